@@ -1,0 +1,293 @@
+"""CompiledProblem: a Problem as indices and numpy arrays. Every algorithm reads this, none reads Problem.
+
+Nodes are the layers and the pseudo-layers ``input`` and ``output``, in a topological order, network after network, so a
+producer's index is always below its consumers'. Executors are what a node can be placed on; with one mode per device
+they are the devices. Communication is between devices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dnnopt.metrics import Array, Metric
+from dnnopt.plan import Plan
+
+Index = NDArray[np.int64]
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class LinearTerm:
+    """`weight · metric` in the objective."""
+
+    weight: float
+    metric: Metric
+
+
+@dataclass(frozen=True)
+class LatencyTerm:
+    """`weight · latency` of a network, where latency is not linear (critical path, schedule)."""
+
+    weight: float
+    network: int
+
+
+@dataclass(frozen=True)
+class PeriodTerm:
+    """`weight · max_q load_q`."""
+
+    weight: float
+
+
+@dataclass(frozen=True)
+class WorstLeakageTerm:
+    """`weight · max_τ ρ_τ h_τ`."""
+
+    weight: float
+
+
+ObjectiveTerm = LinearTerm | LatencyTerm | PeriodTerm | WorstLeakageTerm
+
+
+@dataclass(frozen=True, eq=False)
+class LinearLimit:
+    """`metric <= limit`."""
+
+    label: str
+    metric: Metric
+    limit: float
+
+
+@dataclass(frozen=True, eq=False)
+class MemoryLimit:
+    """`Σ resident_v + max peak_v + buffers · Σ b_τ (sent or received) <= limit` on a device."""
+
+    label: str
+    device: int
+    limit: float
+    resident: Array
+    peak: Array
+    buffers: int
+
+
+@dataclass(frozen=True)
+class DeadlineLimit:
+    """Latency of a network at most `limit`, where latency is not linear."""
+
+    label: str
+    network: int
+    limit: float
+
+
+@dataclass(frozen=True)
+class Colocation:
+    """The nodes share one device."""
+
+    label: str
+    nodes: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Separation:
+    """No two of the nodes share a device."""
+
+    label: str
+    nodes: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Contiguity:
+    """What a device runs of these nodes (of one network) is convex, and the quotient is acyclic."""
+
+    label: str
+    nodes: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class MonotoneTiers:
+    """No edge between layers goes to a lower tier."""
+
+    label: str
+
+
+@dataclass(frozen=True)
+class DeviceCount:
+    """At most `limit` devices run layers."""
+
+    label: str
+    limit: int
+
+
+@dataclass(frozen=True)
+class CutCount:
+    """At most `limit` (tensor, destination device) pairs."""
+
+    label: str
+    limit: int
+
+
+CompiledConstraint = (
+    LinearLimit
+    | MemoryLimit
+    | DeadlineLimit
+    | Colocation
+    | Separation
+    | Contiguity
+    | MonotoneTiers
+    | DeviceCount
+    | CutCount
+)
+
+
+@dataclass(frozen=True, eq=False)
+class CompiledProblem:
+    """A problem as arrays.
+
+    Sizes: N nodes, k executors, D devices, T tensors, E edges, L links, Q resources, A networks.
+
+    Attributes
+    ----------
+    node_network, is_layer : (N,)
+    time, energy : (N, k)
+        Seconds and joules; infinite seconds where a node cannot run (then 0 J).
+    allowed : (N, k)
+        Where a node may be placed: supported there, and no placement constraint or pin against it.
+    executor_device : (k,)
+    tensor_network, tensor_bytes, sensitivity : (T,)
+    producer : (T,)
+        Node that makes the tensor; -1 for raw input that is everywhere.
+    use_tensor, use_consumer : (U,)
+        Every use of a tensor by a node, ordered by tensor.
+    edge_tensor, edge_producer, edge_consumer : (E,)
+        The uses whose tensor has a producer: what may have to be sent.
+    route_links : D x D nested tuples
+        Links from one device to another, in order; None: no route.
+    resource_devices, resource_links : (Q, D), (Q, L)
+    """
+
+    problem_name: str
+    execution: str
+    transport: str
+    network_names: tuple[str, ...]
+    network_weight: Array
+    node_names: tuple[str, ...]
+    node_network: Index
+    is_layer: Mask
+    time: Array
+    energy: Array
+    allowed: Mask
+    executor_names: tuple[str, ...]
+    executor_device: Index
+    device_names: tuple[str, ...]
+    device_tier: Index
+    device_trusted: Mask
+    tensor_names: tuple[str, ...]
+    tensor_network: Index
+    tensor_bytes: Array
+    sensitivity: Array
+    producer: Index
+    use_tensor: Index
+    use_consumer: Index
+    link_names: tuple[str, ...]
+    link_bandwidth: Array
+    link_latency: Array
+    link_trusted: Mask
+    route_links: tuple[tuple[tuple[int, ...] | None, ...], ...]
+    resource_names: tuple[str, ...]
+    resource_devices: Mask
+    resource_links: Mask
+    objective: tuple[tuple[ObjectiveTerm, ...], ...]
+    constraints: tuple[CompiledConstraint, ...]
+    layer_keys: tuple[tuple[str, str] | None, ...]
+
+    @cached_property
+    def edges(self) -> Index:
+        """Indices of the uses that may have to be sent."""
+        return np.flatnonzero(self.producer[self.use_tensor] >= 0)
+
+    @cached_property
+    def edge_tensor(self) -> Index:
+        return self.use_tensor[self.edges]
+
+    @cached_property
+    def edge_consumer(self) -> Index:
+        return self.use_consumer[self.edges]
+
+    @cached_property
+    def edge_producer(self) -> Index:
+        return self.producer[self.edge_tensor]
+
+    @cached_property
+    def fan_out(self) -> Index:
+        """Number of edges of each tensor (T,)."""
+        return np.bincount(self.edge_tensor, minlength=len(self.tensor_names))
+
+    @cached_property
+    def pair_origin(self) -> Index:
+        """Origin device of each ordered pair of two devices (P,); pairs are ordered by origin, then destination."""
+        size = len(self.device_names)
+        return np.repeat(np.arange(size), max(size - 1, 0))
+
+    @cached_property
+    def pair_destination(self) -> Index:
+        size = len(self.device_names)
+        others = np.arange(size * (size - 1)) % max(size - 1, 1)
+        return others + (others >= self.pair_origin)
+
+    @cached_property
+    def pair_routed(self) -> Mask:
+        """Whether the pair may talk (P,)."""
+        routes = [self.route_links[i][j] for i, j in zip(self.pair_origin, self.pair_destination, strict=True)]
+        return np.array([route is not None for route in routes], dtype=bool)
+
+    @cached_property
+    def pair_uses_link(self) -> Mask:
+        """Whether the pair's route has the link (P, L)."""
+        uses = np.zeros((len(self.pair_origin), len(self.link_names)), dtype=bool)
+        for pair, (i, j) in enumerate(zip(self.pair_origin, self.pair_destination, strict=True)):
+            uses[pair, list(self.route_links[i][j] or ())] = True
+        return uses
+
+    @cached_property
+    def pair_seconds(self) -> tuple[Array, Array]:
+        """Seconds per copy and per byte over each pair's route, one hop after the other (P,), (P,)."""
+        uses = self.pair_uses_link
+        return uses @ self.link_latency, uses @ (1.0 / self.link_bandwidth)
+
+    def zero_metric(self, name: str, unit: str) -> Metric:
+        """Return a metric without any coefficient, of the right shapes."""
+        links, tensors = len(self.link_names), len(self.tensor_names)
+        return Metric(
+            name=name,
+            unit=unit,
+            alpha=np.zeros(self.time.shape),
+            per_copy=np.zeros(links),
+            per_byte=np.zeros(links),
+            scale=np.ones(tensors),
+            gamma=np.zeros(tensors),
+        )
+
+    def plan(self, placement: Sequence[int] | Index) -> Plan:
+        """Return the plan of a placement: an executor for each node (N,)."""
+        placed: dict[str, dict[str, str]] = {name: {} for name in self.network_names}
+        for key, executor in zip(self.layer_keys, placement, strict=True):
+            if key is not None:
+                placed[key[0]][key[1]] = self.executor_names[executor]
+        return Plan(placement=placed)
+
+    def placement(self, plan: Plan) -> Index:
+        """Return the executor of each node (N,) in `plan`; pseudo-layers are where they are pinned."""
+        executor = {name: index for index, name in enumerate(self.executor_names)}
+        pinned = self.allowed.argmax(axis=1)
+        return np.array(
+            [
+                pinned[node] if key is None else executor[plan.placement[key[0]][key[1]]]
+                for node, key in enumerate(self.layer_keys)
+            ],
+            dtype=np.int64,
+        )

@@ -1,0 +1,277 @@
+"""Constraints: what every plan must satisfy. One record for each kind; `label` names it in reports."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from dnnopt.errors import InputError
+from dnnopt.objectives import Term
+from dnnopt.records import Bytes, Name, Number, Record, Seconds
+
+MemoryRule = Literal["weights", "weights+activations", "weights+largest_activation"]
+Count = Annotated[int, Field(strict=True, ge=0)]
+
+
+def _of(names: tuple[str, ...] | None) -> str:
+    return f"({','.join(names)})" if names else ""
+
+
+class Memory(Record):
+    """Memory of every device that has a limit.
+
+    Attributes
+    ----------
+    rule : str
+        ``weights``; ``weights+activations`` (of all layers hosted); ``weights+largest_activation`` (over all hosted).
+    buffers : int
+        So many buffers of every tensor that the device sends or receives are added.
+    limits : mapping of str to float
+        Bytes that replace the memory of the named devices (the share that the application may use).
+    """
+
+    constraint: Literal["memory"] = "memory"
+    rule: MemoryRule = "weights"
+    buffers: Count = 0
+    limits: dict[str, Bytes] = {}
+
+    @property
+    def label(self) -> str:
+        return "memory"
+
+
+class Deadline(Record):
+    """Latency of a network (or of every network, each on its own) at most `limit`, or its own deadline."""
+
+    constraint: Literal["deadline"] = "deadline"
+    limit: Seconds | None = None
+    network: Name | None = None
+
+    @property
+    def label(self) -> str:
+        return f"deadline({self.network})" if self.network else "deadline"
+
+
+class Bandwidth(Record):
+    """Bytes per inference over a link at most `limit`; without limit: `Σ_a λ_a · traffic` at most its bandwidth."""
+
+    constraint: Literal["bandwidth"] = "bandwidth"
+    link: Name | None = None
+    limit: Bytes | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Bandwidth:
+        if self.limit is not None and self.link is None:
+            raise InputError("the name of a link, as there is a limit", field="link", value=None)
+        return self
+
+    @property
+    def label(self) -> str:
+        return f"bandwidth({self.link})" if self.link else "bandwidth"
+
+
+class Energy(Record):
+    """Joules per inference, of everything or of the named devices, at most `limit`."""
+
+    constraint: Literal["energy"] = "energy"
+    limit: Number
+    devices: tuple[Name, ...] | None = None
+
+    @property
+    def label(self) -> str:
+        return "energy" + _of(self.devices)
+
+
+class Cost(Record):
+    """USD per inference at most `limit`."""
+
+    constraint: Literal["cost"] = "cost"
+    limit: Number
+
+    @property
+    def label(self) -> str:
+        return "cost"
+
+
+class Traffic(Record):
+    """Bytes per inference, over all or the named links together, at most `limit`."""
+
+    constraint: Literal["traffic"] = "traffic"
+    limit: Bytes
+    links: tuple[Name, ...] | None = None
+
+    @property
+    def label(self) -> str:
+        return "traffic" + _of(self.links)
+
+
+class Leakage(Record):
+    """Summed sensitivity of exposed tensors at most `limit`."""
+
+    constraint: Literal["leakage"] = "leakage"
+    limit: Number
+
+    @property
+    def label(self) -> str:
+        return "leakage"
+
+
+class WorstLeakage(Record):
+    """No tensor with a sensitivity above `limit` is exposed."""
+
+    constraint: Literal["worst_leakage"] = "worst_leakage"
+    limit: Number
+
+    @property
+    def label(self) -> str:
+        return "worst_leakage"
+
+
+class Utilisation(Record):
+    """`Σ_a λ_a · load_q,a` at most `limit` for every resource q."""
+
+    constraint: Literal["utilisation"] = "utilisation"
+    limit: Number = 1.0
+
+    @property
+    def label(self) -> str:
+        return "utilisation"
+
+
+class Placement(Record):
+    """A layer runs on one of the `allowed` devices; one device pins it."""
+
+    constraint: Literal["placement"] = "placement"
+    network: Name
+    layer: Name
+    allowed: tuple[Name, ...]
+
+    @property
+    def label(self) -> str:
+        return f"placement({self.network}.{self.layer})"
+
+
+class Colocate(Record):
+    """All the layers run on one device."""
+
+    constraint: Literal["colocate"] = "colocate"
+    network: Name
+    layers: tuple[Name, ...]
+
+    @property
+    def label(self) -> str:
+        return f"colocate({self.network}:{','.join(self.layers)})"
+
+
+class Separate(Record):
+    """No two of the layers run on one device."""
+
+    constraint: Literal["separate"] = "separate"
+    network: Name
+    layers: tuple[Name, ...]
+
+    @property
+    def label(self) -> str:
+        return f"separate({self.network}:{','.join(self.layers)})"
+
+
+class Contiguous(Record):
+    """Per network, what a device runs is convex in the graph and the quotient graph is acyclic.
+
+    Of the named layers only, or of all; of the named network, or of every one.
+    """
+
+    constraint: Literal["contiguous"] = "contiguous"
+    network: Name | None = None
+    layers: tuple[Name, ...] | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Contiguous:
+        if self.layers is not None and self.network is None:
+            raise InputError("the name of a network, as layers are listed", field="network", value=None)
+        return self
+
+    @property
+    def label(self) -> str:
+        return f"contiguous({self.network})" if self.network else "contiguous"
+
+
+class MonotoneTiers(Record):
+    """No tensor goes back from cloud to edge or end, nor from edge to end."""
+
+    constraint: Literal["monotone_tiers"] = "monotone_tiers"
+
+    @property
+    def label(self) -> str:
+        return "monotone_tiers"
+
+
+class MaxDevices(Record):
+    """At most `limit` devices run layers."""
+
+    constraint: Literal["max_devices"] = "max_devices"
+    limit: Count
+
+    @property
+    def label(self) -> str:
+        return "max_devices"
+
+
+class MaxCuts(Record):
+    """At most `limit` distinct (tensor, destination device) pairs are sent."""
+
+    constraint: Literal["max_cuts"] = "max_cuts"
+    limit: Count
+
+    @property
+    def label(self) -> str:
+        return "max_cuts"
+
+
+Constraint = (
+    Memory
+    | Deadline
+    | Bandwidth
+    | Energy
+    | Cost
+    | Traffic
+    | Leakage
+    | WorstLeakage
+    | Utilisation
+    | Placement
+    | Colocate
+    | Separate
+    | Contiguous
+    | MonotoneTiers
+    | MaxDevices
+    | MaxCuts
+)
+AnyConstraint = Annotated[Constraint, Field(discriminator="constraint")]
+
+
+def limit_on(term: Term, limit: float) -> Constraint:
+    """Return the constraint that `term` is at most `limit`.
+
+    Raises
+    ------
+    InputError
+        For a metric that has no constraint of its own.
+    """
+    if term.weight != 1.0 or term.idle:
+        raise InputError("a metric without weight or idle energy on the left of <=", value=term.metric)
+    if term.metric == "latency":
+        return Deadline(limit=limit, network=term.network)
+    if term.metric == "energy":
+        return Energy(limit=limit, devices=term.devices)
+    if term.metric == "traffic":
+        return Traffic(limit=limit, links=term.links)
+    plain: dict[str, Any] = {"cost": Cost, "leakage": Leakage, "worst_leakage": WorstLeakage}
+    if term.metric in plain:
+        return plain[term.metric](limit=limit)
+    raise InputError("a metric that can be limited", value=term.metric)
+
+
+def memory(rule: MemoryRule = "weights", *, buffers: int = 0, limits: dict[str, float] | None = None) -> Memory:
+    """Return the memory constraint."""
+    return Memory(rule=rule, buffers=buffers, limits=limits or {})

@@ -1,0 +1,260 @@
+"""Evaluator: metrics of many placements at once, in numpy. What searches use; the referee is the independent check.
+
+Placements are arrays (B, N) of executors. Everything is in SI units.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dnnopt.compiled import (
+    Colocation,
+    CompiledConstraint,
+    CompiledProblem,
+    CutCount,
+    DeadlineLimit,
+    DeviceCount,
+    Index,
+    LatencyTerm,
+    LinearLimit,
+    LinearTerm,
+    Mask,
+    MemoryLimit,
+    MonotoneTiers,
+    PeriodTerm,
+    Separation,
+    WorstLeakageTerm,
+)
+from dnnopt.errors import UnsupportedError
+from dnnopt.metrics import Array, Metric
+
+TOLERANCE = 1e-9
+
+
+class Evaluator:
+    """Objective and constraint violation of placements."""
+
+    def __init__(self, compiled: CompiledProblem) -> None:
+        self.compiled = compiled
+        size = len(compiled.device_names)
+        self._pair = np.full((size, size), -1, dtype=np.int64)
+        self._pair[compiled.pair_origin, compiled.pair_destination] = np.arange(len(compiled.pair_origin))
+        self._siblings = self._earlier_siblings()
+        self._nodes = np.arange(len(compiled.node_names))
+        self._time = np.where(np.isfinite(compiled.time), compiled.time, 0.0)
+
+    @staticmethod
+    def refuses(compiled: CompiledProblem) -> str | None:
+        """Return what of the problem a placement alone does not tell, or None."""
+        if compiled.execution == "scheduled":
+            return "scheduled execution"
+        for constraint in compiled.constraints:
+            if not isinstance(constraint, _EVALUATED):
+                return f"the constraint {constraint.label}"
+        return None
+
+    def _earlier_siblings(self) -> list[tuple[Index, Index]]:
+        """Return pairs (edges, their siblings d places before) of the same tensor, for d = 1, 2, ...
+
+        Edges are ordered by tensor, so the siblings of an edge are next to it.
+        """
+        tensor = self.compiled.edge_tensor
+        pairs = []
+        for distance in range(1, int(self.compiled.fan_out.max(initial=0))):
+            later = np.arange(distance, len(tensor))
+            same = later[tensor[later] == tensor[later - distance]]
+            pairs.append((same, same - distance))
+        return pairs
+
+    def devices(self, placements: Index) -> Index:
+        """Return the devices (B, N)."""
+        return self.compiled.executor_device[placements]
+
+    def edge_pairs(self, placements: Index) -> Index:
+        """Return the pair of devices over which each edge goes (B, E); -1: none."""
+        devices = self.devices(placements)
+        return self._pair[devices[:, self.compiled.edge_producer], devices[:, self.compiled.edge_consumer]]
+
+    def first_copies(self, pairs: Index) -> Mask:
+        """Return which edges (B, E) are the first of their tensor to reach their destination device."""
+        first: Mask = np.array(pairs >= 0)
+        for later, earlier in self._siblings:
+            first[:, later] &= pairs[:, later] != pairs[:, earlier]
+        return first
+
+    def copies_by_link(self, pairs: Index) -> Array:
+        """Return the copies of each tensor over each link, `w_τℓ` (B, T, L)."""
+        c = self.compiled
+        over = c.pair_uses_link[pairs] & (pairs >= 0)[:, :, None]
+        copies = np.zeros((len(pairs), len(c.tensor_names), len(c.link_names)))
+        if c.transport == "unicast":
+            over = over & self.first_copies(pairs)[:, :, None]
+        batch, edge, link = np.nonzero(over)
+        if c.transport == "multicast":
+            copies[batch, c.edge_tensor[edge], link] = 1.0
+        else:
+            np.add.at(copies, (batch, c.edge_tensor[edge], link), 1.0)
+        return copies
+
+    def exposed(self, placements: Index, pairs: Index) -> Mask:
+        """Return which tensors are exposed, `h_τ` (B, T)."""
+        c = self.compiled
+        untrusted_route = (c.pair_uses_link & ~c.link_trusted).any(axis=1)
+        exposed = np.zeros((len(placements), len(c.tensor_names)), dtype=bool)
+        at_consumer = ~c.device_trusted[self.devices(placements)[:, c.use_consumer]]
+        batch, use = np.nonzero(at_consumer)
+        exposed[batch, c.use_tensor[use]] = True
+        batch, edge = np.nonzero((pairs >= 0) & untrusted_route[pairs])
+        exposed[batch, c.edge_tensor[edge]] = True
+        return exposed
+
+    def metric(self, metric: Metric, placements: Index, pairs: Index | None = None) -> Array:
+        """Return a linear metric (B,)."""
+        c = self.compiled
+        total = metric.alpha[self._nodes, placements].sum(axis=1)
+        if metric.sends and len(c.edges):
+            pairs = self.edge_pairs(placements) if pairs is None else pairs
+            if c.transport == "multicast":
+                per_tensor = metric.scale[:, None] * (metric.per_copy + c.tensor_bytes[:, None] * metric.per_byte)
+                total = total + np.einsum("btl,tl->b", self.copies_by_link(pairs), per_tensor)
+            else:
+                per_copy = np.append(c.pair_uses_link @ metric.per_copy, 0.0)
+                per_byte = np.append(c.pair_uses_link @ metric.per_byte, 0.0)
+                sent = per_copy[pairs] + c.tensor_bytes[c.edge_tensor] * per_byte[pairs]
+                if c.transport == "unicast":
+                    sent = np.where(self.first_copies(pairs), sent, 0.0)
+                total = total + sent @ metric.scale[c.edge_tensor]
+        if metric.exposes:
+            pairs = self.edge_pairs(placements) if pairs is None else pairs
+            total = total + self.exposed(placements, pairs) @ metric.gamma
+        return total
+
+    def loads(self, placements: Index) -> Array:
+        """Return the load of every resource (B, Q)."""
+        c = self.compiled
+        seconds = self._time[self._nodes, placements]
+        on_device = c.resource_devices[:, self.devices(placements)]  # (Q, B, N)
+        loads = np.einsum("bn,qbn->bq", seconds, on_device)
+        if len(c.edges) and len(c.link_names):
+            copies = self.copies_by_link(self.edge_pairs(placements))
+            seconds_per_copy = c.link_latency + c.tensor_bytes[:, None] / c.link_bandwidth
+            loads = loads + np.einsum("btl,tl->bl", copies, seconds_per_copy) @ c.resource_links.T
+        return loads
+
+    def starts(self, placements: Index) -> Array:
+        """Return the earliest start of every node on the critical path, without contention (B, N)."""
+        c = self.compiled
+        starts = np.zeros(placements.shape)
+        if not len(c.edges):
+            return starts
+        pairs = self.edge_pairs(placements)
+        per_copy, per_byte = (np.append(part, 0.0) for part in c.pair_seconds)
+        transfer = per_copy[pairs] + c.tensor_bytes[c.edge_tensor] * per_byte[pairs]
+        seconds = self._time[self._nodes, placements]
+        for edge in np.argsort(c.edge_consumer, kind="stable"):
+            u, v = c.edge_producer[edge], c.edge_consumer[edge]
+            arrival = starts[:, u] + seconds[:, u] + transfer[:, edge]
+            np.maximum(starts[:, v], arrival, out=starts[:, v])
+        return starts
+
+    def latencies(self, placements: Index, starts: Array | None = None) -> Array:
+        """Return the critical path of every network (B, A)."""
+        c = self.compiled
+        starts = self.starts(placements) if starts is None else starts
+        finish = starts + self._time[self._nodes, placements]
+        return np.stack([finish[:, c.node_network == a].max(axis=1) for a in range(len(c.network_names))], axis=1)
+
+    def memory_used(self, limit: MemoryLimit, placements: Index, pairs: Index) -> Array:
+        """Return the bytes that a memory rule counts on its device (B,)."""
+        c = self.compiled
+        here = self.devices(placements) == limit.device
+        used = here @ limit.resident + (here * limit.peak).max(axis=1, initial=0.0)
+        if limit.buffers and len(c.edges):
+            used = used + limit.buffers * (self.touched(pairs, limit.device) @ c.tensor_bytes)
+        return used
+
+    def touched(self, pairs: Index, device: int) -> Mask:
+        """Return which tensors the device sends or receives (B, T)."""
+        c = self.compiled
+        ends = (c.pair_origin == device) | (c.pair_destination == device)
+        touched = np.zeros((len(pairs), len(c.tensor_names)), dtype=bool)
+        batch, edge = np.nonzero((pairs >= 0) & ends[pairs])
+        touched[batch, c.edge_tensor[edge]] = True
+        return touched
+
+    def objectives(self, placements: Index, priority: int = 0) -> Array:
+        """Return the objective of one priority (B,)."""
+        c = self.compiled
+        pairs = self.edge_pairs(placements)
+        total = np.zeros(len(placements))
+        latencies: Array | None = None
+        for term in c.objective[priority]:
+            match term:
+                case LinearTerm():
+                    value = self.metric(term.metric, placements, pairs)
+                case LatencyTerm():
+                    latencies = self.latencies(placements) if latencies is None else latencies
+                    value = latencies[:, term.network]
+                case PeriodTerm():
+                    value = self.loads(placements).max(axis=1)
+                case WorstLeakageTerm():
+                    value = (self.exposed(placements, pairs) * np.nan_to_num(c.sensitivity)).max(axis=1, initial=0.0)
+            total = total + term.weight * value
+        return total
+
+    def excess(self, placements: Index) -> Array:
+        """Return the relative violation summed over everything that must hold (B,); 0: feasible."""
+        c = self.compiled
+        pairs = self.edge_pairs(placements)
+        excess = (~c.allowed[self._nodes, placements]).sum(axis=1).astype(float)
+        excess += ((pairs >= 0) & ~np.append(c.pair_routed, True)[pairs]).sum(axis=1)
+        latencies: Array | None = None
+        for constraint in c.constraints:
+            match constraint:
+                case LinearLimit():
+                    value, limit = self.metric(constraint.metric, placements, pairs), constraint.limit
+                case MemoryLimit():
+                    value, limit = self.memory_used(constraint, placements, pairs), constraint.limit
+                case DeadlineLimit():
+                    latencies = self.latencies(placements) if latencies is None else latencies
+                    value, limit = latencies[:, constraint.network], constraint.limit
+                case _:
+                    excess += self._logical_excess(constraint, placements, pairs)
+                    continue
+            over = (value - limit) / (abs(limit) or 1.0)
+            excess += np.where(over > TOLERANCE, over, 0.0)
+        return excess
+
+    def _logical_excess(self, constraint: CompiledConstraint, placements: Index, pairs: Index) -> Array:
+        c = self.compiled
+        devices = self.devices(placements)
+        match constraint:
+            case Colocation():
+                here = devices[:, list(constraint.nodes)]
+                return (here != here[:, :1]).sum(axis=1).astype(float)
+            case Separation():
+                here = np.sort(devices[:, list(constraint.nodes)], axis=1)
+                return (np.diff(here, axis=1) == 0).sum(axis=1).astype(float)
+            case MonotoneTiers():
+                u, v = c.edge_producer, c.edge_consumer
+                between = c.is_layer[u] & c.is_layer[v]
+                tiers = c.device_tier[devices]
+                return (tiers[:, u[between]] > tiers[:, v[between]]).sum(axis=1).astype(float)
+            case DeviceCount():
+                used = (devices[:, c.is_layer][:, :, None] == np.arange(len(c.device_names))).any(axis=1).sum(axis=1)
+                return np.maximum(used - constraint.limit, 0).astype(float)
+            case CutCount():
+                return np.maximum(self.first_copies(pairs).sum(axis=1) - constraint.limit, 0).astype(float)
+        raise UnsupportedError("", problem=f"the constraint {constraint.label} cannot be evaluated for many plans")
+
+
+_EVALUATED = (
+    LinearLimit,
+    MemoryLimit,
+    DeadlineLimit,
+    Colocation,
+    Separation,
+    MonotoneTiers,
+    DeviceCount,
+    CutCount,
+)

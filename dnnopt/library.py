@@ -1,0 +1,98 @@
+"""The library of instances: networks, platforms and problems by name."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from typing import TYPE_CHECKING
+
+from dnnopt.errors import InputError
+from dnnopt.networks import Network
+from dnnopt.platforms import Platform
+
+if TYPE_CHECKING:
+    from dnnopt.problem import Problem
+
+
+def _folder(kind: str) -> Traversable:
+    return files("dnnopt") / "instances" / kind
+
+
+def names(kind: str) -> list[str]:
+    """Return the names of all ``networks``, ``platforms`` or ``problems`` in the library, sorted."""
+    found = {entry.name.removesuffix(".json") for entry in _folder(kind).iterdir() if entry.name.endswith(".json")}
+    if kind == "networks":
+        from dnnopt.formats.onnx_reader import WHEEL_NETWORKS
+
+        found |= set(WHEEL_NETWORKS)
+    return sorted(found)
+
+
+def _unknown(kind: str, name: str) -> InputError:
+    import difflib
+
+    known = names(f"{kind}s")
+    close = difflib.get_close_matches(name, known, n=3)
+    hint = f"did you mean {', '.join(close)}?" if close else f"there are: {', '.join(known)}"
+    return InputError("", problem=f"no {kind} named {name!r} in the library; {hint}")
+
+
+def entry(kind: str, name: str) -> Traversable | None:
+    """Return the library's file of that name, or None."""
+    path = _folder(kind) / f"{name}.json"
+    return path if "/" not in name and path.is_file() else None
+
+
+@cache
+def network(name: str) -> Network:
+    """Return the library's network of that name, without source and sink.
+
+    Raises
+    ------
+    InputError
+        If there is none.
+    """
+    from dnnopt.formats.files import read_network
+    from dnnopt.formats.onnx_reader import WHEEL_NETWORKS, wheel_network
+
+    if name in WHEEL_NETWORKS:
+        return wheel_network(name)
+    path = entry("networks", name)
+    if path is None:
+        raise _unknown("network", name)
+    return read_network(path)
+
+
+@cache
+def platform(name: str) -> Platform:
+    """Return the library's platform of that name.
+
+    Raises
+    ------
+    InputError
+        If there is none.
+    """
+    from dnnopt.formats.files import read_platform
+
+    path = entry("platforms", name)
+    if path is None:
+        raise _unknown("platform", name)
+    return read_platform(path)
+
+
+@cache
+def load(name: str) -> Problem:
+    """Return the library's problem of that name.
+
+    Raises
+    ------
+    InputError
+        If there is none.
+    """
+    from dnnopt.formats.files import read_problem
+
+    path = entry("problems", name)
+    if path is None:
+        raise _unknown("problem", name)
+    return read_problem(path)

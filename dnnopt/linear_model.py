@@ -1,0 +1,290 @@
+"""LinearModel: named blocks of variables and rows over numpy arrays; what MILP formulations emit.
+
+Nothing here loops over rows. Names of single columns and rows are made only when somebody asks for them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from dnnopt.scaling import SI, Units
+
+Columns = NDArray[np.integer[Any]]
+Values = NDArray[np.float64]
+_Scalar = TypeVar("_Scalar", bound=np.generic)
+Evaluate = Callable[[NDArray[np.int64]], ArrayLike]
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """A block of variables or rows: an array of them with named axes.
+
+    Attributes
+    ----------
+    name : str
+    first : int
+        Index of its first column or row.
+    shape : tuple of int
+    axes : callable
+        Returns one sequence of labels for each axis.
+    evaluate : callable, optional
+        Values of the block's variables in the plan of a placement (N,).
+    """
+
+    name: str
+    first: int
+    shape: tuple[int, ...]
+    axes: Callable[[], Sequence[Sequence[str]]]
+    evaluate: Evaluate | None = None
+
+    @property
+    def size(self) -> int:
+        return int(np.prod(self.shape, dtype=np.int64))
+
+    def names(self) -> list[str]:
+        """Return the names ``block(label,label)``, in order."""
+        if not self.shape:
+            return [self.name]
+        return [f"{self.name}({','.join(labels)})" for labels in product(*self.axes())]
+
+
+@dataclass(frozen=True, eq=False)
+class LinearArrays:
+    """`min cost·x + offset`, `row_lower <= A x <= row_upper`, `lower <= x <= upper`, some x integer; A by rows."""
+
+    cost: Values
+    offset: float
+    lower: Values
+    upper: Values
+    integer: NDArray[np.int32]
+    row_lower: Values
+    row_upper: Values
+    start: Columns
+    index: Columns
+    value: Values
+
+    def row_activity(self, x: Values) -> Values:
+        """Return `A x`."""
+        row = np.repeat(np.arange(len(self.row_lower)), np.diff(self.start))
+        return np.bincount(row, weights=self.value * x[self.index], minlength=len(self.row_lower)).astype(float)
+
+    def worst_violation(self, x: Values) -> float:
+        """Return by how much `x` breaks the worst row or bound."""
+        activity = self.row_activity(x)
+        parts = [self.row_lower - activity, activity - self.row_upper, self.lower - x, x - self.upper]
+        return max((float(part.max()) for part in parts if part.size), default=0.0)
+
+
+class LinearModel:
+    """A mixed-integer linear model, built block by block.
+
+    Parameters
+    ----------
+    name : str
+    units : Units
+        What one unit of the model is in SI.
+    """
+
+    def __init__(self, name: str, units: Units = SI) -> None:
+        self.name = name
+        self.units = units
+        self.variables: list[Block] = []
+        self.rows: list[Block] = []
+        self.offset = 0.0
+        self._columns = 0
+        self._row_count = 0
+        self._lower: list[Values] = []
+        self._upper: list[Values] = []
+        self._integer: list[NDArray[np.int32]] = []
+        self._cost_columns: list[Columns] = []
+        self._cost_values: list[Values] = []
+        self._row_lower: list[Values] = []
+        self._row_upper: list[Values] = []
+        self._counts: list[Columns] = []
+        self._index: list[Columns] = []
+        self._value: list[Values] = []
+        self._arrays: LinearArrays | None = None
+
+    def add_variables(
+        self,
+        name: str,
+        shape: tuple[int, ...],
+        *,
+        axes: Callable[[], Sequence[Sequence[str]]] = lambda: (),
+        lower: ArrayLike = 0.0,
+        upper: ArrayLike = np.inf,
+        integer: bool = False,
+        evaluate: Evaluate | None = None,
+    ) -> Columns:
+        """Add a block of variables and return its columns, in `shape`."""
+        block = Block(name, self._columns, shape, axes, evaluate)
+        self.variables.append(block)
+        self._lower.append(_filled(lower, shape))
+        self._upper.append(_filled(upper, shape))
+        self._integer.append(np.full(block.size, int(integer), dtype=np.int32))
+        self._columns += block.size
+        self._arrays = None
+        return np.arange(block.first, self._columns, dtype=np.int32).reshape(shape)
+
+    def add_rows(
+        self,
+        name: str,
+        columns: NDArray[np.integer],
+        values: ArrayLike,
+        *,
+        lower: ArrayLike = -np.inf,
+        upper: ArrayLike = np.inf,
+        axes: Callable[[], Sequence[Sequence[str]]] = lambda: (),
+        drop_zeros: bool = False,
+    ) -> None:
+        """Add rows that all have the same number of entries.
+
+        Parameters
+        ----------
+        columns : array (..., w)
+            The columns of each row's entries; the leading axes are the block's.
+        values : array, broadcast to the same shape
+        lower, upper : arrays, broadcast to the leading axes
+        drop_zeros : bool
+            Whether entries with the value zero are left out.
+        """
+        shape = columns.shape[:-1]
+        width = columns.shape[-1]
+        block = Block(name, self._row_count, shape, axes)
+        index = np.ascontiguousarray(columns, dtype=np.int32).ravel()
+        value = np.broadcast_to(np.asarray(values, dtype=float), columns.shape).ravel()
+        if drop_zeros:
+            keep = value != 0
+            self._counts.append(keep.reshape(-1, width).sum(axis=1).astype(np.int32))
+            index, value = index[keep], value[keep]
+        else:
+            self._counts.append(np.full(block.size, width, dtype=np.int32))
+        self._add_block(block, index, value, lower, upper)
+
+    def add_sparse_rows(
+        self,
+        name: str,
+        shape: tuple[int, ...],
+        rows: NDArray[np.integer],
+        columns: NDArray[np.integer],
+        values: Values,
+        *,
+        lower: ArrayLike = -np.inf,
+        upper: ArrayLike = np.inf,
+        axes: Callable[[], Sequence[Sequence[str]]] = lambda: (),
+    ) -> None:
+        """Add rows given by entries (row within the block, column, value); entries of one place are summed."""
+        block = Block(name, self._row_count, shape, axes)
+        keys = rows.astype(np.int64) * max(self._columns, 1) + columns
+        unique, inverse = np.unique(keys, return_inverse=True)
+        summed = np.bincount(inverse, weights=values, minlength=len(unique)).astype(float)
+        keep = summed != 0
+        unique, summed = unique[keep], summed[keep]
+        row, column = np.divmod(unique, max(self._columns, 1))
+        self._counts.append(np.bincount(row, minlength=block.size).astype(np.int32))
+        self._add_block(block, column.astype(np.int32), summed, lower, upper)
+
+    def _add_block(self, block: Block, index: Columns, value: Values, lower: ArrayLike, upper: ArrayLike) -> None:
+        self.rows.append(block)
+        self._index.append(index)
+        self._value.append(value)
+        self._row_lower.append(_filled(lower, block.shape))
+        self._row_upper.append(_filled(upper, block.shape))
+        self._row_count += block.size
+        self._arrays = None
+
+    def minimize(self, columns: NDArray[np.integer], values: ArrayLike) -> None:
+        """Add `values · columns` to the objective."""
+        self._cost_columns.append(np.asarray(columns, dtype=np.int32).ravel())
+        self._cost_values.append(np.broadcast_to(np.asarray(values, dtype=float), columns.shape).ravel())
+        self._arrays = None
+
+    @property
+    def objective_unit(self) -> float:
+        """SI value of one unit of the objective."""
+        return self.units.objective
+
+    @property
+    def column_count(self) -> int:
+        return self._columns
+
+    @property
+    def row_count(self) -> int:
+        return self._row_count
+
+    def arrays(self) -> LinearArrays:
+        """Return the whole model as arrays."""
+        if self._arrays is None:
+            cost = np.zeros(self._columns)
+            for columns, values in zip(self._cost_columns, self._cost_values, strict=True):
+                np.add.at(cost, columns, values)
+            start = np.zeros(self._row_count + 1, dtype=np.int32)
+            if self._counts:
+                np.cumsum(np.concatenate(self._counts), out=start[1:])
+            self._arrays = LinearArrays(
+                cost=cost,
+                offset=self.offset,
+                lower=_joined(self._lower, float),
+                upper=_joined(self._upper, float),
+                integer=_joined(self._integer, np.int32),
+                row_lower=_joined(self._row_lower, float),
+                row_upper=_joined(self._row_upper, float),
+                start=start,
+                index=_joined(self._index, np.int32),
+                value=_joined(self._value, float),
+            )
+        return self._arrays
+
+    def encode(self, placement: NDArray[np.int64]) -> Values:
+        """Return the value of every variable in the plan of a placement (N,)."""
+        parts = []
+        for block in self.variables:
+            if block.evaluate is None:
+                raise TypeError(f"variables {block.name} do not say what they are in a plan")
+            values = np.asarray(block.evaluate(placement), dtype=float)
+            parts.append(np.broadcast_to(values, block.shape).ravel())
+        return np.concatenate(parts) if parts else np.zeros(0)
+
+    def column_names(self) -> list[str]:
+        """Return the name of every column."""
+        return [name for block in self.variables for name in block.names()]
+
+    def row_names(self) -> list[str]:
+        """Return the name of every row."""
+        return [name for block in self.rows for name in block.names()]
+
+    def summary(self) -> str:
+        """Return the sizes, block by block."""
+        arrays = self.arrays()
+        blocks = ", ".join(f"{b.name}{list(b.shape)}" for b in self.variables)
+        rows = ", ".join(f"{b.name}{list(b.shape)}" for b in self.rows)
+        return (
+            f"{self.name}: {self._columns} variables ({int(arrays.integer.sum())} integer), {self._row_count} rows, "
+            f"{len(arrays.value)} nonzeros\n  variables: {blocks}\n  rows: {rows}\n  {self.units.describe()}"
+        )
+
+    def write(self, path: str) -> None:
+        """Write the model as ``.lp`` or ``.mps`` (by the ending of `path`).
+
+        Raises
+        ------
+        InputError
+            For another ending, or a file that cannot be written.
+        """
+        from dnnopt.formats.model_files import write_model
+
+        write_model(self, path)
+
+
+def _filled(values: ArrayLike, shape: tuple[int, ...]) -> Values:
+    return np.broadcast_to(np.asarray(values, dtype=float), shape).ravel()
+
+
+def _joined(parts: Sequence[NDArray[_Scalar]], dtype: type) -> NDArray[_Scalar]:
+    return np.concatenate(parts) if parts else np.zeros(0, dtype=dtype)

@@ -1,0 +1,1 @@
+"""Everything that yields plans and bounds."""

@@ -1,0 +1,55 @@
+"""Solving by a formulation: build, start from the best plan known, search, let the referee look at what comes back."""
+
+from __future__ import annotations
+
+from dnnopt.formulations.formulation import Formulation
+from dnnopt.pool import Pool
+from dnnopt.solvers import solver as solver_of
+from dnnopt.solvers.interface import Clock, Control, Limits, Outcome
+
+_TRIES = 50
+
+
+def default_solver(formulation: Formulation) -> str:
+    """Return the solver that is taken for a formulation unless another is named."""
+    return "cpsat" if formulation.kind == "cp" else "highs"
+
+
+def run_formulation(pool: Pool, formulation: Formulation, solver: str, limits: Limits, control: Control) -> Outcome:
+    """Solve by one formulation and one solver; plans and bounds go to the pool.
+
+    A plan that the referee refuses broke a limit by less than the solver's tolerance: it is forbidden and the search
+    repeated.
+
+    Returns
+    -------
+    Outcome
+        The solver's last one.
+    """
+    run = solver_of(solver, formulation.kind)
+    clock = Clock(limits.time_limit)
+    model = formulation.build(pool.compiled)
+    unit = model.objective_unit
+    source = f"{formulation.name} ({solver})"
+    start = None
+    if pool.plan is not None:
+        start = formulation.encode(model, pool.compiled.placement(pool.plan))
+
+    def report(objective: float | None, bound: float | None) -> None:
+        if bound is not None:
+            pool.add_bound(bound * unit, source)
+        if objective is not None:
+            pool.report_incumbent(objective * unit, source)
+
+    watched = Control(stop=control.stop, report=report, log=control.log)
+    for _ in range(_TRIES):
+        outcome = run(model, Limits(clock.left(), limits.gap, limits.threads, limits.seed), start, watched)
+        if outcome.bound is not None:
+            pool.add_bound(outcome.bound * unit, source)
+        if outcome.values is None:
+            return outcome
+        placement = formulation.read(model, outcome.values)
+        if pool.offer_placement(placement, source).feasible or clock.expired() or control.stop.is_set():
+            return outcome
+        formulation.forbid(model, placement)
+    return outcome

@@ -1,0 +1,17 @@
+"""Baseline `all-on-one`: every layer on one device, for each device. What one does without partitioning."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dnnopt.compiled import Index
+from dnnopt.evaluator import Evaluator
+from dnnopt.scaling import all_on_one
+from dnnopt.solvers.interface import Clock
+
+
+def placements(evaluator: Evaluator, clock: Clock) -> Iterator[tuple[str, Index]]:
+    """Yield ``all on <executor>`` for each executor; layers that may not run there run where they are fastest."""
+    c = evaluator.compiled
+    for name, placement in zip(c.executor_names, all_on_one(c), strict=True):
+        yield f"all on {name}", placement

@@ -1,0 +1,27 @@
+"""Baseline `greedy`: layer by layer in topological order, each to the device that is best if all later layers follow it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from dnnopt.compiled import Index
+from dnnopt.evaluator import Evaluator
+from dnnopt.methods.heuristics.choice import best
+from dnnopt.scaling import all_on_one
+from dnnopt.solvers.interface import Clock
+
+
+def placements(evaluator: Evaluator, clock: Clock) -> Iterator[tuple[str, Index]]:
+    """Yield the greedy placement; when the time is up, the layers that are left stay where the last one went."""
+    c = evaluator.compiled
+    whole = all_on_one(c)
+    placement = best(evaluator, whole)
+    nodes = np.arange(len(placement))
+    for node in np.flatnonzero(c.is_layer):
+        if clock.expired():
+            break
+        moved = np.where(nodes < node, placement, whole)
+        placement = best(evaluator, np.concatenate([placement[None], moved]))
+    yield "greedy", placement

@@ -1,0 +1,32 @@
+"""Baseline `single-cut`: the best cut in two by exhaustive scan, for each ordered pair of devices.
+
+Kang et al.: Neurosurgeon: Collaborative intelligence between the cloud and mobile edge, ASPLOS 2017, for chains; a graph
+is cut in a topological order of its layers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from dnnopt.compiled import Index
+from dnnopt.evaluator import Evaluator
+from dnnopt.methods.heuristics.choice import best
+from dnnopt.scaling import all_on_one
+from dnnopt.solvers.interface import Clock
+
+
+def placements(evaluator: Evaluator, clock: Clock) -> Iterator[tuple[str, Index]]:
+    """Yield the best single cut of those that the time allows to scan."""
+    c = evaluator.compiled
+    whole = all_on_one(c)
+    layers = np.flatnonzero(c.is_layer)
+    candidates = [best(evaluator, whole)]
+    before = np.arange(len(c.node_names))[None, :] < layers[1:, None]
+    for first in range(len(whole)):
+        for second in range(len(whole)):
+            if first != second and not clock.expired() and len(before):
+                cuts = np.where(before, whole[first], whole[second])
+                candidates.append(best(evaluator, cuts))
+    yield "best single cut", best(evaluator, np.array(candidates))

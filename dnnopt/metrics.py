@@ -1,0 +1,67 @@
+"""Metrics: linear functionals of a plan, as coefficient arrays.
+
+    μ(x, w, h) = Σ_vi α_vi x_vi + Σ_τℓ β_τℓ w_τℓ + Σ_τ γ_τ h_τ
+
+Links charge a copy of a tensor affinely in its bytes, so `β_τℓ = scale_τ (per_copy_ℓ + b_τ per_byte_ℓ)` is kept as
+three vectors. The values hold only from below in the linearisations of `w` and `h`: no negative coefficient there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dnnopt.errors import InputError
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Metric:
+    """A linear metric.
+
+    Attributes
+    ----------
+    name : str
+    unit : str
+        SI unit: ``s``, ``bytes``, ``J``, ``USD``, or empty for a pure number.
+    alpha : array (nodes, executors)
+        `α`; may be negative.
+    per_copy, per_byte : array (links,)
+        What one copy costs a link, and each of its bytes.
+    scale : array (tensors,)
+        Factor of each tensor's copies (1, a rate, or 0 for tensors of other networks).
+    gamma : array (tensors,)
+        `γ`, for tensors that are exposed.
+
+    Raises
+    ------
+    InputError
+        If a coefficient of copies or exposure is negative.
+    """
+
+    name: str
+    unit: str
+    alpha: Array
+    per_copy: Array
+    per_byte: Array
+    scale: Array
+    gamma: Array
+
+    def __post_init__(self) -> None:
+        for part in ("per_copy", "per_byte", "scale", "gamma"):
+            values = getattr(self, part)
+            if values.size and values.min() < 0:
+                raise InputError("coefficients >= 0", field=f"metric {self.name}: {part}", value=float(values.min()))
+
+    @property
+    def sends(self) -> bool:
+        """Whether copies cost anything."""
+        return bool(self.scale.any() and (self.per_copy.any() or self.per_byte.any()))
+
+    @property
+    def exposes(self) -> bool:
+        """Whether exposure costs anything."""
+        return bool(self.gamma.any())

@@ -1,0 +1,179 @@
+"""Networks: the directed acyclic graph of layers and the tensors between them."""
+
+from __future__ import annotations
+
+import heapq
+from functools import cached_property
+
+from pydantic import Field, model_validator
+
+from dnnopt.errors import InputError
+from dnnopt.records import Bytes, Flop, Name, Number, Positive, Probability, Record, Seconds, check_known, check_unique
+
+INPUT = "input"
+OUTPUT = "output"
+RESERVED = (INPUT, OUTPUT)
+
+
+class Layer(Record):
+    """One layer `v` of a network (an operator, or what a granularity transform made of several).
+
+    Attributes
+    ----------
+    name : str
+    op : str
+        Kind of operator, such as ``Conv``.
+    flops : float, optional
+        Floating-point operations `f_v`; one multiply-accumulate counts as two. Needed by the roofline only.
+    bytes : float, optional
+        Bytes read and written `g_v`: inputs, weights and outputs. Needed by the roofline only.
+    weights : float, optional
+        Bytes of weights `m_v`. Needed where memory is limited.
+    activations : float, optional
+        Bytes of activations resident while the layer runs, `r_v`. Needed by the memory rules that count them.
+    """
+
+    name: Name
+    op: str = ""
+    flops: Flop | None = None
+    bytes: Bytes | None = None
+    weights: Bytes | None = None
+    activations: Bytes | None = None
+
+
+class Tensor(Record):
+    """One tensor `τ`: what a layer produces and others consume.
+
+    Attributes
+    ----------
+    name : str
+    producer : str
+        A layer, or ``"input"`` for raw input.
+    consumers : tuple of str
+        Layers; ``"output"`` among them says that the tensor is a result which must reach the network's sink.
+    bytes : float
+        Size `b_τ`.
+    sensitivity : float, optional
+        Privacy sensitivity `ρ_τ` in [0, 1]; needed where leakage is measured.
+    source : str, optional
+        For raw input: the device where it starts, if not the network's source.
+    """
+
+    name: Name
+    producer: Name
+    consumers: tuple[Name, ...]
+    bytes: Bytes
+    sensitivity: Probability | None = None
+    source: Name | None = None
+
+
+class Network(Record):
+    """A deep neural network: layers, tensors, and where its input starts and its answer is wanted.
+
+    Attributes
+    ----------
+    name : str
+    layers : tuple of Layer
+    tensors : tuple of Tensor
+    source : str, optional
+        Device where the raw input starts; None: it is everywhere already, so it is never sent.
+    sink : str, optional
+        Device where the results must arrive; None: they stay where they are made.
+    rate : float, optional
+        Requests per second `λ_a`.
+    deadline : float, optional
+        Seconds `D_a`; enforced only where a deadline constraint is listed.
+    weight : float
+        Weight `ω_a` in the total latency.
+    provenance : str
+        Where the network comes from (package, version, command, input shape).
+
+    Raises
+    ------
+    InputError
+        For duplicate or reserved names, unknown producers or consumers, and cycles.
+    """
+
+    name: Name
+    layers: tuple[Layer, ...] = Field(min_length=1)
+    tensors: tuple[Tensor, ...] = ()
+    source: Name | None = None
+    sink: Name | None = None
+    rate: Positive | None = None
+    deadline: Seconds | None = None
+    weight: Number = 1.0
+    provenance: str = ""
+
+    @model_validator(mode="after")
+    def _check(self) -> Network:
+        check_unique((layer.name for layer in self.layers), "layers", "layer")
+        check_unique((tensor.name for tensor in self.tensors), "tensors", "tensor")
+        names = {layer.name for layer in self.layers}
+        for index, layer in enumerate(self.layers):
+            if layer.name in RESERVED:
+                raise InputError(
+                    "a layer name other than the reserved 'input' and 'output'",
+                    field=f"layers[{index}].name",
+                    value=layer.name,
+                )
+        for index, tensor in enumerate(self.tensors):
+            field = f"tensors[{index}]"
+            check_known(tensor.producer, names | {INPUT}, f"{field}.producer", "layer, or 'input'")
+            check_unique(tensor.consumers, f"{field}.consumers", "consumer")
+            for position, consumer in enumerate(tensor.consumers):
+                check_known(consumer, names | {OUTPUT}, f"{field}.consumers[{position}]", "layer, or 'output'")
+            if tensor.source is not None and tensor.producer != INPUT:
+                raise InputError(
+                    "no source, as the tensor is not raw input", field=f"{field}.source", value=tensor.source
+                )
+        _ = self.order  # refuses cycles
+        return self
+
+    @cached_property
+    def order(self) -> tuple[int, ...]:
+        """Indices of the layers in a topological order; among layers that are ready, the first listed comes first."""
+        index = {layer.name: position for position, layer in enumerate(self.layers)}
+        successors: list[list[int]] = [[] for _ in self.layers]
+        waiting = [0] * len(self.layers)
+        for tensor in self.tensors:
+            if tensor.producer == INPUT:
+                continue
+            for consumer in tensor.consumers:
+                if consumer != OUTPUT:
+                    successors[index[tensor.producer]].append(index[consumer])
+                    waiting[index[consumer]] += 1
+        ready = [v for v, count in enumerate(waiting) if count == 0]
+        order = []
+        while ready:
+            v = heapq.heappop(ready)
+            order.append(v)
+            for w in successors[v]:
+                waiting[w] -= 1
+                if waiting[w] == 0:
+                    heapq.heappush(ready, w)
+        if len(order) < len(self.layers):
+            raise InputError(
+                "", field="tensors", problem=f"the layers form a cycle: {self._cycle(successors, waiting)}"
+            )
+        return tuple(order)
+
+    def _cycle(self, successors: list[list[int]], waiting: list[int]) -> str:
+        """Name one cycle: walk backwards among the layers that never became ready."""
+        stuck = {v for v, count in enumerate(waiting) if count > 0}
+        predecessor = {w: v for v in stuck for w in successors[v] if w in stuck}
+        v = min(stuck)
+        seen: list[int] = []
+        while v not in seen:
+            seen.append(v)
+            v = predecessor[v]
+        cycle = [*seen[seen.index(v) :], v][::-1]
+        return " -> ".join(self.layers[u].name for u in cycle)
+
+    def summary(self) -> str:
+        """Return one line: layers, tensors, FLOPs, weights."""
+        flops = sum(layer.flops or 0.0 for layer in self.layers)
+        weights = sum(layer.weights or 0.0 for layer in self.layers)
+        return (
+            f"{self.name}: {len(self.layers)} layers, {len(self.tensors)} tensors, "
+            f"{flops / 1e9:.4g} GFLOP, {weights / 1e6:.4g} MB of weights"
+        )

@@ -1,0 +1,133 @@
+"""Objectives: what is minimised, as terms that add up to weighted sums.
+
+    minimize = dp.latency()
+    minimize = 0.5 * dp.latency() + 2.0 * dp.energy("pi")
+
+Comparing a term with a number makes a constraint: ``dp.energy("pi") <= 2.0``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field, model_validator
+
+from dnnopt.errors import InputError
+from dnnopt.records import Flag, Name, Number, Record
+
+if TYPE_CHECKING:
+    from dnnopt.constraints import Constraint
+
+MetricName = Literal["latency", "period", "energy", "cost", "leakage", "worst_leakage", "traffic"]
+UNITS = {
+    "latency": "s", "period": "s", "energy": "J", "cost": "USD", "leakage": "", "worst_leakage": "", "traffic": "bytes",
+}  # fmt: skip
+_OPTIONS = {"network": ("latency",), "devices": ("energy",), "idle": ("energy",), "links": ("traffic",)}
+
+
+class Term(Record):
+    """One weighted metric of the objective.
+
+    Attributes
+    ----------
+    metric : str
+        ``latency``, ``period``, ``energy``, ``cost``, ``leakage``, ``worst_leakage`` or ``traffic``.
+    weight : float
+    priority : int
+        Terms of one priority are summed; lower priorities are optimised first.
+    network : str, optional
+        Latency of this network alone; None: `Σ_a ω_a · latency_a`.
+    devices : tuple of str, optional
+        Energy of these devices alone (with their parts of the links' energy); None: of everything.
+    idle : bool
+        Energy: whether `Σ_i P⁰_i · (latency - busy_i)` is added.
+    links : tuple of str, optional
+        Traffic of these links alone; None: of all.
+    """
+
+    metric: MetricName
+    weight: Number = 1.0
+    priority: int = Field(default=0, strict=True)
+    network: Name | None = None
+    devices: tuple[Name, ...] | None = None
+    idle: Flag = False
+    links: tuple[Name, ...] | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Term:
+        for option, metrics in _OPTIONS.items():
+            if getattr(self, option) and self.metric not in metrics:
+                raise InputError(
+                    f"no such key for {self.metric!r} (it goes with {metrics[0]!r})",
+                    field=option,
+                    value=getattr(self, option),
+                )
+        return self
+
+    @property
+    def unit(self) -> str:
+        """Unit of the metric; empty for a pure number."""
+        return UNITS[self.metric]
+
+    def __mul__(self, factor: float) -> Term:
+        return self.model_copy(update={"weight": float(self.weight * factor)})
+
+    __rmul__ = __mul__
+
+    def __add__(self, other: Term | tuple[Term, ...]) -> tuple[Term, ...]:
+        return (self, *other) if isinstance(other, tuple) else (self, other)
+
+    def __radd__(self, other: tuple[Term, ...]) -> tuple[Term, ...]:
+        return (*other, self)
+
+    def __le__(self, limit: float) -> Constraint:
+        from dnnopt.constraints import limit_on
+
+        return limit_on(self, limit)
+
+
+def latency(network: str | None = None) -> Term:
+    """Latency under the problem's execution semantics, of one network or weighted over all."""
+    return Term(metric="latency", network=network)
+
+
+def period() -> Term:
+    """Largest load of a resource: seconds between two answers in the steady state of a pipeline."""
+    return Term(metric="period")
+
+
+def energy(*devices: str, idle: bool = False) -> Term:
+    """Joules of one inference, of everything or of the named devices."""
+    return Term(metric="energy", devices=devices or None, idle=idle)
+
+
+def cost() -> Term:
+    """USD of one inference."""
+    return Term(metric="cost")
+
+
+def leakage() -> Term:
+    """Summed sensitivity of the tensors that are exposed."""
+    return Term(metric="leakage")
+
+
+def worst_leakage() -> Term:
+    """Largest sensitivity of a tensor that is exposed."""
+    return Term(metric="worst_leakage")
+
+
+def traffic(*links: str) -> Term:
+    """Bytes over the named links, or over all."""
+    return Term(metric="traffic", links=links or None)
+
+
+def as_terms(objective: Any) -> Any:
+    """Return a term, a sum of terms or a list of either as one flat list; other data as it is."""
+    if isinstance(objective, Term):
+        return (objective,)
+    if isinstance(objective, list | tuple):
+        flat: list[Any] = []
+        for entry in objective:
+            flat.extend(entry if isinstance(entry, tuple) else (entry,))
+        return tuple(flat)
+    return objective

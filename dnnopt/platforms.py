@@ -1,0 +1,195 @@
+"""Platforms: devices, directed links, the routes between devices, and what can do only one thing at a time."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import ConfigDict, Field, model_validator
+
+from dnnopt.errors import InputError
+from dnnopt.records import (
+    Bytes,
+    BytesPerSecond,
+    DollarsPerByte,
+    DollarsPerSecond,
+    Flag,
+    FlopPerSecond,
+    Fraction,
+    JoulesPerByte,
+    Name,
+    Record,
+    Seconds,
+    Watts,
+    check_known,
+    check_unique,
+)
+
+Tier = Literal["end", "edge", "cloud"]
+TIERS: tuple[Tier, ...] = ("end", "edge", "cloud")
+
+
+class Device(Record):
+    """A device `i`.
+
+    Attributes
+    ----------
+    name : str
+    tier : {"end", "edge", "cloud"}, optional
+    memory : float, optional
+        Bytes `M_i`; None: no limit. Enforced only where a memory constraint is listed.
+    flops_per_s, bytes_per_s : float, optional
+        Peak compute rate and memory bandwidth. The roofline needs both.
+    overhead : float
+        Seconds `o_i` that every layer costs on top (kernel launch, framework).
+    efficiency : float
+        Share of both peak rates that is achieved, in (0, 1]: `F_i` = efficiency x flops_per_s, `W_i` likewise.
+    power, idle_power : float
+        Busy and idle power `P_i`, `P⁰_i` (W).
+    price : float
+        `π_i`, USD per busy second.
+    trusted : bool, optional
+        Inside the data owner's trust domain; needed where leakage is measured.
+    provenance : str
+        Where the numbers come from.
+    """
+
+    name: Name
+    tier: Tier | None = None
+    memory: Bytes | None = None
+    flops_per_s: FlopPerSecond | None = None
+    bytes_per_s: BytesPerSecond | None = None
+    overhead: Seconds = 0.0
+    efficiency: Fraction = 1.0
+    power: Watts = 0.0
+    idle_power: Watts = 0.0
+    price: DollarsPerSecond = 0.0
+    trusted: Flag | None = None
+    provenance: str = ""
+
+
+class Link(Record):
+    """A directed physical link `ℓ`.
+
+    Attributes
+    ----------
+    name : str
+    bandwidth : float
+        `β_ℓ`, bytes per second.
+    latency : float
+        `δ_ℓ`, seconds; one copy of a tensor occupies the link for latency + bytes / bandwidth.
+    sender, receiver : str, optional
+        The devices at its ends, where it has them; whose energy the two parts below are.
+    send_energy_per_byte, receive_energy_per_byte : float
+        Joules per byte at either end; together `η_ℓ`.
+    price_per_byte : float
+        `κ_ℓ`, USD per byte.
+    trusted : bool, optional
+        Whether data on it stays in the trust domain; needed where leakage is measured.
+    provenance : str
+    """
+
+    name: Name
+    bandwidth: BytesPerSecond
+    latency: Seconds
+    sender: Name | None = None
+    receiver: Name | None = None
+    send_energy_per_byte: JoulesPerByte = 0.0
+    receive_energy_per_byte: JoulesPerByte = 0.0
+    price_per_byte: DollarsPerByte = 0.0
+    trusted: Flag | None = None
+    provenance: str = ""
+
+
+class Route(Record):
+    """The links that carry data from one device to another, in order; an empty list is a free route."""
+
+    model_config = ConfigDict(validate_by_name=True, validate_by_alias=True, serialize_by_alias=True)
+
+    origin: Name = Field(alias="from")
+    destination: Name = Field(alias="to")
+    links: tuple[Name, ...] = ()
+
+
+class Resource(Record):
+    """Devices and links that together do one thing at a time, such as a shared medium."""
+
+    name: Name
+    devices: tuple[Name, ...] = ()
+    links: tuple[Name, ...] = ()
+
+
+class Platform(Record):
+    """Devices, links, routes and resources.
+
+    A pair of devices without a route may not talk. A device or link in no listed resource is a resource of its own.
+
+    Attributes
+    ----------
+    devices : tuple of Device
+    links : tuple of Link
+    routes : tuple of Route
+    resources : tuple of Resource
+    name, provenance : str
+
+    Raises
+    ------
+    InputError
+        For duplicate names, unknown devices or links, two routes for one pair, a link twice in one route.
+    """
+
+    name: str = ""
+    devices: tuple[Device, ...] = Field(min_length=1)
+    links: tuple[Link, ...] = ()
+    routes: tuple[Route, ...] = ()
+    resources: tuple[Resource, ...] = ()
+    provenance: str = ""
+
+    @model_validator(mode="after")
+    def _check(self) -> Platform:
+        check_unique((device.name for device in self.devices), "devices", "device")
+        check_unique((link.name for link in self.links), "links", "link")
+        check_unique((resource.name for resource in self.resources), "resources", "resource")
+        devices = {device.name for device in self.devices}
+        links = {link.name for link in self.links}
+        for index, link in enumerate(self.links):
+            check_known(link.sender, devices, f"links[{index}].sender", "device")
+            check_known(link.receiver, devices, f"links[{index}].receiver", "device")
+        pairs: set[tuple[str, str]] = set()
+        for index, route in enumerate(self.routes):
+            field = f"routes[{index}]"
+            check_known(route.origin, devices, f"{field}.from", "device")
+            check_known(route.destination, devices, f"{field}.to", "device")
+            if route.origin == route.destination:
+                raise InputError("another device than 'from'", field=f"{field}.to", value=route.destination)
+            pair = (route.origin, route.destination)
+            if pair in pairs:
+                raise InputError(f"one route from {pair[0]!r} to {pair[1]!r}", field=field, value=list(pair))
+            pairs.add(pair)
+            self._check_members(route.links, links, f"{field}.links", "link")
+        for index, resource in enumerate(self.resources):
+            field = f"resources[{index}]"
+            self._check_members(resource.devices, devices, f"{field}.devices", "device")
+            self._check_members(resource.links, links, f"{field}.links", "link")
+            if resource.name in devices | links and resource.name not in (*resource.devices, *resource.links):
+                raise InputError(
+                    "a name that no device or link outside it has", field=f"{field}.name", value=resource.name
+                )
+        return self
+
+    @staticmethod
+    def _check_members(names: tuple[str, ...], known: set[str], field: str, what: str) -> None:
+        check_unique(names, field, what)
+        for position, name in enumerate(names):
+            check_known(name, known, f"{field}[{position}]", what)
+
+    def device_names(self) -> tuple[str, ...]:
+        """Return the devices' names, in order."""
+        return tuple(device.name for device in self.devices)
+
+    def all_resources(self) -> tuple[Resource, ...]:
+        """Return the listed resources, then one for each device and each link that is in none of them."""
+        in_one = {name for resource in self.resources for name in resource.devices}
+        links_in_one = {name for resource in self.resources for name in resource.links}
+        own = [Resource(name=d.name, devices=(d.name,)) for d in self.devices if d.name not in in_one]
+        own += [Resource(name=link.name, links=(link.name,)) for link in self.links if link.name not in links_in_one]
+        return (*self.resources, *own)

@@ -1,0 +1,191 @@
+"""Problem: networks, platform, times and energies, how execution and communication are charged, goal and limits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from dnnopt.constraints import AnyConstraint, Constraint
+from dnnopt.errors import InputError
+from dnnopt.networks import Network
+from dnnopt.objectives import Term, as_terms
+from dnnopt.platforms import Platform
+from dnnopt.profiles import Profile, layer_seconds
+from dnnopt.records import Record, check_known, check_unique
+
+Execution = Literal["sequential", "parallel", "scheduled", "pipelined"]
+Transport = Literal["unicast", "multicast", "per_edge"]
+_BASE_KEYS = ("base", "name", "source", "sink", "rate", "deadline", "weight")
+
+
+def _network_from_library(value: Any) -> Any:
+    """Read ``"resnet50"`` or ``{"base": "resnet50", "source": "pi"}`` as the library's network with those fields."""
+    from dnnopt import library
+
+    if isinstance(value, str):
+        return library.network(value)
+    if isinstance(value, dict) and "base" in value:
+        for key in value:
+            if key not in _BASE_KEYS:
+                raise InputError(f"one of {', '.join(_BASE_KEYS)} beside 'base'", field=key, value=value[key])
+        fields = {name: value[name] for name in _BASE_KEYS[1:] if name in value}
+        return dict(library.network(value["base"]).to_data(), **fields)
+    return value
+
+
+def _platform_from_library(value: Any) -> Any:
+    from dnnopt import library
+
+    return library.platform(value) if isinstance(value, str) else value
+
+
+def _as_sequence(value: Any) -> Any:
+    return (value,) if isinstance(value, Network | str) else value
+
+
+class Problem(Record):
+    """What runs, where it may run, what is minimised and what must hold.
+
+    Parameters
+    ----------
+    networks : Network, str, or a sequence of them
+        A text is the name of a network in the library.
+    platform : Platform or str
+    execution : {"sequential", "parallel", "scheduled", "pipelined"}
+        What latency means (see ``docs/model.md``).
+    minimize : Term, sum of terms, or list of either
+    subject_to : sequence of Constraint
+    transport : {"unicast", "multicast", "per_edge"}
+        How copies are charged: per (tensor, destination device), per (tensor, link), or per edge.
+    profile : Profile
+        Measured times and energies; the roofline serves where there is none.
+    name : str
+
+    Raises
+    ------
+    InputError
+        With the path of the field that is wrong, its value and what was expected.
+    """
+
+    networks: Annotated[
+        tuple[Annotated[Network, BeforeValidator(_network_from_library)], ...],
+        BeforeValidator(_as_sequence),
+        Field(min_length=1),
+    ]
+    platform: Annotated[Platform, BeforeValidator(_platform_from_library)]
+    execution: Execution
+    minimize: Annotated[tuple[Term, ...], BeforeValidator(as_terms), Field(min_length=1)]
+    subject_to: tuple[AnyConstraint, ...] = ()
+    transport: Transport = "unicast"
+    profile: Profile = Profile()
+    name: str = ""
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            networks: Network | str | Sequence[Network | str],
+            platform: Platform | str,
+            execution: Execution,
+            minimize: Term | Sequence[Term | tuple[Term, ...]],
+            subject_to: Sequence[Constraint] = (),
+            transport: Transport = "unicast",
+            profile: Profile = ...,
+            name: str = "",
+        ) -> None: ...
+
+    @model_validator(mode="after")
+    def _check(self) -> Problem:
+        check_unique((network.name for network in self.networks), "networks", "network")
+        devices = set(self.platform.device_names())
+        for index, network in enumerate(self.networks):
+            field = f"networks[{index}]"
+            check_known(network.source, devices, f"{field}.source", "device")
+            check_known(network.sink, devices, f"{field}.sink", "device")
+            for position, tensor in enumerate(network.tensors):
+                check_known(tensor.source, devices, f"{field}.tensors[{position}].source", "device")
+        self.profile.check(self.networks, self.platform)
+        for network in self.networks:
+            for layer in network.layers:
+                for device in self.platform.devices:
+                    layer_seconds(self.profile, network, layer, device)
+        for index, term in enumerate(self.minimize):
+            self._check_names(term, f"minimize[{index}]")
+            self._check_needs(term.metric, f"minimize[{index}].metric", "")
+        for index, constraint in enumerate(self.subject_to):
+            self._check_names(constraint, f"subject_to[{index}]")
+            self._check_needs(constraint.constraint, f"subject_to[{index}].constraint", constraint)
+        return self
+
+    def network(self, name: str) -> Network:
+        """Return the network of that name."""
+        return next(network for network in self.networks if network.name == name)
+
+    def source_of(self, network: Network, tensor_source: str | None) -> str | None:
+        """Return the device where a raw input of `network` starts; None: it is everywhere."""
+        return tensor_source if tensor_source is not None else network.source
+
+    def _check_names(self, record: Any, field: str) -> None:
+        """Check every device, link, network and layer that a term or a constraint names."""
+        devices = self.platform.device_names()
+        links = tuple(link.name for link in self.platform.links)
+        networks = tuple(network.name for network in self.networks)
+        network = getattr(record, "network", None)
+        check_known(network, networks, f"{field}.network", "network")
+        check_known(getattr(record, "link", None), links, f"{field}.link", "link")
+        for attribute, known, what in (
+            ("devices", devices, "device"),
+            ("allowed", devices, "device"),
+            ("links", links, "link"),
+            ("layers", self._layer_names(network), "layer"),
+        ):
+            names = getattr(record, attribute, None) or ()
+            check_unique(names, f"{field}.{attribute}", what)
+            for position, name in enumerate(names):
+                check_known(name, known, f"{field}.{attribute}[{position}]", what)
+        if getattr(record, "layer", None) is not None:
+            check_known(record.layer, self._layer_names(network), f"{field}.layer", "layer")
+        for name in getattr(record, "limits", {}):
+            check_known(name, devices, f"{field}.limits", "device")
+
+    def _layer_names(self, network: str | None) -> tuple[str, ...]:
+        return () if network is None else tuple(layer.name for layer in self.network(network).layers)
+
+    def _check_needs(self, kind: str, field: str, record: Any) -> None:
+        """Check that the data which a metric or constraint reads are there."""
+
+        def missing(where: str, what: str) -> InputError:
+            return InputError("", field=where, problem=f"missing: {kind!r} ({field}) needs {what}")
+
+        if kind in ("leakage", "worst_leakage"):
+            for index, device in enumerate(self.platform.devices):
+                if device.trusted is None:
+                    raise missing(f"platform.devices[{index}].trusted", "true or false")
+            for index, link in enumerate(self.platform.links):
+                if link.trusted is None:
+                    raise missing(f"platform.links[{index}].trusted", "true or false")
+            for a, network in enumerate(self.networks):
+                for index, tensor in enumerate(network.tensors):
+                    if tensor.sensitivity is None:
+                        raise missing(f"networks[{a}].tensors[{index}].sensitivity", "a number from 0 to 1")
+        elif kind == "memory":
+            for a, network in enumerate(self.networks):
+                for index, layer in enumerate(network.layers):
+                    if layer.weights is None:
+                        raise missing(f"networks[{a}].layers[{index}].weights", "bytes")
+                    if layer.activations is None and record.rule != "weights":
+                        raise missing(f"networks[{a}].layers[{index}].activations", "bytes")
+        elif kind == "monotone_tiers":
+            for index, device in enumerate(self.platform.devices):
+                if device.tier is None:
+                    raise missing(f"platform.devices[{index}].tier", "'end', 'edge' or 'cloud'")
+        elif kind == "utilisation" or (kind == "bandwidth" and record.limit is None):
+            for a, network in enumerate(self.networks):
+                if network.rate is None:
+                    raise missing(f"networks[{a}].rate", "requests per second")
+        elif kind == "deadline" and record.limit is None:
+            for a, network in enumerate(self.networks):
+                if record.network in (None, network.name) and network.deadline is None:
+                    raise missing(f"networks[{a}].deadline", "seconds (the constraint has no limit of its own)")

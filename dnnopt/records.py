@@ -1,0 +1,196 @@
+"""Records: immutable, validated data whose errors name the field, the value and what was expected.
+
+Every class that a file can describe (networks, platforms, problems, plans) is a record, so the Python constructors and
+the files share one set of names, one set of checks and one JSON Schema.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, ValidationError, ValidationInfo
+
+from dnnopt.errors import InputError
+from dnnopt.units import parse_quantity
+
+if TYPE_CHECKING:
+    from pydantic._internal._model_construction import ModelMetaclass as _Meta
+else:
+    _Meta = type(BaseModel)
+
+
+class _RecordMeta(_Meta):
+    """Gives constructors positional arguments, and turns their ValidationError into an InputError.
+
+    Validation of nested data does not come through here, so the error keeps its full path.
+    """
+
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:  # noqa: N805
+        fields: tuple[str, ...] = tuple(vars(cls)["__pydantic_fields__"])
+        if len(args) > len(fields):
+            raise TypeError(f"{cls.__name__} takes at most {len(fields)} arguments")
+        for name, value in zip(fields, args, strict=False):
+            if name in kwargs:
+                raise TypeError(f"{cls.__name__} got two values for {name!r}")
+            kwargs[name] = value
+        try:
+            return super().__call__(**kwargs)
+        except ValidationError as error:
+            raise input_error(error) from None
+
+
+class Record(BaseModel, metaclass=_RecordMeta):
+    """Base of all records: frozen, no unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+    @classmethod
+    def from_data(cls, data: object, *, file: str = "", units: bool = False) -> Any:
+        """Validate plain data (as read from JSON).
+
+        Parameters
+        ----------
+        data : object
+            Dictionaries, lists, strings, numbers, booleans and None.
+        file : str
+            Named in errors.
+        units : bool
+            Whether strings such as ``"20 Mbit/s"`` are accepted for quantities.
+
+        Raises
+        ------
+        InputError
+            With the path of the first bad field.
+        """
+        try:
+            return cls.model_validate(data, context={"units": units})
+        except ValidationError as error:
+            raise input_error(error, file=file) from None
+
+    def to_data(self) -> dict[str, Any]:
+        """Return plain data, ready for JSON; fields that hold their default are left out."""
+        return self.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+
+
+def field_path(location: Iterable[str | int]) -> str:
+    """Join the parts of a field's place: ``("links", 0, "name")`` gives ``links[0].name``."""
+    path = ""
+    for part in location:
+        path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else part
+    return path
+
+
+_EXPECTED: dict[str, Callable[[dict[str, Any]], str]] = {
+    "greater_than": lambda c: f"a number > {c['gt']:g}",
+    "greater_than_equal": lambda c: f"a number >= {c['ge']:g}",
+    "less_than_equal": lambda c: f"a number <= {c['le']:g}",
+    "finite_number": lambda c: "a finite number",
+    "float_type": lambda c: "a number",
+    "int_type": lambda c: "a whole number",
+    "int_from_float": lambda c: "a whole number",
+    "string_type": lambda c: "a text",
+    "string_too_short": lambda c: "a text that is not empty",
+    "bool_type": lambda c: "true or false",
+    "tuple_type": lambda c: "a list",
+    "list_type": lambda c: "a list",
+    "dict_type": lambda c: "an object (names to values)",
+    "model_type": lambda c: "an object (names to values)",
+    "model_attributes_type": lambda c: "an object (names to values)",
+    "too_short": lambda c: f"a list of at least {c['min_length']}",
+    "literal_error": lambda c: f"one of {c['expected']}",
+    "union_tag_invalid": lambda c: f"one of {c['expected_tags']}",
+}
+
+
+def input_error(error: ValidationError, *, file: str = "") -> InputError:
+    """Turn pydantic's error into one InputError: the first field that is wrong, and how many more there are."""
+    details = error.errors(include_url=False)
+    # A list whose items are bad is reported as too short as well.
+    details = [
+        d for d in details if d["type"] != "too_short" or d["ctx"]["actual_length"] == len(d["input"])
+    ] or details
+    first = details[0]
+    # The tag of a discriminated union is part of pydantic's location but not of the file's.
+    location = [part for part in first["loc"] if not (isinstance(part, str) and part.startswith("tag:"))]
+    field = field_path(location)
+    kind, context, value = first["type"], first.get("ctx", {}), first["input"]
+    inner = context.get("error")
+    if isinstance(inner, InputError):
+        found = inner.within(file=file, field=field)
+    elif kind == "missing":
+        found = InputError("a value", field=field, file=file, problem="missing, and it has no default")
+    elif kind == "union_tag_not_found":
+        found = InputError("", field=field, file=file, problem=f"missing key {context['discriminator']}")
+    elif kind == "extra_forbidden":
+        found = InputError("", field=field, file=file, problem="unknown key")
+    elif kind in _EXPECTED:
+        found = InputError(_EXPECTED[kind](context), field=field, value=value, file=file)
+    else:
+        found = InputError("", field=field, file=file, problem=first["msg"])
+    if len(details) > 1:
+        found = InputError(
+            "", field=found.field, file=found.file, problem=f"{found.problem} (and {len(details) - 1} more)"
+        )
+    return found
+
+
+def _quantity(dimension: str) -> Callable[[Any, ValidationInfo], Any]:
+    def read(value: Any, info: ValidationInfo) -> Any:
+        if hasattr(value, "item"):
+            value = value.item()  # numpy scalars
+        if isinstance(value, str):
+            if info.context and info.context.get("units"):
+                return parse_quantity(value, dimension)
+            raise InputError("a number in SI units (texts with units are for platform files)", value=value)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise InputError("a number", value=value)
+        if not math.isfinite(value):
+            raise InputError("a finite number", value=value)
+        return float(value)
+
+    return read
+
+
+def _reader(dimension: str) -> BeforeValidator:
+    return BeforeValidator(_quantity(dimension))
+
+
+Seconds = Annotated[float, _reader("time"), Field(ge=0)]
+Bytes = Annotated[float, _reader("bytes"), Field(ge=0)]
+Flop = Annotated[float, _reader("flop"), Field(ge=0)]
+Watts = Annotated[float, _reader("power"), Field(ge=0)]
+DollarsPerSecond = Annotated[float, _reader("money per second"), Field(ge=0)]
+DollarsPerByte = Annotated[float, _reader("money per byte"), Field(ge=0)]
+JoulesPerByte = Annotated[float, _reader("energy per byte"), Field(ge=0)]
+FlopPerSecond = Annotated[float, _reader("flop rate"), Field(gt=0)]
+BytesPerSecond = Annotated[float, _reader("bandwidth"), Field(gt=0)]
+Number = Annotated[float, _reader("number"), Field(ge=0)]
+Positive = Annotated[float, _reader("number"), Field(gt=0)]
+Probability = Annotated[float, _reader("number"), Field(ge=0, le=1)]
+Fraction = Annotated[float, _reader("number"), Field(gt=0, le=1)]
+Name = Annotated[str, Field(min_length=1)]
+Flag = StrictBool
+
+
+def check_unique(names: Iterable[str], field: str, what: str) -> None:
+    """Raise InputError if a name occurs twice; `field` is the list that holds the named things."""
+    seen: dict[str, int] = {}
+    for position, name in enumerate(names):
+        if name in seen:
+            raise InputError(
+                f"a {what} name of its own ({field}[{seen[name]}] has this one)",
+                field=f"{field}[{position}]",
+                value=name,
+            )
+        seen[name] = position
+
+
+def check_known(name: str | None, known: Iterable[str], field: str, what: str) -> None:
+    """Raise InputError if `name` is given and not among `known`."""
+    if name is not None and name not in known:
+        names = ", ".join(sorted(known)) or "none"
+        raise InputError(
+            f"the name of a {what}: {names if len(names) < 200 else names[:200] + ' ...'}", field=field, value=name
+        )

@@ -1,0 +1,69 @@
+"""The referee: every metric and every violation of a plan, from the definitions and with no other code's help.
+
+Plain dictionaries and loops over the problem's records. No formulation, search or compiled problem is used here, so
+that it can judge all of them.
+"""
+
+from __future__ import annotations
+
+import math
+
+from dnnopt.plan import Plan
+from dnnopt.problem import Problem
+from dnnopt.referee import metrics, schedule, timing
+from dnnopt.referee.evaluation import Evaluation, Transmission, Violation
+from dnnopt.referee.facts import Facts, gather, link_seconds
+from dnnopt.referee.violations import constraint_violations, platform_violations
+
+__all__ = ["Evaluation", "Transmission", "Violation", "evaluate"]
+
+
+def evaluate(problem: Problem, plan: Plan) -> Evaluation:
+    """Return a plan's objectives, metrics, violations and transmissions.
+
+    Raises
+    ------
+    InputError
+        If the plan does not fit the problem: a layer without a device, an unknown name. A plan that is merely
+        infeasible comes back with its violations.
+    """
+    plan.check(problem)
+    facts = gather(problem, plan)
+    latencies, found = _timing(facts, plan)
+    return Evaluation(
+        objectives=metrics.objectives(facts, latencies),
+        metrics=metrics.measure(facts, latencies),
+        violations=(*platform_violations(facts), *found, *constraint_violations(facts, latencies)),
+        transmissions=_transmissions(facts),
+    )
+
+
+def _timing(facts: Facts, plan: Plan) -> tuple[metrics.Latencies, list[Violation]]:
+    """Return each network's latency under the problem's execution, and what is wrong with the schedule."""
+    problem = facts.problem
+    if problem.execution in ("sequential", "pipelined"):
+        return {network.name: timing.sequential_latency(facts, network) for network in problem.networks}, []
+    if problem.execution == "parallel":
+        return {network.name: timing.critical_path(facts, network) for network in problem.networks}, []
+    if plan.schedule is None:
+        missing = Violation("schedule", math.inf, "", "the plan has no schedule, and execution is scheduled")
+        return {network.name: math.inf for network in problem.networks}, [missing]
+    timetable = schedule.match(facts, plan.schedule)
+    latencies = {network.name: schedule.scheduled_latency(timetable, network.name) for network in problem.networks}
+    return latencies, list(schedule.schedule_violations(timetable))
+
+
+def _transmissions(facts: Facts) -> tuple[Transmission, ...]:
+    return tuple(
+        Transmission(
+            network=copy.network,
+            tensor=copy.tensor.name,
+            origin=copy.origin,
+            destination=copy.destination,
+            links=tuple(link.name for link in copy.links),
+            bytes=copy.tensor.bytes,
+            seconds=math.fsum(link_seconds(copy.tensor, link) for link in copy.links),
+        )
+        for copy in facts.copies
+        if copy.links is not None
+    )

@@ -1,0 +1,95 @@
+"""What the referee says of a plan."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dnnopt.units import format_quantity
+
+
+@dataclass(frozen=True)
+class Violation:
+    """One limit or rule that a plan breaks.
+
+    Attributes
+    ----------
+    constraint : str
+        Which, with the device, link, resource or pair where the entry covers several: ``memory(pi)``.
+    amount : float
+        By how much; infinite for what no amount could mend (a missing route), 1 for what is just true or false.
+    unit : str
+        SI unit of `amount`; empty for a pure number.
+    message : str
+        For a person to read.
+    """
+
+    constraint: str
+    amount: float
+    unit: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Transmission:
+    """One copy of a tensor, sent from the device where it is made to one where it is used.
+
+    Attributes
+    ----------
+    network, tensor, origin, destination : str
+    links : tuple of str
+        The links of the route, in order. Under multicast a link that several copies share carries the tensor once.
+    bytes : float
+    seconds : float
+        Sum over the links of latency + bytes / bandwidth.
+    """
+
+    network: str
+    tensor: str
+    origin: str
+    destination: str
+    links: tuple[str, ...]
+    bytes: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A plan's objectives, metrics, violations and transmissions.
+
+    Attributes
+    ----------
+    objectives : tuple of float
+        One for each priority of the objective, in ascending order of priority.
+    metrics : dict of str to float
+        ``latency``, ``latency(NETWORK)``, ``period``, ``load(RESOURCE)``, ``busy(DEVICE)``, ``energy``,
+        ``energy(DEVICE)``, ``cost``, ``traffic``, ``traffic(LINK)``; ``memory(DEVICE)`` where the weights are known;
+        ``leakage`` and ``worst_leakage`` where all sensitivities and all trusted flags are. Infinite where a layer runs
+        on a device that does not support it. Where a tensor has no route, so are the totals and the energies of the two
+        devices, while the metrics of single links and resources count what is known.
+    violations : tuple of Violation
+    transmissions : tuple of Transmission
+    """
+
+    objectives: tuple[float, ...]
+    metrics: dict[str, float]
+    violations: tuple[Violation, ...]
+    transmissions: tuple[Transmission, ...]
+
+    @property
+    def objective(self) -> float:
+        """The objective of the first priority."""
+        return self.objectives[0]
+
+    @property
+    def feasible(self) -> bool:
+        """Whether nothing is violated."""
+        return not self.violations
+
+
+def told_apart(first: float, second: float, unit: str) -> tuple[str, str]:
+    """Return two different quantities as texts, with as many digits as show the difference."""
+    for digits in range(4, 17):
+        texts = format_quantity(first, unit, digits), format_quantity(second, unit, digits)
+        if texts[0] != texts[1]:
+            return texts
+    return f"{first!r} {unit}".rstrip(), f"{second!r} {unit}".rstrip()

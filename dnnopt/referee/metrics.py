@@ -1,0 +1,207 @@
+"""The metrics of a plan, each from its definition, and the objectives that weigh them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection
+
+from dnnopt.constraints import Memory, MemoryRule
+from dnnopt.networks import Network
+from dnnopt.objectives import Term
+from dnnopt.platforms import Resource
+from dnnopt.referee.facts import Copy, Facts, Key
+
+Latencies = dict[str, float]  # of each network
+
+
+def total_latency(facts: Facts, latencies: Latencies) -> float:
+    """Return `Σ_a ω_a · latency_a`."""
+    return math.fsum(_times(network.weight, latencies[network.name]) for network in facts.problem.networks)
+
+
+def busy(facts: Facts, device: str) -> float:
+    """Return the seconds `Σ t_vi` of the layers on a device."""
+    return math.fsum(seconds for key, seconds in facts.seconds.items() if facts.device_of[key] == device)
+
+
+def load(facts: Facts, resource: Resource, network: str | None = None) -> float:
+    """Return `Σ t_vi + Σ s_τℓ w_τℓ` over the devices and links of a resource, for one network or all."""
+    computing = [
+        seconds
+        for key, seconds in facts.seconds.items()
+        if facts.device_of[key] in resource.devices and network in (None, key[0])
+    ]
+    sending = [
+        crossing.seconds
+        for crossing in facts.crossings
+        if crossing.link.name in resource.links and network in (None, crossing.network)
+    ]
+    return math.fsum(computing + sending)
+
+
+def period(facts: Facts) -> float:
+    """Return the largest load, with one sample of every network."""
+    if facts.unrouted():
+        return math.inf
+    return max(load(facts, resource) for resource in facts.problem.platform.all_resources())
+
+
+def energy(facts: Facts, devices: Collection[str] | None = None) -> float:
+    """Return the joules of everything, or of some devices with their parts of the links' energy."""
+
+    def counts(name: str | None) -> bool:
+        return devices is None or name in devices
+
+    if any(counts(copy.origin) or counts(copy.destination) for copy in facts.unrouted()):
+        return math.inf
+    joules = [joules for key, joules in facts.joules.items() if counts(facts.device_of[key])]
+    for crossing in facts.crossings:
+        if counts(crossing.link.sender):
+            joules.append(crossing.link.send_energy_per_byte * crossing.tensor.bytes)
+        if counts(crossing.link.receiver):
+            joules.append(crossing.link.receive_energy_per_byte * crossing.tensor.bytes)
+    return math.fsum(joules)
+
+
+def idle_energy(facts: Facts, devices: Collection[str] | None, latency: float) -> float:
+    """Return `Σ_i P⁰_i · (latency - busy_i)`, over some devices or all."""
+    if math.isinf(latency):
+        return math.inf
+    return math.fsum(
+        device.idle_power * (latency - busy(facts, device.name))
+        for device in facts.problem.platform.devices
+        if devices is None or device.name in devices
+    )
+
+
+def cost(facts: Facts) -> float:
+    """Return the USD `Σ π_i t_vi + Σ κ_ℓ b_τ w_τℓ`."""
+    if facts.unrouted() or math.inf in facts.seconds.values():
+        return math.inf
+    price = {device.name: device.price for device in facts.problem.platform.devices}
+    computing = [price[facts.device_of[key]] * seconds for key, seconds in facts.seconds.items()]
+    sending = [crossing.link.price_per_byte * crossing.tensor.bytes for crossing in facts.crossings]
+    return math.fsum(computing + sending)
+
+
+def traffic(facts: Facts, links: Collection[str] | None = None, network: str | None = None) -> float:
+    """Return the bytes over some links or all, of one network or all."""
+    if links is None and facts.unrouted(network):
+        return math.inf
+    return math.fsum(
+        crossing.tensor.bytes
+        for crossing in facts.crossings
+        if (links is None or crossing.link.name in links) and network in (None, crossing.network)
+    )
+
+
+def memory(facts: Facts, device: str, rule: MemoryRule = "weights", buffers: int = 0) -> float:
+    """Return the bytes that a device holds; the weights, and by some rules the activations, must be known."""
+    hosted = [
+        layer
+        for network in facts.problem.networks
+        for layer in network.layers
+        if facts.device_of[network.name, layer.name] == device
+    ]
+    weights = [layer.weights or 0.0 for layer in hosted]
+    activations = [layer.activations or 0.0 for layer in hosted]
+    if rule == "weights":
+        resident = 0.0
+    elif rule == "weights+activations":
+        resident = math.fsum(activations)
+    else:
+        resident = max(activations, default=0.0)
+    exchanged = {
+        (copy.network, copy.tensor.name): copy.tensor.bytes
+        for copy in facts.copies
+        if device in (copy.origin, copy.destination)
+    }
+    return math.fsum([*weights, resident, *(buffers * size for size in exchanged.values())])
+
+
+def exposed(facts: Facts) -> dict[Key, float]:
+    """Return the sensitivities of the exposed tensors: those with `h_τ = 1`.
+
+    A tensor is exposed if a consumer is on an untrusted device, or a copy crosses an untrusted link. Where it is made,
+    and what devices it passes on the way, does not count.
+    """
+    untrusted = {device.name for device in facts.problem.platform.devices if device.trusted is False}
+    seen = [(use.network, use.tensor) for use in facts.uses if use.device in untrusted]
+    seen += [(crossing.network, crossing.tensor) for crossing in facts.crossings if crossing.link.trusted is False]
+    return {(network, tensor.name): tensor.sensitivity or 0.0 for network, tensor in seen}
+
+
+def leakage(facts: Facts) -> float:
+    """Return `Σ ρ_τ h_τ`."""
+    return math.fsum(exposed(facts).values())
+
+
+def worst_leakage(facts: Facts) -> float:
+    """Return `max ρ_τ h_τ`."""
+    return max(exposed(facts).values(), default=0.0)
+
+
+def cuts(facts: Facts) -> tuple[Copy, ...]:
+    """Return one copy for each distinct tensor and destination."""
+    return tuple({(copy.network, copy.tensor.name, copy.destination): copy for copy in facts.copies}.values())
+
+
+def objectives(facts: Facts, latencies: Latencies) -> tuple[float, ...]:
+    """Return the weighted sum of each priority's terms, in ascending order of priority."""
+    terms = facts.problem.minimize
+    return tuple(
+        math.fsum(_times(term.weight, _term(facts, latencies, term)) for term in terms if term.priority == priority)
+        for priority in sorted({term.priority for term in terms})
+    )
+
+
+def measure(facts: Facts, latencies: Latencies) -> dict[str, float]:
+    """Return all metrics that the problem's data define; `Evaluation` lists their names."""
+    problem = facts.problem
+    devices = problem.platform.device_names()
+    metrics = {"latency": total_latency(facts, latencies)}
+    metrics |= {f"latency({network})": seconds for network, seconds in latencies.items()}
+    metrics["period"] = period(facts)
+    metrics |= {f"load({resource.name})": load(facts, resource) for resource in problem.platform.all_resources()}
+    metrics |= {f"busy({device})": busy(facts, device) for device in devices}
+    metrics["energy"] = energy(facts)
+    metrics |= {f"energy({device})": energy(facts, (device,)) for device in devices}
+    metrics["cost"] = cost(facts)
+    metrics["traffic"] = traffic(facts)
+    metrics |= {f"traffic({link.name})": traffic(facts, (link.name,)) for link in problem.platform.links}
+    if all(layer.weights is not None for network in problem.networks for layer in network.layers):
+        listed = next((entry for entry in problem.subject_to if isinstance(entry, Memory)), Memory())
+        metrics |= {f"memory({device})": memory(facts, device, listed.rule, listed.buffers) for device in devices}
+    if _leakage_is_defined(problem.networks, [*problem.platform.devices, *problem.platform.links]):
+        metrics |= {"leakage": leakage(facts), "worst_leakage": worst_leakage(facts)}
+    return metrics
+
+
+def _leakage_is_defined(networks: tuple[Network, ...], places: list) -> bool:
+    sensitivities = [tensor.sensitivity for network in networks for tensor in network.tensors]
+    return None not in sensitivities and all(place.trusted is not None for place in places)
+
+
+def _term(facts: Facts, latencies: Latencies, term: Term) -> float:
+    """Return the value of one term, before its weight."""
+    match term.metric:
+        case "latency":
+            return total_latency(facts, latencies) if term.network is None else latencies[term.network]
+        case "period":
+            return period(facts)
+        case "energy":
+            idle = idle_energy(facts, term.devices, total_latency(facts, latencies)) if term.idle else 0.0
+            return energy(facts, term.devices) + idle
+        case "cost":
+            return cost(facts)
+        case "leakage":
+            return leakage(facts)
+        case "worst_leakage":
+            return worst_leakage(facts)
+        case "traffic":
+            return traffic(facts, term.links)
+
+
+def _times(weight: float, value: float) -> float:
+    """Return the product; a weight of zero counts for nothing, even where the value is infinite."""
+    return weight * value if weight else 0.0

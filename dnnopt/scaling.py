@@ -1,0 +1,106 @@
+"""Units of a model: solvers have absolute tolerances, so they never see raw SI values.
+
+The units are powers of ten, chosen for each problem so that the time, bytes, energy and cost of a simple plan are 100
+to 1000 of them. Measured in seconds, optima around 20 ms come out up to 0.2 % too high in CBC and CP-SAT, around 20 µs
+up to 3.5 % in HiGHS.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from dnnopt.compiled import (
+    CompiledProblem,
+    Index,
+    LatencyTerm,
+    LinearLimit,
+    LinearTerm,
+    MemoryLimit,
+    PeriodTerm,
+    WorstLeakageTerm,
+)
+from dnnopt.evaluator import Evaluator
+from dnnopt.metrics import Array
+
+
+@dataclass(frozen=True)
+class Units:
+    """SI values of the model's units, and of one unit of its objective.
+
+    Attributes
+    ----------
+    time, bytes, energy, money : float
+        Seconds, bytes, joules and USD in one unit of the model.
+    objective : float
+        SI objective in one unit of the model's objective.
+    """
+
+    time: float
+    bytes: float
+    energy: float
+    money: float
+    objective: float
+
+    def of(self, unit: str) -> float:
+        """Return the SI value of the model's unit for quantities measured in the SI unit `unit`."""
+        return {"s": self.time, "bytes": self.bytes, "J": self.energy, "USD": self.money}.get(unit, 1.0)
+
+    def describe(self) -> str:
+        """Return a sentence for the top of exported files."""
+        return (
+            f"Units: 1 of time = {self.time:g} s, of data = {self.bytes:g} bytes, of energy = {self.energy:g} J, "
+            f"of money = {self.money:g} USD, of the objective = {self.objective:g} (SI)."
+        )
+
+
+SI = Units(1.0, 1.0, 1.0, 1.0, 1.0)
+
+
+def unit_for(total: float) -> float:
+    """Return the power of ten of which `total` is 100 to 1000; 1 where there is nothing to measure."""
+    if not (total > 0 and math.isfinite(total)):
+        return 1.0
+    return float(10.0 ** (math.floor(math.log10(total) + 1e-9) - 2))
+
+
+def choose_units(compiled: CompiledProblem) -> Units:
+    """Return units that suit the problem: measured on the plans that run everything on one device."""
+    evaluator = Evaluator(compiled)
+    placements = all_on_one(compiled)
+    metrics = [term.metric for terms in compiled.objective for term in terms if isinstance(term, LinearTerm)]
+    metrics += [constraint.metric for constraint in compiled.constraints if isinstance(constraint, LinearLimit)]
+    units = {"s": unit_for(_least(evaluator.loads(placements).sum(axis=1)))}
+    memory = next((c for c in compiled.constraints if isinstance(c, MemoryLimit)), None)
+    if memory is not None:
+        units["bytes"] = unit_for(float((memory.resident + memory.peak).sum()))
+    for metric in metrics:
+        if metric.unit not in units:
+            units[metric.unit] = unit_for(_least(evaluator.metric(metric, placements)))
+    units.setdefault("bytes", unit_for(float(compiled.tensor_bytes.sum())))
+    terms = compiled.objective[0]
+    kinds = {term.metric.unit if isinstance(term, LinearTerm) else _UNIT_OF_TERM[type(term)] for term in terms}
+    if len(kinds) == 1 and all(term.weight == 1.0 for term in terms):
+        objective = units.get(kinds.pop(), 1.0)
+    else:
+        objective = unit_for(_least(evaluator.objectives(placements)))
+    return Units(units["s"], units["bytes"], units.get("J", 1.0), units.get("USD", 1.0), objective)
+
+
+_UNIT_OF_TERM = {LatencyTerm: "s", PeriodTerm: "s", WorstLeakageTerm: ""}
+
+
+def all_on_one(compiled: CompiledProblem) -> Index:
+    """Return for each executor the placement (k, N) with all nodes there, or at their fastest where not allowed."""
+    time = np.where(compiled.allowed, compiled.time, np.inf)
+    fastest = time.argmin(axis=1)
+    executors = np.arange(compiled.time.shape[1])[:, None]
+    return np.where(compiled.allowed.T, executors, fastest[None, :])
+
+
+def _least(values: Array) -> float:
+    """Return the least positive value, or 0 where there is none."""
+    positive = values[np.isfinite(values) & (values > 0)]
+    return float(positive.min()) if positive.size else 0.0

@@ -1,0 +1,152 @@
+"""CBC, the binary that the cbcbox wheel brings: an .mps file goes in, a log and a solution file come out."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import tempfile
+import threading
+from pathlib import Path
+
+import numpy as np
+
+from dnnopt.linear_model import LinearModel
+from dnnopt.solvers.highs import TOLERANCE, pass_model
+from dnnopt.solvers.interface import Clock, Control, Limits, Outcome, Values
+
+_TREE_ROW = re.compile(r"^\W*\d+ +\d+ +\d+ +(?P<best>\S+) .* (?P<bound>\S+) +\S+% +[\d.]+$")
+_STAR = re.compile(r"^ ★ .* (?P<best>[-+.\de]+) +[\d.]+$")
+# An optimal run ends within this share of the gap asked for, so half of the gap is left for rounding.
+_RATIO = 0.5
+# The log gives bounds to six significant digits, rounded either way.
+_PRINTED = 5e-6
+_RESULT = re.compile(r"^(Result|Objective value|Lower bound|Enumerated nodes)[ :-]+(.*)$", re.MULTILINE)
+
+
+def command(model: Path, solution: Path, start: Path | None, limits: Limits) -> list[str]:
+    """Return the command line. Gap 0 apart from the relative one asked for: CBC's own are absolute, and wide."""
+    import cbcbox
+
+    words = [str(cbcbox.cbc_bin_path()), str(model)]
+    if limits.time_limit is not None:
+        words += ["-sec", f"{limits.time_limit:.3f}", "-timeMode", "elapsed"]
+    words += ["-ratio", repr(_RATIO * limits.gap), "-allow", "0", "-increment", "1e-12"]
+    words += [
+        "-primalTolerance",
+        repr(TOLERANCE),
+        "-dualTolerance",
+        repr(TOLERANCE),
+        "-integerTolerance",
+        repr(TOLERANCE),
+    ]
+    words += ["-randomCbcSeed", str(limits.seed), "-threads", str(limits.processors if limits.processors > 1 else 0)]
+    if start is not None:
+        words += ["-mipstart", str(start)]
+    return [*words, "-log", "1", "-solve", "-solution", str(solution), "-quit"]
+
+
+def solve(model: LinearModel, limits: Limits, start: Values | None, control: Control) -> Outcome:
+    """Solve a linear model."""
+    arrays = model.arrays()
+    clock = Clock(limits.time_limit)
+    with tempfile.TemporaryDirectory(prefix="dnnopt-cbc-") as folder:
+        mps, solution, log = (Path(folder) / name for name in ("model.mps", "out.sol", "log.txt"))
+        pass_model(arrays).writeModel(str(mps))
+        start_file = None
+        if start is not None:
+            start_file = Path(folder) / "start.sol"
+            nonzero = np.flatnonzero(start)
+            lines = [f"{column} c{column} {start[column]!r} 0" for column in nonzero]
+            start_file.write_text("\n".join(["start", *lines]) + "\n", encoding="utf-8")
+        left = Limits(clock.left(), limits.gap, limits.threads, limits.seed)
+        output = _run(command(mps, solution, start_file, left), control)
+        log.write_text(output, encoding="utf-8")
+        if control.log is not None:
+            Path(control.log).write_text(output, encoding="utf-8")
+        return _outcome(output, solution, len(arrays.cost), limits, control)
+
+
+def _run(words: list[str], control: Control) -> str:
+    """Run CBC in a process group of its own, so that a Ctrl-C reaches it only through us; return its log."""
+    process = subprocess.Popen(
+        words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, encoding="utf-8", errors="replace",
+        start_new_session=True,
+    )  # fmt: skip
+    lines: list[str] = []
+
+    def read() -> None:
+        assert process.stdout is not None
+        for line in process.stdout:
+            lines.append(line)
+            _report(line, control)
+
+    reader = threading.Thread(target=read, daemon=True)
+    reader.start()
+    signalled = False
+    try:
+        while reader.is_alive():
+            reader.join(0.05)
+            if control.stop.is_set() and not signalled:
+                process.send_signal(signal.SIGINT)
+                signalled = True
+        process.wait()
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+    return "".join(lines)
+
+
+def _report(line: str, control: Control) -> None:
+    """Report what a line of the log says: a row of the search's table, or a starred solution of a heuristic."""
+    if match := _TREE_ROW.match(line.rstrip()):
+        control.report(_number(match["best"]), _number(match["bound"]))
+    elif match := _STAR.match(line.rstrip()):
+        control.report(_number(match["best"]), None)
+
+
+def _outcome(output: str, solution: Path, columns: int, limits: Limits, control: Control) -> Outcome:
+    facts = dict(_RESULT.findall(output))
+    result = facts.get("Result", "")
+    nodes = int(float(facts.get("Enumerated nodes", "0") or 0))
+    values = _read_solution(solution, columns)
+    objective = _number(facts.get("Objective value"))
+    bound = _number(facts.get("Lower bound"))
+    if bound is not None:
+        bound -= _PRINTED * abs(bound)
+    if "infeasible" in result.lower() and "optimal" not in result.lower():
+        return Outcome("infeasible", nodes=nodes)
+    if "unbounded" in result.lower():
+        return Outcome("unbounded", nodes=nodes)
+    if values is None:
+        if control.stop.is_set():
+            return Outcome("interrupted", bound=bound, nodes=nodes)
+        status = "no_solution" if result else "error"
+        return Outcome(status, bound=bound, nodes=nodes, message="" if result else f"CBC: {output[-300:].strip()}")
+    if result.startswith("Optimal solution found") and objective is not None:
+        return Outcome("optimal", values, objective, objective - _RATIO * limits.gap * abs(objective), nodes)
+    return Outcome("interrupted" if control.stop.is_set() else "feasible", values, objective, bound, nodes)
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        value = float(text.split()[0]) if text else None
+    except ValueError:
+        return None
+    return value if value is not None and abs(value) < 1e49 else None
+
+
+def _read_solution(path: Path, columns: int) -> Values | None:
+    """Return the values in a solution file: a status line, then `index name value reduced-cost`."""
+    if not path.exists():
+        return None
+    lines = path.read_text(encoding="utf-8").splitlines()
+    if not lines or "infeasible" in lines[0].lower() or "no feasible" in lines[0].lower():
+        return None
+    values = np.zeros(columns)
+    for line in lines[1:]:
+        words = line.replace("**", " ").split()
+        if len(words) >= 3:
+            values[int(words[0])] = float(words[2])
+    return values

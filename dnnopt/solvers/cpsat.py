@@ -1,0 +1,101 @@
+"""CP-SAT from OR-Tools."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from ortools.sat.python import cp_model
+
+from dnnopt.constraint_model import ConstraintModel
+from dnnopt.solvers.interface import Control, Limits, Outcome, Values, run_in_thread
+
+_FAR = 2**62
+
+
+def to_cp_sat(model: ConstraintModel) -> tuple[cp_model.CpModel, list[cp_model.IntVar]]:
+    """Return the CP-SAT model and its variables, in the order of the model's columns."""
+    cp = cp_model.CpModel()
+    cp.name = model.name
+    variables = [
+        cp.new_bool_var("") if (low, high) == (0, 1) else cp.new_int_var(low, high, "")
+        for low, high in zip(model.lower, model.upper, strict=True)
+    ]
+    for rows in model.exactly_one:
+        for row in rows.tolist():
+            cp.add_exactly_one([variables[column] for column in row])
+    for clauses in model.clauses:
+        positive = clauses.positive.tolist()
+        for row in clauses.columns.tolist():
+            cp.add_bool_or([variables[c] if plain else ~variables[c] for c, plain in zip(row, positive, strict=True)])
+    for linear in model.linear:
+        expression = _sum(variables, linear.columns, linear.coefficients)
+        lower = -_FAR if linear.lower is None else linear.lower
+        upper = _FAR if linear.upper is None else linear.upper
+        cp.add_linear_constraint(expression, lower, upper)
+    if model.objective_columns:
+        columns = np.concatenate(model.objective_columns)
+        cp.minimize(_sum(variables, columns, np.concatenate(model.objective_coefficients)))
+    return cp, variables
+
+
+def _sum(variables: list[cp_model.IntVar], columns: Any, coefficients: Any) -> Any:
+    kept = np.flatnonzero(coefficients)
+    return cp_model.LinearExpr.weighted_sum(
+        [variables[column] for column in columns[kept].tolist()], coefficients[kept].tolist()
+    )
+
+
+class _Watch(cp_model.CpSolverSolutionCallback):
+    """Reports solutions."""
+
+    def __init__(self, control: Control) -> None:
+        super().__init__()
+        self._control = control
+
+    def on_solution_callback(self) -> None:
+        self._control.report(self.objective_value, self.best_objective_bound)
+
+
+def solve(model: ConstraintModel, limits: Limits, start: Values | None, control: Control) -> Outcome:
+    """Solve a constraint model; objective and bound are in its units."""
+    cp, variables = to_cp_sat(model)
+    if start is not None:
+        for variable, value in zip(variables, start.tolist(), strict=True):
+            cp.add_hint(variable, round(value))
+    solver = cp_model.CpSolver()
+    parameters = solver.parameters
+    parameters.num_workers = limits.processors
+    parameters.random_seed = limits.seed
+    parameters.relative_gap_limit = limits.gap
+    parameters.absolute_gap_limit = 0.0
+    parameters.linearization_level = 2
+    parameters.catch_sigint_signal = False
+    if limits.time_limit is not None:
+        parameters.max_time_in_seconds = limits.time_limit
+    log: list[str] = []
+    if control.log is not None:
+        parameters.log_search_progress = True
+        parameters.log_to_stdout = False
+        solver.log_callback = log.append
+    solver.best_bound_callback = lambda bound: control.report(None, bound)
+    status: list[Any] = []
+    run_in_thread(lambda: status.append(solver.solve(cp, _Watch(control))), control, cancel=solver.stop_search)
+    if control.log is not None:
+        with open(control.log, "w", encoding="utf-8") as stream:
+            stream.write("\n".join(log))
+    return _outcome(solver, status[0], variables, control)
+
+
+def _outcome(solver: cp_model.CpSolver, status: Any, variables: list[cp_model.IntVar], control: Control) -> Outcome:
+    nodes = solver.num_branches
+    if status == cp_model.INFEASIBLE:
+        return Outcome("infeasible", nodes=nodes)
+    if status == cp_model.MODEL_INVALID:
+        return Outcome("error", message="CP-SAT: invalid model")
+    stopped = control.stop.is_set()
+    if status == cp_model.UNKNOWN:
+        return Outcome("interrupted" if stopped else "no_solution", bound=solver.best_objective_bound, nodes=nodes)
+    values = np.array([solver.value(variable) for variable in variables], dtype=float)
+    known = "optimal" if status == cp_model.OPTIMAL else "interrupted" if stopped else "feasible"
+    return Outcome(known, values, solver.objective_value, solver.best_objective_bound, nodes)

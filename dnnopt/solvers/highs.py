@@ -1,0 +1,129 @@
+"""HiGHS through highspy: numpy arrays go in as they are."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import highspy
+import numpy as np
+
+from dnnopt.linear_model import LinearArrays, LinearModel
+from dnnopt.solvers.interface import Control, Limits, Outcome, Values, run_in_thread
+
+# Absolute, in a model whose objective is about 100: an integer variable off by 1e-6 with a coefficient of 1e5 would be
+# worth 0.1.
+TOLERANCE = 1e-9
+
+
+def pass_model(arrays: LinearArrays) -> highspy.Highs:
+    """Return a silent Highs object that holds the model."""
+    highs = highspy.Highs()
+    highs.silent()
+    status = highs.passModel(
+        len(arrays.cost),
+        len(arrays.row_lower),
+        len(arrays.value),
+        2,  # by rows
+        1,  # minimise
+        arrays.offset,
+        arrays.cost,
+        arrays.lower,
+        arrays.upper,
+        arrays.row_lower,
+        arrays.row_upper,
+        arrays.start,
+        arrays.index,
+        arrays.value,
+        arrays.integer,
+    )
+    if status == highspy.HighsStatus.kError:
+        raise RuntimeError("HiGHS refused the model")
+    return highs
+
+
+def set_options(highs: highspy.Highs, limits: Limits, log: str | None = None) -> None:
+    """Set limits and tolerances."""
+    options: dict[str, Any] = {
+        "mip_rel_gap": limits.gap,
+        "mip_abs_gap": 0.0,
+        "mip_feasibility_tolerance": TOLERANCE,
+        "primal_feasibility_tolerance": TOLERANCE,
+        "dual_feasibility_tolerance": TOLERANCE,
+        "random_seed": limits.seed,
+        "threads": limits.processors,
+        "mip_min_logging_interval": 0.5,
+    }
+    if limits.time_limit is not None:
+        options["time_limit"] = limits.time_limit
+    if log is not None:
+        options |= {"output_flag": True, "log_to_console": False, "log_file": log}
+    for name, value in options.items():
+        if highs.setOptionValue(name, value) != highspy.HighsStatus.kOk:
+            raise RuntimeError(f"HiGHS refused the option {name} = {value}")
+
+
+def solve(model: LinearModel, limits: Limits, start: Values | None, control: Control) -> Outcome:
+    """Solve a linear model."""
+    arrays = model.arrays()
+    if len(arrays.cost) == 0:
+        return Outcome("optimal", values=np.zeros(0), objective=arrays.offset, bound=arrays.offset)
+    # One process-wide pool of threads: a run with another number of threads fails unless the pool is made anew.
+    highspy.Highs.resetGlobalScheduler(True)
+    highs = pass_model(arrays)
+    set_options(highs, limits, control.log)
+    if start is not None:
+        solution = highspy.HighsSolution()
+        solution.col_value = start.tolist()
+        highs.setSolution(solution)
+
+    def progress(event: Any) -> None:
+        data = event.data_out
+        control.report(_finite(data.mip_primal_bound), _finite(data.mip_dual_bound))
+
+    def interrupt(event: Any) -> None:
+        if control.stop.is_set():
+            event.interrupt()
+
+    highs.cbMipImprovingSolution.subscribe(progress)
+    highs.cbMipLogging.subscribe(progress)
+    highs.cbMipInterrupt.subscribe(interrupt)
+    highs.cbSimplexInterrupt.subscribe(interrupt)
+    run_in_thread(lambda: _run(highs), control, cancel=lambda: None)
+    return _outcome(highs, arrays, control)
+
+
+def _run(highs: highspy.Highs) -> None:
+    highs.run()
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if math.isfinite(value) and abs(value) < 1e30 else None
+
+
+def _outcome(highs: highspy.Highs, arrays: LinearArrays, control: Control) -> Outcome:
+    info = highs.getInfo()
+    status = highs.getModelStatus()
+    is_mip = bool(arrays.integer.any())
+    # Without an incumbent getSolution() can still hold values; this says whether they are a solution.
+    solved = info.primal_solution_status == highspy.SolutionStatus.kSolutionStatusFeasible
+    values = np.array(highs.getSolution().col_value) if solved else None
+    objective = _finite(info.objective_function_value) if solved else None
+    bound = _finite(info.mip_dual_bound) if is_mip else None
+    kinds = highspy.HighsModelStatus
+    if status == kinds.kOptimal:
+        bound = objective if bound is None else bound
+        return Outcome("optimal", values, objective, bound, max(int(info.mip_node_count), 0))
+    if status == kinds.kInfeasible:
+        return Outcome("infeasible")
+    if status in (kinds.kUnbounded, kinds.kUnboundedOrInfeasible):
+        # All variables of our models that may grow are minimised, so presolve's "or" means infeasible; re-check.
+        return Outcome("unbounded" if status == kinds.kUnbounded else "infeasible")
+    known = {kinds.kTimeLimit, kinds.kInterrupt, kinds.kSolutionLimit, kinds.kIterationLimit}
+    name = highs.modelStatusToString(status)
+    if control.stop.is_set() and status == kinds.kInterrupt:
+        return Outcome("interrupted", values, objective, bound, max(int(info.mip_node_count), 0))
+    if status not in known:
+        return Outcome("error", values, objective, bound, message=f"HiGHS: {name}")
+    found = "feasible" if values is not None else "no_solution"
+    return Outcome(found, values, objective, bound, max(int(info.mip_node_count), 0))

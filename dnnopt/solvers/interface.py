@@ -1,0 +1,176 @@
+"""What goes into a solver and what comes out: the same for every one."""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dnnopt.errors import InputError
+
+Values = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """When to stop, and how to search.
+
+    Attributes
+    ----------
+    time_limit : float, optional
+        Seconds.
+    gap : float
+        Relative gap at which the search may stop.
+    threads : int, optional
+        None: one for each processor.
+    seed : int
+
+    Raises
+    ------
+    InputError
+        For values out of range.
+    """
+
+    time_limit: float | None = None
+    gap: float = 1e-6
+    threads: int | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.time_limit is not None and not (self.time_limit > 0 and math.isfinite(self.time_limit)):
+            raise InputError("seconds > 0", field="time_limit", value=self.time_limit)
+        if not 0 <= self.gap < math.inf:
+            raise InputError("a number >= 0", field="gap", value=self.gap)
+        if self.threads is not None and (isinstance(self.threads, bool) or self.threads < 1):
+            raise InputError("a whole number >= 1", field="threads", value=self.threads)
+        if not 0 <= self.seed < 2**31:
+            raise InputError("a whole number from 0 to 2147483647", field="seed", value=self.seed)
+
+    @property
+    def processors(self) -> int:
+        """Threads to use."""
+        return (
+            self.threads
+            if self.threads is not None
+            else len(os.sched_getaffinity(0))
+            if hasattr(os, "sched_getaffinity")
+            else os.cpu_count() or 1
+        )
+
+
+@dataclass
+class Control:
+    """How a running solver tells what it found, and learns that it should stop.
+
+    Attributes
+    ----------
+    stop : threading.Event
+    report : callable
+        Takes (objective or None, bound or None), in the model's units.
+    log : path, optional
+        File for the solver's own log.
+    """
+
+    stop: threading.Event = field(default_factory=threading.Event)
+    report: Callable[[float | None, float | None], None] = lambda objective, bound: None
+    log: str | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What a solver returns, in the model's units.
+
+    Attributes
+    ----------
+    status : str
+        ``optimal`` (within the gap asked for), ``feasible``, ``infeasible``, ``unbounded``, ``no_solution``,
+        ``interrupted`` or ``error``.
+    values : array, optional
+        Of all variables, where there is a solution.
+    objective, bound : float, optional
+    nodes : int
+    message : str
+        The solver's own words where it failed.
+    """
+
+    status: str
+    values: Values | None = None
+    objective: float | None = None
+    bound: float | None = None
+    nodes: int = 0
+    message: str = ""
+
+
+class Solver(Protocol):
+    """A solver: a function of a model, limits, a start (values of all variables, or None) and a control."""
+
+    def __call__(self, model: Any, limits: Limits, start: Values | None, control: Control) -> Outcome: ...
+
+
+@contextmanager
+def stop_on_interrupt(control: Control) -> Iterator[None]:
+    """Within it, a first Ctrl-C asks the search to stop; a second one raises KeyboardInterrupt as usual."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    previous = signal.getsignal(signal.SIGINT)
+
+    def handle(number: int, frame: Any) -> None:
+        control.stop.set()
+        signal.signal(signal.SIGINT, previous)
+
+    signal.signal(signal.SIGINT, handle)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, previous)
+
+
+def run_in_thread(work: Callable[[], None], control: Control, cancel: Callable[[], None]) -> None:
+    """Run `work` in a thread of its own, so that the main thread can take signals; `cancel` when asked to stop."""
+    failure: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            work()
+        except BaseException as error:
+            failure.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    cancelled = False
+    while thread.is_alive():
+        thread.join(0.05)
+        if control.stop.is_set() and not cancelled:
+            cancel()
+            cancelled = True
+    if failure:
+        raise failure[0]
+
+
+class Clock:
+    """Seconds since its construction, and what is left of a limit."""
+
+    def __init__(self, limit: float | None = None) -> None:
+        self._start = time.perf_counter()
+        self._limit = limit
+
+    def elapsed(self) -> float:
+        return time.perf_counter() - self._start
+
+    def expired(self) -> bool:
+        """Return whether the limit has passed."""
+        return self._limit is not None and self.elapsed() >= self._limit
+
+    def left(self) -> float | None:
+        """Return the seconds that are left (at least 0.01), or None without a limit."""
+        return None if self._limit is None else max(self._limit - self.elapsed(), 0.01)

@@ -1,0 +1,88 @@
+"""Quantities with units: ``parse_quantity("20 Mbit/s", "bandwidth")`` is 2.5e6 (bytes per second).
+
+Everything inside the package is in SI base units; texts with units are read in platform files and on the command line.
+Decimal prefixes are powers of 1000 (kB), binary ones of 1024 (KiB). Bit and byte are told apart by name or case:
+``Mbit``, ``Mb`` are bits, ``MB`` is bytes.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+
+from dnnopt.errors import InputError
+
+_DECIMAL = {"": 1.0, "k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e15}
+_BINARY = {"Ki": 2.0**10, "Mi": 2.0**20, "Gi": 2.0**30, "Ti": 2.0**40}
+_SMALL = {"": 1.0, "m": 1e-3, "u": 1e-6, "µ": 1e-6, "μ": 1e-6, "n": 1e-9, "p": 1e-12}
+
+_TIME = {p + "s": f for p, f in _SMALL.items()} | {"min": 60.0, "h": 3600.0}
+_BYTES = {p + b: f * s for p, f in (_DECIMAL | _BINARY).items() for b, s in (("B", 1.0), ("b", 0.125), ("bit", 0.125))}
+_BYTES |= {"bytes": 1.0, "byte": 1.0}
+_FLOP = {p + "FLOP": f for p, f in _DECIMAL.items()}
+_ENERGY = {p + "J": f for p, f in (_SMALL | {"k": 1e3}).items()} | {"Wh": 3600.0, "kWh": 3.6e6}
+_POWER = {p + "W": f for p, f in (_SMALL | {"k": 1e3}).items()}
+_MONEY = {p + "USD": _SMALL[p] for p in ("", "m", "u")} | {"$": 1.0}
+
+
+def _ratio(over: dict[str, float], under: dict[str, float]) -> dict[str, float]:
+    return {f"{a}/{b}": x / y for a, x in over.items() for b, y in under.items()}
+
+
+_PER_SECOND = {"s": 1.0}
+_UNITS: dict[str, dict[str, float]] = {
+    "time": _TIME,
+    "bytes": _BYTES,
+    "flop": _FLOP,
+    "energy": _ENERGY,
+    "power": _POWER,
+    "money": _MONEY,
+    "number": {"": 1.0, "%": 0.01},
+    "frequency": {"Hz": 1.0, "/s": 1.0, "1/s": 1.0},
+    "flop rate": _ratio(_FLOP, _PER_SECOND) | {p + "FLOPS": f for p, f in _DECIMAL.items()},
+    "bandwidth": _ratio(_BYTES, _PER_SECOND) | {p + "bps": 0.125 * f for p, f in _DECIMAL.items()},
+    "energy per byte": _ratio(_ENERGY, _BYTES),
+    "money per second": _ratio(_MONEY, {"s": 1.0, "h": 3600.0}),
+    "money per byte": _ratio(_MONEY, _BYTES),
+}
+_EXAMPLE = {
+    "time": "30 ms", "bytes": "4 GiB", "flop": "2 GFLOP", "energy": "2 J", "power": "5 W", "money": "0.01 USD",
+    "number": "0.5", "frequency": "30 Hz", "flop rate": "8 GFLOP/s", "bandwidth": "20 Mbit/s",
+    "energy per byte": "0.3 uJ/B", "money per second": "0.5 USD/h", "money per byte": "0.09 USD/GB",
+}  # fmt: skip
+
+
+def parse_quantity(text: str, dimension: str) -> float:
+    """Return the SI value of `text`; a bare number is already SI.
+
+    Raises
+    ------
+    InputError
+        If the text is not a number followed by a unit of the dimension.
+    """
+    match = re.fullmatch(r"\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*(.*?)\s*", text)
+    units = _UNITS[dimension]
+    if match and (match[2] in units or match[2] == ""):
+        value = float(match[1]) * units.get(match[2], 1.0)
+        if math.isfinite(value):
+            return value
+    raise InputError(f"{dimension} such as {_EXAMPLE[dimension]!r}", value=text)
+
+
+_FORMATS: dict[str, list[tuple[float, str]]] = {
+    "s": [(1.0, "s"), (1e-3, "ms"), (1e-6, "us"), (1e-9, "ns")],
+    "bytes": [(1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (1.0, "B")],
+    "J": [(1e3, "kJ"), (1.0, "J"), (1e-3, "mJ"), (1e-6, "uJ")],
+    "bytes/s": [(1e9, "GB/s"), (1e6, "MB/s"), (1e3, "kB/s"), (1.0, "B/s")],
+    "FLOP": [(1e12, "TFLOP"), (1e9, "GFLOP"), (1e6, "MFLOP"), (1e3, "kFLOP"), (1.0, "FLOP")],
+    "USD": [(1.0, "USD"), (1e-3, "mUSD"), (1e-6, "uUSD")],
+}
+
+
+def format_quantity(value: float, unit: str, digits: int = 4) -> str:
+    """Return `value` (in the SI unit `unit`) for a person to read, with a fitting prefix."""
+    scales = _FORMATS.get(unit)
+    if not scales or value == 0 or not math.isfinite(value):
+        return f"{value:.{digits}g} {unit}".rstrip()
+    factor, name = next(((f, n) for f, n in scales if abs(value) >= f), scales[-1])
+    return f"{value / factor:.{digits}g} {name}"

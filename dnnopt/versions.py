@@ -1,0 +1,42 @@
+"""Versions of dnnopt and of what it runs on: for results, which record them, and for bug reports."""
+
+from __future__ import annotations
+
+import platform
+import re
+import tomllib
+from importlib import metadata
+from pathlib import Path
+
+
+def _project() -> tuple[str, list[str]]:
+    """Return dnnopt's version and its requirements: of the installation, else (a bare checkout) of pyproject.toml."""
+    try:
+        return metadata.version("dnnopt"), metadata.requires("dnnopt") or []
+    except metadata.PackageNotFoundError:
+        project = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text("utf-8"))["project"]
+        extras = project["optional-dependencies"].values()
+        return project["version"], [*project["dependencies"], *(name for extra in extras for name in extra)]
+
+
+__version__ = _project()[0]
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of dnnopt, Python, the platform and every installed dependency, without importing any."""
+    found = {"dnnopt": __version__, "python": platform.python_version(), "platform": platform.platform()}
+    for requirement in _project()[1]:
+        name = re.split(r"[^\w.-]", requirement, maxsplit=1)[0]
+        try:
+            found.setdefault(name, metadata.version(name))
+        except metadata.PackageNotFoundError:  # an extra that is not installed
+            continue
+    return found
+
+
+def show_versions() -> None:
+    """Print what `versions` returns, one per line: paste it into a bug report."""
+    found = versions()
+    width = max(map(len, found))
+    for name, version in found.items():
+        print(f"{name:{width}}  {version}")

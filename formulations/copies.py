@@ -1,0 +1,84 @@
+"""Copies: what is charged, `w`, for each transport. Shared by all formulations.
+
+    unicast     one copy of a tensor for each destination device: ways are the pairs' routes
+    multicast   one copy for each link: ways are single links
+    per_edge    one copy for each use: ways are the pairs' routes
+
+A tensor with one use needs no variables of its own: there the pair of its edge is the copy.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from dnnopt.compiled import CompiledProblem, Index
+from dnnopt.formulations.edges import edge_uses_pair
+from dnnopt.linear_model import Columns, Values
+from dnnopt.metrics import Array
+
+
+@dataclass(frozen=True, eq=False)
+class Copies:
+    """Copy variables of some tensors: each column stands for one copy over the links of its way.
+
+    Attributes
+    ----------
+    columns : array (m, ways)
+    tensor : array (m,)
+    ways : array (ways, L)
+        Which links each way uses: the routes of the pairs, or single links.
+    """
+
+    columns: Columns
+    tensor: Index
+    ways: Array
+
+    def charge(self, per_copy: Array, per_byte: Array, scale: Array, tensor_bytes: Array) -> Array:
+        """Return the coefficients (m, ways) of a link cost `scale_τ (per_copy_ℓ + b_τ per_byte_ℓ)`."""
+        by_bytes = tensor_bytes[self.tensor][:, None] * (self.ways @ per_byte)
+        return scale[self.tensor][:, None] * (self.ways @ per_copy + by_bytes)
+
+
+@dataclass(frozen=True, eq=False)
+class SharedTensors:
+    """The tensors with several uses.
+
+    Attributes
+    ----------
+    edges : array (S,)
+        Edges whose tensor has another edge too.
+    tensors : array (m,)
+    position : array (S,)
+        Index into `tensors` for each of the edges.
+    ways : array (ways, L)
+    labels : list of str
+        One for each of the edges.
+    """
+
+    edges: Index
+    tensors: Index
+    position: Index
+    ways: Array
+    labels: list[str]
+
+    def values(self, c: CompiledProblem, placement: Index) -> Values:
+        """Return the copies (m, ways) in a plan."""
+        used = edge_uses_pair(c, placement)[self.edges]
+        if c.transport == "multicast":
+            used = used @ c.pair_uses_link
+        largest = np.zeros((len(self.tensors), used.shape[1]))
+        np.maximum.at(largest, self.position, used)
+        return largest
+
+
+def shared_tensors(c: CompiledProblem) -> SharedTensors | None:
+    """Return the tensors that need copy variables of their own, or None."""
+    edges = np.flatnonzero(c.fan_out[c.edge_tensor] > 1)
+    if c.transport == "per_edge" or not len(edges):
+        return None
+    tensors, position = np.unique(c.edge_tensor[edges], return_inverse=True)
+    ways = np.eye(len(c.link_names)) if c.transport == "multicast" else c.pair_uses_link.astype(float)
+    labels = [f"{c.tensor_names[c.edge_tensor[e]]},{c.node_names[c.edge_consumer[e]]}" for e in edges]
+    return SharedTensors(edges, tensors, position, ways, labels)

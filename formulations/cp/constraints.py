@@ -1,0 +1,130 @@
+"""Constraints of constraint-programming formulations: one function for each kind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from dnnopt.compiled import (
+    Colocation,
+    CutCount,
+    DeviceCount,
+    Index,
+    LinearLimit,
+    MemoryLimit,
+    MonotoneTiers,
+    Separation,
+)
+from dnnopt.formulations.cp.literals import Literals
+from dnnopt.formulations.edges import at_device
+
+
+def add_linear_limit(literals: Literals, limit: LinearLimit) -> None:
+    """`metric <= limit`."""
+    columns, values = literals.entries(limit.metric)
+    literals.model.add_limit(limit.label, columns, values, limit.limit)
+
+
+def add_memory(literals: Literals, limit: MemoryLimit) -> None:
+    """`Σ_v m_v x_vi + Σ_s (r_s - r_{s-1}) a_s + buffers <= M_i`, a_s: a hosted layer needs r_s or more."""
+    c, model = literals.c, literals.model
+    here = np.flatnonzero(c.executor_device == limit.device)
+    columns = [literals.x[:, here].ravel()]
+    values = [np.repeat(limit.resident, len(here))]
+    if limit.buffers:
+        columns.append(literals.touched[:, limit.device])
+        values.append(limit.buffers * c.tensor_bytes)
+    if limit.peak.any():
+        columns.append(_peak_steps(literals, limit, here))
+        values.append(np.diff(np.unique(limit.peak[limit.peak > 0]), prepend=0.0))
+    model.add_limit(limit.label, np.concatenate(columns), np.concatenate(values), limit.limit)
+
+
+def _peak_steps(literals: Literals, limit: MemoryLimit, here: Index) -> Any:
+    """Add literals `a_s`: some hosted layer needs at least the s-th positive value; return their columns."""
+    c, model = literals.c, literals.model
+    steps = np.unique(limit.peak[limit.peak > 0])
+
+    def reached(placement: Index) -> Any:
+        hosted = c.executor_device[placement] == limit.device
+        return np.max(hosted * limit.peak, initial=0.0) >= steps
+
+    device = c.device_names[limit.device]
+    a = model.add_variables(
+        f"peak({device})", (len(steps),), axes=lambda: ([str(s) for s in range(len(steps))],), evaluate=reached
+    )
+    model.add_clauses("peak_order", np.stack([a[1:], a[:-1]], axis=1), (False, True))
+    nodes = np.flatnonzero(limit.peak > 0)
+    step = np.searchsorted(steps, limit.peak[nodes])
+    for i in here:
+        model.add_clauses("peak", np.stack([literals.x[nodes, i], a[step]], axis=1), (False, True))
+    return a
+
+
+def add_colocation(literals: Literals, constraint: Colocation) -> None:
+    """`x_vi = x_ui` for the first node u and every other v, device by device."""
+    at = at_device(literals.c, literals.x)
+    first, *others = constraint.nodes
+    for node in others:
+        for device in range(at.shape[1]):
+            columns = np.concatenate([at[node, device], at[first, device]])
+            coefficients = [1] * at.shape[2] + [-1] * at.shape[2]
+            literals.model.add_whole_row(constraint.label, columns, coefficients, lower=0, upper=0)
+
+
+def add_separation(literals: Literals, constraint: Separation) -> None:
+    """At most one of the nodes on each device."""
+    at = at_device(literals.c, literals.x)[list(constraint.nodes)]
+    for device in range(at.shape[1]):
+        literals.model.add_whole_row(constraint.label, at[:, device].ravel(), 1, upper=1)
+
+
+def add_monotone_tiers(literals: Literals, constraint: MonotoneTiers) -> None:
+    """Not `x_ui ∧ x_vj` where j is in a lower tier than i, for each edge (u, v) between layers."""
+    c, x = literals.c, literals.x
+    tiers = c.device_tier[c.executor_device]
+    between = np.flatnonzero(c.is_layer[c.edge_producer] & c.is_layer[c.edge_consumer])
+    for i, j in np.argwhere(tiers[:, None] > tiers[None, :]):
+        columns = np.stack([x[c.edge_producer[between], i], x[c.edge_consumer[between], j]], axis=1)
+        literals.model.add_clauses(constraint.label, columns, (False, False))
+
+
+def add_device_count(literals: Literals, constraint: DeviceCount) -> None:
+    """`x_vi → u_i` for every layer, `Σ_i u_i <= n`."""
+    c, model = literals.c, literals.model
+    devices = np.arange(len(c.device_names))
+    u = model.add_variables(
+        "used",
+        (len(devices),),
+        axes=lambda: (c.device_names,),
+        evaluate=lambda placement: np.isin(devices, c.executor_device[placement[c.is_layer]]),
+    )
+    layers = np.flatnonzero(c.is_layer)
+    for i, device in enumerate(c.executor_device):
+        columns = np.stack([literals.x[layers, i], np.full(len(layers), u[device])], axis=1)
+        model.add_clauses("uses", columns, (False, True))
+    model.add_whole_row(constraint.label, u, 1, upper=constraint.limit)
+
+
+def add_cut_count(literals: Literals, constraint: CutCount) -> None:
+    """`Σ_τj z_τj <= n`, z: the tensor is sent to the device."""
+    literals.model.add_whole_row(constraint.label, literals.received.ravel(), 1, upper=constraint.limit)
+
+
+CONSTRAINTS: dict[type, Callable[[Literals, Any], None]] = {
+    LinearLimit: add_linear_limit,
+    MemoryLimit: add_memory,
+    Colocation: add_colocation,
+    Separation: add_separation,
+    MonotoneTiers: add_monotone_tiers,
+    DeviceCount: add_device_count,
+    CutCount: add_cut_count,
+}
+
+
+def add_constraints(literals: Literals) -> None:
+    """Add every constraint of the problem."""
+    for constraint in literals.c.constraints:
+        CONSTRAINTS[type(constraint)](literals, constraint)

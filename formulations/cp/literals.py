@@ -1,0 +1,198 @@
+"""Literals: the placement and copy variables of a constraint model, and linear metrics in terms of them."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+
+from dnnopt.compiled import CompiledProblem, Index
+from dnnopt.constraint_model import ConstraintModel
+from dnnopt.evaluator import Evaluator
+from dnnopt.formulations.copies import Copies, shared_tensors
+from dnnopt.formulations.edges import edge_labels, edge_uses_pair, pair_labels
+from dnnopt.linear_model import Columns, Values
+from dnnopt.metrics import Array, Metric
+
+
+class Literals:
+    """The variables of a model under construction.
+
+    Attributes
+    ----------
+    c : CompiledProblem
+    model : ConstraintModel
+    x : columns (N, k)
+    y : columns (E, P)
+    copies : list of Copies
+    """
+
+    def __init__(self, model: ConstraintModel, c: CompiledProblem) -> None:
+        self.c = c
+        self.model = model
+        self.evaluator = Evaluator(c)
+        self.x = self._add_placement()
+        self.y = self._add_pairs()
+        self.copies = self._add_copies()
+
+    def _add_placement(self) -> Columns:
+        c = self.c
+        executors = np.arange(c.allowed.shape[1])
+        x = self.model.add_variables(
+            "x",
+            c.allowed.shape,
+            axes=lambda: (c.node_names, c.executor_names),
+            upper=c.allowed,
+            evaluate=lambda placement: placement[:, None] == executors,
+        )
+        self.model.add_exactly_one(x)
+        return x
+
+    def _add_pairs(self) -> Columns:
+        c, model = self.c, self.model
+        y = model.add_variables(
+            "y",
+            (len(c.edges), len(c.pair_origin)),
+            axes=lambda: (edge_labels(c), pair_labels(c)),
+            upper=c.pair_routed[None, :],
+            evaluate=lambda placement: edge_uses_pair(c, placement),
+        )
+        if not y.size:
+            return y
+        u, v = c.edge_producer, c.edge_consumer
+        for pair, (origin, destination) in enumerate(zip(c.pair_origin, c.pair_destination, strict=True)):
+            for i in np.flatnonzero(c.executor_device == origin):
+                for j in np.flatnonzero(c.executor_device == destination):
+                    both = c.allowed[u, i] & c.allowed[v, j]
+                    columns = np.stack([self.x[u, i], self.x[v, j], y[:, pair]], axis=1)[both]
+                    model.add_clauses("send", columns, (False, False, True))
+        self._add_marginals(y)
+        return y
+
+    def _add_marginals(self, y: Columns) -> None:
+        """Redundant rows, for the solver's linear relaxation."""
+        c, model = self.c, self.model
+        devices = np.arange(len(c.device_names))
+
+        def stays(placement: Index) -> Array:
+            device = c.executor_device[placement]
+            origin, destination = device[c.edge_producer], device[c.edge_consumer]
+            return ((origin == destination)[:, None] & (origin[:, None] == devices)).astype(float)
+
+        stay = model.add_variables(
+            "stay", (len(c.edges), len(devices)), axes=lambda: (edge_labels(c), c.device_names), evaluate=stays
+        )
+        for edge, (u, v) in enumerate(zip(c.edge_producer, c.edge_consumer, strict=True)):
+            for node, end in ((u, c.pair_origin), (v, c.pair_destination)):
+                for device in devices:
+                    pairs = y[edge, end == device]
+                    here = self.x[node, c.executor_device == device]
+                    columns = np.concatenate([[stay[edge, device]], pairs, here])
+                    coefficients = [1] * (1 + len(pairs)) + [-1] * len(here)
+                    model.add_whole_row("marginal", columns, coefficients, lower=0, upper=0)
+
+    def _add_copies(self) -> list[Copies]:
+        c, model, y = self.c, self.model, self.y
+        pairs = c.pair_uses_link.astype(float)
+        shared = shared_tensors(c)
+        if shared is None:
+            return [Copies(y, c.edge_tensor, pairs)]
+        multicast = c.transport == "multicast"
+        w = model.add_variables(
+            "w",
+            (len(shared.tensors), len(shared.ways)),
+            axes=lambda: ([c.tensor_names[t] for t in shared.tensors], c.link_names if multicast else pair_labels(c)),
+            evaluate=lambda placement: shared.values(c, placement),
+        )
+        for pair in np.flatnonzero(c.pair_routed):
+            for way in np.flatnonzero(c.pair_uses_link[pair]) if multicast else (pair,):
+                columns = np.stack([y[shared.edges, pair], w[shared.position, way]], axis=1)
+                model.add_clauses("copy", columns, (False, True))
+        alone = np.setdiff1d(np.arange(len(c.edges)), shared.edges)
+        return [Copies(y[alone], c.edge_tensor[alone], pairs), Copies(w, shared.tensors, shared.ways)]
+
+    def entries(self, metric: Metric) -> tuple[Columns, Values]:
+        """Return the columns and SI coefficients of a linear metric."""
+        columns, values = [self.x.ravel()], [np.where(self.c.allowed, metric.alpha, 0.0).ravel()]
+        if metric.sends:
+            for copies in self.copies:
+                columns.append(copies.columns.ravel())
+                charge = copies.charge(metric.per_copy, metric.per_byte, metric.scale, self.c.tensor_bytes)
+                values.append(charge.ravel())
+        if metric.exposes:
+            columns.append(self.exposed)
+            values.append(metric.gamma)
+        return np.concatenate(columns), np.concatenate(values)
+
+    def load_entries(self, resource: int) -> tuple[Columns, Values]:
+        """Return the columns and seconds of a resource's load."""
+        c = self.c
+        here = c.resource_devices[resource, c.executor_device]
+        links = c.resource_links[resource].astype(float)
+        seconds = np.where(c.allowed, np.where(np.isfinite(c.time), c.time, 0.0), 0.0)
+        columns, values = [self.x[:, here].ravel()], [seconds[:, here].ravel()]
+        if links.any():
+            for copies in self.copies:
+                charge = copies.charge(
+                    c.link_latency * links, links / c.link_bandwidth, np.ones(len(c.tensor_names)), c.tensor_bytes
+                )
+                columns.append(copies.columns.ravel())
+                values.append(charge.ravel())
+        return np.concatenate(columns), np.concatenate(values)
+
+    @cached_property
+    def exposed(self) -> Columns:
+        """Columns of `h_τ` (T,)."""
+        c, model = self.c, self.model
+
+        def values(placement: Index) -> Array:
+            pairs = self.evaluator.edge_pairs(placement[None])
+            return self.evaluator.exposed(placement[None], pairs)[0].astype(float)
+
+        h = model.add_variables("h", (len(c.tensor_names),), axes=lambda: (c.tensor_names,), evaluate=values)
+        for i in np.flatnonzero(~c.device_trusted[c.executor_device]):
+            columns = np.stack([self.x[c.use_consumer, i], h[c.use_tensor]], axis=1)
+            model.add_clauses("exposed", columns, (False, True))
+        for pair in np.flatnonzero((c.pair_uses_link & ~c.link_trusted).any(axis=1)):
+            columns = np.stack([self.y[:, pair], h[c.edge_tensor]], axis=1)
+            model.add_clauses("exposed_on_way", columns, (False, True))
+        return h
+
+    @cached_property
+    def touched(self) -> Columns:
+        """Columns (T, D): true where the device sends or receives the tensor."""
+        c = self.c
+
+        def values(placement: Index) -> Array:
+            pairs = self.evaluator.edge_pairs(placement[None])
+            devices = range(len(c.device_names))
+            return np.stack([self.evaluator.touched(pairs, d)[0] for d in devices], axis=1).astype(float)
+
+        return self._at_ends("buffer", (c.pair_origin, c.pair_destination), values)
+
+    @cached_property
+    def received(self) -> Columns:
+        """Columns (T, D): true where the tensor is sent to the device."""
+        c = self.c
+
+        def values(placement: Index) -> Array:
+            received = np.zeros((len(c.tensor_names), len(c.device_names)))
+            edge, pair = np.nonzero(edge_uses_pair(c, placement))
+            received[c.edge_tensor[edge], c.pair_destination[pair]] = 1.0
+            return received
+
+        return self._at_ends("received", (c.pair_destination,), values)
+
+    def _at_ends(self, name: str, ends: tuple[Index, ...], values: object) -> Columns:
+        c, model = self.c, self.model
+        z = model.add_variables(
+            name,
+            (len(c.tensor_names), len(c.device_names)),
+            axes=lambda: (c.tensor_names, c.device_names),
+            evaluate=values,  # type: ignore[arg-type]
+        )
+        for end in ends:
+            for pair, device in enumerate(end):
+                columns = np.stack([self.y[:, pair], z[c.edge_tensor, device]], axis=1)
+                model.add_clauses(name, columns, (False, True))
+        return z

@@ -1,0 +1,32 @@
+"""Edges and pairs of devices: labels, values in a plan, and columns. Shared by all formulations."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dnnopt.compiled import CompiledProblem, Index
+from dnnopt.linear_model import Columns, Values
+
+
+def edge_labels(c: CompiledProblem) -> list[str]:
+    """Return ``tensor,consumer`` for each edge."""
+    return [f"{c.tensor_names[t]},{c.node_names[v]}" for t, v in zip(c.edge_tensor, c.edge_consumer, strict=True)]
+
+
+def pair_labels(c: CompiledProblem) -> list[str]:
+    """Return ``origin,destination`` for each ordered pair of devices."""
+    return [f"{c.device_names[i]},{c.device_names[j]}" for i, j in zip(c.pair_origin, c.pair_destination, strict=True)]
+
+
+def edge_uses_pair(c: CompiledProblem, placement: Index) -> Values:
+    """Return the value of every `y_ep` in a plan (E, P)."""
+    device = c.executor_device[placement]
+    origin, destination = device[c.edge_producer], device[c.edge_consumer]
+    uses = (origin[:, None] == c.pair_origin) & (destination[:, None] == c.pair_destination)
+    return uses.astype(float)
+
+
+def at_device(c: CompiledProblem, x: Columns) -> Columns:
+    """Return, for each node and device, the columns whose sum says that the node is there (N, D, modes)."""
+    order = np.argsort(c.executor_device, kind="stable")
+    return x[:, order].reshape(len(x), len(c.device_names), -1)

@@ -1,0 +1,1 @@
+"""Mixed-integer linear formulations: placement x communication x timing."""

@@ -1,0 +1,18 @@
+"""The variables `y_ep` that every pairwise linearisation shares."""
+
+from __future__ import annotations
+
+from dnnopt.compiled import CompiledProblem
+from dnnopt.formulations.edges import edge_labels, edge_uses_pair, pair_labels
+from dnnopt.linear_model import Columns, LinearModel
+
+
+def add_pair_variables(model: LinearModel, c: CompiledProblem) -> Columns:
+    """Add `y_ep` (E, P), fixed to zero for pairs without a route."""
+    return model.add_variables(
+        "y",
+        (len(c.edges), len(c.pair_origin)),
+        axes=lambda: (edge_labels(c), pair_labels(c)),
+        upper=c.pair_routed.astype(float)[None, :],
+        evaluate=lambda placement: edge_uses_pair(c, placement),
+    )

@@ -1,0 +1,29 @@
+"""Communication `product`: the product of two placements by McCormick's inequality.
+
+    y_eij >= x_ui + x_vj - 1        for each edge e = (u, v) and i != j
+
+What most papers write, and the weakest: at `x = 1/k` the right side is negative, so the relaxation sends nothing.
+Size: E k (k-1) variables and as many rows.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dnnopt.compiled import CompiledProblem
+from dnnopt.formulations.edges import at_device, edge_labels, pair_labels
+from dnnopt.formulations.milp.communication.pairs import add_pair_variables
+from dnnopt.linear_model import Columns, LinearModel
+
+
+def add_pairs(model: LinearModel, c: CompiledProblem, x: Columns) -> Columns:
+    """Add the variables and rows; return the columns of y (E, P)."""
+    y = add_pair_variables(model, c)
+    at = at_device(c, x)
+    from_producer = at[c.edge_producer][:, c.pair_origin]
+    to_consumer = at[c.edge_consumer][:, c.pair_destination]
+    columns = np.concatenate([y[:, :, None], from_producer, to_consumer], axis=2)
+    modes = at.shape[2]
+    values = np.array([1.0] + [-1.0] * (2 * modes))
+    model.add_rows("product", columns, values, lower=-1.0, axes=lambda: (edge_labels(c), pair_labels(c)))
+    return y

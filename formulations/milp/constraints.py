@@ -1,0 +1,150 @@
+"""Constraints: one function for each kind; `add_constraints` finds it by the kind's class."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from dnnopt.compiled import (
+    Colocation,
+    CutCount,
+    DeadlineLimit,
+    DeviceCount,
+    Index,
+    LinearLimit,
+    MemoryLimit,
+    MonotoneTiers,
+    Separation,
+)
+from dnnopt.formulations.edges import at_device, edge_labels
+from dnnopt.formulations.milp.build import Build
+from dnnopt.linear_model import Values
+
+
+def add_linear_limit(build: Build, limit: LinearLimit) -> None:
+    """`metric <= limit`."""
+    build.limit(limit.label, build.entries(limit.metric), limit.limit / build.model.units.of(limit.metric.unit))
+
+
+def add_memory(build: Build, limit: MemoryLimit) -> None:
+    """`Σ_v m_v x_vi + A_i + n Σ_τ b_τ z_τi <= M_i`, `A_i >= r_v x_vi`, z: sent or received there."""
+    c, model = build.c, build.model
+    unit = model.units.bytes
+    here = np.flatnonzero(c.executor_device == limit.device)
+    columns = [build.x[:, here].ravel()]
+    values = [np.repeat(limit.resident, len(here))]
+    if limit.peak.any():
+        columns.append(np.array([_add_peak(build, limit, here)]))
+        values.append(np.array([unit]))
+    if limit.buffers:
+        columns.append(build.touched[:, limit.device])
+        values.append(limit.buffers * c.tensor_bytes)
+    build.limit(limit.label, (np.concatenate(columns), np.concatenate(values) / unit), limit.limit / unit)
+
+
+def _add_peak(build: Build, limit: MemoryLimit, here: Index) -> int:
+    """Add the largest activation hosted, `A_i`; return its column."""
+    c, model = build.c, build.model
+
+    def largest(placement: Index) -> Values:
+        hosted = c.executor_device[placement] == limit.device
+        return np.max(hosted * limit.peak, initial=0.0) / model.units.bytes
+
+    device = c.device_names[limit.device]
+    column = int(model.add_variables(f"peak({device})", (), evaluate=largest))
+    nodes = np.flatnonzero(limit.peak)
+    columns = np.concatenate([np.full((len(nodes), 1), column), build.x[nodes][:, here]], axis=1)
+    values = np.concatenate(
+        [np.ones((len(nodes), 1)), np.repeat(-limit.peak[nodes, None] / model.units.bytes, len(here), axis=1)], axis=1
+    )
+    names = [c.node_names[node] for node in nodes]
+    model.add_rows(f"peak_of({device})", columns, values, lower=0.0, axes=lambda: (names,))
+    return column
+
+
+def add_deadline(build: Build, limit: DeadlineLimit) -> None:
+    """`Λ_a <= D_a`."""
+    columns = np.array([build.latency[limit.network]], dtype=np.int32)
+    build.limit(limit.label, (columns, np.ones(1)), limit.limit / build.model.units.time)
+
+
+def add_colocation(build: Build, constraint: Colocation) -> None:
+    """`x_vi = x_ui` for the first node u and every other v, device by device."""
+    c = build.c
+    at = at_device(c, build.x)
+    first, *others = constraint.nodes
+    if not others:
+        return
+    columns = np.concatenate([at[others], np.broadcast_to(at[first], at[others].shape)], axis=2)
+    values = np.array([1.0] * at.shape[2] + [-1.0] * at.shape[2])
+    names = [c.node_names[node] for node in others]
+    build.model.add_rows(
+        f"colocate({c.node_names[first]})", columns, values, lower=0.0, upper=0.0, axes=lambda: (names, c.device_names)
+    )
+
+
+def add_separation(build: Build, constraint: Separation) -> None:
+    """`Σ_v x_vi <= 1` over the nodes, for each device."""
+    at = at_device(build.c, build.x)[list(constraint.nodes)]
+    columns = at.transpose(1, 0, 2).reshape(at.shape[1], -1)
+    build.model.add_rows(constraint.label, columns, 1.0, upper=1.0, axes=lambda: (build.c.device_names,))
+
+
+def add_monotone_tiers(build: Build, constraint: MonotoneTiers) -> None:
+    """`Σ_{i: tier_i >= θ} x_ui <= Σ_{i: tier_i >= θ} x_vi` for each edge (u, v) between layers and each tier θ."""
+    c = build.c
+    tiers = c.device_tier[c.executor_device]
+    between = np.flatnonzero(c.is_layer[c.edge_producer] & c.is_layer[c.edge_consumer])
+    all_labels = edge_labels(c)
+    labels = [all_labels[edge] for edge in between.tolist()]
+    for tier in np.unique(tiers)[1:]:
+        above = np.flatnonzero(tiers >= tier)
+        columns = np.concatenate(
+            [build.x[c.edge_producer[between]][:, above], build.x[c.edge_consumer[between]][:, above]], axis=1
+        )
+        values = np.array([1.0] * len(above) + [-1.0] * len(above))
+        build.model.add_rows(f"tier{tier}", columns, values, upper=0.0, axes=lambda: (labels,))
+
+
+def add_device_count(build: Build, constraint: DeviceCount) -> None:
+    """`u_i >= x_vi` for every layer, `Σ_i u_i <= n`."""
+    c, model = build.c, build.model
+    devices = np.arange(len(c.device_names))
+
+    def used(placement: Index) -> Values:
+        return np.isin(devices, c.executor_device[placement[c.is_layer]]).astype(float)
+
+    u = model.add_variables("used", (len(devices),), axes=lambda: (c.device_names,), upper=1.0, evaluate=used)
+    layers = np.flatnonzero(c.is_layer)
+    at = at_device(c, build.x)[layers]
+    columns = np.concatenate([np.broadcast_to(u[None, :, None], (*at.shape[:2], 1)), at], axis=2)
+    values = np.array([1.0] + [-1.0] * at.shape[2])
+    names = [c.node_names[node] for node in layers]
+    model.add_rows("uses", columns, values, lower=0.0, axes=lambda: (names, c.device_names))
+    build.limit(constraint.label, (u, np.ones(len(u))), constraint.limit)
+
+
+def add_cut_count(build: Build, constraint: CutCount) -> None:
+    """`Σ_τj z_τj <= n`, z: the tensor is sent to the device."""
+    z = build.received.ravel()
+    build.limit(constraint.label, (z, np.ones(len(z))), constraint.limit)
+
+
+CONSTRAINTS: dict[type, Callable[[Build, Any], None]] = {
+    LinearLimit: add_linear_limit,
+    MemoryLimit: add_memory,
+    DeadlineLimit: add_deadline,
+    Colocation: add_colocation,
+    Separation: add_separation,
+    MonotoneTiers: add_monotone_tiers,
+    DeviceCount: add_device_count,
+    CutCount: add_cut_count,
+}
+
+
+def add_constraints(build: Build) -> None:
+    """Add every constraint of the problem."""
+    for constraint in build.c.constraints:
+        CONSTRAINTS[type(constraint)](build, constraint)

@@ -1,0 +1,86 @@
+"""MILP formulations: a communication linearisation and a timing encoding, put together."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dnnopt.compiled import CompiledProblem, Index
+from dnnopt.errors import UnsupportedError
+from dnnopt.formulations.milp.build import Build
+from dnnopt.formulations.milp.communication import COMMUNICATIONS
+from dnnopt.formulations.milp.constraints import CONSTRAINTS, add_constraints
+from dnnopt.formulations.milp.objective import add_objective
+from dnnopt.formulations.milp.placement import read_placement
+from dnnopt.formulations.milp.timing import TIMINGS, needs_critical_path, needs_period
+from dnnopt.linear_model import Columns, LinearModel, Values
+from dnnopt.scaling import Units, choose_units
+
+
+class MilpFormulation:
+    """A mixed-integer linear formulation.
+
+    Parameters
+    ----------
+    communication : str
+        Name in COMMUNICATIONS.
+    timing : str
+        Name in TIMINGS.
+    """
+
+    kind = "milp"
+
+    def __init__(self, communication: str, timing: str) -> None:
+        self.name = f"{communication}+{timing}"
+        self._communication = COMMUNICATIONS[communication]
+        self._timing = TIMINGS[timing]
+
+    def supports(self, compiled: CompiledProblem) -> str | None:
+        """Return None, or what of the problem the formulation does not support."""
+        if compiled.execution == "scheduled":
+            return "scheduled execution"
+        if len(compiled.objective) > 1:
+            return "objectives of several priorities"
+        if needs_critical_path(compiled) and not self._timing.critical_path:
+            return "latency under parallel execution (a critical path)"
+        if needs_period(compiled) and not self._timing.period:
+            return "the objective period"
+        for constraint in compiled.constraints:
+            if type(constraint) not in CONSTRAINTS:
+                return f"the constraint {constraint.label}"
+        return None
+
+    def build(self, compiled: CompiledProblem, units: Units | None = None) -> LinearModel:
+        """Return the model, in `units` or in units that suit the problem.
+
+        Raises
+        ------
+        UnsupportedError
+            If the formulation does not support the problem.
+        """
+        reason = self.supports(compiled)
+        if reason:
+            raise UnsupportedError("", problem=f"formulation {self.name!r} does not support {reason}")
+        model = LinearModel(f"{compiled.problem_name or 'problem'}: {self.name}", units or choose_units(compiled))
+        build = Build(model, compiled, self._communication)
+        self._timing.add(build)
+        add_objective(build, compiled.objective[0])
+        add_constraints(build)
+        return model
+
+    def encode(self, model: LinearModel, placement: Index) -> Values:
+        """Return the values of all variables in the plan of a placement (N,)."""
+        return model.encode(placement)
+
+    def read(self, model: LinearModel, values: Values) -> Index:
+        """Return the placement (N,) that the values describe."""
+        return read_placement(values, _x(model))
+
+    def forbid(self, model: LinearModel, placement: Index) -> None:
+        """Add the row `Σ_v x_v,placement(v) <= N - 1`."""
+        columns = _x(model)[np.arange(len(placement)), placement]
+        model.add_rows("forbid", columns, 1.0, upper=len(placement) - 1.0)
+
+
+def _x(model: LinearModel) -> Columns:
+    block = model.variables[0]  # x is the first block
+    return np.arange(block.first, block.first + block.size).reshape(block.shape)

@@ -1,0 +1,49 @@
+"""Timing `potentials`: start times along the critical path, without big-M.
+
+    S_v >= S_u + Σ_i t_ui x_ui + Σ_p s_ep y_ep      for each edge e = (u, v), s_ep: seconds over the route of pair p
+    Λ_a >= S_v + Σ_i t_vi x_vi                      for each node v of network a that no edge leaves
+
+The transfer time is linear in y, so no constant is needed to switch anything off.
+Size: N + A variables, E + (sinks) rows.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dnnopt.compiled import Index
+from dnnopt.evaluator import Evaluator
+from dnnopt.formulations.edges import edge_labels
+from dnnopt.formulations.milp.build import Build
+from dnnopt.linear_model import Values
+
+
+def add_start_times(build: Build) -> None:
+    """Add `S` and `Λ`; the columns of Λ become `build.latency`."""
+    c, model = build.c, build.model
+    evaluator = Evaluator(c)
+
+    def starts(placement: Index) -> Values:
+        return evaluator.starts(placement[None])[0] / model.units.time
+
+    def latencies(placement: Index) -> Values:
+        return evaluator.latencies(placement[None])[0] / model.units.time
+
+    start = model.add_variables("start", (len(c.node_names),), axes=lambda: (c.node_names,), evaluate=starts)
+    latency = model.add_variables(
+        "latency", (len(c.network_names),), axes=lambda: (c.network_names,), evaluate=latencies
+    )
+    build.latency = latency.tolist()
+    u, v = c.edge_producer, c.edge_consumer
+    if len(c.edges):
+        ends = np.stack([start[v], start[u]], axis=1)
+        columns = np.concatenate([ends, build.x[u], build.y], axis=1)
+        one = np.ones((len(u), 1))
+        values = np.concatenate([one, -one, -build.seconds[u], -build.transfer_seconds], axis=1)
+        model.add_rows("precede", columns, values, lower=0.0, drop_zeros=True, axes=lambda: (edge_labels(c),))
+    last = np.setdiff1d(np.arange(len(c.node_names)), u)
+    columns = np.concatenate([latency[c.node_network[last]][:, None], start[last][:, None], build.x[last]], axis=1)
+    one = np.ones((len(last), 1))
+    values = np.concatenate([one, -one, -build.seconds[last]], axis=1)
+    names = [c.node_names[node] for node in last]
+    model.add_rows("finish", columns, values, lower=0.0, drop_zeros=True, axes=lambda: (names,))

@@ -1,0 +1,59 @@
+"""All formulations by name."""
+
+from __future__ import annotations
+
+from dnnopt.compiled import CompiledProblem
+from dnnopt.errors import InputError, UnsupportedError
+from dnnopt.formulations.cp.assignment import AssignmentFormulation
+from dnnopt.formulations.formulation import Formulation
+from dnnopt.formulations.milp.communication import COMMUNICATIONS
+from dnnopt.formulations.milp.formulation import MilpFormulation
+from dnnopt.formulations.milp.timing import TIMINGS, default_timing
+
+CP = {"cp-assignment": AssignmentFormulation}
+
+
+def names() -> list[str]:
+    """Return the full names of all formulations."""
+    return [f"{communication}+{timing}" for communication in COMMUNICATIONS for timing in TIMINGS] + list(CP)
+
+
+def formulation(name: str, compiled: CompiledProblem) -> Formulation:
+    """Return a formulation that supports the problem.
+
+    Parameters
+    ----------
+    name : str
+        ``communication+timing``; with only the first part, the timing that the problem needs is taken.
+
+    Raises
+    ------
+    InputError
+        If there is no such formulation.
+    UnsupportedError
+        If it does not support the problem; the message names those that do.
+    """
+    if name in COMMUNICATIONS:
+        name = f"{name}+{default_timing(compiled)}"
+    found = _find(name)
+    reason = found.supports(compiled)
+    if reason:
+        able = supporting(compiled)
+        hint = f"these do: {', '.join(able)}" if able else "no formulation does"
+        raise UnsupportedError("", problem=f"formulation {name!r} does not support {reason}; {hint}")
+    return found
+
+
+def supporting(compiled: CompiledProblem, kind: str | None = None) -> list[str]:
+    """Return the full names of the formulations (of one kind, or all) that support the problem."""
+    found = [_find(name) for name in names()]
+    return [f.name for f in found if kind in (None, f.kind) and f.supports(compiled) is None]
+
+
+def _find(name: str) -> Formulation:
+    if name in CP:
+        return CP[name]()
+    communication, _, timing = name.partition("+")
+    if communication in COMMUNICATIONS and timing in TIMINGS:
+        return MilpFormulation(communication, timing)
+    raise InputError(f"one of {', '.join([*COMMUNICATIONS, *names()])}", field="formulation", value=name)

@@ -1,0 +1,190 @@
+"""Texts with units: what is read, what is refused, and that what is printed can be read again."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dnnopt.errors import InputError
+from dnnopt.formats.files import read_platform
+from dnnopt.platforms import Device, Link
+from dnnopt.units import format_quantity, parse_quantity
+
+
+@pytest.mark.parametrize(
+    ("text", "dimension", "value"),
+    [
+        ("30 ms", "time", 0.03),
+        ("50us", "time", 50e-6),
+        ("50 µs", "time", 50e-6),  # the micro sign
+        ("50 μs", "time", 50e-6),  # the Greek letter
+        ("2 h", "time", 7200),
+        ("1.5e-3 s", "time", 1.5e-3),
+        (".5 s", "time", 0.5),
+        ("  7 min ", "time", 420),
+        ("2 GFLOP", "flop", 2e9),
+        ("1.2 kWh", "energy", 4.32e6),
+        ("3 mJ", "energy", 3e-3),
+        ("500 mW", "power", 0.5),
+        ("12.5 %", "number", 0.125),
+        ("0.5", "number", 0.5),
+        ("30 Hz", "frequency", 30),
+        ("30 1/s", "frequency", 30),
+        ("24 GFLOP/s", "flop rate", 24e9),
+        ("8.1 TFLOPS", "flop rate", 8.1e12),
+        ("0.01 USD", "money", 0.01),
+        ("5 mUSD", "money", 0.005),
+    ],
+)
+def test_units_of_each_dimension(text, dimension, value):
+    assert parse_quantity(text, dimension) == pytest.approx(value, rel=1e-15)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("4 GB", 4e9),
+        ("4 GiB", 4 * 2**30),
+        ("4 kB", 4000),
+        ("4 KB", 4000),
+        ("4 KiB", 4096),
+        ("4 Gbit", 5e8),
+        ("4 Gb", 5e8),
+        ("4 Gib", 2**29),
+        ("8 bit", 1),
+        ("3 bytes", 3),
+    ],
+)
+def test_bits_are_not_bytes_and_binary_prefixes_not_decimal_ones(text, value):
+    assert parse_quantity(text, "bytes") == value
+
+
+@pytest.mark.parametrize("text", ["20 Mbit/s", "20 Mb/s", "20 Mbps", "20000 kbit/s", "2.5 MB/s", "2500 kB/s", "2.5e6"])
+def test_one_rate_has_many_names(text):
+    assert parse_quantity(text, "bandwidth") == 2.5e6
+
+
+def test_compound_units_divide_their_parts():
+    assert parse_quantity("290 mJ/Mbit", "energy per byte") == pytest.approx(2.32e-6)
+    assert parse_quantity("5 pJ/bit", "energy per byte") == pytest.approx(40e-12)
+    assert parse_quantity("3.06 USD/h", "money per second") == pytest.approx(8.5e-4)
+    assert parse_quantity("3.06 $/h", "money per second") == pytest.approx(8.5e-4)
+    assert parse_quantity("0.09 USD/GB", "money per byte") == pytest.approx(9e-11)
+
+
+def test_a_bare_number_is_si():
+    assert parse_quantity("1e6", "bandwidth") == 1e6
+
+
+@pytest.mark.parametrize(
+    ("text", "dimension"),
+    [
+        ("20 apples", "bandwidth"),
+        ("", "time"),
+        (" ", "number"),
+        ("fast", "bandwidth"),
+        ("ms", "time"),
+        ("nan", "time"),
+        ("inf s", "time"),
+        ("1e999 s", "time"),
+        ("1,000 ms", "time"),
+        ("3 4 ms", "time"),
+        ("0x10 s", "time"),
+        ("20 Mbit", "bandwidth"),  # an amount, not a rate
+        ("20 MB/s", "bytes"),  # a rate, not an amount
+        ("20 ms", "bandwidth"),
+        ("20 mb/s", "bandwidth"),  # milli-bits?
+        ("5 MS", "time"),
+        ("8 GFLOP", "flop rate"),
+    ],
+)
+def test_nonsense_is_refused_with_what_was_found_and_an_example(text, dimension):
+    with pytest.raises(InputError) as caught:
+        parse_quantity(text, dimension)
+    found, expected = caught.value.problem.split(", expected ")
+    assert found == f"got {text!r}"
+    example = expected.removeprefix(f"{dimension} such as ").strip("'")
+    assert parse_quantity(example, dimension) > 0
+
+
+def test_a_sign_is_read_but_no_field_takes_a_negative_quantity():
+    assert parse_quantity("-5 ms", "time") == -0.005
+    data = {"name": "l", "bandwidth": "1 MB/s", "latency": "-5 ms"}
+    with pytest.raises(InputError, match=r"^latency: got '-5 ms', expected a number >= 0$"):
+        Link.from_data(data, units=True)
+
+
+@pytest.mark.parametrize(
+    ("field", "text", "value"),
+    [
+        ("memory", "4 GiB", 4 * 2**30),
+        ("flops_per_s", "24 GFLOP/s", 24e9),
+        ("bytes_per_s", "12.8 GB/s", 12.8e9),
+        ("overhead", "50 us", 50e-6),
+        ("efficiency", "35 %", 0.35),
+        ("power", "5 W", 5),
+        ("idle_power", "100 mW", 0.1),
+        ("price", "3.6 USD/h", 1e-3),
+    ],
+)
+def test_fields_of_a_device_know_their_dimension(field, text, value):
+    device = Device.from_data({"name": "d", field: text}, units=True)
+    assert getattr(device, field) == pytest.approx(value, rel=1e-15)
+
+
+def test_units_are_for_files_of_platforms_only():
+    with pytest.raises(InputError, match=r"^memory: got '4 GiB', expected a number in SI units"):
+        Device(name="d", memory="4 GiB")
+
+
+def test_a_bad_unit_in_a_file_is_reported_with_its_place(tmp_path):
+    path = tmp_path / "p.json"
+    devices = '[{"name": "a", "memory": "4 GiB"}, {"name": "b", "memory": "4 GiBit"}]'
+    path.write_text(f'{{"format": "dnnopt-platform", "version": 1, "devices": {devices}}}', encoding="utf-8")
+    with pytest.raises(InputError) as caught:
+        read_platform(path)
+    assert str(caught.value) == f"{path}: devices[1].memory: got '4 GiBit', expected bytes such as '4 GiB'"
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "text"),
+    [
+        (0.0304, "s", "30.4 ms"),
+        (123456789, "bytes", "123.5 MB"),
+        (2.5e6, "bytes/s", "2.5 MB/s"),
+        (8.1e12, "FLOP", "8.1 TFLOP"),
+        (-0.25, "J", "-250 mJ"),
+        (1500, "J", "1.5 kJ"),
+        (0.0004, "USD", "400 uUSD"),
+        (0, "s", "0 s"),
+        (5, "W", "5 W"),
+        (0.25, "", "0.25"),
+        (float("inf"), "s", "inf s"),
+    ],
+)
+def test_quantities_are_printed_with_a_fitting_prefix(value, unit, text):
+    assert format_quantity(value, unit) == text
+
+
+DIMENSIONS = {
+    "s": "time",
+    "bytes": "bytes",
+    "J": "energy",
+    "bytes/s": "bandwidth",
+    "FLOP": "flop",
+    "USD": "money",
+    "W": "power",
+    "1/s": "frequency",
+    "": "number",
+}
+
+
+@given(
+    st.sampled_from(sorted(DIMENSIONS)),
+    st.floats(min_value=1e-15, max_value=1e20) | st.just(0.0),
+    st.booleans(),
+    st.integers(1, 12),
+)
+def test_what_is_printed_reads_back_within_its_digits(unit, size, negative, digits):
+    value = -size if negative else size
+    again = parse_quantity(format_quantity(value, unit, digits), DIMENSIONS[unit])
+    assert again == pytest.approx(value, rel=0.5 * 10 ** (1 - digits) * (1 + 1e-9), abs=0)
