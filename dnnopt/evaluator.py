@@ -77,7 +77,7 @@ class Evaluator:
 
     def first_copies(self, pairs: Index) -> Mask:
         """Return which edges (B, E) are the first of their tensor to reach their destination device."""
-        first: Mask = np.array(pairs >= 0)
+        first = (pairs >= 0).astype(bool)
         for later, earlier in self._siblings:
             first[:, later] &= pairs[:, later] != pairs[:, earlier]
         return first

@@ -1,7 +1,7 @@
 """Why a problem is infeasible: a minimal set of constraint groups, found by deletion.
 
-Groups are the entries of `subject_to`, each absent route, and each layer with devices that cannot run it. One group after
-the other is left out; if the rest is still infeasible, it stays out (Chinneck, Dravnieks: Locating minimal infeasible
+Groups are the entries of `subject_to`, each absent route, and each layer with devices that cannot run it. One group
+after the other is left out; if the rest is still infeasible, it stays out (Chinneck, Dravnieks: Locating minimal infeasible
 constraint sets in linear programs, ORSA Journal on Computing 3(2), 1991).
 """
 

@@ -29,10 +29,10 @@ def names(kind: str) -> list[str]:
     return sorted(found)
 
 
-def _unknown(kind: str, name: str) -> InputError:
+def unknown(kind: str, name: str, known: list[str]) -> InputError:
+    """Return the error that there is no such name, with those that are close."""
     import difflib
 
-    known = names(f"{kind}s")
     close = difflib.get_close_matches(name, known, n=3)
     hint = f"did you mean {', '.join(close)}?" if close else f"there are: {', '.join(known)}"
     return InputError("", problem=f"no {kind} named {name!r} in the library; {hint}")
@@ -60,7 +60,7 @@ def network(name: str) -> Network:
         return wheel_network(name)
     path = entry("networks", name)
     if path is None:
-        raise _unknown("network", name)
+        raise unknown("network", name, names("networks"))
     return read_network(path)
 
 
@@ -77,7 +77,7 @@ def platform(name: str) -> Platform:
 
     path = entry("platforms", name)
     if path is None:
-        raise _unknown("platform", name)
+        raise unknown("platform", name, names("platforms"))
     return read_platform(path)
 
 
@@ -94,5 +94,5 @@ def load(name: str) -> Problem:
 
     path = entry("problems", name)
     if path is None:
-        raise _unknown("problem", name)
+        raise unknown("problem", name, names("problems"))
     return read_problem(path)

@@ -70,7 +70,7 @@ class Term(Record):
         return UNITS[self.metric]
 
     def __mul__(self, factor: float) -> Term:
-        return self.model_copy(update={"weight": float(self.weight * factor)})
+        return Term(**(dict(self) | {"weight": self.weight * factor}))
 
     __rmul__ = __mul__
 

@@ -36,6 +36,7 @@ class Pool:
         self.bound: float | None = None
         self.found_by = ""
         self.bound_by = ""
+        self.baselines: list[tuple[str, Evaluation]] = []
         self._watch = watch
         self._started = time.perf_counter()
         self._lock = threading.Lock()

@@ -61,7 +61,7 @@ class Problem(Record):
         How copies are charged: per (tensor, destination device), per (tensor, link), or per edge.
     profile : Profile
         Measured times and energies; the roofline serves where there is none.
-    name : str
+    name, provenance : str
 
     Raises
     ------
@@ -81,6 +81,7 @@ class Problem(Record):
     transport: Transport = "unicast"
     profile: Profile = Profile()
     name: str = ""
+    provenance: str = ""
 
     if TYPE_CHECKING:
 
@@ -94,6 +95,7 @@ class Problem(Record):
             transport: Transport = "unicast",
             profile: Profile = ...,
             name: str = "",
+            provenance: str = "",
         ) -> None: ...
 
     @model_validator(mode="after")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
 from dnnopt.plan import Plan
+from dnnopt.problem import Problem
 from dnnopt.referee import Evaluation
 
 OPTIMAL_GAP = 1e-6
@@ -40,13 +42,27 @@ def relative_gap(objective: float | None, bound: float | None) -> float | None:
     return (objective - bound) / abs(objective) if objective else None
 
 
+def evaluation_data(evaluation: Evaluation) -> dict[str, Any]:
+    """Return plain data: metrics, violations and transmissions; infinite numbers become null."""
+    return {
+        "objective": _finite(evaluation.objective),
+        "metrics": {name: _finite(value) for name, value in evaluation.metrics.items()},
+        "violations": [vars(v) | {"amount": _finite(v.amount)} for v in evaluation.violations],
+        "transmissions": [vars(t) | {"links": list(t.links)} for t in evaluation.transmissions],
+    }
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
 @dataclass(frozen=True)
 class Result:
     """The outcome of a run.
 
     Attributes
     ----------
-    problem : str
+    problem : Problem
     status : str
         ``optimal`` (gap at most 1e-6), ``feasible``, ``infeasible``, ``unbounded``, ``no_solution``, ``interrupted``
         or ``error``.
@@ -62,12 +78,14 @@ class Result:
     found_by, bound_by : str
         Where plan and bound came from.
     trace : tuple of Event
+    baselines : tuple of (str, Evaluation)
+        What the referee says of each baseline that was run.
     seed : int
     message : str
     versions : mapping
     """
 
-    problem: str
+    problem: Problem
     status: str
     plan: Plan | None
     evaluation: Evaluation | None
@@ -79,6 +97,7 @@ class Result:
     found_by: str = ""
     bound_by: str = ""
     trace: tuple[Event, ...] = ()
+    baselines: tuple[tuple[str, Evaluation], ...] = ()
     seed: int = 0
     message: str = ""
     versions: dict[str, str] = field(default_factory=dict)
@@ -95,13 +114,12 @@ class Result:
 
     def to_data(self) -> dict[str, Any]:
         """Return plain data for a result file, which is also a plan file."""
-        evaluation = self.evaluation
+        nothing: dict[str, Any] = {"objective": None, "metrics": {}, "violations": [], "transmissions": []}
         return {
             "format": "dnnopt-result",
             "version": 1,
-            "problem": self.problem,
+            "problem": self.problem.name,
             "status": self.status,
-            "objective": self.objective,
             "bound": self.bound,
             "gap": self.gap,
             "runtime": self.runtime,
@@ -112,17 +130,17 @@ class Result:
             "bound_by": self.bound_by,
             "seed": self.seed,
             "message": self.message,
+            **(evaluation_data(self.evaluation) if self.evaluation else nothing),
             **(self.plan.to_data() if self.plan else {"placement": None}),
-            "transmissions": [vars(t) | {"links": list(t.links)} for t in evaluation.transmissions]
-            if evaluation
-            else [],
-            "metrics": dict(evaluation.metrics) if evaluation else {},
-            "violations": [vars(violation) for violation in evaluation.violations] if evaluation else [],
+            "baselines": [
+                {"name": name, "objective": _finite(baseline.objective), "violations": len(baseline.violations)}
+                for name, baseline in self.baselines
+            ],
             "trace": [vars(event) for event in self.trace],
             "versions": self.versions,
         }
 
     def __str__(self) -> str:
-        from dnnopt.report import result_text
+        from dnnopt.report import as_text, print_result
 
-        return result_text(self)
+        return as_text(lambda console: print_result(console, self))

@@ -15,6 +15,7 @@ from dnnopt.plan import Plan
 from dnnopt.pool import Pool
 from dnnopt.problem import Problem
 from dnnopt.result import OPTIMAL_GAP, Event, Result
+from dnnopt.scaling import Units
 from dnnopt.solvers import names as solver_names
 from dnnopt.solvers.interface import Clock, Control, Limits, Outcome, stop_on_interrupt
 from dnnopt.versions import versions
@@ -116,8 +117,15 @@ def solve(
     return _result(pool, outcome, method, chosen.name, solver, control, limits)
 
 
-def formulate(problem: Problem, formulation: str) -> LinearModel | ConstraintModel:
+def formulate(problem: Problem, formulation: str, *, units: Units | None = None) -> LinearModel | ConstraintModel:
     """Return a formulation of the problem as a model: sizes, named blocks, ``write("x.lp")``.
+
+    Parameters
+    ----------
+    problem : Problem
+    formulation : str
+    units : Units, optional
+        Units of a linear model; by default such that suit solvers.
 
     Raises
     ------
@@ -125,7 +133,8 @@ def formulate(problem: Problem, formulation: str) -> LinearModel | ConstraintMod
         If there is no such formulation, or it does not support the problem.
     """
     compiled = compile_problem(problem)
-    model: LinearModel | ConstraintModel = registry.formulation(formulation, compiled).build(compiled)
+    found = registry.formulation(formulation, compiled)
+    model: LinearModel | ConstraintModel = found.build(compiled, units)
     return model
 
 
@@ -152,7 +161,7 @@ def _run_baseline(pool: Pool, name: str, clock: Clock) -> None:
     if reason:
         raise UnsupportedError("", problem=f"the baseline {name!r} does not support {reason}")
     for source, placement in BASELINES[name](Evaluator(pool.compiled), clock):
-        pool.offer_placement(placement, source)
+        pool.baselines.append((source, pool.offer_placement(placement, source)))
 
 
 def _result(
@@ -186,7 +195,7 @@ def _result(
         status = "no_solution"
         message = "every plan that the solver found breaks a limit by a little"
     return Result(
-        problem=pool.problem.name,
+        problem=pool.problem,
         status=status,
         plan=pool.plan,
         evaluation=pool.evaluation,
@@ -198,6 +207,7 @@ def _result(
         found_by=pool.found_by,
         bound_by=pool.bound_by,
         trace=tuple(pool.trace),
+        baselines=tuple(pool.baselines),
         seed=limits.seed,
         message=message,
         versions=versions(),

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dnnopt.compiled import CompiledProblem, Index
+from dnnopt.scaling import Units
 
 
 class Formulation(Protocol):
@@ -27,8 +28,8 @@ class Formulation(Protocol):
     def supports(self, compiled: CompiledProblem) -> str | None:
         """Return None, or what of the problem the formulation does not support."""
 
-    def build(self, compiled: CompiledProblem) -> Any:
-        """Return the model.
+    def build(self, compiled: CompiledProblem, units: Units | None = None) -> Any:
+        """Return the model, in `units` or (None) in units that suit the problem.
 
         Raises
         ------

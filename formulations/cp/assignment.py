@@ -20,7 +20,7 @@ from dnnopt.evaluator import Evaluator
 from dnnopt.formulations.cp.constraints import CONSTRAINTS, add_constraints
 from dnnopt.formulations.cp.literals import Literals
 from dnnopt.linear_model import Columns, Values
-from dnnopt.scaling import all_on_one
+from dnnopt.scaling import Units, all_on_one
 
 
 class AssignmentFormulation:
@@ -43,8 +43,8 @@ class AssignmentFormulation:
                 return f"the constraint {constraint.label}"
         return None
 
-    def build(self, compiled: CompiledProblem) -> ConstraintModel:
-        """Return the model.
+    def build(self, compiled: CompiledProblem, units: Units | None = None) -> ConstraintModel:
+        """Return the model; its numbers are whole whatever the `units`.
 
         Raises
         ------
@@ -82,7 +82,7 @@ def _x(model: ConstraintModel) -> Columns:
 def _add_objective(literals: Literals) -> None:
     """Minimise the weighted sum of linear metrics, of the period and of the worst leakage.
 
-    One scale serves all terms. A maximum becomes a variable that is at least each of its rows, in units of the objective.
+    One scale serves all terms. A maximum becomes a variable that is at least each of its rows.
     """
     c, model = literals.c, literals.model
     linear: list[tuple[Columns, Values]] = []

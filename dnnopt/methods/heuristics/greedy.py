@@ -1,4 +1,4 @@
-"""Baseline `greedy`: layer by layer in topological order, each to the device that is best if all later layers follow it."""
+"""Baseline `greedy`: layer by layer in topological order, each to the device that is best if all later ones follow."""
 
 from __future__ import annotations
 

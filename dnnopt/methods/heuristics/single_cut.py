@@ -1,7 +1,7 @@
 """Baseline `single-cut`: the best cut in two by exhaustive scan, for each ordered pair of devices.
 
-Kang et al.: Neurosurgeon: Collaborative intelligence between the cloud and mobile edge, ASPLOS 2017, for chains; a graph
-is cut in a topological order of its layers.
+Kang et al.: Neurosurgeon: Collaborative intelligence between the cloud and mobile edge, ASPLOS 2017, for chains; a
+graph is cut in a topological order of its layers.
 """
 
 from __future__ import annotations

@@ -4,8 +4,8 @@
     y_ejj + Σ_{i != j} y_eij = x_vj        for each edge e and device j
 
 The transport polytope of each edge; with binary x it makes y integral. The relaxation is exact on trees without
-coupling constraints and far stronger than `product` elsewhere (local marginal polytope: Wainwright, Jordan, Graphical models,
-exponential families, and variational inference, 2008, section 4.1). Size: E k² variables, 2 E k rows.
+coupling constraints and far stronger than `product` elsewhere (local marginal polytope: Wainwright, Jordan, Graphical
+models, exponential families, and variational inference, 2008, section 4.1). Size: E k² variables, 2 E k rows.
 """
 
 from __future__ import annotations

@@ -1,0 +1,6 @@
+"""``python -m dnnopt``."""
+
+from dnnopt.cli import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,64 @@
+"""Objectives and constraints as a person types them: ``0.5*latency + 2*energy(pi)``, ``energy(pi) <= 2 J``."""
+
+from __future__ import annotations
+
+import re
+
+from dnnopt import objectives
+from dnnopt.constraints import Constraint, limit_on
+from dnnopt.errors import InputError
+from dnnopt.objectives import Term
+from dnnopt.units import parse_quantity
+
+_TERM = re.compile(r"(?:(?P<weight>[\d.eE+-]+)\s*\*\s*)?(?P<metric>[a-z_]+)\s*(?:\((?P<arguments>[^()]*)\))?")
+_DIMENSION = {"latency": "time", "energy": "energy", "cost": "money", "traffic": "bytes"}
+_METRICS = ("latency", "period", "energy", "cost", "leakage", "worst_leakage", "traffic")
+
+
+def parse_objective(text: str) -> tuple[Term, ...]:
+    """Return the terms of a weighted sum such as ``0.5*latency + 2*energy(pi,idle)``.
+
+    Raises
+    ------
+    InputError
+        For anything else.
+    """
+    parts = re.split(r"(?<![\d.][eE])\+", text)  # not the plus of 1e+3
+    return tuple(_parse_term(part.strip(), text) for part in parts)
+
+
+def parse_constraint(text: str) -> Constraint:
+    """Return the constraint ``metric <= limit``; the limit may have a unit.
+
+    Raises
+    ------
+    InputError
+        For anything else.
+    """
+    left, operator, right = text.partition("<=")
+    if not operator:
+        raise InputError("a limit such as 'energy(pi) <= 2 J'", value=text)
+    term = _parse_term(left.strip(), text)
+    return limit_on(term, parse_quantity(right, _DIMENSION.get(term.metric, "number")))
+
+
+def _parse_term(text: str, whole: str) -> Term:
+    match = _TERM.fullmatch(text)
+    if not match or match["metric"] not in _METRICS:
+        raise InputError(f"terms of {', '.join(_METRICS)}, such as '0.5*latency + 2*energy(pi)'", value=whole)
+    arguments = [name.strip() for name in (match["arguments"] or "").split(",") if name.strip()]
+    metric = match["metric"]
+    if metric == "energy":
+        idle = "idle" in arguments
+        term = objectives.energy(*(name for name in arguments if name != "idle"), idle=idle)
+    elif metric == "traffic":
+        term = objectives.traffic(*arguments)
+    elif metric == "latency" and len(arguments) <= 1:
+        term = objectives.latency(*arguments)
+    elif not arguments:
+        term = Term(metric=metric)
+    else:
+        raise InputError(f"no names in brackets after {metric!r}", value=text)
+    if match["weight"] is None:
+        return term
+    return term * parse_quantity(match["weight"], "number")

@@ -1,0 +1,60 @@
+"""A live line on a terminal: incumbent, bound, gap, time. Nothing in a pipe."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+    from dnnopt.problem import Problem
+    from dnnopt.result import Event
+
+
+class _Line:
+    """What the live line shows."""
+
+    def __init__(self, problem: Problem) -> None:
+        from dnnopt.report import objective_name
+
+        self._name, self._unit = objective_name(problem)
+        self._started = time.perf_counter()
+        self._event: Event | None = None
+
+    def watch(self, event: Event) -> None:
+        self._event = event
+
+    def __rich__(self) -> Text:
+        from rich.text import Text
+
+        from dnnopt.report import format_gap
+        from dnnopt.result import relative_gap
+        from dnnopt.units import format_quantity
+
+        objective = self._event.objective if self._event else None
+        bound = self._event.bound if self._event else None
+        shown = [
+            f"{time.perf_counter() - self._started:5.1f} s",
+            f"{self._name} {'-' if objective is None else format_quantity(objective, self._unit, 5)}",
+            f"bound {'-' if bound is None else format_quantity(bound, self._unit, 5)}",
+            f"gap {format_gap(relative_gap(objective, bound))}",
+        ]
+        return Text("  ".join(shown), no_wrap=True, overflow="ellipsis")
+
+
+@contextmanager
+def progress_line(problem: Problem) -> Iterator[Callable[[Event], None] | None]:
+    """Show the line on the terminal's error stream while the block runs; yield what is to be told of events."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.live import Live
+
+    line = _Line(problem)
+    with Live(line, console=Console(stderr=True), transient=True, refresh_per_second=5):
+        yield line.watch

@@ -1,0 +1,248 @@
+"""Reports for a person: what runs where, what crosses which link, the metrics, the gap, what plans by hand cost."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from dnnopt.units import format_quantity
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+    from dnnopt.comparison import Comparison
+    from dnnopt.plan import Plan
+    from dnnopt.problem import Problem
+    from dnnopt.referee import Evaluation, Violation
+    from dnnopt.result import Result
+
+_STATUS = {
+    "optimal": "proved optimal",
+    "feasible": "a plan, not proved optimal",
+    "infeasible": "infeasible: no plan satisfies every constraint",
+    "unbounded": "unbounded",
+    "no_solution": "no plan was found in the time given",
+    "interrupted": "interrupted",
+    "error": "the solver failed",
+}
+_METRICS = {
+    "latency": "s",
+    "period": "s",
+    "energy": "J",
+    "cost": "USD",
+    "traffic": "bytes",
+    "leakage": "",
+    "worst_leakage": "",
+}
+
+
+def objective_name(problem: Problem) -> tuple[str, str]:
+    """Return what is minimised, in words, and its SI unit (empty for a sum of unlike metrics)."""
+    terms = [term for term in problem.minimize if term.priority == min(t.priority for t in problem.minimize)]
+    words = []
+    for term in terms:
+        arguments = [term.network] if term.network else list(term.devices or term.links or ())
+        name = term.metric + (f"({','.join(arguments)})" if arguments else "") + (" with idle" if term.idle else "")
+        words.append(name if term.weight == 1 else f"{term.weight:g} x {name}")
+    units = {term.unit for term in terms}
+    return " + ".join(words), units.pop() if len(units) == 1 else ""
+
+
+def format_gap(gap: float | None) -> str:
+    """Return a relative gap in percent."""
+    if gap is None:
+        return "unknown"
+    return "0 %" if gap <= 0 else f"{100 * gap:.2g} %"
+
+
+def format_runtime(seconds: float) -> str:
+    """Return a duration."""
+    return f"{seconds:.3g} s" if seconds < 100 else f"{seconds:.0f} s"
+
+
+def runs(problem: Problem, plan: Plan) -> dict[str, list[str]]:
+    """Return for each device its layers as runs along the network's order: ``conv1 ... relu5 (12)``."""
+    found: dict[str, list[str]] = {device: [] for device in problem.platform.device_names()}
+    for network in problem.networks:
+        prefix = f"{network.name}: " if len(problem.networks) > 1 else ""
+        placed = plan.placement[network.name]
+        run: list[str] = []
+        for index in [*network.order, None]:
+            name = network.layers[index].name if index is not None else None
+            if run and (name is None or placed[name] != placed[run[-1]]):
+                text = run[0] if len(run) == 1 else f"{run[0]} ... {run[-1]} ({len(run)})"
+                found[placed[run[0]]].append(prefix + text)
+                run = []
+            if name is not None:
+                run.append(name)
+    return found
+
+
+def _table(title: str, columns: Sequence[tuple[str, str]], rows: Iterable[Sequence[str]]) -> RenderableType:
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for name, side in columns:
+        table.add_column(name, justify="right" if side == "right" else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def _placement_table(problem: Problem, plan: Plan, evaluation: Evaluation) -> RenderableType:
+    limits = {device.name: device.memory for device in problem.platform.devices}
+    for spec in problem.subject_to:
+        limits |= dict(getattr(spec, "limits", {}))
+    limited = any(spec.constraint == "memory" for spec in problem.subject_to)
+    rows = []
+    for device, texts in runs(problem, plan).items():
+        count = sum(placed == device for layers in plan.placement.values() for placed in layers.values())
+        busy = evaluation.metrics.get(f"busy({device})", 0.0)
+        used = evaluation.metrics.get(f"memory({device})")
+        memory = "" if used is None else format_quantity(used, "bytes")
+        limit = limits[device]
+        if limited and limit is not None and used is not None:
+            memory += f" of {format_quantity(limit, 'bytes')}"
+        rows.append(
+            (device, str(count), format_quantity(busy, "s") if count else "", memory if count else "", _shorten(texts))
+        )
+    columns = [("device", "left"), ("layers", "right"), ("busy", "right"), ("memory", "right"), ("which", "left")]
+    return _table("What runs where", columns, rows)
+
+
+def _shorten(texts: Sequence[str], most: int = 4) -> str:
+    shown = list(texts[:most])
+    if len(texts) > most:
+        shown.append(f"and {len(texts) - most} more runs")
+    return ", ".join(shown)
+
+
+def _transmission_table(evaluation: Evaluation, most: int) -> RenderableType:
+    rows = [
+        (
+            t.tensor,
+            format_quantity(t.bytes, "bytes"),
+            f"{t.origin} -> {t.destination}",
+            ", ".join(t.links),
+            format_quantity(t.seconds, "s"),
+        )
+        for t in evaluation.transmissions[:most]
+    ]
+    hidden = len(evaluation.transmissions) - most
+    if hidden > 0:
+        rows.append((f"and {hidden} more", "", "", "", ""))
+    columns = [("tensor", "left"), ("size", "right"), ("from -> to", "left"), ("links", "left"), ("time", "right")]
+    return _table("What is sent", columns, rows)
+
+
+def metric_line(evaluation: Evaluation) -> str:
+    """Return the main metrics in one line."""
+    parts = [
+        f"{name.replace('_', ' ')} {format_quantity(evaluation.metrics[name], unit)}"
+        for name, unit in _METRICS.items()
+        if name in evaluation.metrics and math.isfinite(evaluation.metrics[name])
+    ]
+    return ", ".join(parts)
+
+
+def _against(value: float, unit: str, best: float | None, violations: Sequence[Violation]) -> tuple[str, str]:
+    shown = format_quantity(value, unit) if math.isfinite(value) else "-"
+    if violations:
+        more = f" and {len(violations) - 1} more" if len(violations) > 1 else ""
+        return shown, f"breaks {violations[0].constraint}{more}"
+    if best is None or not math.isfinite(value):
+        return shown, ""
+    if value == best:
+        return shown, "the same"
+    return shown, f"+{100 * (value - best) / abs(best):.3g} %" if best else "worse"
+
+
+def print_result(console: Console, result: Result, *, verbose: bool = False) -> None:
+    """Print a result."""
+    name, unit = objective_name(result.problem)
+    title = result.problem.name or " + ".join(network.name for network in result.problem.networks)
+    console.print(f"[bold]{_escape(title)}[/bold]: {_STATUS[result.status]}", highlight=False)
+    if result.message:
+        console.print(f"  {_escape(result.message)}", highlight=False)
+    if result.bound is not None and result.evaluation is None:
+        console.print(f"  no plan is better than {name} {format_quantity(result.bound, unit)}", highlight=False)
+    if result.plan is None or result.evaluation is None:
+        return
+    evaluation = result.evaluation
+    bound = "unknown" if result.bound is None else format_quantity(result.bound, unit, 6)
+    console.print(
+        f"  {name} {format_quantity(evaluation.objective, unit, 6)}, bound {bound}, gap {format_gap(result.gap)}",
+        highlight=False,
+    )
+    how = f"found by {result.found_by}" + (f", bound by {result.bound_by}" if result.bound_by else "")
+    console.print(f"  {how}, in {format_runtime(result.runtime)}", highlight=False)
+    console.print()
+    console.print(_placement_table(result.problem, result.plan, evaluation))
+    console.print()
+    if evaluation.transmissions:
+        console.print(_transmission_table(evaluation, 1000 if verbose else 12))
+    else:
+        console.print("Nothing is sent.")
+    console.print()
+    console.print(f"[bold]Metrics[/bold]  {metric_line(evaluation)}", highlight=False)
+    if verbose:
+        rows = [(key, f"{value:.9g}") for key, value in evaluation.metrics.items()]
+        console.print(_table("All metrics (SI units)", [("metric", "left"), ("value", "right")], rows))
+    if result.baselines:
+        by_hand = [
+            (label, *_against(baseline.objective, unit, evaluation.objective, baseline.violations))
+            for label, baseline in result.baselines
+        ]
+        console.print()
+        console.print(_table("By hand", [("plan", "left"), (name, "right"), ("against this plan", "left")], by_hand))
+
+
+def print_comparison(console: Console, comparison: Comparison) -> None:
+    """Print a comparison."""
+    name, unit = objective_name(comparison.problem)
+    bound = comparison.bound
+    rows = []
+    for row in comparison.rows:
+        shown, against = _against(row.objective, unit, comparison.best, row.violations)
+        gap = "" if row.violations or row.gap is None else format_gap(row.gap)
+        rows.append((row.name, row.status, shown, gap, against, format_runtime(row.seconds)))
+    title = f"{comparison.problem.name}: best bound {'unknown' if bound is None else format_quantity(bound, unit, 6)}"
+    columns = [
+        ("method", "left"),
+        ("status", "left"),
+        (name, "right"),
+        ("gap to bound", "right"),
+        ("to best plan", "left"),
+        ("time", "right"),
+    ]
+    console.print(_table(title, columns, rows))
+
+
+def print_check(console: Console, problem: Problem, evaluation: Evaluation) -> None:
+    """Print what the referee says of a plan."""
+    name, unit = objective_name(problem)
+    console.print(f"{name} {format_quantity(evaluation.objective, unit, 6)}", highlight=False)
+    console.print(metric_line(evaluation), highlight=False)
+    if evaluation.feasible:
+        console.print("feasible: every constraint holds")
+        return
+    rows = [(violation.constraint, _escape(violation.message)) for violation in evaluation.violations]
+    console.print(_table(f"infeasible: {len(rows)} broken", [("constraint", "left"), ("what", "left")], rows))
+
+
+def _escape(text: str) -> str:
+    from rich.markup import escape
+
+    return escape(text)
+
+
+def as_text(show: Callable[[Console], None]) -> str:
+    """Return what `show` prints on a console of 110 columns, as plain text."""
+    import io
+
+    from rich.console import Console
+
+    stream = io.StringIO()
+    show(Console(file=stream, width=110, no_color=True))
+    return "\n".join(line.rstrip() for line in stream.getvalue().rstrip().split("\n"))
