@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from dnnopt.errors import InputError
 from dnnopt.objectives import Term
@@ -18,7 +18,15 @@ def _of(names: tuple[str, ...] | None) -> str:
     return f"({','.join(names)})" if names else ""
 
 
-class Memory(Record):
+class _Kind(Record):
+    """Base of all kinds: its name, which tells them apart, is written even though each has it by default."""
+
+    @model_serializer(mode="wrap")
+    def _named(self, fields: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {"constraint": vars(self)["constraint"], **fields(self)}
+
+
+class Memory(_Kind):
     """Memory of every device that has a limit.
 
     Attributes
@@ -41,7 +49,7 @@ class Memory(Record):
         return "memory"
 
 
-class Deadline(Record):
+class Deadline(_Kind):
     """Latency of a network (or of every network, each on its own) at most `limit`, or its own deadline."""
 
     constraint: Literal["deadline"] = "deadline"
@@ -53,7 +61,7 @@ class Deadline(Record):
         return f"deadline({self.network})" if self.network else "deadline"
 
 
-class Bandwidth(Record):
+class Bandwidth(_Kind):
     """Bytes per inference over a link at most `limit`; without limit: `Σ_a λ_a · traffic` at most its bandwidth."""
 
     constraint: Literal["bandwidth"] = "bandwidth"
@@ -71,7 +79,7 @@ class Bandwidth(Record):
         return f"bandwidth({self.link})" if self.link else "bandwidth"
 
 
-class Energy(Record):
+class Energy(_Kind):
     """Joules per inference, of everything or of the named devices, at most `limit`."""
 
     constraint: Literal["energy"] = "energy"
@@ -83,7 +91,7 @@ class Energy(Record):
         return "energy" + _of(self.devices)
 
 
-class Cost(Record):
+class Cost(_Kind):
     """USD per inference at most `limit`."""
 
     constraint: Literal["cost"] = "cost"
@@ -94,7 +102,7 @@ class Cost(Record):
         return "cost"
 
 
-class Traffic(Record):
+class Traffic(_Kind):
     """Bytes per inference, over all or the named links together, at most `limit`."""
 
     constraint: Literal["traffic"] = "traffic"
@@ -106,7 +114,7 @@ class Traffic(Record):
         return "traffic" + _of(self.links)
 
 
-class Leakage(Record):
+class Leakage(_Kind):
     """Summed sensitivity of exposed tensors at most `limit`."""
 
     constraint: Literal["leakage"] = "leakage"
@@ -117,7 +125,7 @@ class Leakage(Record):
         return "leakage"
 
 
-class WorstLeakage(Record):
+class WorstLeakage(_Kind):
     """No tensor with a sensitivity above `limit` is exposed."""
 
     constraint: Literal["worst_leakage"] = "worst_leakage"
@@ -128,7 +136,7 @@ class WorstLeakage(Record):
         return "worst_leakage"
 
 
-class Utilisation(Record):
+class Utilisation(_Kind):
     """`Σ_a λ_a · load_q,a` at most `limit` for every resource q."""
 
     constraint: Literal["utilisation"] = "utilisation"
@@ -139,7 +147,7 @@ class Utilisation(Record):
         return "utilisation"
 
 
-class Placement(Record):
+class Placement(_Kind):
     """A layer runs on one of the `allowed` devices; one device pins it."""
 
     constraint: Literal["placement"] = "placement"
@@ -152,7 +160,7 @@ class Placement(Record):
         return f"placement({self.network}.{self.layer})"
 
 
-class Colocate(Record):
+class Colocate(_Kind):
     """All the layers run on one device."""
 
     constraint: Literal["colocate"] = "colocate"
@@ -164,7 +172,7 @@ class Colocate(Record):
         return f"colocate({self.network}:{','.join(self.layers)})"
 
 
-class Separate(Record):
+class Separate(_Kind):
     """No two of the layers run on one device."""
 
     constraint: Literal["separate"] = "separate"
@@ -176,7 +184,7 @@ class Separate(Record):
         return f"separate({self.network}:{','.join(self.layers)})"
 
 
-class Contiguous(Record):
+class Contiguous(_Kind):
     """Per network, what a device runs is convex in the graph and the quotient graph is acyclic.
 
     Of the named layers only, or of all; of the named network, or of every one.
@@ -197,7 +205,7 @@ class Contiguous(Record):
         return f"contiguous({self.network})" if self.network else "contiguous"
 
 
-class MonotoneTiers(Record):
+class MonotoneTiers(_Kind):
     """No tensor goes back from cloud to edge or end, nor from edge to end."""
 
     constraint: Literal["monotone_tiers"] = "monotone_tiers"
@@ -207,7 +215,7 @@ class MonotoneTiers(Record):
         return "monotone_tiers"
 
 
-class MaxDevices(Record):
+class MaxDevices(_Kind):
     """At most `limit` devices run layers."""
 
     constraint: Literal["max_devices"] = "max_devices"
@@ -218,7 +226,7 @@ class MaxDevices(Record):
         return "max_devices"
 
 
-class MaxCuts(Record):
+class MaxCuts(_Kind):
     """At most `limit` distinct (tensor, destination device) pairs are sent."""
 
     constraint: Literal["max_cuts"] = "max_cuts"

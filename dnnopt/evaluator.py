@@ -41,6 +41,8 @@ class Evaluator:
         self._pair[compiled.pair_origin, compiled.pair_destination] = np.arange(len(compiled.pair_origin))
         self._siblings = self._earlier_siblings()
         self._nodes = np.arange(len(compiled.node_names))
+        # Edges that go nowhere have the pair -1: the last row.
+        self._uses_link = np.vstack([compiled.pair_uses_link, np.zeros((1, len(compiled.link_names)), dtype=bool)])
         self._time = np.where(np.isfinite(compiled.time), compiled.time, 0.0)
 
     @staticmethod
@@ -85,7 +87,7 @@ class Evaluator:
     def copies_by_link(self, pairs: Index) -> Array:
         """Return the copies of each tensor over each link, `w_τℓ` (B, T, L)."""
         c = self.compiled
-        over = c.pair_uses_link[pairs] & (pairs >= 0)[:, :, None]
+        over = self._uses_link[pairs]
         copies = np.zeros((len(pairs), len(c.tensor_names), len(c.link_names)))
         if c.transport == "unicast":
             over = over & self.first_copies(pairs)[:, :, None]
@@ -99,12 +101,12 @@ class Evaluator:
     def exposed(self, placements: Index, pairs: Index) -> Mask:
         """Return which tensors are exposed, `h_τ` (B, T)."""
         c = self.compiled
-        untrusted_route = (c.pair_uses_link & ~c.link_trusted).any(axis=1)
+        untrusted_route = (self._uses_link & ~c.link_trusted).any(axis=1)
         exposed = np.zeros((len(placements), len(c.tensor_names)), dtype=bool)
         at_consumer = ~c.device_trusted[self.devices(placements)[:, c.use_consumer]]
         batch, use = np.nonzero(at_consumer)
         exposed[batch, c.use_tensor[use]] = True
-        batch, edge = np.nonzero((pairs >= 0) & untrusted_route[pairs])
+        batch, edge = np.nonzero(untrusted_route[pairs])
         exposed[batch, c.edge_tensor[edge]] = True
         return exposed
 
@@ -176,9 +178,9 @@ class Evaluator:
     def touched(self, pairs: Index, device: int) -> Mask:
         """Return which tensors the device sends or receives (B, T)."""
         c = self.compiled
-        ends = (c.pair_origin == device) | (c.pair_destination == device)
+        ends = np.append((c.pair_origin == device) | (c.pair_destination == device), False)
         touched = np.zeros((len(pairs), len(c.tensor_names)), dtype=bool)
-        batch, edge = np.nonzero((pairs >= 0) & ends[pairs])
+        batch, edge = np.nonzero(ends[pairs])
         touched[batch, c.edge_tensor[edge]] = True
         return touched
 

@@ -44,15 +44,25 @@ def entry(kind: str, name: str) -> Traversable | None:
     return path if "/" not in name and path.is_file() else None
 
 
-@cache
-def network(name: str) -> Network:
-    """Return the library's network of that name, without source and sink.
+def network(name: str, *, source: str | None = None, sink: str | None = None) -> Network:
+    """Return the library's network of that name.
+
+    Parameters
+    ----------
+    name : str
+    source, sink : str, optional
+        Device where the input starts, and device where the answer must arrive.
 
     Raises
     ------
     InputError
         If there is none.
     """
+    return _network(name).model_copy(update={"source": source, "sink": sink})
+
+
+@cache
+def _network(name: str) -> Network:
     from dnnopt.formats.files import read_network
     from dnnopt.formats.onnx_reader import WHEEL_NETWORKS, wheel_network
 

@@ -5,10 +5,11 @@ Nothing here loops over rows. Names of single columns and rows are made only whe
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,8 +18,8 @@ from dnnopt.scaling import SI, Units
 
 Columns = NDArray[np.integer[Any]]
 Values = NDArray[np.float64]
-_Scalar = TypeVar("_Scalar", bound=np.generic)
 Evaluate = Callable[[NDArray[np.int64]], ArrayLike]
+_Parts = list[tuple[tuple[int, ...], ArrayLike]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +46,7 @@ class Block:
 
     @property
     def size(self) -> int:
-        return int(np.prod(self.shape, dtype=np.int64))
+        return math.prod(self.shape)
 
     def names(self) -> list[str]:
         """Return the names ``block(label,label)``, in order."""
@@ -84,6 +85,8 @@ class LinearArrays:
 class LinearModel:
     """A mixed-integer linear model, built block by block.
 
+    Arrays that are given to it are read when `arrays` is called, not copied before: do not change them.
+
     Parameters
     ----------
     name : str
@@ -99,16 +102,15 @@ class LinearModel:
         self.offset = 0.0
         self._columns = 0
         self._row_count = 0
-        self._lower: list[Values] = []
-        self._upper: list[Values] = []
-        self._integer: list[NDArray[np.int32]] = []
-        self._cost_columns: list[Columns] = []
-        self._cost_values: list[Values] = []
-        self._row_lower: list[Values] = []
-        self._row_upper: list[Values] = []
-        self._counts: list[Columns] = []
-        self._index: list[Columns] = []
-        self._value: list[Values] = []
+        self._lower: _Parts = []
+        self._upper: _Parts = []
+        self._integer: _Parts = []
+        self._cost: list[tuple[Columns, ArrayLike]] = []
+        self._row_lower: _Parts = []
+        self._row_upper: _Parts = []
+        self._counts: _Parts = []
+        self._index: _Parts = []
+        self._value: _Parts = []
         self._arrays: LinearArrays | None = None
 
     def add_variables(
@@ -125,9 +127,9 @@ class LinearModel:
         """Add a block of variables and return its columns, in `shape`."""
         block = Block(name, self._columns, shape, axes, evaluate)
         self.variables.append(block)
-        self._lower.append(_filled(lower, shape))
-        self._upper.append(_filled(upper, shape))
-        self._integer.append(np.full(block.size, int(integer), dtype=np.int32))
+        self._lower.append((shape, lower))
+        self._upper.append((shape, upper))
+        self._integer.append((shape, integer))
         self._columns += block.size
         self._arrays = None
         return np.arange(block.first, self._columns, dtype=np.int32).reshape(shape)
@@ -154,18 +156,13 @@ class LinearModel:
         drop_zeros : bool
             Whether entries with the value zero are left out.
         """
-        shape = columns.shape[:-1]
-        width = columns.shape[-1]
-        block = Block(name, self._row_count, shape, axes)
-        index = np.ascontiguousarray(columns, dtype=np.int32).ravel()
-        value = np.broadcast_to(np.asarray(values, dtype=float), columns.shape).ravel()
+        block = Block(name, self._row_count, columns.shape[:-1], axes)
         if drop_zeros:
-            keep = value != 0
-            self._counts.append(keep.reshape(-1, width).sum(axis=1).astype(np.int32))
-            index, value = index[keep], value[keep]
+            entries = np.broadcast_to(np.asarray(values, dtype=float), columns.shape)
+            keep = entries != 0
+            self._add_block(block, keep.sum(axis=-1), columns[keep], entries[keep], lower, upper)
         else:
-            self._counts.append(np.full(block.size, width, dtype=np.int32))
-        self._add_block(block, index, value, lower, upper)
+            self._add_block(block, columns.shape[-1], columns, values, lower, upper)
 
     def add_sparse_rows(
         self,
@@ -181,28 +178,37 @@ class LinearModel:
     ) -> None:
         """Add rows given by entries (row within the block, column, value); entries of one place are summed."""
         block = Block(name, self._row_count, shape, axes)
-        keys = rows.astype(np.int64) * max(self._columns, 1) + columns
-        unique, inverse = np.unique(keys, return_inverse=True)
-        summed = np.bincount(inverse, weights=values, minlength=len(unique)).astype(float)
-        keep = summed != 0
-        unique, summed = unique[keep], summed[keep]
-        row, column = np.divmod(unique, max(self._columns, 1))
-        self._counts.append(np.bincount(row, minlength=block.size).astype(np.int32))
-        self._add_block(block, column.astype(np.int32), summed, lower, upper)
+        width = max(self._columns, 1)
+        keys = rows.astype(np.int64) * width + columns
+        if not (keys[1:] > keys[:-1]).all():
+            keys, inverse = np.unique(keys, return_inverse=True)
+            values = np.bincount(inverse, weights=values, minlength=len(keys))
+            rows, columns = np.divmod(keys, width)
+        keep = values != 0
+        counts = np.bincount(rows[keep], minlength=block.size).reshape(shape)
+        self._add_block(block, counts, columns[keep], values[keep], lower, upper)
 
-    def _add_block(self, block: Block, index: Columns, value: Values, lower: ArrayLike, upper: ArrayLike) -> None:
+    def _add_block(
+        self,
+        block: Block,
+        counts: ArrayLike,
+        index: NDArray[np.integer],
+        value: ArrayLike,
+        lower: ArrayLike,
+        upper: ArrayLike,
+    ) -> None:
         self.rows.append(block)
-        self._index.append(index)
-        self._value.append(value)
-        self._row_lower.append(_filled(lower, block.shape))
-        self._row_upper.append(_filled(upper, block.shape))
+        self._counts.append((block.shape, counts))
+        self._index.append((index.shape, index))
+        self._value.append((index.shape, value))
+        self._row_lower.append((block.shape, lower))
+        self._row_upper.append((block.shape, upper))
         self._row_count += block.size
         self._arrays = None
 
     def minimize(self, columns: NDArray[np.integer], values: ArrayLike) -> None:
         """Add `values · columns` to the objective."""
-        self._cost_columns.append(np.asarray(columns, dtype=np.int32).ravel())
-        self._cost_values.append(np.broadcast_to(np.asarray(values, dtype=float), columns.shape).ravel())
+        self._cost.append((columns, values))
         self._arrays = None
 
     @property
@@ -222,11 +228,10 @@ class LinearModel:
         """Return the whole model as arrays."""
         if self._arrays is None:
             cost = np.zeros(self._columns)
-            for columns, values in zip(self._cost_columns, self._cost_values, strict=True):
+            for columns, values in self._cost:
                 np.add.at(cost, columns, values)
             start = np.zeros(self._row_count + 1, dtype=np.int32)
-            if self._counts:
-                np.cumsum(np.concatenate(self._counts), out=start[1:])
+            np.cumsum(_joined(self._counts, np.int32), out=start[1:])
             self._arrays = LinearArrays(
                 cost=cost,
                 offset=self.offset,
@@ -282,9 +287,13 @@ class LinearModel:
         write_model(self, path)
 
 
-def _filled(values: ArrayLike, shape: tuple[int, ...]) -> Values:
-    return np.broadcast_to(np.asarray(values, dtype=float), shape).ravel()
-
-
-def _joined(parts: Sequence[NDArray[_Scalar]], dtype: type) -> NDArray[_Scalar]:
-    return np.concatenate(parts) if parts else np.zeros(0, dtype=dtype)
+def _joined(parts: _Parts, dtype: type) -> NDArray[Any]:
+    """Return one flat array of all parts, each broadcast to its shape. It takes their place, which frees them."""
+    sizes = [math.prod(shape) for shape, _ in parts]
+    joined = np.empty(sum(sizes), dtype)
+    first = 0
+    for (shape, values), size in zip(parts, sizes, strict=True):
+        joined[first : first + size].reshape(shape)[...] = values
+        first += size
+    parts[:] = [(joined.shape, joined)]
+    return joined

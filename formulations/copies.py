@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dnnopt.compiled import CompiledProblem, Index
-from dnnopt.formulations.edges import edge_uses_pair
+from dnnopt.formulations.edges import edge_labels, edge_uses_pair
 from dnnopt.linear_model import Columns, Values
 from dnnopt.metrics import Array
 
@@ -53,15 +53,17 @@ class SharedTensors:
     position : array (S,)
         Index into `tensors` for each of the edges.
     ways : array (ways, L)
-    labels : list of str
-        One for each of the edges.
     """
 
     edges: Index
     tensors: Index
     position: Index
     ways: Array
-    labels: list[str]
+
+    def labels(self, c: CompiledProblem) -> list[str]:
+        """Return ``tensor,consumer`` for each of the edges."""
+        labels = edge_labels(c)
+        return [labels[edge] for edge in self.edges.tolist()]
 
     def values(self, c: CompiledProblem, placement: Index) -> Values:
         """Return the copies (m, ways) in a plan."""
@@ -75,10 +77,10 @@ class SharedTensors:
 
 def shared_tensors(c: CompiledProblem) -> SharedTensors | None:
     """Return the tensors that need copy variables of their own, or None."""
-    edges = np.flatnonzero(c.fan_out[c.edge_tensor] > 1)
-    if c.transport == "per_edge" or not len(edges):
+    tensors = np.flatnonzero(c.fan_out > 1)
+    if c.transport == "per_edge" or not len(tensors):
         return None
-    tensors, position = np.unique(c.edge_tensor[edges], return_inverse=True)
+    edges = np.flatnonzero(c.fan_out[c.edge_tensor] > 1)
+    position = np.searchsorted(tensors, c.edge_tensor[edges])
     ways = np.eye(len(c.link_names)) if c.transport == "multicast" else c.pair_uses_link.astype(float)
-    labels = [f"{c.tensor_names[c.edge_tensor[e]]},{c.node_names[c.edge_consumer[e]]}" for e in edges]
-    return SharedTensors(edges, tensors, position, ways, labels)
+    return SharedTensors(edges, tensors, position, ways)

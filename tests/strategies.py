@@ -8,7 +8,7 @@ so that they often bind exactly, or leave no plan at all.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,13 +16,18 @@ from hypothesis import strategies as st
 
 from dnnopt import constraints as c
 from dnnopt.networks import Layer, Network, Tensor
-from dnnopt.platforms import TIERS, Device, Link, Platform
+from dnnopt.objectives import Term
+from dnnopt.plan import Plan
+from dnnopt.platforms import TIERS, Device, Link, Platform, Resource, Route
 from dnnopt.problem import Problem
+from dnnopt.profiles import Profile
+from dnnopt.referee import evaluate
 
+Draw = Callable[[st.SearchStrategy[Any]], Any]
+EXECUTIONS = ("sequential", "parallel", "pipelined")
 MOST_PLACEMENTS = 800
 _MANTISSAS = (0.0, 1.0, 1.0, 2.0, 2.0, 3.0, 4.0, 5.0, 7.0, 9.0, 0.1, 0.3)
 _FACTORS = (1.0, 1.0, 1.0, 1.0, 1.5, 3.0, 0.9, 0.5, 1 - 1e-7)
-Draw = Callable[[st.SearchStrategy[Any]], Any]
 
 
 @dataclass(frozen=True)
@@ -33,11 +38,15 @@ class Magnitudes:
     bytes: float
     spread: int
 
-    def amount(self, draw: Draw, unit: float, *, positive: bool = False) -> float:
+    def amount(self, draw: Draw, unit: float) -> float:
         """Draw a number of `unit`."""
-        mantissa = draw(st.sampled_from(_MANTISSAS[1:] if positive else _MANTISSAS))
         power = draw(st.integers(0, self.spread)) if self.spread else 0
-        return mantissa * unit * 10.0**power
+        return draw(st.sampled_from(_MANTISSAS)) * unit * 10.0**power
+
+    @property
+    def per_byte(self) -> float:
+        """Energy or price of a byte that is comparable to that of a second."""
+        return self.seconds / self.bytes
 
 
 magnitudes = st.builds(
@@ -51,15 +60,14 @@ magnitudes = st.builds(
 @st.composite
 def problems(
     draw: Draw,
-    executions: tuple[str, ...] = ("sequential", "parallel", "pipelined"),
+    executions: Sequence[str] = EXECUTIONS,
     most_placements: int = MOST_PLACEMENTS,
-    constraints: st.SearchStrategy[int] = st.integers(0, 3),
+    constraint_count: st.SearchStrategy[int] = st.integers(0, 3),
 ) -> Problem:
     """Draw a problem with at most `most_placements` placements and so many constraints."""
     scale = draw(magnitudes)
-    device_count = draw(st.integers(1, 3))
-    names = tuple("pqr"[:device_count])
-    most_layers = min(7, int(math.log(most_placements) / math.log(device_count)) if device_count > 1 else 7)
+    names = tuple("pqr"[: draw(st.sampled_from((1, 2, 2, 3, 3, 3)))])
+    most_layers = 7 if len(names) == 1 else min(7, int(math.log(most_placements) / math.log(len(names))))
     sizes = [draw(st.integers(1, most_layers))]
     if sizes[0] < most_layers and draw(st.integers(0, 3)) == 0:
         sizes.append(draw(st.integers(1, most_layers - sizes[0])))
@@ -68,26 +76,28 @@ def problems(
     problem = Problem(
         networks=networks,
         platform=platform,
-        execution=draw(st.sampled_from(executions)),  # type: ignore[arg-type]
+        execution=draw(st.sampled_from(executions)),
         transport=draw(st.sampled_from(("unicast", "multicast", "per_edge"))),
         profile=draw(_profiles(networks, names, scale)),
         minimize=draw(_objectives(networks, platform)),
         name="random",
     )
-    listed: list[c.Constraint] = []
-    for _ in range(draw(constraints)):
-        problem, constraint = draw(_constraints(problem))
-        listed.append(constraint)
+    listed: list[Any] = []
+    for _ in range(draw(constraint_count)):
+        listed.append(draw(_CONSTRAINTS[draw(st.sampled_from(sorted(_CONSTRAINTS)))](problem)))
     return problem.model_copy(update={"subject_to": tuple(listed)})
+
+
+# Networks
 
 
 @st.composite
 def _networks(draw: Draw, name: str, size: int, devices: tuple[str, ...], scale: Magnitudes) -> Network:
-    """Draw a DAG: each tensor goes from a layer, or the input, to some later layers and perhaps the output."""
-    words = [f"{name[-1]}{'abcdefg'[v]}" for v in range(size)]
-    tensors = []
+    """Draw a DAG: each tensor goes from a layer, or the input, to some later layers and perhaps to the output."""
+    words = [f"{'abcdefg'[v]}{name[-1]}" for v in range(size)]
+    tensors: list[Tensor] = []
 
-    def add(producer: str, consumers: list[str], source: str | None = None) -> None:
+    def add(producer: str, consumers: Sequence[str], source: str | None = None) -> None:
         tensors.append(
             Tensor(
                 name=f"t{len(tensors)}",
@@ -99,17 +109,15 @@ def _networks(draw: Draw, name: str, size: int, devices: tuple[str, ...], scale:
             )
         )
 
-    for _ in range(draw(st.integers(0, 2))):
-        consumers = draw(st.lists(st.sampled_from([*words, "output"]), min_size=1, max_size=2, unique=True))
-        add("input", consumers, draw(st.sampled_from((None, None, *devices))))
+    for _ in range(draw(st.sampled_from((1, 1, 0, 2)))):
+        first = draw(st.lists(st.sampled_from([*words, "output"]), min_size=1, max_size=2, unique=True))
+        add("input", first, draw(st.sampled_from((None, None, *devices))))
     for v, word in enumerate(words):
-        # Several tensors of one layer may share consumers; none leaves the layer without a successor.
         for _ in range(draw(st.sampled_from((1, 1, 1, 2, 0)))):
-            later = [*words[v + 1 :], "output"]
             following = words[v + 1 : v + 2] if draw(st.booleans()) else []
-            others = draw(st.lists(st.sampled_from(later), max_size=2, unique=True))
+            others = draw(st.lists(st.sampled_from([*words[v + 1 :], "output"]), max_size=2, unique=True))
             add(word, list(dict.fromkeys([*following, *others])))
-    shown = draw(st.permutations(words)) if draw(st.booleans()) else words
+    listed = draw(st.permutations(words)) if draw(st.booleans()) else words
     return Network(
         name=name,
         layers=tuple(
@@ -120,15 +128,18 @@ def _networks(draw: Draw, name: str, size: int, devices: tuple[str, ...], scale:
                 weights=scale.amount(draw, scale.bytes),
                 activations=scale.amount(draw, scale.bytes),
             )
-            for word in shown
+            for word in listed
         ),
         tensors=tuple(tensors),
         source=draw(st.sampled_from((None, *devices))),
         sink=draw(st.sampled_from((None, *devices))),
         rate=draw(st.sampled_from((0.5, 1.0, 3.0))) / scale.seconds,
-        deadline=scale.amount(draw, scale.seconds),
+        deadline=draw(st.sampled_from((1.0, 5.0, 20.0, 100.0))) * scale.seconds,
         weight=draw(st.sampled_from((1.0, 1.0, 1.0, 2.0, 0.0))),
     )
+
+
+# Platforms
 
 
 @st.composite
@@ -147,35 +158,262 @@ def _platforms(draw: Draw, names: tuple[str, ...], scale: Magnitudes) -> Platfor
         )
         for name in names
     )
-    links: list[Link] = []
+    ends, ways = draw(_wires(names))
+    links = tuple(draw(_links(name, sender, receiver, scale)) for name, (sender, receiver) in ends.items())
+    routes = []
+    for (origin, destination), way in ways.items():
+        fate = draw(st.integers(0, 11))
+        if fate > 0:  # 0: no route at all; 1: a free one
+            routes.append(Route(origin=origin, destination=destination, links=() if fate == 1 else way))
+    return Platform(devices=devices, links=links, routes=tuple(routes), resources=draw(_resources(names, tuple(ends))))
 
-    def add(name: str, sender: str | None = None, receiver: str | None = None) -> str:
-        links.append(
-            Link(
-                name=name,
-                bandwidth=scale.bytes / scale.seconds * draw(st.sampled_from((0.5, 1.0, 1.0, 3.0, 100.0))),
-                latency=scale.amount(draw, scale.seconds) if draw(st.booleans()) else 0.0,
-                sender=sender,
-                receiver=receiver,
-                send_energy_per_byte=draw(st.sampled_from((0.0, 1.0, 2.0))) * scale.seconds / scale.bytes,
-                receive_energy_per_byte=draw(st.sampled_from((0.0, 1.0))) * scale.seconds / scale.bytes,
-                price_per_byte=draw(st.sampled_from((0.0, 1.0))) * scale.seconds / scale.bytes,
-                trusted=draw(st.booleans()),
-            )
-        )
-        return name
 
+@st.composite
+def _wires(draw: Draw, names: tuple[str, ...]) -> Any:
+    """Draw links, as name -> (sender, receiver), and for each pair of devices the links on its way."""
     pairs = [(i, j) for i in names for j in names if i != j]
-    ways: dict[tuple[str, str], list[str]] = {}
-    shape = draw(st.sampled_from(("direct", "hub", "chain", "free-form"))) if pairs else "direct"
+    shape = draw(st.sampled_from(("direct", "direct", "hub", "chain", "any")))
+    if not pairs:
+        return {}, {}
     if shape == "direct":
-        ways = {(i, j): [add(f"{i}-{j}", i, j)] for i, j in pairs}
-    elif shape == "hub":
-        up = {i: add(f"{i}-up", sender=i) for i in names}
-        down = {i: add(f"{i}-down", receiver=i) for i in names}
-        ways = {(i, j): [up[i], down[j]] for i, j in pairs}
-    elif shape == "chain":
-        for here, there in (names, names[::-1]):
-            hop = [add(f"{i}-{j}", i, j) for i, j in zip(here, here[1:], strict=False)] if False else []
-            del hop, there
-    return Platform(devices=devices, links=tuple(links))
+        return {f"{i}-{j}": (i, j) for i, j in pairs}, {(i, j): (f"{i}-{j}",) for i, j in pairs}
+    if shape == "hub":
+        ends = {f"{i}-up": (i, None) for i in names} | {f"{i}-down": (None, i) for i in names}
+        return ends, {(i, j): (f"{i}-up", f"{j}-down") for i, j in pairs}
+    if shape == "chain":  # the first and the last device talk through those between them
+        hops = [(i, j) for i, j in pairs if abs(names.index(i) - names.index(j)) == 1]
+
+        def between(i: str, j: str) -> tuple[str, ...]:
+            first, last = names.index(i), names.index(j)
+            step = 1 if last > first else -1
+            return tuple(f"{names[k]}-{names[k + step]}" for k in range(first, last, step))
+
+        return {f"{i}-{j}": (i, j) for i, j in hops}, {(i, j): between(i, j) for i, j in pairs}
+    wires = [f"w{k}" for k in range(draw(st.integers(1, 4)))]
+    device = st.sampled_from((None, *names))
+    ends = {wire: (draw(device), draw(device)) for wire in wires}
+    some = st.lists(st.sampled_from(wires), max_size=3, unique=True).map(tuple)
+    return ends, {pair: draw(some) for pair in pairs}
+
+
+@st.composite
+def _links(draw: Draw, name: str, sender: str | None, receiver: str | None, scale: Magnitudes) -> Link:
+    return Link(
+        name=name,
+        bandwidth=scale.bytes / scale.seconds * draw(st.sampled_from((0.5, 1.0, 1.0, 3.0, 100.0))),
+        latency=scale.amount(draw, scale.seconds) if draw(st.booleans()) else 0.0,
+        sender=sender,
+        receiver=receiver,
+        send_energy_per_byte=scale.per_byte * draw(st.sampled_from((0.0, 1.0, 2.0))),
+        receive_energy_per_byte=scale.per_byte * draw(st.sampled_from((0.0, 1.0))),
+        price_per_byte=scale.per_byte * draw(st.sampled_from((0.0, 1.0))),
+        trusted=draw(st.booleans()),
+    )
+
+
+@st.composite
+def _resources(draw: Draw, devices: tuple[str, ...], links: tuple[str, ...]) -> tuple[Resource, ...]:
+    """Draw one of: everything for itself; a shared medium; devices that compute or send; any sets, overlapping too."""
+    kind = draw(st.sampled_from(("own", "own", "medium", "blocking", "any")))
+    if kind == "medium":
+        return (Resource(name="medium", links=links),)
+    if kind == "blocking":
+        return tuple(
+            Resource(name=f"{d} alone", devices=(d,), links=tuple(link for link in links if d in link.split("-")))
+            for d in devices
+        )
+    if kind == "any":
+        of_devices = st.lists(st.sampled_from(devices), max_size=2, unique=True).map(tuple)
+        of_links = st.lists(st.sampled_from(links), max_size=3, unique=True).map(tuple) if links else st.just(())
+        return tuple(
+            Resource(name=f"resource {k}", devices=draw(of_devices), links=draw(of_links))
+            for k in range(draw(st.integers(1, 2)))
+        )
+    return ()
+
+
+# Times and energies
+
+
+@st.composite
+def _profiles(draw: Draw, networks: tuple[Network, ...], devices: tuple[str, ...], scale: Magnitudes) -> Profile:
+    """Draw measured times, some of them null, and leave some layers to the roofline."""
+    time: dict[str, dict[str, dict[str, float | None]]] = {}
+    energy: dict[str, dict[str, dict[str, float]]] = {}
+    measured = draw(st.sampled_from((True, True, True, False)))
+    for network in networks:
+        time[network.name], energy[network.name] = {}, {}
+        for layer in network.layers:
+            if measured or draw(st.booleans()):
+                time[network.name][layer.name] = {
+                    device: None if draw(st.integers(0, 11)) == 0 else scale.amount(draw, scale.seconds)
+                    for device in devices
+                }
+            if draw(st.integers(0, 4)) == 0:
+                energy[network.name][layer.name] = {devices[-1]: scale.amount(draw, scale.seconds)}
+    return Profile(time=time, energy=energy)
+
+
+# Objectives
+
+
+def _objectives(networks: tuple[Network, ...], platform: Platform) -> st.SearchStrategy[tuple[Term, ...]]:
+    """Return a strategy for one term, or a weighted sum."""
+    devices, links = platform.device_names(), tuple(link.name for link in platform.links)
+
+    def some(names: tuple[str, ...]) -> st.SearchStrategy[tuple[str, ...] | None]:
+        subset = st.lists(st.sampled_from(names), min_size=1, unique=True).map(tuple) if names else st.none()
+        return st.none() | subset
+
+    weight = st.sampled_from((1.0, 1.0, 1.0, 0.5, 3.0, 0.0))
+    term = st.one_of(
+        st.builds(Term, metric=st.just("latency"), weight=weight),
+        st.builds(Term, metric=st.just("period"), weight=weight),
+        st.builds(
+            Term,
+            metric=st.just("latency"),
+            weight=weight,
+            network=st.sampled_from([network.name for network in networks]),
+        ),
+        st.builds(Term, metric=st.just("energy"), weight=weight, devices=some(devices), idle=st.booleans()),
+        st.builds(Term, metric=st.just("cost"), weight=weight),
+        st.builds(Term, metric=st.just("leakage"), weight=weight),
+        st.builds(Term, metric=st.just("worst_leakage"), weight=weight),
+        st.builds(Term, metric=st.just("traffic"), weight=weight, links=some(links)),
+    )
+    return st.lists(term, min_size=1, max_size=3).map(tuple)
+
+
+# Constraints
+
+
+def placement_plan(problem: Problem, devices: Sequence[str]) -> Plan:
+    """Return the plan that gives the layers, network after network in their order, these devices."""
+    rest = iter(devices)
+    return Plan(
+        placement={network.name: {layer.name: next(rest) for layer in network.layers} for network in problem.networks}
+    )
+
+
+def used(problem: Problem, plan: Plan, constraint: Any) -> dict[str, float]:
+    """Return how much of a limited quantity a plan uses, by label: `constraint` has the limit 0."""
+    judged = evaluate(problem.model_copy(update={"subject_to": (constraint,)}), plan)
+    return {
+        violation.constraint: violation.amount
+        for violation in judged.violations
+        if violation.constraint.startswith(constraint.constraint) and math.isfinite(violation.amount)
+    }
+
+
+@st.composite
+def _plans(draw: Draw, problem: Problem) -> Plan:
+    """Draw a placement; whatever layers cannot run there, half of the time all on one device."""
+    devices = problem.platform.device_names()
+    count = sum(len(network.layers) for network in problem.networks)
+    return placement_plan(problem, draw(st.lists(st.sampled_from(devices), min_size=count, max_size=count)))
+
+
+@st.composite
+def _limits(draw: Draw, problem: Problem, constraint: Any) -> float:
+    """Draw what a random plan uses at most of the quantity limited by `constraint`, times a factor."""
+    amounts = used(problem, draw(_plans(problem)), constraint)
+    return max(amounts.values(), default=0.0) * draw(st.sampled_from(_FACTORS))
+
+
+def _limited(make: Callable[..., Any], **choices: st.SearchStrategy[Any]) -> Any:
+    """Return a strategy for a constraint with `limit`: `choices` are its other fields."""
+
+    @st.composite
+    def constraint(draw: Draw, problem: Problem) -> Any:
+        fields = {name: draw(choice(problem)) for name, choice in choices.items()}  # type: ignore[operator]
+        return make(limit=draw(_limits(problem, make(limit=0.0, **fields))), **fields)
+
+    return constraint
+
+
+def _some_devices(problem: Problem) -> st.SearchStrategy[Any]:
+    return st.none() | st.lists(st.sampled_from(problem.platform.device_names()), min_size=1, unique=True).map(tuple)
+
+
+def _link_names(problem: Problem) -> list[str]:
+    return [link.name for link in problem.platform.links]
+
+
+def _some_links(problem: Problem) -> st.SearchStrategy[Any]:
+    names = _link_names(problem)
+    return st.none() | st.lists(st.sampled_from(names), min_size=1, unique=True).map(tuple) if names else st.none()
+
+
+def _network_names(problem: Problem) -> st.SearchStrategy[Any]:
+    return st.sampled_from([network.name for network in problem.networks])
+
+
+@st.composite
+def _memories(draw: Draw, problem: Problem) -> c.Memory:
+    rule = draw(st.sampled_from(("weights", "weights+activations", "weights+largest_activation")))
+    buffers = draw(st.sampled_from((0, 0, 1, 2)))
+    devices = problem.platform.device_names()
+    limited = draw(st.lists(st.sampled_from(devices), min_size=1, unique=True))
+    nothing = c.Memory(rule=rule, buffers=buffers, limits=dict.fromkeys(devices, 0.0))
+    amounts = used(problem, draw(_plans(problem)), nothing)
+    factor = draw(st.sampled_from(_FACTORS))
+    limits = {device: amounts.get(f"memory({device})", 0.0) * factor for device in limited}
+    return c.Memory(rule=rule, buffers=buffers, limits=limits)
+
+
+@st.composite
+def _bandwidths(draw: Draw, problem: Problem) -> c.Bandwidth:
+    names = _link_names(problem)
+    if not names or draw(st.booleans()):
+        return c.Bandwidth(link=draw(st.sampled_from((None, *names))))
+    link = draw(st.sampled_from(names))
+    return c.Bandwidth(link=link, limit=draw(_limits(problem, c.Bandwidth(link=link, limit=0.0))))
+
+
+@st.composite
+def _deadlines(draw: Draw, problem: Problem) -> c.Deadline:
+    network = draw(st.none() | _network_names(problem))
+    if draw(st.integers(0, 3)) == 0:
+        return c.Deadline(network=network)
+    return c.Deadline(network=network, limit=draw(_limits(problem, c.Deadline(network=network, limit=0.0))))
+
+
+@st.composite
+def _allowed(draw: Draw, problem: Problem) -> c.Placement:
+    network = draw(st.sampled_from(problem.networks))
+    devices = problem.platform.device_names()
+    return c.Placement(
+        network=network.name,
+        layer=draw(st.sampled_from([layer.name for layer in network.layers])),
+        allowed=tuple(draw(st.lists(st.sampled_from(devices), min_size=1, unique=True))),
+    )
+
+
+def _together(make: Any) -> Any:
+    @st.composite
+    def constraint(draw: Draw, problem: Problem) -> Any:
+        network = draw(st.sampled_from(problem.networks))
+        names = [layer.name for layer in network.layers]
+        layers = tuple(draw(st.lists(st.sampled_from(names), min_size=1, max_size=3, unique=True)))
+        return make(network=network.name, layers=layers)
+
+    return constraint
+
+
+_CONSTRAINTS: dict[str, Callable[[Problem], st.SearchStrategy[Any]]] = {
+    "memory": _memories,
+    "deadline": _deadlines,
+    "bandwidth": _bandwidths,
+    "energy": _limited(c.Energy, devices=_some_devices),
+    "cost": _limited(c.Cost),
+    "traffic": _limited(c.Traffic, links=_some_links),
+    "leakage": _limited(c.Leakage),
+    "worst_leakage": _limited(c.WorstLeakage),
+    "utilisation": _limited(c.Utilisation),
+    "placement": _allowed,
+    "colocate": _together(c.Colocate),
+    "separate": _together(c.Separate),
+    "monotone_tiers": lambda problem: st.just(c.MonotoneTiers()),
+    "max_devices": lambda problem: st.builds(c.MaxDevices, limit=st.integers(1, 2)),
+    "max_cuts": lambda problem: st.builds(c.MaxCuts, limit=st.integers(0, 3)),
+}

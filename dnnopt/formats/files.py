@@ -82,7 +82,7 @@ def read_data(path: str | Path | Traversable, kind: str | None) -> dict[str, Any
         data = json.loads(text, object_pairs_hook=_unique_keys)
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
-        cut = ", where the file ends: is it cut off?" if error.pos >= len(text.rstrip()) else ""
+        cut = "" if text.rstrip().endswith("}") else "; is the file cut off?"
         raise InputError("", file=file, problem=f"not JSON: {error.msg} at {where}{cut}") from None
     except RecursionError:
         raise InputError("", file=file, problem="not a file of this kind: nested too deeply") from None

@@ -19,8 +19,15 @@ _TREE_ROW = re.compile(r"^\W*\d+ +\d+ +\d+ +(?P<best>\S+) .* (?P<bound>\S+) +\S+
 _STAR = re.compile(r"^ ★ .* (?P<best>[-+.\de]+) +[\d.]+$")
 # An optimal run ends within this share of the gap asked for, so half of the gap is left for rounding.
 _RATIO = 0.5
+# Seconds that CBC gets to end by itself when it should.
+_GRACE = 3.0
 # The log gives bounds to six significant digits, rounded either way.
 _PRINTED = 5e-6
+# Where presolve or the first relaxation proves it, the log ends without a result.
+_INFEASIBLE = re.compile(
+    r"^\W*(Bound tightening: infeasib|Row reductions: infeasib|Pre-?processing.*infeasib|Problem is infeasible)",
+    re.MULTILINE | re.IGNORECASE,
+)
 _RESULT = re.compile(r"^(Result|Objective value|Lower bound|Enumerated nodes)[ :-]+(.*)$", re.MULTILINE)
 
 
@@ -60,15 +67,21 @@ def solve(model: LinearModel, limits: Limits, start: Values | None, control: Con
             lines = [f"{column} c{column} {start[column]!r} 0" for column in nonzero]
             start_file.write_text("\n".join(["start", *lines]) + "\n", encoding="utf-8")
         left = Limits(clock.left(), limits.gap, limits.threads, limits.seed)
-        output = _run(command(mps, solution, start_file, left), control)
+        output, killed = _run(command(mps, solution, start_file, left), left, control)
         log.write_text(output, encoding="utf-8")
         if control.log is not None:
             Path(control.log).write_text(output, encoding="utf-8")
-        return _outcome(output, solution, len(arrays.cost), limits, control)
+        return _outcome(output, killed, solution, len(arrays.cost), limits, control)
 
 
-def _run(words: list[str], control: Control) -> str:
-    """Run CBC in a process group of its own, so that a Ctrl-C reaches it only through us; return its log."""
+def _run(words: list[str], limits: Limits, control: Control) -> tuple[str, bool]:
+    """Run CBC in a process group of its own, so that a Ctrl-C reaches it only through us.
+
+    Returns its log, and whether it was killed.
+
+    CBC looks at the clock and at signals between nodes alone. Where that takes too long it is killed, which loses its plan
+    but not the bounds that it has logged.
+    """
     process = subprocess.Popen(
         words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, encoding="utf-8", errors="replace",
         start_new_session=True,
@@ -83,19 +96,22 @@ def _run(words: list[str], control: Control) -> str:
 
     reader = threading.Thread(target=read, daemon=True)
     reader.start()
-    signalled = False
+    late = Clock(None if limits.time_limit is None else limits.time_limit + _GRACE + 0.05 * limits.time_limit)
+    stopping: Clock | None = None
     try:
         while reader.is_alive():
             reader.join(0.05)
-            if control.stop.is_set() and not signalled:
+            if control.stop.is_set() and stopping is None:
                 process.send_signal(signal.SIGINT)
-                signalled = True
+                stopping = Clock(_GRACE)
+            if late.expired() or (stopping is not None and stopping.expired()):
+                process.kill()
         process.wait()
     finally:
         if process.poll() is None:
             process.kill()
             process.wait()
-    return "".join(lines)
+    return "".join(lines), process.returncode == -signal.SIGKILL
 
 
 def _report(line: str, control: Control) -> None:
@@ -106,7 +122,7 @@ def _report(line: str, control: Control) -> None:
         control.report(_number(match["best"]), None)
 
 
-def _outcome(output: str, solution: Path, columns: int, limits: Limits, control: Control) -> Outcome:
+def _outcome(output: str, killed: bool, solution: Path, columns: int, limits: Limits, control: Control) -> Outcome:
     facts = dict(_RESULT.findall(output))
     result = facts.get("Result", "")
     nodes = int(float(facts.get("Enumerated nodes", "0") or 0))
@@ -115,14 +131,14 @@ def _outcome(output: str, solution: Path, columns: int, limits: Limits, control:
     bound = _number(facts.get("Lower bound"))
     if bound is not None:
         bound -= _PRINTED * abs(bound)
-    if "infeasible" in result.lower() and "optimal" not in result.lower():
+    if "infeasible" in result.lower() or (not result and _INFEASIBLE.search(output)):
         return Outcome("infeasible", nodes=nodes)
     if "unbounded" in result.lower():
         return Outcome("unbounded", nodes=nodes)
     if values is None:
         if control.stop.is_set():
             return Outcome("interrupted", bound=bound, nodes=nodes)
-        status = "no_solution" if result else "error"
+        status = "no_solution" if result or killed else "error"
         return Outcome(status, bound=bound, nodes=nodes, message="" if result else f"CBC: {output[-300:].strip()}")
     if result.startswith("Optimal solution found") and objective is not None:
         return Outcome("optimal", values, objective, objective - _RATIO * limits.gap * abs(objective), nodes)

@@ -41,7 +41,7 @@ class Build:
         self.latency: list[int] = []
 
     def entries(self, metric: Metric) -> Entries:
-        """Return the columns and coefficients of a linear metric, in the model's units."""
+        """Return the columns and coefficients of a linear metric, in the model's units; some may be zero."""
         unit = self.model.units.of(metric.unit)
         columns, values = [self.x.ravel()], [metric.alpha.ravel()]
         if metric.sends:
@@ -52,9 +52,7 @@ class Build:
         if metric.exposes:
             columns.append(self.exposed)
             values.append(metric.gamma)
-        all_columns, all_values = np.concatenate(columns), np.concatenate(values) / unit
-        used = all_values != 0
-        return all_columns[used], all_values[used]
+        return np.concatenate(columns), np.concatenate(values) / unit
 
     @cached_property
     def seconds(self) -> Array:
@@ -145,6 +143,6 @@ class Build:
         return z
 
     def limit(self, label: str, entries: Entries, upper: float) -> None:
-        """Add the row `entries <= upper`, in the model's units."""
+        """Add the row `entries <= upper`, in the model's units; no column may come twice."""
         columns, values = entries
-        self.model.add_sparse_rows(label, (), np.zeros(len(columns), dtype=np.int64), columns, values, upper=upper)
+        self.model.add_rows(label, columns, values, upper=upper, drop_zeros=True)

@@ -44,7 +44,7 @@ def add_copies(model: LinearModel, c: CompiledProblem, y: Columns) -> list[Copie
         values,
         lower=0.0,
         drop_zeros=multicast,
-        axes=lambda: (shared.labels, c.link_names if multicast else pair_labels(c)),
+        axes=lambda: (shared.labels(c), c.link_names if multicast else pair_labels(c)),
     )
-    alone = np.setdiff1d(np.arange(len(c.edges)), shared.edges)
+    alone = np.flatnonzero(c.fan_out[c.edge_tensor] == 1)
     return [Copies(y[alone], c.edge_tensor[alone], pairs), Copies(w, shared.tensors, shared.ways)]
