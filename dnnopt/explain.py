@@ -1,8 +1,8 @@
 """Why a problem is infeasible: a minimal set of constraint groups, found by deletion.
 
 Groups are the entries of `subject_to`, each absent route, and each layer with devices that cannot run it. One group
-after the other is left out; if the rest is still infeasible, it stays out (Chinneck, Dravnieks: Locating minimal infeasible
-constraint sets in linear programs, ORSA Journal on Computing 3(2), 1991).
+after the other is left out; if the rest is still infeasible, it stays out (Chinneck, Dravnieks: Locating minimal
+infeasible constraint sets in linear programs, ORSA Journal on Computing 3(2), 1991).
 """
 
 from __future__ import annotations

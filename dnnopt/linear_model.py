@@ -158,7 +158,7 @@ class LinearModel:
         """
         block = Block(name, self._row_count, columns.shape[:-1], axes)
         if drop_zeros:
-            entries = np.broadcast_to(np.asarray(values, dtype=float), columns.shape)
+            entries = np.full(columns.shape, values, dtype=float)
             keep = entries != 0
             self._add_block(block, keep.sum(axis=-1), columns[keep], entries[keep], lower, upper)
         else:
@@ -182,7 +182,7 @@ class LinearModel:
         keys = rows.astype(np.int64) * width + columns
         if not (keys[1:] > keys[:-1]).all():
             keys, inverse = np.unique(keys, return_inverse=True)
-            values = np.bincount(inverse, weights=values, minlength=len(keys))
+            values = np.bincount(inverse, weights=values, minlength=len(keys)).astype(float)
             rows, columns = np.divmod(keys, width)
         keep = values != 0
         counts = np.bincount(rows[keep], minlength=block.size).reshape(shape)
@@ -290,7 +290,7 @@ class LinearModel:
 def _joined(parts: _Parts, dtype: type) -> NDArray[Any]:
     """Return one flat array of all parts, each broadcast to its shape. It takes their place, which frees them."""
     sizes = [math.prod(shape) for shape, _ in parts]
-    joined = np.empty(sum(sizes), dtype)
+    joined: NDArray[Any] = np.empty(sum(sizes), dtype)
     first = 0
     for (shape, values), size in zip(parts, sizes, strict=True):
         joined[first : first + size].reshape(shape)[...] = values

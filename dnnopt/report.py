@@ -50,10 +50,10 @@ def objective_name(problem: Problem) -> tuple[str, str]:
 
 
 def format_gap(gap: float | None) -> str:
-    """Return a relative gap in percent."""
+    """Return a relative gap in percent; below 1e-9 it is rounding."""
     if gap is None:
         return "unknown"
-    return "0 %" if gap <= 0 else f"{100 * gap:.2g} %"
+    return "0 %" if gap < 1e-9 else f"{100 * gap:.2g} %"
 
 
 def format_runtime(seconds: float) -> str:

@@ -8,7 +8,7 @@ up to 3.5 % in HiGHS.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -95,11 +95,15 @@ _UNIT_OF_TERM = {LatencyTerm: "s", PeriodTerm: "s", WorstLeakageTerm: ""}
 def _total_load(c: CompiledProblem) -> Metric:
     """Return the sum of the loads of all resources."""
     devices, links = c.resource_devices.sum(axis=0), c.resource_links.sum(axis=0)
-    return replace(
-        c.zero_metric("total load", "s"),
+    tensors = len(c.tensor_names)
+    return Metric(
+        name="total load",
+        unit="s",
         alpha=np.where(np.isfinite(c.time), c.time, 0.0) * devices[c.executor_device],
         per_copy=links * c.link_latency,
         per_byte=links / c.link_bandwidth,
+        scale=np.ones(tensors),
+        gamma=np.zeros(tensors),
     )
 
 

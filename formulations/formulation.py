@@ -7,7 +7,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from dnnopt.compiled import CompiledProblem, Index
+from dnnopt.compiled import CompiledProblem
+from dnnopt.plan import Plan
 from dnnopt.scaling import Units
 
 
@@ -37,11 +38,11 @@ class Formulation(Protocol):
             If `supports` gives a reason.
         """
 
-    def encode(self, model: Any, placement: Index) -> NDArray[np.float64]:
-        """Return the values of all variables of `model` in the plan of a placement (N,)."""
+    def encode(self, compiled: CompiledProblem, model: Any, plan: Plan) -> NDArray[np.float64]:
+        """Return the values of all variables of `model` in a plan."""
 
-    def read(self, model: Any, values: NDArray[np.float64]) -> Index:
-        """Return the placement (N,) that the values of the variables describe."""
+    def read(self, compiled: CompiledProblem, model: Any, values: NDArray[np.float64]) -> Plan:
+        """Return the plan that the values of the variables describe."""
 
-    def forbid(self, model: Any, placement: Index) -> None:
-        """Add to `model` that the placement (N,) is not the solution."""
+    def forbid(self, compiled: CompiledProblem, model: Any, plan: Plan) -> None:
+        """Add to `model` that the plan's placement is not the solution."""

@@ -33,7 +33,7 @@ def run_formulation(pool: Pool, formulation: Formulation, solver: str, limits: L
     source = f"{formulation.name} ({solver})"
     start = None
     if pool.plan is not None:
-        start = formulation.encode(model, pool.compiled.placement(pool.plan))
+        start = formulation.encode(pool.compiled, model, pool.plan)
 
     def report(objective: float | None, bound: float | None) -> None:
         if bound is not None:
@@ -48,8 +48,8 @@ def run_formulation(pool: Pool, formulation: Formulation, solver: str, limits: L
             pool.add_bound(outcome.bound * unit, source)
         if outcome.values is None:
             return outcome
-        placement = formulation.read(model, outcome.values)
-        if pool.offer_placement(placement, source).feasible or clock.expired() or control.stop.is_set():
+        plan = formulation.read(pool.compiled, model, outcome.values)
+        if pool.offer(plan, source).feasible or clock.expired() or control.stop.is_set():
             return outcome
-        formulation.forbid(model, placement)
+        formulation.forbid(pool.compiled, model, plan)
     return outcome

@@ -79,8 +79,8 @@ def _run(words: list[str], limits: Limits, control: Control) -> tuple[str, bool]
 
     Returns its log, and whether it was killed.
 
-    CBC looks at the clock and at signals between nodes alone. Where that takes too long it is killed, which loses its plan
-    but not the bounds that it has logged.
+    CBC looks at the clock and at signals between nodes alone. Where that takes too long it is killed, which loses its
+    plan but not the bounds that it has logged.
     """
     process = subprocess.Popen(
         words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, encoding="utf-8", errors="replace",

@@ -20,6 +20,7 @@ from dnnopt.evaluator import Evaluator
 from dnnopt.formulations.cp.constraints import CONSTRAINTS, add_constraints
 from dnnopt.formulations.cp.literals import Literals
 from dnnopt.linear_model import Columns, Values
+from dnnopt.plan import Plan
 from dnnopt.scaling import Units, all_on_one
 
 
@@ -60,16 +61,17 @@ class AssignmentFormulation:
         add_constraints(literals)
         return model
 
-    def encode(self, model: ConstraintModel, placement: Index) -> Values:
-        """Return the values of all variables in the plan of a placement (N,)."""
-        return model.encode(placement)
+    def encode(self, compiled: CompiledProblem, model: ConstraintModel, plan: Plan) -> Values:
+        """Return the values of all variables in a plan."""
+        return model.encode(compiled.placement(plan))
 
-    def read(self, model: ConstraintModel, values: Values) -> Index:
-        """Return the placement (N,) that the values describe."""
-        return values[_x(model)].argmax(axis=1)
+    def read(self, compiled: CompiledProblem, model: ConstraintModel, values: Values) -> Plan:
+        """Return the plan that the values describe."""
+        return compiled.plan(values[_x(model)].argmax(axis=1))
 
-    def forbid(self, model: ConstraintModel, placement: Index) -> None:
+    def forbid(self, compiled: CompiledProblem, model: ConstraintModel, plan: Plan) -> None:
         """Add the clause that some node is elsewhere."""
+        placement = compiled.placement(plan)
         columns = _x(model)[np.arange(len(placement)), placement]
         model.add_clauses("forbid", columns[None], (False,) * len(placement))
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
 
 import numpy as np
 
 from dnnopt.compiled import CompiledProblem, Index
+from dnnopt.evaluator import Evaluator
 from dnnopt.formulations.copies import Copies
 from dnnopt.formulations.edges import edge_labels
 from dnnopt.formulations.milp.communication import Communication
@@ -68,44 +70,42 @@ class Build:
     @cached_property
     def exposed(self) -> Columns:
         """Columns of `h_τ` (T,): at least every use on an untrusted device and every way over an untrusted link."""
-        from dnnopt.evaluator import Evaluator
-
         c, model = self.c, self.model
-        evaluator = Evaluator(c)
 
         def values(placement: Index) -> Array:
-            placements = placement[None]
+            evaluator, placements = Evaluator(c), placement[None]
             return evaluator.exposed(placements, evaluator.edge_pairs(placements))[0].astype(float)
 
         h = model.add_variables("h", (len(c.tensor_names),), axes=lambda: (c.tensor_names,), upper=1.0, evaluate=values)
         untrusted = np.flatnonzero(~c.device_trusted[c.executor_device])
         if len(untrusted) and len(c.use_tensor):
             columns = np.concatenate([h[c.use_tensor][:, None], self.x[c.use_consumer][:, untrusted]], axis=1)
-            labels = [
-                f"{c.tensor_names[t]},{c.node_names[v]}" for t, v in zip(c.use_tensor, c.use_consumer, strict=True)
-            ]
-            self._at_least("exposed", columns, labels)
+            self._at_least(
+                "exposed",
+                columns,
+                lambda: [
+                    f"{c.tensor_names[t]},{c.node_names[v]}" for t, v in zip(c.use_tensor, c.use_consumer, strict=True)
+                ],
+            )
         way = np.flatnonzero((c.pair_uses_link & ~c.link_trusted).any(axis=1))
         if len(way) and len(c.edges):
             columns = np.concatenate([h[c.edge_tensor][:, None], self.y[:, way]], axis=1)
-            self._at_least("exposed_on_way", columns, edge_labels(c))
+            self._at_least("exposed_on_way", columns, lambda: edge_labels(c))
         return h
 
-    def _at_least(self, name: str, columns: Columns, labels: list[str]) -> None:
+    def _at_least(self, name: str, columns: Columns, labels: Callable[[], list[str]]) -> None:
         """Add rows: the first column is at least the sum of the others."""
         values = np.array([1.0] + [-1.0] * (columns.shape[1] - 1))
-        self.model.add_rows(name, columns, values, lower=0.0, axes=lambda: (labels,))
+        self.model.add_rows(name, columns, values, lower=0.0, axes=lambda: (labels(),))
 
     @cached_property
     def touched(self) -> Columns:
         """Columns (T, D): at least 1 where the device sends or receives the tensor."""
-        from dnnopt.evaluator import Evaluator
-
         c = self.c
-        evaluator = Evaluator(c)
         devices = range(len(c.device_names))
 
         def values(placement: Index) -> Array:
+            evaluator = Evaluator(c)
             pairs = evaluator.edge_pairs(placement[None])
             return np.stack([evaluator.touched(pairs, d)[0] for d in devices], axis=1).astype(float)
 
@@ -139,7 +139,7 @@ class Build:
         for device, chosen in enumerate(pairs):
             if len(c.edges) and chosen.any():
                 columns = np.concatenate([z[c.edge_tensor, device][:, None], self.y[:, chosen]], axis=1)
-                self._at_least(f"{name}_at({c.device_names[device]})", columns, list(edge_labels(c)))
+                self._at_least(f"{name}_at({c.device_names[device]})", columns, lambda: edge_labels(c))
         return z
 
     def limit(self, label: str, entries: Entries, upper: float) -> None:

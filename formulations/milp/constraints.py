@@ -47,17 +47,18 @@ def add_memory(build: Build, limit: MemoryLimit) -> None:
 def _add_peak(build: Build, limit: MemoryLimit, here: Index) -> int:
     """Add the largest activation hosted, `A_i`; return its column."""
     c, model = build.c, build.model
+    unit = model.units.bytes
 
     def largest(placement: Index) -> Values:
         hosted = c.executor_device[placement] == limit.device
-        return np.max(hosted * limit.peak, initial=0.0) / model.units.bytes
+        return np.max(hosted * limit.peak, initial=0.0) / unit
 
     device = c.device_names[limit.device]
     column = int(model.add_variables(f"peak({device})", (), evaluate=largest))
     nodes = np.flatnonzero(limit.peak)
     columns = np.concatenate([np.full((len(nodes), 1), column), build.x[nodes][:, here]], axis=1)
     values = np.concatenate(
-        [np.ones((len(nodes), 1)), np.repeat(-limit.peak[nodes, None] / model.units.bytes, len(here), axis=1)], axis=1
+        [np.ones((len(nodes), 1)), np.repeat(-limit.peak[nodes, None] / unit, len(here), axis=1)], axis=1
     )
     names = [c.node_names[node] for node in nodes]
     model.add_rows(f"peak_of({device})", columns, values, lower=0.0, axes=lambda: (names,))
@@ -97,15 +98,18 @@ def add_monotone_tiers(build: Build, constraint: MonotoneTiers) -> None:
     c = build.c
     tiers = c.device_tier[c.executor_device]
     between = np.flatnonzero(c.is_layer[c.edge_producer] & c.is_layer[c.edge_consumer])
-    all_labels = edge_labels(c)
-    labels = [all_labels[edge] for edge in between.tolist()]
+
+    def labels() -> list[str]:
+        all_labels = edge_labels(c)
+        return [all_labels[edge] for edge in between.tolist()]
+
     for tier in np.unique(tiers)[1:]:
         above = np.flatnonzero(tiers >= tier)
         columns = np.concatenate(
             [build.x[c.edge_producer[between]][:, above], build.x[c.edge_consumer[between]][:, above]], axis=1
         )
         values = np.array([1.0] * len(above) + [-1.0] * len(above))
-        build.model.add_rows(f"tier{tier}", columns, values, upper=0.0, axes=lambda: (labels,))
+        build.model.add_rows(f"tier{tier}", columns, values, upper=0.0, axes=lambda: (labels(),))
 
 
 def add_device_count(build: Build, constraint: DeviceCount) -> None:

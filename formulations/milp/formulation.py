@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dnnopt.compiled import CompiledProblem, Index
+from dnnopt.compiled import CompiledProblem
 from dnnopt.errors import UnsupportedError
 from dnnopt.formulations.milp.build import Build
 from dnnopt.formulations.milp.communication import COMMUNICATIONS
@@ -13,6 +13,7 @@ from dnnopt.formulations.milp.objective import add_objective
 from dnnopt.formulations.milp.placement import read_placement
 from dnnopt.formulations.milp.timing import TIMINGS, needs_critical_path, needs_period
 from dnnopt.linear_model import Columns, LinearModel, Values
+from dnnopt.plan import Plan
 from dnnopt.scaling import Units, choose_units
 
 
@@ -67,16 +68,17 @@ class MilpFormulation:
         add_constraints(build)
         return model
 
-    def encode(self, model: LinearModel, placement: Index) -> Values:
-        """Return the values of all variables in the plan of a placement (N,)."""
-        return model.encode(placement)
+    def encode(self, compiled: CompiledProblem, model: LinearModel, plan: Plan) -> Values:
+        """Return the values of all variables in a plan."""
+        return model.encode(compiled.placement(plan))
 
-    def read(self, model: LinearModel, values: Values) -> Index:
-        """Return the placement (N,) that the values describe."""
-        return read_placement(values, _x(model))
+    def read(self, compiled: CompiledProblem, model: LinearModel, values: Values) -> Plan:
+        """Return the plan that the values describe."""
+        return compiled.plan(read_placement(values, _x(model)))
 
-    def forbid(self, model: LinearModel, placement: Index) -> None:
+    def forbid(self, compiled: CompiledProblem, model: LinearModel, plan: Plan) -> None:
         """Add the row `Σ_v x_v,placement(v) <= N - 1`."""
+        placement = compiled.placement(plan)
         columns = _x(model)[np.arange(len(placement)), placement]
         model.add_rows("forbid", columns, 1.0, upper=len(placement) - 1.0)
 

@@ -18,10 +18,10 @@ from dnnopt.linear_model import Values
 def add_period(build: Build) -> int:
     """Add `T` and the load rows; return the column of T."""
     c, model = build.c, build.model
-    evaluator = Evaluator(c)
+    unit = model.units.time
 
     def largest(placement: Index) -> Values:
-        return evaluator.loads(placement[None])[0].max() / model.units.time
+        return Evaluator(c).loads(placement[None])[0].max() / unit
 
     column = int(model.add_variables("period", (), evaluate=largest))
     rows, columns, values = [], [], []
@@ -40,7 +40,7 @@ def add_period(build: Build) -> int:
             )[:, used]
             rows.append(np.full(charge.size, q))
             columns.append(copies.columns[:, used].ravel())
-            values.append(-charge.ravel() / model.units.time)
+            values.append(-charge.ravel() / unit)
     count = len(c.resource_names)
     rows.append(np.arange(count))
     columns.append(np.full(count, column))

@@ -21,13 +21,13 @@ from dnnopt.linear_model import Values
 def add_start_times(build: Build) -> None:
     """Add `S` and `Λ`; the columns of Λ become `build.latency`."""
     c, model = build.c, build.model
-    evaluator = Evaluator(c)
+    unit = model.units.time
 
     def starts(placement: Index) -> Values:
-        return evaluator.starts(placement[None])[0] / model.units.time
+        return Evaluator(c).starts(placement[None])[0] / unit
 
     def latencies(placement: Index) -> Values:
-        return evaluator.latencies(placement[None])[0] / model.units.time
+        return Evaluator(c).latencies(placement[None])[0] / unit
 
     start = model.add_variables("start", (len(c.node_names),), axes=lambda: (c.node_names,), evaluate=starts)
     latency = model.add_variables(

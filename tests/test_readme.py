@@ -1,0 +1,38 @@
+"""The README tells the truth: its example runs, and its output is what the command prints."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+
+
+def without_runtime(text):
+    return re.sub(r"in [\d.]+ s", "in ... s", text)
+
+
+def test_python_example_runs_as_printed(tmp_path, monkeypatch):
+    (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    names: dict = {}
+    exec(code.replace("time_limit=60", "time_limit=4"), names)
+    assert names["result"].plan is not None
+    assert (tmp_path / "resnet50.lp").stat().st_size > 0
+
+
+def test_first_example_prints_what_the_readme_shows():
+    command, output = re.search(r"```\n\$ dnnopt (.*?)\n(.*?)```", README, re.DOTALL).groups()
+    run = subprocess.run([sys.executable, "-m", "dnnopt", *command.split()], capture_output=True, text=True, check=True)
+    printed = "\n".join(line.rstrip() for line in run.stdout.split("\n"))
+    assert without_runtime(printed) == without_runtime(output)
+
+
+def test_every_file_of_the_map_and_every_link_exists():
+    root = Path(__file__).parent.parent
+    links = re.findall(r"\]\(((?!http)[^)]+)\)", README)
+    mapped = re.findall(r"^  (\w+(?:/|\.py))", README, re.MULTILINE)
+    assert links
+    assert mapped
+    assert [link for link in links if not (root / link).exists()] == []
+    assert [name for name in mapped if not (root / "dnnopt" / name).exists()] == []
