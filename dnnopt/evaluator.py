@@ -101,7 +101,7 @@ class Evaluator:
     def exposed(self, placements: Index, pairs: Index) -> Mask:
         """Return which tensors are exposed, `h_τ` (B, T)."""
         c = self.compiled
-        untrusted_route = (self._uses_link & ~c.link_trusted).any(axis=1)
+        untrusted_route = np.any(self._uses_link & ~c.link_trusted, axis=1)
         exposed = np.zeros((len(placements), len(c.tensor_names)), dtype=bool)
         at_consumer = ~c.device_trusted[self.devices(placements)[:, c.use_consumer]]
         batch, use = np.nonzero(at_consumer)

@@ -158,7 +158,7 @@ class LinearModel:
         """
         block = Block(name, self._row_count, columns.shape[:-1], axes)
         if drop_zeros:
-            entries = np.full(columns.shape, values, dtype=float)
+            entries = np.broadcast_to(np.asarray(values, dtype=float), columns.shape)
             keep = entries != 0
             self._add_block(block, keep.sum(axis=-1), columns[keep], entries[keep], lower, upper)
         else:

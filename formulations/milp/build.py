@@ -12,7 +12,7 @@ from dnnopt.evaluator import Evaluator
 from dnnopt.formulations.copies import Copies
 from dnnopt.formulations.edges import edge_labels
 from dnnopt.formulations.milp.communication import Communication
-from dnnopt.formulations.milp.communication.copies import add_copies
+from dnnopt.formulations.milp.communication.moves import Moves
 from dnnopt.formulations.milp.placement import add_placement
 from dnnopt.linear_model import Columns, LinearModel, Values
 from dnnopt.metrics import Array, Metric
@@ -28,8 +28,10 @@ class Build:
     c : CompiledProblem
     model : LinearModel
     x : columns (N, k)
-    y : columns (E, P)
+    moves : Moves
+        What the communication linearisation says of each edge.
     copies : list of Copies
+        What is charged.
     latency : list of columns, one for each network
         Set by a timing that has start times; empty otherwise.
     """
@@ -38,8 +40,8 @@ class Build:
         self.c = c
         self.model = model
         self.x = add_placement(model, c)
-        self.y = communication(model, c, self.x)
-        self.copies: list[Copies] = add_copies(model, c, self.y)
+        self.moves: Moves = communication.add(model, c, self.x)
+        self.copies: list[Copies] = self.moves.copies
         self.latency: list[int] = []
 
     def entries(self, metric: Metric) -> Entries:
@@ -61,11 +63,18 @@ class Build:
         """Time of each node on each executor in the model's units; 0 where it cannot run (N, k)."""
         return np.where(np.isfinite(self.c.time), self.c.time, 0.0) / self.model.units.time
 
+    @property
+    def y(self) -> Columns:
+        """Columns of `y_ep` (E, P), of a linearisation that has variables for pairs."""
+        if self.moves.pairs is None:
+            raise TypeError("this linearisation has no variables for pairs of devices")
+        return self.moves.pairs
+
     @cached_property
-    def transfer_seconds(self) -> Array:
-        """Time of each edge over the route of each pair, one hop after the other, in the model's units (E, P)."""
-        per_copy, per_byte = self.c.pair_seconds
-        return (per_copy + self.c.tensor_bytes[self.c.edge_tensor][:, None] * per_byte) / self.model.units.time
+    def transfer_entries(self) -> Entries:
+        """Columns and coefficients (E, w): time of each edge over its route, hop after hop, in the model's units."""
+        columns, seconds = self.moves.seconds()
+        return columns, seconds / self.model.units.time
 
     @cached_property
     def exposed(self) -> Columns:
@@ -87,10 +96,10 @@ class Build:
                     f"{c.tensor_names[t]},{c.node_names[v]}" for t, v in zip(c.use_tensor, c.use_consumer, strict=True)
                 ],
             )
-        way = np.flatnonzero((c.pair_uses_link & ~c.link_trusted).any(axis=1))
-        if len(way) and len(c.edges):
-            columns = np.concatenate([h[c.edge_tensor][:, None], self.y[:, way]], axis=1)
-            self._at_least("exposed_on_way", columns, lambda: edge_labels(c))
+        if len(c.edges) and not c.link_trusted.all():
+            for side, over in enumerate(self.moves.over(~c.link_trusted)):
+                columns = np.concatenate([h[c.edge_tensor][:, None], over], axis=1)
+                self._at_least(f"exposed_on_way{side}", columns, lambda: edge_labels(c))
         return h
 
     def _at_least(self, name: str, columns: Columns, labels: Callable[[], list[str]]) -> None:
@@ -109,7 +118,8 @@ class Build:
             pairs = evaluator.edge_pairs(placement[None])
             return np.stack([evaluator.touched(pairs, d)[0] for d in devices], axis=1).astype(float)
 
-        return self._at_ends("buffer", [(c.pair_origin == d) | (c.pair_destination == d) for d in devices], values)
+        ends = [[self.moves.out_of(d), self.moves.into(d)] for d in devices]
+        return self._at_ends("buffer", [np.concatenate(end, axis=1) for end in ends], values)
 
     @cached_property
     def received(self) -> Columns:
@@ -125,9 +135,10 @@ class Build:
             received[c.edge_tensor[moved], destination[moved]] = 1.0
             return received
 
-        return self._at_ends("received", [c.pair_destination == d for d in devices], values)
+        return self._at_ends("received", [self.moves.into(d) for d in range(len(devices))], values)
 
-    def _at_ends(self, name: str, pairs: list[Array], values: object) -> Columns:
+    def _at_ends(self, name: str, ends: list[Columns], values: object) -> Columns:
+        """Add variables (T, D) that are at least the sums of the columns (E, w) at each device."""
         c = self.c
         z = self.model.add_variables(
             name,
@@ -136,9 +147,9 @@ class Build:
             upper=1.0,
             evaluate=values,  # type: ignore[arg-type]
         )
-        for device, chosen in enumerate(pairs):
-            if len(c.edges) and chosen.any():
-                columns = np.concatenate([z[c.edge_tensor, device][:, None], self.y[:, chosen]], axis=1)
+        for device, end in enumerate(ends):
+            if len(c.edges):
+                columns = np.concatenate([z[c.edge_tensor, device][:, None], end], axis=1)
                 self._at_least(f"{name}_at({c.device_names[device]})", columns, lambda: edge_labels(c))
         return z
 

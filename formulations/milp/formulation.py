@@ -48,7 +48,7 @@ class MilpFormulation:
         for constraint in compiled.constraints:
             if type(constraint) not in CONSTRAINTS:
                 return f"the constraint {constraint.label}"
-        return None
+        return self._communication.refuses(compiled)
 
     def build(self, compiled: CompiledProblem, units: Units | None = None) -> LinearModel:
         """Return the model, in `units` or in units that suit the problem.

@@ -1,20 +1,42 @@
-"""Communication linearisations: one file each, registered here by name.
-
-Each adds `y_ep ∈ [0, 1]`: the producer of edge e's tensor is on the first device of the ordered pair p, the consumer on
-the second (another one). What is charged as copies follows in `copies.py`, the same for all of them.
-"""
+"""Communication linearisations: one file each, registered here by name."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from dnnopt.compiled import CompiledProblem
-from dnnopt.formulations.milp.communication import edgewise, product
+from dnnopt.formulations.milp.communication import boundary, edgewise, product, treewise
+from dnnopt.formulations.milp.communication.moves import Moves
 from dnnopt.linear_model import Columns, LinearModel
 
-Communication = Callable[[LinearModel, CompiledProblem, Columns], Columns]
+
+def _fits(c: CompiledProblem) -> None:
+    """Pairs of devices fit every problem."""
+
+
+@dataclass(frozen=True)
+class Communication:
+    """A communication linearisation.
+
+    Attributes
+    ----------
+    add : callable
+        Adds its variables and rows to a model with placement columns (N, k).
+    refuses : callable
+        Returns why it does not fit a problem, or None.
+    pairs : bool
+        Whether it has variables for pairs of devices.
+    """
+
+    add: Callable[[LinearModel, CompiledProblem, Columns], Moves]
+    refuses: Callable[[CompiledProblem], str | None] = _fits
+    pairs: bool = True
+
 
 COMMUNICATIONS: dict[str, Communication] = {
-    "product": product.add_pairs,
-    "edgewise": edgewise.add_pairs,
+    "product": Communication(product.add_pairs),
+    "edgewise": Communication(edgewise.add_pairs),
+    "boundary": Communication(boundary.add_ends, boundary.refuses, pairs=False),
+    "treewise": Communication(treewise.add_bags, treewise.refuses),
 }

@@ -14,12 +14,14 @@ import numpy as np
 
 from dnnopt.compiled import CompiledProblem, Index
 from dnnopt.formulations.edges import at_device, edge_labels
+from dnnopt.formulations.milp.communication.copies import add_copies
+from dnnopt.formulations.milp.communication.moves import PairMoves
 from dnnopt.formulations.milp.communication.pairs import add_pair_variables
 from dnnopt.linear_model import Columns, LinearModel, Values
 
 
-def add_pairs(model: LinearModel, c: CompiledProblem, x: Columns) -> Columns:
-    """Add the variables and rows; return the columns of y (E, P)."""
+def add_pairs(model: LinearModel, c: CompiledProblem, x: Columns) -> PairMoves:
+    """Add the variables and rows; return the moves."""
     y = add_pair_variables(model, c)
     devices = np.arange(len(c.device_names))
 
@@ -42,4 +44,4 @@ def add_pairs(model: LinearModel, c: CompiledProblem, x: Columns) -> Columns:
     for name, pairs, node in (("leave", by_origin, c.edge_producer), ("enter", by_destination, c.edge_consumer)):
         columns = np.concatenate([stay[:, :, None], y[:, pairs], at[node]], axis=2)
         model.add_rows(name, columns, values, lower=0.0, upper=0.0, axes=lambda: (edge_labels(c), c.device_names))
-    return y
+    return PairMoves(c, y, add_copies(model, c, y))

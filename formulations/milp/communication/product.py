@@ -12,12 +12,14 @@ import numpy as np
 
 from dnnopt.compiled import CompiledProblem
 from dnnopt.formulations.edges import at_device, edge_labels, pair_labels
+from dnnopt.formulations.milp.communication.copies import add_copies
+from dnnopt.formulations.milp.communication.moves import PairMoves
 from dnnopt.formulations.milp.communication.pairs import add_pair_variables
 from dnnopt.linear_model import Columns, LinearModel
 
 
-def add_pairs(model: LinearModel, c: CompiledProblem, x: Columns) -> Columns:
-    """Add the variables and rows; return the columns of y (E, P)."""
+def add_pairs(model: LinearModel, c: CompiledProblem, x: Columns) -> PairMoves:
+    """Add the variables and rows; return the moves."""
     y = add_pair_variables(model, c)
     at = at_device(c, x)
     from_producer = at[c.edge_producer][:, c.pair_origin]
@@ -26,4 +28,4 @@ def add_pairs(model: LinearModel, c: CompiledProblem, x: Columns) -> Columns:
     modes = at.shape[2]
     values = np.array([1.0] + [-1.0] * (2 * modes))
     model.add_rows("product", columns, values, lower=-1.0, axes=lambda: (edge_labels(c), pair_labels(c)))
-    return y
+    return PairMoves(c, y, add_copies(model, c, y))

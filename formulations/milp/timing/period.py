@@ -11,8 +11,10 @@ import numpy as np
 
 from dnnopt.compiled import Index
 from dnnopt.evaluator import Evaluator
+from dnnopt.formulations.copies import Copies
 from dnnopt.formulations.milp.build import Build
-from dnnopt.linear_model import Values
+from dnnopt.linear_model import Columns, Values
+from dnnopt.metrics import Array
 
 
 def add_period(build: Build) -> int:
@@ -24,27 +26,25 @@ def add_period(build: Build) -> int:
         return Evaluator(c).loads(placement[None])[0].max() / unit
 
     column = int(model.add_variables("period", (), evaluate=largest))
+    count = len(c.resource_names)
     rows, columns, values = [], [], []
-    for q in range(len(c.resource_names)):
+
+    def add_entries(q: int, at: Columns, seconds: Array) -> None:
+        rows.append(np.full(at.size, q))
+        columns.append(at.ravel())
+        values.append(seconds.ravel())
+
+    for q in range(count):
         here = c.resource_devices[q, c.executor_device]
-        rows.append(np.full(build.x[:, here].size, q))
-        columns.append(build.x[:, here].ravel())
-        values.append(-build.seconds[:, here].ravel())
-        links = c.resource_links[q].astype(float)
-        if not links.any():
-            continue
+        add_entries(q, build.x[:, here], -build.seconds[:, here])
+        links = c.resource_links[q]
         for copies in build.copies:
             used = np.flatnonzero(copies.ways @ links)
-            charge = copies.charge(
-                c.link_latency * links, links / c.link_bandwidth, np.ones(len(c.tensor_names)), c.tensor_bytes
-            )[:, used]
-            rows.append(np.full(charge.size, q))
-            columns.append(copies.columns[:, used].ravel())
-            values.append(-charge.ravel() / unit)
-    count = len(c.resource_names)
-    rows.append(np.arange(count))
-    columns.append(np.full(count, column))
-    values.append(np.ones(count))
+            over = Copies(copies.columns[:, used], copies.tensor, copies.ways[used])
+            scale = np.ones(len(c.tensor_names))
+            charge = over.charge(links * c.link_latency, links / c.link_bandwidth, scale, c.tensor_bytes)
+            add_entries(q, over.columns, -charge / unit)
+        add_entries(q, np.array([column]), np.ones(1))
     model.add_sparse_rows(
         "load",
         (count,),

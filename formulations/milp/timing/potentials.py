@@ -1,6 +1,7 @@
 """Timing `potentials`: start times along the critical path, without big-M.
 
     S_v >= S_u + Σ_i t_ui x_ui + Σ_p s_ep y_ep      for each edge e = (u, v), s_ep: seconds over the route of pair p
+                                                    (`boundary`: Σ_i s_ei leave_ei + Σ_j s_ej enter_ej)
     Λ_a >= S_v + Σ_i t_vi x_vi                      for each node v of network a that no edge leaves
 
 The transfer time is linear in y, so no constant is needed to switch anything off.
@@ -37,9 +38,10 @@ def add_start_times(build: Build) -> None:
     u, v = c.edge_producer, c.edge_consumer
     if len(c.edges):
         ends = np.stack([start[v], start[u]], axis=1)
-        columns = np.concatenate([ends, build.x[u], build.y], axis=1)
+        transfer, transfer_seconds = build.transfer_entries
+        columns = np.concatenate([ends, build.x[u], transfer], axis=1)
         one = np.ones((len(u), 1))
-        values = np.concatenate([one, -one, -build.seconds[u], -build.transfer_seconds], axis=1)
+        values = np.concatenate([one, -one, -build.seconds[u], -transfer_seconds], axis=1)
         model.add_rows("precede", columns, values, lower=0.0, drop_zeros=True, axes=lambda: (edge_labels(c),))
     last = np.setdiff1d(np.arange(len(c.node_names)), u)
     columns = np.concatenate([latency[c.node_network[last]][:, None], start[last][:, None], build.x[last]], axis=1)

@@ -1,0 +1,62 @@
+"""Tree decompositions by minimum-degree elimination. Graphs of real networks have treewidth 2 to 4."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class TreeDecomposition:
+    """One bag for each node, in the order of elimination.
+
+    Attributes
+    ----------
+    bags : tuple of tuples of int
+        The node that is eliminated, then its neighbours at that time, sorted.
+    parent : tuple of int
+        Index of the bag that the rest of each bag is contained in; -1: a root.
+    position : tuple of int
+        Index of each node's own bag.
+    """
+
+    bags: tuple[tuple[int, ...], ...]
+    parent: tuple[int, ...]
+    position: tuple[int, ...]
+
+    @property
+    def width(self) -> int:
+        """Size of the largest bag, less one."""
+        return max((len(bag) for bag in self.bags), default=1) - 1
+
+    def holding(self, nodes: Iterable[int]) -> int:
+        """Return the index of a bag that holds all of these nodes, which must be pairwise adjacent in the graph."""
+        return min(self.position[node] for node in nodes)
+
+
+def tree_decomposition(nodes: int, cliques: Iterable[Sequence[int]]) -> TreeDecomposition:
+    """Return a tree decomposition of the graph on ``range(nodes)`` in which every clique's nodes are adjacent."""
+    neighbours: list[set[int]] = [set() for _ in range(nodes)]
+    for clique in cliques:
+        for node in clique:
+            neighbours[node].update(clique)
+    for node in range(nodes):
+        neighbours[node].discard(node)
+    heap = [(len(neighbours[node]), node) for node in range(nodes)]
+    heapq.heapify(heap)
+    position = [-1] * nodes
+    bags: list[tuple[int, ...]] = []
+    while heap:
+        degree, node = heapq.heappop(heap)
+        if position[node] >= 0 or degree != len(neighbours[node]):
+            continue
+        position[node] = len(bags)
+        bags.append((node, *sorted(neighbours[node])))
+        for other in neighbours[node]:
+            neighbours[other] |= neighbours[node]
+            neighbours[other] -= {node, other}
+        for other in neighbours[node]:
+            heapq.heappush(heap, (len(neighbours[other]), other))
+    parent = [min((position[node] for node in bag[1:]), default=-1) for bag in bags]
+    return TreeDecomposition(tuple(bags), tuple(parent), tuple(position))
