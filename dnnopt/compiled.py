@@ -102,10 +102,21 @@ class Separation:
 
 @dataclass(frozen=True)
 class Contiguity:
-    """What a device runs of these nodes (of one network) is convex, and the quotient is acyclic."""
+    """The devices can be put in an order in which every path between these nodes (of one network) goes forwards.
+
+    That is: what a device runs of the nodes is convex, and the quotient graph is acyclic.
+
+    Attributes
+    ----------
+    label : str
+    nodes : tuple of int
+    edges : tuple of (int, int)
+        Pairs of nodes with a path between them on which no other of the nodes lies; every path is made of these.
+    """
 
     label: str
     nodes: tuple[int, ...]
+    edges: tuple[tuple[int, int], ...]
 
 
 @dataclass(frozen=True)

@@ -356,7 +356,7 @@ class _Compiler:
                 return [Separation(label, self._layer_nodes(spec.network, spec.layers))]
             case specs.Contiguous():
                 return [
-                    Contiguity(label, self._layer_nodes(network.name, spec.layers))
+                    self._contiguity(f"contiguous({network.name})", self._layer_nodes(network.name, spec.layers))
                     for network in self.problem.networks
                     if spec.network in (None, network.name)
                 ]
@@ -370,6 +370,20 @@ class _Compiler:
     def _layer_nodes(self, network: str, layers: Sequence[str] | None) -> tuple[int, ...]:
         chosen = layers if layers is not None else [layer.name for layer in self.problem.network(network).layers]
         return tuple(sorted(self.nodes[network, name] for name in chosen))
+
+    def _contiguity(self, label: str, nodes: tuple[int, ...]) -> Contiguity:
+        members, edges = set(nodes), set()
+        last: list[set[int]] = [set() for _ in self.node_names]  # members that reach a node without another between
+        arriving: list[list[int]] = [[] for _ in self.node_names]
+        for tensor, consumer in zip(self.use_tensor.tolist(), self.use_consumer.tolist(), strict=True):
+            if self.producer[tensor] >= 0:
+                arriving[consumer].append(int(self.producer[tensor]))
+        for v in range(len(self.node_names)):
+            for u in arriving[v]:
+                last[v] |= {u} if u in members else last[u]
+            if v in members:
+                edges |= {(u, v) for u in last[v]}
+        return Contiguity(label, nodes, tuple(sorted(edges)))
 
     def _memory(self, spec: specs.Memory) -> list[MemoryLimit]:
         weights, activations = np.zeros(len(self.node_names)), np.zeros(len(self.node_names))

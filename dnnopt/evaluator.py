@@ -11,6 +11,7 @@ from dnnopt.compiled import (
     Colocation,
     CompiledConstraint,
     CompiledProblem,
+    Contiguity,
     CutCount,
     DeadlineLimit,
     DeviceCount,
@@ -237,6 +238,8 @@ class Evaluator:
             case Separation():
                 here = np.sort(devices[:, list(constraint.nodes)], axis=1)
                 return (np.diff(here, axis=1) == 0).sum(axis=1).astype(float)
+            case Contiguity():
+                return self._cyclic_devices(constraint, devices)
             case MonotoneTiers():
                 u, v = c.edge_producer, c.edge_consumer
                 between = c.is_layer[u] & c.is_layer[v]
@@ -249,6 +252,22 @@ class Evaluator:
                 return np.maximum(self.first_copies(pairs).sum(axis=1) - constraint.limit, 0).astype(float)
         raise UnsupportedError("", problem=f"the constraint {constraint.label} cannot be evaluated for many plans")
 
+    def _cyclic_devices(self, constraint: Contiguity, devices: Index) -> Array:
+        """Return how many devices lie on a cycle of the quotient graph (B,)."""
+        size = len(self.compiled.device_names)
+        reach = np.zeros((len(devices), size, size), dtype=bool)
+        if not constraint.edges:
+            return np.zeros(len(devices))
+        u, v = np.array(constraint.edges).T
+        batch = np.repeat(np.arange(len(devices)), len(u))
+        origin, destination = devices[:, u].ravel(), devices[:, v].ravel()
+        moved = origin != destination
+        reach[batch[moved], origin[moved], destination[moved]] = True
+        for _ in range(max(size - 1, 1).bit_length()):
+            reach |= reach @ reach
+        on_cycle = np.diagonal(reach, axis1=1, axis2=2)
+        return on_cycle.sum(axis=1).astype(float)
+
 
 _EVALUATED = (
     LinearLimit,
@@ -256,6 +275,7 @@ _EVALUATED = (
     DeadlineLimit,
     Colocation,
     Separation,
+    Contiguity,
     MonotoneTiers,
     DeviceCount,
     CutCount,

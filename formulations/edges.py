@@ -26,6 +26,26 @@ def edge_uses_pair(c: CompiledProblem, placement: Index) -> Values:
     return uses.astype(float)
 
 
+def device_order(c: CompiledProblem, placement: Index, edges: tuple[tuple[int, int], ...]) -> Values:
+    """Return whether the origin of each pair (P,) comes before its destination in an order of the devices.
+
+    The order is one in which the edges (u, v) go forwards, where there is one.
+    """
+    device = c.executor_device[placement]
+    size = len(c.device_names)
+    follows: list[set[int]] = [set() for _ in range(size)]
+    for u, v in edges:
+        if device[u] != device[v]:
+            follows[device[v]].add(int(device[u]))
+    rank = np.zeros(size)
+    left = list(range(size))
+    for position in range(size):
+        ready = next((d for d in left if not follows[d] & set(left)), left[0])
+        rank[ready] = position
+        left.remove(ready)
+    return (rank[c.pair_origin] < rank[c.pair_destination]).astype(float)
+
+
 def at_device(c: CompiledProblem, x: Columns) -> Columns:
     """Return, for each node and device, the columns whose sum says that the node is there (N, D, modes)."""
     order = np.argsort(c.executor_device, kind="stable")

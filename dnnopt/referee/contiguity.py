@@ -18,7 +18,7 @@ def why_not_contiguous(network: Network, device_of: dict[str, str], members: Col
         Device of each layer.
     members : collection of str
         The layers that the constraint is about. Paths run through all layers, but only members can break convexity, and
-        the quotient graph has the edges between members.
+        the quotient graph has an edge for every path between members.
     """
     edges = [
         (tensor.producer, consumer)
@@ -36,11 +36,11 @@ def why_not_contiguous(network: Network, device_of: dict[str, str], members: Col
                 u, v = before[layer][device], after[layer][device]
                 return f"a path from {u} to {v}, both on {device}, passes through {layer} on {device_of[layer]}"
     quotient: dict[str, set[str]] = defaultdict(set)
-    for u, v in edges:
-        if u in members and v in members and device_of[u] != device_of[v]:
-            quotient[device_of[u]].add(device_of[v])
+    for v in members:
+        for device in before[v].keys() - {device_of[v]}:
+            quotient[device].add(device_of[v])
     cycle = _cycle(quotient)
-    return f"tensors go round {' -> '.join(cycle)}" if cycle else ""
+    return f"paths go round {' -> '.join(cycle)}" if cycle else ""
 
 
 def _members_before(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import permutations
 from typing import Any
 
 import numpy as np
 
 from dnnopt.compiled import (
     Colocation,
+    Contiguity,
     CutCount,
     DeviceCount,
     Index,
@@ -18,7 +20,7 @@ from dnnopt.compiled import (
     Separation,
 )
 from dnnopt.formulations.cp.literals import Literals
-from dnnopt.formulations.edges import at_device
+from dnnopt.formulations.edges import at_device, device_order, pair_labels
 
 
 def add_linear_limit(literals: Literals, limit: LinearLimit) -> None:
@@ -81,6 +83,35 @@ def add_separation(literals: Literals, constraint: Separation) -> None:
         literals.model.add_whole_row(constraint.label, at[:, device].ravel(), 1, upper=1)
 
 
+def add_contiguity(literals: Literals, constraint: Contiguity) -> None:
+    """`x_ui ∧ x_vj → a_ij` for each edge (u, v); a is a total order of the devices."""
+    c, model, x = literals.c, literals.model, literals.x
+    a = model.add_variables(
+        constraint.label,
+        (len(c.pair_origin),),
+        axes=lambda: (pair_labels(c),),
+        evaluate=lambda placement: device_order(c, placement, constraint.edges),
+    )
+    before = {
+        (i, j): a[p] for p, (i, j) in enumerate(zip(c.pair_origin.tolist(), c.pair_destination.tolist(), strict=True))
+    }
+    for i, j in before:
+        if i < j:
+            model.add_exactly_one(np.array([[before[i, j], before[j, i]]]))
+    for i, j, k in permutations(range(len(c.device_names)), 3):
+        if i < min(j, k):
+            cycle = np.array([[before[i, j], before[j, k], before[k, i]]])
+            model.add_clauses(constraint.label, cycle, (False, False, False))
+    if not constraint.edges:
+        return
+    u, v = np.array(constraint.edges).T
+    for (origin, destination), column in before.items():
+        for i in np.flatnonzero(c.executor_device == origin):
+            for j in np.flatnonzero(c.executor_device == destination):
+                columns = np.stack([x[u, i], x[v, j], np.full(len(u), column)], axis=1)
+                model.add_clauses(constraint.label, columns, (False, False, True))
+
+
 def add_monotone_tiers(literals: Literals, constraint: MonotoneTiers) -> None:
     """Not `x_ui ∧ x_vj` where j is in a lower tier than i, for each edge (u, v) between layers."""
     c, x = literals.c, literals.x
@@ -118,6 +149,7 @@ CONSTRAINTS: dict[type, Callable[[Literals, Any], None]] = {
     MemoryLimit: add_memory,
     Colocation: add_colocation,
     Separation: add_separation,
+    Contiguity: add_contiguity,
     MonotoneTiers: add_monotone_tiers,
     DeviceCount: add_device_count,
     CutCount: add_cut_count,

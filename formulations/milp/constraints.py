@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import permutations
 from typing import Any
 
 import numpy as np
 
 from dnnopt.compiled import (
     Colocation,
+    Contiguity,
     CutCount,
     DeadlineLimit,
     DeviceCount,
@@ -18,9 +20,9 @@ from dnnopt.compiled import (
     MonotoneTiers,
     Separation,
 )
-from dnnopt.formulations.edges import at_device, edge_labels
+from dnnopt.formulations.edges import at_device, device_order, edge_labels, pair_labels
 from dnnopt.formulations.milp.build import Build
-from dnnopt.linear_model import Values
+from dnnopt.linear_model import Columns, Values
 
 
 def add_linear_limit(build: Build, limit: LinearLimit) -> None:
@@ -93,6 +95,59 @@ def add_separation(build: Build, constraint: Separation) -> None:
     build.model.add_rows(constraint.label, columns, 1.0, upper=1.0, axes=lambda: (build.c.device_names,))
 
 
+def add_contiguity(build: Build, constraint: Contiguity) -> None:
+    """`y_ep <= a_p` for each edge; `a_ij + a_ji = 1`, `a_ij + a_jk + a_ki <= 2`: a says which device comes first.
+
+    Where the linearisation has no y, or a path runs through other layers: `x_ui + x_vj - 1 <= a_ij`.
+    """
+    c, model = build.c, build.model
+    network = c.network_names[c.node_network[constraint.nodes[0]]]
+    before = model.add_variables(
+        f"before({network})",
+        (len(c.pair_origin),),
+        axes=lambda: (pair_labels(c),),
+        upper=1.0,
+        integer=True,
+        evaluate=lambda placement: device_order(c, placement, constraint.edges),
+    )
+    _add_order(build, network, before)
+    number = {
+        (u, v): e for e, (u, v) in enumerate(zip(c.edge_producer.tolist(), c.edge_consumer.tolist(), strict=True))
+    }
+    direct = [number[edge] for edge in constraint.edges if edge in number and build.moves.pairs is not None]
+    if direct:
+        y = build.y[direct]
+        columns = np.stack([y, np.broadcast_to(before, y.shape)], axis=2)
+        labels = [edge_labels(c)[edge] for edge in direct]
+        model.add_rows(f"forwards({network})", columns, [1.0, -1.0], upper=0.0, axes=lambda: (labels, pair_labels(c)))
+    paths = [edge for edge in constraint.edges if edge not in number or build.moves.pairs is None]
+    if paths:
+        at = at_device(c, build.x)
+        u, v = np.array(paths).T
+        origin, destination = at[u][:, c.pair_origin], at[v][:, c.pair_destination]
+        a = np.broadcast_to(before[None, :, None], (*origin.shape[:2], 1))
+        columns = np.concatenate([origin, destination, a], axis=2)
+        values = np.array([1.0] * (2 * at.shape[2]) + [-1.0])
+        ends = [f"{c.node_names[i]},{c.node_names[j]}" for i, j in paths]
+        model.add_rows(f"forwards_by({network})", columns, values, upper=1.0, axes=lambda: (ends, pair_labels(c)))
+
+
+def _add_order(build: Build, network: str, before: Columns) -> None:
+    """Make the pairs' variables a total order of the devices."""
+    c = build.c
+    size = len(c.device_names)
+    pair = np.zeros((size, size), dtype=np.int64)
+    pair[c.pair_origin, c.pair_destination] = np.arange(len(c.pair_origin))
+    first, second = np.triu_indices(size, 1)
+    columns = np.stack([before[pair[first, second]], before[pair[second, first]]], axis=1)
+    build.model.add_rows(f"either({network})", columns, 1.0, lower=1.0, upper=1.0)
+    triples = [(i, j, k) for i, j, k in permutations(range(size), 3) if i < min(j, k)]
+    if triples:
+        i, j, k = np.array(triples).T
+        columns = np.stack([before[pair[i, j]], before[pair[j, k]], before[pair[k, i]]], axis=1)
+        build.model.add_rows(f"no_cycle({network})", columns, 1.0, upper=2.0)
+
+
 def add_monotone_tiers(build: Build, constraint: MonotoneTiers) -> None:
     """`Σ_{i: tier_i >= θ} x_ui <= Σ_{i: tier_i >= θ} x_vi` for each edge (u, v) between layers and each tier θ."""
     c = build.c
@@ -142,6 +197,7 @@ CONSTRAINTS: dict[type, Callable[[Build, Any], None]] = {
     DeadlineLimit: add_deadline,
     Colocation: add_colocation,
     Separation: add_separation,
+    Contiguity: add_contiguity,
     MonotoneTiers: add_monotone_tiers,
     DeviceCount: add_device_count,
     CutCount: add_cut_count,
