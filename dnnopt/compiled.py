@@ -7,8 +7,8 @@ they are the devices. Communication is between devices.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -51,7 +51,15 @@ class WorstLeakageTerm:
     weight: float
 
 
-ObjectiveTerm = LinearTerm | LatencyTerm | PeriodTerm | WorstLeakageTerm
+@dataclass(frozen=True, eq=False)
+class MaxTerm:
+    """`weight · max` of some terms."""
+
+    weight: float
+    parts: tuple[LinearTerm | LatencyTerm, ...]
+
+
+ObjectiveTerm = LinearTerm | LatencyTerm | PeriodTerm | WorstLeakageTerm | MaxTerm
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,6 +89,15 @@ class DeadlineLimit:
 
     label: str
     network: int
+    limit: float
+
+
+@dataclass(frozen=True, eq=False)
+class ObjectiveLimit:
+    """The sum of objective terms is at most `limit`: what an earlier priority has reached, or a point of a front."""
+
+    label: str
+    terms: tuple[ObjectiveTerm, ...]
     limit: float
 
 
@@ -146,6 +163,7 @@ CompiledConstraint = (
     LinearLimit
     | MemoryLimit
     | DeadlineLimit
+    | ObjectiveLimit
     | Colocation
     | Separation
     | Contiguity
@@ -282,6 +300,31 @@ class CompiledProblem:
             scale=np.ones(tensors),
             gamma=np.zeros(tensors),
         )
+
+    def terms(self) -> Iterator[ObjectiveTerm]:
+        """Yield every objective term, of objectives and of limits on them, and the parts of maxima."""
+        limits = [constraint.terms for constraint in self.constraints if isinstance(constraint, ObjectiveLimit)]
+        for terms in (*self.objective, *limits):
+            for term in terms:
+                yield term
+                if isinstance(term, MaxTerm):
+                    yield from term.parts
+
+    def at_stage(self, stage: int, caps: Mapping[int, float]) -> CompiledProblem:
+        """Return the problem of minimising one priority's objective, with limits on some of the others.
+
+        Parameters
+        ----------
+        stage : int
+            Index into `objective`.
+        caps : mapping of int to float
+            Limits (SI), by index into `objective`.
+        """
+        limits = tuple(
+            ObjectiveLimit(f"objective {index} (priority)", self.objective[index], limit)
+            for index, limit in sorted(caps.items())
+        )
+        return replace(self, objective=(self.objective[stage],), constraints=(*self.constraints, *limits))
 
     def plan(self, placement: Sequence[int] | Index) -> Plan:
         """Return the plan of a placement: an executor for each node (N,)."""

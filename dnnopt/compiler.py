@@ -18,6 +18,7 @@ from dnnopt.compiled import (
     LatencyTerm,
     LinearLimit,
     LinearTerm,
+    MaxTerm,
     MemoryLimit,
     MonotoneTiers,
     ObjectiveTerm,
@@ -282,7 +283,7 @@ class _Compiler:
             for priority in priorities
         )
 
-    def _latency_terms(self, weight: float, network: str | None) -> list[ObjectiveTerm]:
+    def _latency_terms(self, weight: float, network: str | None) -> list[LinearTerm | LatencyTerm]:
         factor = np.array(
             [(n.weight if network is None else float(n.name == network)) * weight for n in self.problem.networks]
         )
@@ -291,8 +292,10 @@ class _Compiler:
         return [LatencyTerm(float(w), a) for a, w in enumerate(factor) if w > 0]
 
     def _objective_term(self, term: Term) -> list[ObjectiveTerm]:
+        if term.over == "max":
+            return [MaxTerm(term.weight, tuple(self._parts(term)))]
         if term.metric == "latency":
-            return self._latency_terms(term.weight, term.network)
+            return [*self._latency_terms(term.weight, term.network)]
         if term.metric == "period":
             return [PeriodTerm(term.weight)]
         if term.metric == "worst_leakage":
@@ -303,7 +306,7 @@ class _Compiler:
             return [LinearTerm(term.weight, self._traffic(term.links))]
         if term.metric == "leakage":
             return [LinearTerm(term.weight, self._metric("leakage", "", gamma=self.sensitivity))]
-        terms: list[ObjectiveTerm] = [LinearTerm(term.weight, self._energy(term.devices))]
+        terms: list[LinearTerm | LatencyTerm] = [LinearTerm(term.weight, self._energy(term.devices))]
         if term.idle:
             idle = np.array(
                 [
@@ -313,7 +316,15 @@ class _Compiler:
             )
             terms.append(LinearTerm(term.weight, self._metric("idle energy", "J", alpha=-self.finite_time * idle)))
             terms.extend(self._latency_terms(term.weight * float(idle.sum()), None))
-        return terms
+        return [*terms]
+
+    def _parts(self, term: Term) -> list[LinearTerm | LatencyTerm]:
+        """Return what the largest of is asked for."""
+        if term.metric == "latency":
+            return [part for name in self.networks for part in self._latency_terms(1.0, name)]
+        if term.metric == "energy":
+            return [LinearTerm(1.0, self._energy((name,))) for name in term.devices or self.devices]
+        return [LinearTerm(1.0, self._traffic((name,))) for name in term.links or self.links]
 
     # Constraints
 

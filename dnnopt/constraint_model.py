@@ -1,4 +1,6 @@
-"""ConstraintModel: whole-number variables, clauses and linear rows; what constraint-programming formulations emit.
+"""ConstraintModel: whole-number variables, clauses, linear rows, optional intervals and no-overlap.
+
+What constraint-programming formulations emit.
 
 Real coefficients become whole numbers by one rule: multiplied by a scale and rounded down. So a row `a·x <= b` never
 cuts off a plan that satisfies it, and a bound on the rounded objective is a bound on the real one.
@@ -6,18 +8,24 @@ cuts off a plan that satisfies it, and a bound on the rounded objective is a bou
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dnnopt.linear_model import Block, Columns, Evaluate, Values
+from dnnopt.linear_model import Block, Columns, Evaluate, EvaluateTimes, Follow, Values, encoded
+
+if TYPE_CHECKING:
+    from dnnopt.scheduling import Tasks, Times
 
 Whole = NDArray[np.int64]
 
 # Sums in a solver must stay below 2^63; this leaves room.
-_LARGEST_SUM = 2.0**60
+_LARGEST_SUM = ContextVar("largest_sum", default=2.0**60)
 # A value of interest becomes about this large, so that rounding n terms down loses at most n / 2^36 of it.
 _RESOLUTION = 2.0**36
 TOLERANCE = 1e-9
@@ -43,13 +51,77 @@ class LinearRow:
     upper: int | None
 
 
-def scale_for(size: float, total: float) -> float:
-    """Return a power of two that brings `size` near 2^36 while `total` (the sum of all terms) stays below 2^60."""
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """Rows of one length: `lower <= coefficients · columns <= upper` wherever all of its literals are true.
+
+    Attributes
+    ----------
+    columns, coefficients : array (R, w)
+    lower, upper : array (R,), or None
+        None: no bound on that side.
+    literals : array (R, m)
+        Columns of 0-1 variables; m may be 0.
+    """
+
+    name: str
+    columns: Columns
+    coefficients: Whole
+    lower: Whole | None
+    upper: Whole | None
+    literals: Columns
+
+
+@dataclass(frozen=True, eq=False)
+class Intervals:
+    """Intervals `[start, start + size)`, each there where its literal is true.
+
+    Attributes
+    ----------
+    first : int
+        Index of the first one among all intervals of the model.
+    start : array (R,)
+        Columns.
+    size : array (R,)
+    presence : array (R,), or None
+        Columns; None: they are all there.
+    """
+
+    name: str
+    first: int
+    start: Columns
+    size: Whole
+    presence: Columns | None
+
+
+@dataclass(frozen=True, eq=False)
+class NoOverlap:
+    """No two of the intervals (by their indices in the model) that are there overlap."""
+
+    name: str
+    intervals: Whole
+
+
+@contextmanager
+def sums_below(largest: float) -> Iterator[None]:
+    """Within it, models are built whose sums stay below `largest`: many solvers count with 32 bits."""
+    token = _LARGEST_SUM.set(largest)
+    try:
+        yield
+    finally:
+        _LARGEST_SUM.reset(token)
+
+
+def scale_for(size: float, total: float, resolution: float = _RESOLUTION) -> float:
+    """Return a power of two that brings `size` near 2^36 while `total` (the sum of all terms) stays below 2^60.
+
+    Within `sums_below` it stays below that.
+    """
     if not size > 0:
         size = total
     if not total > 0:
         return 1.0
-    return float(2.0 ** np.floor(np.log2(min(_RESOLUTION / size, _LARGEST_SUM / total))))
+    return float(2.0 ** np.floor(np.log2(min(resolution / size, _LARGEST_SUM.get() / total))))
 
 
 class ConstraintModel:
@@ -63,15 +135,24 @@ class ConstraintModel:
     ----------
     objective_unit : float
         SI value of one unit of the objective.
+    largest_sum : float
+        Below this the sums of its coefficients stay.
+    task_starts : callable, optional
+        Starts of a placement's tasks in a solution, set where the model has them.
     """
 
     def __init__(self, name: str) -> None:
         self.name = name
+        self.largest_sum = _LARGEST_SUM.get()
         self.objective_unit = 1.0
+        self.task_starts: Callable[[Values, Tasks], list[float]] | None = None
         self.variables: list[Block] = []
         self.exactly_one: list[Columns] = []
         self.clauses: list[Clauses] = []
         self.linear: list[LinearRow] = []
+        self.rows: list[Rows] = []
+        self.intervals: list[Intervals] = []
+        self.no_overlaps: list[NoOverlap] = []
         self.objective_columns: list[Columns] = []
         self.objective_coefficients: list[Whole] = []
         self.lower: list[int] = []
@@ -86,9 +167,11 @@ class ConstraintModel:
         lower: ArrayLike = 0,
         upper: ArrayLike = 1,
         evaluate: Evaluate | None = None,
+        evaluate_times: EvaluateTimes | None = None,
+        follow: Follow | None = None,
     ) -> Columns:
         """Add a block of variables (0-1 by default) and return its columns, in `shape`."""
-        block = Block(name, len(self.lower), shape, axes, evaluate)
+        block = Block(name, len(self.lower), shape, axes, evaluate, evaluate_times, follow)
         self.variables.append(block)
         self.lower.extend(np.broadcast_to(np.asarray(lower, dtype=np.int64), shape).ravel().tolist())
         self.upper.extend(np.broadcast_to(np.asarray(upper, dtype=np.int64), shape).ravel().tolist())
@@ -115,11 +198,46 @@ class ConstraintModel:
         whole = np.broadcast_to(np.asarray(coefficients, dtype=np.int64), columns.shape)
         self.linear.append(LinearRow(name, columns, whole, lower, upper))
 
+    def add_rows(
+        self,
+        name: str,
+        columns: Columns,
+        coefficients: ArrayLike,
+        *,
+        lower: ArrayLike | None = None,
+        upper: ArrayLike | None = None,
+        literals: Columns | None = None,
+    ) -> None:
+        """Add rows (R, w) that are in whole numbers already, each to hold where its literals (R, m) are all true."""
+        count = len(columns)
+        if not count:
+            return
+        self.rows.append(
+            Rows(
+                name,
+                columns,
+                np.broadcast_to(np.asarray(coefficients, dtype=np.int64), columns.shape),
+                None if lower is None else np.broadcast_to(np.asarray(lower, dtype=np.int64), (count,)),
+                None if upper is None else np.broadcast_to(np.asarray(upper, dtype=np.int64), (count,)),
+                np.zeros((count, 0), dtype=np.int64) if literals is None else literals.reshape(count, -1),
+            )
+        )
+
+    def add_intervals(self, name: str, start: Columns, size: Whole, presence: Columns | None = None) -> Whole:
+        """Add intervals (R,) and return their indices."""
+        first = sum(len(block.start) for block in self.intervals)
+        self.intervals.append(Intervals(name, first, start, size, presence))
+        return np.arange(first, first + len(start))
+
+    def add_no_overlap(self, name: str, intervals: Whole) -> None:
+        """No two of the intervals, given by their indices, overlap."""
+        self.no_overlaps.append(NoOverlap(name, intervals))
+
     def add_limit(self, name: str, columns: Columns, values: Values, limit: float) -> None:
         """Add `values · columns <= limit`, rounded so that no plan within 1e-9 of the limit is cut off."""
         keep = values != 0
         columns, values = columns[keep], values[keep]
-        if (values == np.round(values)).all() and np.abs(values).sum() < 2.0**53:
+        if (values == np.round(values)).all() and np.abs(values).sum() < min(2.0**53, self.largest_sum):
             scale = 1.0
         else:
             scale = scale_for(abs(limit), float(np.abs(values).sum()))
@@ -133,21 +251,37 @@ class ConstraintModel:
         self.objective_columns.append(columns)
         self.objective_coefficients.append(coefficients)
 
-    def encode(self, placement: NDArray[np.int64]) -> Values:
-        """Return the value of every variable in the plan of a placement (N,)."""
-        parts = []
-        for block in self.variables:
-            if block.evaluate is None:
-                raise TypeError(f"variables {block.name} do not say what they are in a plan")
-            values = np.asarray(block.evaluate(placement), dtype=float)
-            parts.append(np.broadcast_to(values, block.shape).ravel())
-        return np.concatenate(parts)
+    def encode(self, placement: NDArray[np.int64], times: Times | None = None) -> Values:
+        """Return the value of every variable in the plan of a placement (N,), with its times where it has some."""
+        return encoded(self.variables, placement, times)
+
+    def describe(self) -> str:
+        """Return a sentence for the top of exported files."""
+        return (
+            f"Whole numbers: sums below 2^{np.log2(self.largest_sum):g}, "
+            f"1 of the objective = {self.objective_unit:.6g} (SI)."
+        )
+
+    def write(self, path: str) -> None:
+        """Write the model as ``.pb.txt`` (CP-SAT) or ``.mzn`` (MiniZinc, with a ``.dzn`` beside it).
+
+        Raises
+        ------
+        InputError
+            For another ending, or a file that cannot be written.
+        """
+        from dnnopt.formats.model_files import write_model
+
+        write_model(self, path)
 
     def summary(self) -> str:
         """Return the sizes, block by block."""
         blocks = ", ".join(f"{b.name}{list(b.shape)}" for b in self.variables)
         clauses = sum(len(block.columns) for block in self.clauses)
+        rows = len(self.linear) + sum(len(block.columns) for block in self.rows)
+        intervals = sum(len(block.start) for block in self.intervals)
+        timed = f", {intervals} intervals in {len(self.no_overlaps)} no-overlaps" if intervals else ""
         return (
             f"{self.name}: {len(self.lower)} variables, {sum(len(c) for c in self.exactly_one)} exactly-one, "
-            f"{clauses} clauses, {len(self.linear)} linear rows\n  variables: {blocks}"
+            f"{clauses} clauses, {rows} linear rows{timed}\n  variables: {blocks}"
         )

@@ -266,8 +266,8 @@ def limit_on(term: Term, limit: float) -> Constraint:
     InputError
         For a metric that has no constraint of its own.
     """
-    if term.weight != 1.0 or term.idle:
-        raise InputError("a metric without weight or idle energy on the left of <=", value=term.metric)
+    if term.weight != 1.0 or term.idle or term.over == "max":
+        raise InputError("a metric without weight, idle energy or maximum on the left of <=", value=term.metric)
     if term.metric == "latency":
         return Deadline(limit=limit, network=term.network)
     if term.metric == "energy":

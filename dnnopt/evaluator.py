@@ -20,14 +20,18 @@ from dnnopt.compiled import (
     LinearLimit,
     LinearTerm,
     Mask,
+    MaxTerm,
     MemoryLimit,
     MonotoneTiers,
+    ObjectiveLimit,
+    ObjectiveTerm,
     PeriodTerm,
     Separation,
     WorstLeakageTerm,
 )
 from dnnopt.errors import UnsupportedError
 from dnnopt.metrics import Array, Metric
+from dnnopt.scheduling import Scheduler
 
 TOLERANCE = 1e-9
 
@@ -45,12 +49,11 @@ class Evaluator:
         # Edges that go nowhere have the pair -1: the last row.
         self._uses_link = np.vstack([compiled.pair_uses_link, np.zeros((1, len(compiled.link_names)), dtype=bool)])
         self._time = np.where(np.isfinite(compiled.time), compiled.time, 0.0)
+        self._scheduler = Scheduler(compiled)
 
     @staticmethod
     def refuses(compiled: CompiledProblem) -> str | None:
         """Return what of the problem a placement alone does not tell, or None."""
-        if compiled.execution == "scheduled":
-            return "scheduled execution"
         for constraint in compiled.constraints:
             if not isinstance(constraint, _EVALUATED):
                 return f"the constraint {constraint.label}"
@@ -161,11 +164,17 @@ class Evaluator:
         return starts
 
     def latencies(self, placements: Index, starts: Array | None = None) -> Array:
-        """Return the critical path of every network (B, A)."""
+        """Return the critical path of every network (B, A); under scheduled execution, that of the list schedule."""
         c = self.compiled
+        if c.execution == "scheduled" and starts is None:
+            return np.stack([self._scheduled(placement) for placement in placements])
         starts = self.starts(placements) if starts is None else starts
         finish = starts + self._time[self._nodes, placements]
         return np.stack([finish[:, c.node_network == a].max(axis=1) for a in range(len(c.network_names))], axis=1)
+
+    def _scheduled(self, placement: Index) -> Array:
+        tasks = self._scheduler.tasks(placement)
+        return tasks.latencies(tasks.list_schedule())
 
     def memory_used(self, limit: MemoryLimit, placements: Index, pairs: Index) -> Array:
         """Return the bytes that a memory rule counts on its device (B,)."""
@@ -187,11 +196,15 @@ class Evaluator:
 
     def objectives(self, placements: Index, priority: int = 0) -> Array:
         """Return the objective of one priority (B,)."""
+        return self.total(self.compiled.objective[priority], placements)
+
+    def total(self, terms: tuple[ObjectiveTerm, ...], placements: Index) -> Array:
+        """Return the weighted sum of objective terms (B,)."""
         c = self.compiled
         pairs = self.edge_pairs(placements)
-        total = np.zeros(len(placements))
         latencies: Array | None = None
-        for term in c.objective[priority]:
+        total = np.zeros(len(placements))
+        for term in terms:
             match term:
                 case LinearTerm():
                     value = self.metric(term.metric, placements, pairs)
@@ -202,6 +215,8 @@ class Evaluator:
                     value = self.loads(placements).max(axis=1)
                 case WorstLeakageTerm():
                     value = (self.exposed(placements, pairs) * np.nan_to_num(c.sensitivity)).max(axis=1, initial=0.0)
+                case MaxTerm():
+                    value = np.max([self.total((part,), placements) for part in term.parts], axis=0)
             total = total + term.weight * value
         return total
 
@@ -218,6 +233,8 @@ class Evaluator:
                     value, limit = self.metric(constraint.metric, placements, pairs), constraint.limit
                 case MemoryLimit():
                     value, limit = self.memory_used(constraint, placements, pairs), constraint.limit
+                case ObjectiveLimit():
+                    value, limit = self.total(constraint.terms, placements), constraint.limit
                 case DeadlineLimit():
                     latencies = self.latencies(placements) if latencies is None else latencies
                     value, limit = latencies[:, constraint.network], constraint.limit
@@ -273,6 +290,7 @@ _EVALUATED = (
     LinearLimit,
     MemoryLimit,
     DeadlineLimit,
+    ObjectiveLimit,
     Colocation,
     Separation,
     Contiguity,

@@ -8,18 +8,39 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import product
-from typing import Any
+from itertools import chain, product
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dnnopt.scaling import SI, Units
 
+if TYPE_CHECKING:
+    from dnnopt.scheduling import Times
+
 Columns = NDArray[np.integer[Any]]
 Values = NDArray[np.float64]
 Evaluate = Callable[[NDArray[np.int64]], ArrayLike]
+EvaluateTimes = Callable[["Times"], ArrayLike]
+Follow = Callable[[Values], ArrayLike]
 _Parts = list[tuple[tuple[int, ...], ArrayLike]]
+
+
+class Joined(str):
+    """A label that is made of several, ``a,b``, and remembers them.
+
+    Attributes
+    ----------
+    parts : tuple of str
+    """
+
+    parts: tuple[str, ...]
+
+    def __new__(cls, *parts: str) -> Joined:
+        joined = super().__new__(cls, ",".join(parts))
+        joined.parts = parts
+        return joined
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +57,10 @@ class Block:
         Returns one sequence of labels for each axis.
     evaluate : callable, optional
         Values of the block's variables in the plan of a placement (N,).
+    evaluate_times : callable, optional
+        The same in a plan with times.
+    follow : callable, optional
+        The same, given the values of all columns (those before the block's are there).
     """
 
     name: str
@@ -43,6 +68,8 @@ class Block:
     shape: tuple[int, ...]
     axes: Callable[[], Sequence[Sequence[str]]]
     evaluate: Evaluate | None = None
+    evaluate_times: EvaluateTimes | None = None
+    follow: Follow | None = None
 
     @property
     def size(self) -> int:
@@ -53,6 +80,11 @@ class Block:
         if not self.shape:
             return [self.name]
         return [f"{self.name}({','.join(labels)})" for labels in product(*self.axes())]
+
+    def keys(self) -> list[tuple[str, ...]]:
+        """Return the labels of each, in order; joined ones one by one."""
+        axes = [[getattr(label, "parts", (label,)) for label in axis] for axis in self.axes()]
+        return [tuple(chain.from_iterable(labels)) for labels in product(*axes)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,9 +155,11 @@ class LinearModel:
         upper: ArrayLike = np.inf,
         integer: bool = False,
         evaluate: Evaluate | None = None,
+        evaluate_times: EvaluateTimes | None = None,
+        follow: Follow | None = None,
     ) -> Columns:
         """Add a block of variables and return its columns, in `shape`."""
-        block = Block(name, self._columns, shape, axes, evaluate)
+        block = Block(name, self._columns, shape, axes, evaluate, evaluate_times, follow)
         self.variables.append(block)
         self._lower.append((shape, lower))
         self._upper.append((shape, upper))
@@ -246,15 +280,13 @@ class LinearModel:
             )
         return self._arrays
 
-    def encode(self, placement: NDArray[np.int64]) -> Values:
-        """Return the value of every variable in the plan of a placement (N,)."""
-        parts = []
-        for block in self.variables:
-            if block.evaluate is None:
-                raise TypeError(f"variables {block.name} do not say what they are in a plan")
-            values = np.asarray(block.evaluate(placement), dtype=float)
-            parts.append(np.broadcast_to(values, block.shape).ravel())
-        return np.concatenate(parts) if parts else np.zeros(0)
+    def describe(self) -> str:
+        """Return a sentence for the top of exported files."""
+        return self.units.describe()
+
+    def encode(self, placement: NDArray[np.int64], times: Times | None = None) -> Values:
+        """Return the value of every variable in the plan of a placement (N,), with its times where it has some."""
+        return encoded(self.variables, placement, times)
 
     def column_names(self) -> list[str]:
         """Return the name of every column."""
@@ -275,7 +307,7 @@ class LinearModel:
         )
 
     def write(self, path: str) -> None:
-        """Write the model as ``.lp`` or ``.mps`` (by the ending of `path`).
+        """Write the model as ``.lp``, ``.mps`` or ``.mps.gz`` (by the ending of `path`).
 
         Raises
         ------
@@ -285,6 +317,52 @@ class LinearModel:
         from dnnopt.formats.model_files import write_model
 
         write_model(self, path)
+
+    def to_pyomo(self) -> Any:
+        """Return a Pyomo ConcreteModel: a Var for each block, such as ``m.x["conv1", "pi"]``, a Constraint likewise.
+
+        Raises
+        ------
+        InputError
+            If Pyomo is not installed.
+        """
+        from dnnopt.formats.pyomo_model import pyomo_model
+
+        return pyomo_model(self)
+
+    def to_pulp(self) -> Any:
+        """Return a PuLP LpProblem; its attribute ``blocks`` has the variables, ``blocks["x"]["conv1", "pi"]``.
+
+        Raises
+        ------
+        InputError
+            If PuLP is not installed.
+        """
+        from dnnopt.formats.pulp_model import pulp_model
+
+        return pulp_model(self)
+
+
+def encoded(blocks: Sequence[Block], placement: NDArray[np.int64], times: Times | None) -> Values:
+    """Return the value of every variable of the blocks, which are all of a model's, in a plan.
+
+    Raises
+    ------
+    TypeError
+        If a block does not say what it is in such a plan.
+    """
+    values = np.zeros(sum(block.size for block in blocks))
+    for block in blocks:
+        if block.evaluate_times is not None and times is not None:
+            found = block.evaluate_times(times)
+        elif block.evaluate is not None:
+            found = block.evaluate(placement)
+        elif block.follow is not None:
+            found = block.follow(values)
+        else:
+            raise TypeError(f"variables {block.name} do not say what they are in a plan")
+        values[block.first : block.first + block.size].reshape(block.shape)[...] = found
+    return values
 
 
 def _joined(parts: _Parts, dtype: type) -> NDArray[Any]:

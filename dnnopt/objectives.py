@@ -43,6 +43,8 @@ class Term(Record):
         Energy: whether `Σ_i P⁰_i · (latency - busy_i)` is added.
     links : tuple of str, optional
         Traffic of these links alone; None: of all.
+    over : {"sum", "max"}
+        ``max``: the largest latency of a network, energy of one of the devices, or traffic of one of the links.
     """
 
     metric: MetricName
@@ -52,9 +54,12 @@ class Term(Record):
     devices: tuple[Name, ...] | None = None
     idle: Flag = False
     links: tuple[Name, ...] | None = None
+    over: Literal["sum", "max"] = "sum"
 
     @model_validator(mode="after")
     def _check(self) -> Term:
+        if self.over == "max" and (self.metric not in ("latency", "energy", "traffic") or self.network or self.idle):
+            raise InputError("'sum' (a maximum is over networks, devices or links)", field="over", value="max")
         for option, metrics in _OPTIONS.items():
             if getattr(self, option) and self.metric not in metrics:
                 raise InputError(
@@ -119,6 +124,11 @@ def worst_leakage() -> Term:
 def traffic(*links: str) -> Term:
     """Bytes over the named links, or over all."""
     return Term(metric="traffic", links=links or None)
+
+
+def largest(term: Term) -> Term:
+    """The largest latency of a network, energy of one of the devices, or traffic of one of the links, not their sum."""
+    return Term(**(dict(term) | {"over": "max"}))
 
 
 def as_terms(objective: Any) -> Any:

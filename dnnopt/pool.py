@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from dnnopt.compiled import CompiledProblem, Index
+from dnnopt.evaluator import TOLERANCE
 from dnnopt.plan import Plan
 from dnnopt.problem import Problem
 from dnnopt.referee import Evaluation, evaluate
 from dnnopt.result import Event
+from dnnopt.scheduling import list_scheduled
 
 
 class Pool:
@@ -21,15 +23,27 @@ class Pool:
     ----------
     problem : Problem
     compiled : CompiledProblem
+        As it is at this stage.
+    stage : int
+        Index of the objective that is minimised, among the problem's priorities.
+    caps : mapping of int to float
+        Limits on other objectives, by index.
     watch : callable, optional
         Called with each Event of the trace.
     """
 
     def __init__(
-        self, problem: Problem, compiled: CompiledProblem, watch: Callable[[Event], None] | None = None
+        self,
+        problem: Problem,
+        compiled: CompiledProblem,
+        stage: int = 0,
+        caps: Mapping[int, float] | None = None,
+        watch: Callable[[Event], None] | None = None,
     ) -> None:
         self.problem = problem
         self.compiled = compiled
+        self.stage = stage
+        self._caps = dict(caps or {})
         self.trace: list[Event] = []
         self.plan: Plan | None = None
         self.evaluation: Evaluation | None = None
@@ -43,26 +57,33 @@ class Pool:
 
     @property
     def objective(self) -> float | None:
-        """Objective of the best plan."""
-        return None if self.evaluation is None else self.evaluation.objective
+        """Objective of the best plan, of this stage."""
+        return None if self.evaluation is None else self.evaluation.objectives[self.stage]
+
+    def accepts(self, evaluation: Evaluation) -> bool:
+        """Return whether a plan is feasible and within the caps."""
+        capped = all(evaluation.objectives[index] <= cap + TOLERANCE * abs(cap) for index, cap in self._caps.items())
+        return evaluation.feasible and capped and math.isfinite(evaluation.objectives[self.stage])
 
     def elapsed(self) -> float:
         """Return the seconds since the pool was made."""
         return time.perf_counter() - self._started
 
     def offer(self, plan: Plan, source: str) -> Evaluation:
-        """Have the referee look at a plan, and keep it if it is feasible and the best so far."""
+        """Have the referee look at a plan, and keep it if it is accepted and the best so far."""
         evaluation = evaluate(self.problem, plan)
+        objective = evaluation.objectives[self.stage]
         with self._lock:
-            better = self.evaluation is None or evaluation.objectives < self.evaluation.objectives
-            if evaluation.feasible and better and math.isfinite(evaluation.objective):
+            if self.accepts(evaluation) and (self.objective is None or objective < self.objective):
                 self.plan, self.evaluation, self.found_by = plan, evaluation, source
-                self._record(evaluation.objective, source)
+                self._record(objective, source)
         return evaluation
 
     def offer_placement(self, placement: Index, source: str) -> Evaluation:
-        """Offer the plan of a placement (N,)."""
-        return self.offer(self.compiled.plan(placement), source)
+        """Offer the plan of a placement (N,); under scheduled execution, with its list schedule."""
+        scheduled = self.compiled.execution == "scheduled"
+        plan = list_scheduled(self.compiled, placement) if scheduled else self.compiled.plan(placement)
+        return self.offer(plan, source)
 
     def add_bound(self, bound: float, source: str) -> None:
         """Keep a bound (SI) if it is better than the one known."""

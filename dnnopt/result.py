@@ -70,8 +70,8 @@ class Result:
         The best plan; it has passed the referee.
     evaluation : Evaluation, optional
         What the referee says of it.
-    bound : float, optional
-        No plan is better than this.
+    bounds : tuple of (float or None)
+        For each priority, what no plan is better than; of later priorities only where the earlier ones are proved.
     runtime : float
         Seconds.
     method, formulation, solver : str
@@ -89,7 +89,7 @@ class Result:
     status: str
     plan: Plan | None
     evaluation: Evaluation | None
-    bound: float | None
+    bounds: tuple[float | None, ...]
     runtime: float
     method: str
     formulation: str | None = None
@@ -108,6 +108,11 @@ class Result:
         return None if self.evaluation is None else self.evaluation.objective
 
     @property
+    def bound(self) -> float | None:
+        """What no plan is better than (of the first priority)."""
+        return self.bounds[0] if self.bounds else None
+
+    @property
     def gap(self) -> float | None:
         """`(objective - bound) / |objective|`."""
         return relative_gap(self.objective, self.bound)
@@ -121,6 +126,8 @@ class Result:
             "problem": self.problem.name,
             "status": self.status,
             "bound": self.bound,
+            "objectives": list(self.evaluation.objectives) if self.evaluation else [],
+            "bounds": list(self.bounds),
             "gap": self.gap,
             "runtime": self.runtime,
             "method": self.method,

@@ -18,7 +18,9 @@ from dnnopt.compiled import (
     LatencyTerm,
     LinearLimit,
     LinearTerm,
+    MaxTerm,
     MemoryLimit,
+    ObjectiveTerm,
     PeriodTerm,
     WorstLeakageTerm,
 )
@@ -70,7 +72,7 @@ def choose_units(compiled: CompiledProblem) -> Units:
     """Return units that suit the problem: measured on the plans that run everything on one device."""
     evaluator = Evaluator(compiled)
     placements = all_on_one(compiled)
-    metrics = [term.metric for terms in compiled.objective for term in terms if isinstance(term, LinearTerm)]
+    metrics = [term.metric for term in compiled.terms() if isinstance(term, LinearTerm)]
     metrics += [constraint.metric for constraint in compiled.constraints if isinstance(constraint, LinearLimit)]
     units = {"s": unit_for(_least(evaluator.metric(_total_load(compiled), placements)))}
     memory = next((c for c in compiled.constraints if isinstance(c, MemoryLimit)), None)
@@ -81,7 +83,7 @@ def choose_units(compiled: CompiledProblem) -> Units:
             units[metric.unit] = unit_for(_least(evaluator.metric(metric, placements)))
     units.setdefault("bytes", unit_for(float(compiled.tensor_bytes.sum())))
     terms = compiled.objective[0]
-    kinds = {term.metric.unit if isinstance(term, LinearTerm) else _UNIT_OF_TERM[type(term)] for term in terms}
+    kinds = {unit_of(term) for term in terms}
     if len(kinds) == 1 and all(term.weight == 1.0 for term in terms):
         objective = units.get(kinds.pop(), 1.0)
     else:
@@ -89,7 +91,17 @@ def choose_units(compiled: CompiledProblem) -> Units:
     return Units(units["s"], units["bytes"], units.get("J", 1.0), units.get("USD", 1.0), objective)
 
 
-_UNIT_OF_TERM = {LatencyTerm: "s", PeriodTerm: "s", WorstLeakageTerm: ""}
+def unit_of(term: ObjectiveTerm) -> str:
+    """Return the SI unit of a term."""
+    match term:
+        case LinearTerm():
+            return term.metric.unit
+        case MaxTerm():
+            return unit_of(term.parts[0]) if term.parts else ""
+        case WorstLeakageTerm():
+            return ""
+        case LatencyTerm() | PeriodTerm():
+            return "s"
 
 
 def _total_load(c: CompiledProblem) -> Metric:

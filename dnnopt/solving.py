@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from dnnopt.compiled import CompiledProblem
 from dnnopt.compiler import compile_problem
 from dnnopt.errors import InputError, UnsupportedError
 from dnnopt.evaluator import Evaluator
@@ -93,28 +95,93 @@ def solve(
         raise InputError(f"one of {', '.join(methods())}", field="method", value=method)
     if method != "auto" and (formulation is not None or solver is not None):
         raise InputError("no formulation or solver with a baseline", field="method", value=method)
-    clock = Clock(time_limit)
-    control = Control(log=log)
     compiled = compile_problem(problem)
-    pool = Pool(problem, compiled, watch)
+    control = Control(log=log)
+    search = Search(problem, compiled, limits, control, method, formulation, solver, watch)
     with stop_on_interrupt(control):
-        if start is not None:
-            pool.offer(start, "start")
-        if method != "auto":
-            _run_baseline(pool, method, clock)
-            return _result(pool, Outcome("no_solution"), method, None, None, control, limits)
-        solver_kind = None if solver is None else _kind_of(solver)
-        name = formulation or _preferred(pool, solver_kind)
-        chosen = registry.formulation(name, compiled)
-        solver = solver or default_solver(chosen)
-        if start is None and Evaluator.refuses(compiled) is None:
-            for baseline in ("all-on-one", "single-cut"):
-                _run_baseline(pool, baseline, Clock(min(_START_SECONDS, _START_SHARE * (time_limit or 1e9))))
-            if pool.plan is None:
-                _run_baseline(pool, "greedy", Clock(min(_START_SECONDS, _START_SHARE * (time_limit or 1e9))))
-        left = Limits(clock.left(), gap, threads, seed)
-        outcome = run_formulation(pool, chosen, solver, left, control)
-    return _result(pool, outcome, method, chosen.name, solver, control, limits)
+        return search.run(range(len(compiled.objective)), start=start)
+
+
+class Search:
+    """A run on a problem: one priority after the other, each within what the earlier ones have reached.
+
+    Parameters
+    ----------
+    problem : Problem
+    compiled : CompiledProblem
+        With all its priorities.
+    limits : Limits
+    control : Control
+    method, formulation, solver, watch
+        As for `solve`.
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        compiled: CompiledProblem,
+        limits: Limits,
+        control: Control,
+        method: str = "auto",
+        formulation: str | None = None,
+        solver: str | None = None,
+        watch: Callable[[Event], None] | None = None,
+    ) -> None:
+        self.problem = problem
+        self.compiled = compiled
+        self.limits = limits
+        self.control = control
+        self.method = method
+        self.formulation = formulation
+        self.solver = solver
+        self.watch = watch
+        self.used: tuple[str | None, str | None] = (formulation, solver)
+
+    def run(self, stages: Sequence[int], caps: Mapping[int, float] | None = None, start: Plan | None = None) -> Result:
+        """Minimise the objectives of these priorities, in this order.
+
+        Parameters
+        ----------
+        stages : sequence of int
+            Indices into the compiled objective.
+        caps : mapping of int to float, optional
+            Limits on objectives (SI) that hold from the start.
+        start : Plan, optional
+        """
+        clock = Clock(self.limits.time_limit)
+        reached = dict(caps or {})
+        done: list[tuple[Pool, Outcome]] = []
+        for position, stage in enumerate(stages):
+            compiled = self.compiled.at_stage(stage, reached)
+            pool = Pool(self.problem, compiled, stage, reached, self.watch)
+            if start is not None:
+                pool.offer(start, done[-1][0].found_by if done else "start")
+            left = clock.left()
+            share = None if left is None else left / (len(stages) - position)
+            outcome = self._run_stage(pool, share, baselines=start is None)
+            done.append((pool, outcome))
+            if pool.objective is None or outcome.status == "error":
+                break
+            start = pool.plan
+            reached[stage] = min(reached.get(stage, math.inf), pool.objective)
+        return _result(self, done, clock)
+
+    def _run_stage(self, pool: Pool, time_limit: float | None, *, baselines: bool) -> Outcome:
+        clock = Clock(time_limit)
+        if self.method != "auto":
+            _run_baseline(pool, self.method, clock)
+            return Outcome("no_solution")
+        kind = None if self.solver is None else _kind_of(self.solver)
+        name = self.formulation or _preferred(pool.compiled, kind)
+        chosen = registry.formulation(name, pool.compiled)
+        solver = self.solver or default_solver(chosen)
+        self.used = chosen.name, solver
+        if baselines and Evaluator.refuses(pool.compiled) is None:
+            for baseline in ("all-on-one", "single-cut", "greedy"):
+                if baseline != "greedy" or pool.plan is None:
+                    _run_baseline(pool, baseline, Clock(min(_START_SECONDS, _START_SHARE * (time_limit or math.inf))))
+        left = Limits(clock.left(), self.limits.gap, self.limits.threads, self.limits.seed)
+        return run_formulation(pool, chosen, solver, left, self.control)
 
 
 def formulate(problem: Problem, formulation: str, *, units: Units | None = None) -> LinearModel | ConstraintModel:
@@ -145,13 +212,13 @@ def _kind_of(solver: str) -> str:
     raise InputError(f"one of {', '.join(solver_names())}", field="solver", value=solver)
 
 
-def _preferred(pool: Pool, kind: str | None) -> str:
+def _preferred(compiled: CompiledProblem, kind: str | None) -> str:
     """Return the first formulation that supports the problem and, where a solver is named, that it can solve."""
-    able = registry.supporting(pool.compiled, kind)
+    able = registry.supporting(compiled, kind)
     for name in _PREFERRED:
         if any(full.partition("+")[0] == name for full in able):
             return name
-    what = Evaluator.refuses(pool.compiled) or "this combination of objective and constraints"
+    what = Evaluator.refuses(compiled) or "this combination of objective and constraints"
     suffix = f" for {kind} solvers" if kind else ""
     raise UnsupportedError("", problem=f"no formulation{suffix} supports {what}")
 
@@ -164,51 +231,53 @@ def _run_baseline(pool: Pool, name: str, clock: Clock) -> None:
         pool.baselines.append((source, pool.offer_placement(placement, source)))
 
 
-def _result(
-    pool: Pool,
-    outcome: Outcome,
-    method: str,
-    formulation: str | None,
-    solver: str | None,
-    control: Control,
-    limits: Limits,
-) -> Result:
+def _conclude(pool: Pool, outcome: Outcome, stopped: bool) -> tuple[str, float | None, str]:
+    """Return the status, the bound and a message of one stage."""
     status, bound, message = outcome.status, pool.bound, outcome.message
     objective = pool.objective
-    if objective is not None:
-        if bound is not None and bound > objective:
-            excess = bound - objective
-            if excess <= _BOUND_TOLERANCE * abs(objective):
-                bound = objective
-            else:
-                status = "error"
-                message = f"the bound {bound:.9g} of {pool.bound_by} exceeds the plan's objective {objective:.9g}"
+    if objective is None:
+        if stopped and status != "infeasible":
+            return "interrupted", bound, message
+        if status in ("optimal", "feasible"):
+            return "no_solution", bound, "every plan that the solver found breaks a limit by a little"
+        return status, bound, message
+    if bound is not None and bound > objective:
+        if bound - objective > _BOUND_TOLERANCE * abs(objective):
+            words = f"the bound {bound:.9g} of {pool.bound_by} exceeds the plan's objective {objective:.9g}"
+            return "error", bound, words
+        bound = objective
+    if status == "infeasible":
+        return "error", bound, f"the solver says infeasible, but the referee accepts a plan of {pool.found_by}"
+    if status != "error":
         proved = bound is not None and objective - bound <= OPTIMAL_GAP * abs(objective)
-        if status == "infeasible":
-            status = "error"
-            message = f"{solver} says infeasible, but the referee accepts a plan of {pool.found_by}"
-        elif status != "error":
-            status = "optimal" if proved else "interrupted" if control.stop.is_set() else "feasible"
-    elif control.stop.is_set() and status != "infeasible":
-        status = "interrupted"
-    elif status in ("optimal", "feasible"):
-        status = "no_solution"
-        message = "every plan that the solver found breaks a limit by a little"
+        status = "optimal" if proved else "interrupted" if stopped else "feasible"
+    return status, bound, message
+
+
+def _result(search: Search, done: Sequence[tuple[Pool, Outcome]], clock: Clock) -> Result:
+    """Return the result of all stages: the last one's plan, and the worst of their statuses."""
+    stopped = search.control.stop.is_set()
+    concluded = [_conclude(pool, outcome, stopped) for pool, outcome in done]
+    status, _, message = next((one for one in concluded if one[0] != "optimal"), concluded[-1])
+    # A bound of a later stage holds only if the earlier ones were proved.
+    proved = [all(one[0] == "optimal" for one in concluded[:position]) for position in range(len(concluded))]
+    first, last = done[0][0], done[-1][0]
+    formulation, solver = search.used
     return Result(
-        problem=pool.problem,
+        problem=search.problem,
         status=status,
-        plan=pool.plan,
-        evaluation=pool.evaluation,
-        bound=bound,
-        runtime=pool.elapsed(),
-        method=method,
+        plan=last.plan,
+        evaluation=last.evaluation,
+        bounds=tuple(one[1] if known else None for one, known in zip(concluded, proved, strict=True)),
+        runtime=clock.elapsed(),
+        method=search.method,
         formulation=formulation,
         solver=solver,
-        found_by=pool.found_by,
-        bound_by=pool.bound_by,
-        trace=tuple(pool.trace),
-        baselines=tuple(pool.baselines),
-        seed=limits.seed,
+        found_by=last.found_by,
+        bound_by=first.bound_by,
+        trace=tuple(event for pool, _ in done for event in pool.trace),
+        baselines=tuple(first.baselines),
+        seed=search.limits.seed,
         message=message,
         versions=versions(),
     )

@@ -5,17 +5,18 @@ from __future__ import annotations
 import numpy as np
 
 from dnnopt.compiled import CompiledProblem, Index
-from dnnopt.linear_model import Columns, Values
+from dnnopt.linear_model import Columns, Joined, Values
 
 
 def edge_labels(c: CompiledProblem) -> list[str]:
     """Return ``tensor,consumer`` for each edge."""
-    return [f"{c.tensor_names[t]},{c.node_names[v]}" for t, v in zip(c.edge_tensor, c.edge_consumer, strict=True)]
+    return [Joined(c.tensor_names[t], c.node_names[v]) for t, v in zip(c.edge_tensor, c.edge_consumer, strict=True)]
 
 
 def pair_labels(c: CompiledProblem) -> list[str]:
     """Return ``origin,destination`` for each ordered pair of devices."""
-    return [f"{c.device_names[i]},{c.device_names[j]}" for i, j in zip(c.pair_origin, c.pair_destination, strict=True)]
+    ends = zip(c.pair_origin, c.pair_destination, strict=True)
+    return [Joined(c.device_names[i], c.device_names[j]) for i, j in ends]
 
 
 def edge_uses_pair(c: CompiledProblem, placement: Index) -> Values:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dnnopt.compiled import CompiledProblem
 from dnnopt.errors import InputError, UnsupportedError
 from dnnopt.formulations.cp.assignment import AssignmentFormulation
+from dnnopt.formulations.cp.schedule import ScheduleFormulation
 from dnnopt.formulations.formulation import Formulation
 from dnnopt.formulations.milp.communication import COMMUNICATIONS
 from dnnopt.formulations.milp.formulation import MilpFormulation
 from dnnopt.formulations.milp.timing import TIMINGS, default_timing
 
-CP = {"cp-assignment": AssignmentFormulation}
+CP: dict[str, type[Formulation]] = {"cp-assignment": AssignmentFormulation, "cp-schedule": ScheduleFormulation}
 
 
 def names() -> list[str]:

@@ -36,16 +36,16 @@ def read_text(path: str | Path | Traversable) -> str:
         raise InputError("", file=str(path), problem="not a text file (expected JSON in UTF-8)") from None
 
 
-def write_text(path: str | Path, text: str) -> None:
-    """Write a file whole or not at all: to a temporary file beside it, then renamed."""
+def write_text(path: str | Path, text: str | bytes) -> None:
+    """Write a file whole or not at all, text in UTF-8: to a temporary file beside it, then renamed."""
     path = Path(path)
     try:
         handle, temporary = tempfile.mkstemp(dir=path.parent or ".", prefix=f".{path.name}.")
     except OSError as error:
         raise InputError("", file=str(path), problem=f"cannot be written: {error.strerror}") from None
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(text)
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(text if isinstance(text, bytes) else text.encode("utf-8"))
         umask = os.umask(0)
         os.umask(umask)
         os.chmod(temporary, 0o666 & ~umask)

@@ -1,77 +1,152 @@
-"""Model files: .lp and .mps, written by HiGHS, with names that every reader takes."""
+"""Model files: which ending is written how, and names that every reader takes."""
 
 from __future__ import annotations
 
+import gzip
 import re
-import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from dnnopt.errors import InputError
-from dnnopt.formats.files import read_text, write_text
+from dnnopt.formats.files import write_text
 
 if TYPE_CHECKING:
-    from dnnopt.linear_model import LinearModel
+    from dnnopt.constraint_model import ConstraintModel
+    from dnnopt.linear_model import LinearArrays, LinearModel
+
+# kind of model -> the endings of its files
+ENDINGS = {"milp": (".lp", ".mps", ".mps.gz"), "cp": (".pb.txt", ".mzn")}
 
 _FORBIDDEN = re.compile(r"[^A-Za-z0-9_.,()]")
-_LONGEST = 200
-# HiGHS heads the integer sections of .lp files `bin` and `gen`; CBC takes these for names of variables, and reads the
-# file as a pure LP without a word. All readers know the long forms.
-_SECTIONS = {"bin": "binaries", "gen": "generals", "semi": "semi-continuous"}
+# Readers take these for a number, a section or a bound.
+_MISREAD = re.compile(
+    r"[^A-Za-z_]|[eE]\d|(?:free|inf|infinity|st|s\.t\.|min|max|minimi[sz]e|maximi[sz]e|subject|such|bounds?|bin|binary"
+    r"|binaries|gen|generals?|int|integers?|semi.*|sos[12]?|end|obj)$",
+    re.IGNORECASE,
+)
+# CBC reads .mps files with names of 160 characters as other models, without a word.
+_LONGEST = 100
+_TAIL = 36
+# Name of the column for a constant in the objective.
+CONSTANT = "constant_1"
 
 
 def safe_names(names: list[str]) -> list[str]:
-    """Return names that survive in .lp and .mps files: letters, digits and ``_ . , ( )``; each one its own."""
+    """Return names that survive in every kind of file: letters, digits and ``_ . , ( )``; each one its own."""
     safe: list[str] = []
-    taken: dict[str, int] = {}
+    taken: set[str] = set()
     for name in names:
         short = _FORBIDDEN.sub("_", name)
+        if _MISREAD.match(short):
+            short = f"n_{short}"
         if len(short) > _LONGEST:
-            short = f"{short[: _LONGEST - 10]}..{short[-8:]}"
+            short = f"{short[: _LONGEST - _TAIL - 2]}..{short[-_TAIL:]}"
         if short in taken:
-            taken[short] += 1
-            short = f"{short}..{taken[short]}"
-        taken[short] = 1
+            short = _another(short, taken)
+        taken.add(short)
         safe.append(short)
     return safe
 
 
-def write_model(model: LinearModel, path: str | Path) -> None:
-    """Write a linear model as ``.lp`` or ``.mps``, whole or not at all; its units are said at the top.
+def column_names(model: LinearModel | ConstraintModel) -> list[str]:
+    """Return the name of every column, with its labels as they are."""
+    return [name for block in model.variables for name in block.names()]
+
+
+def header(model: LinearModel | ConstraintModel) -> str:
+    """Return the line at the top of a file: problem, formulation and units."""
+    return " ".join(f"{model.name}. {model.describe()}".split())
+
+
+def _another(name: str, taken: set[str]) -> str:
+    number = 2
+    while f"{name}..{number}" in taken:
+        number += 1
+    return f"{name}..{number}"
+
+
+def portable_arrays(model: LinearModel) -> tuple[LinearArrays, list[str]]:
+    """Return a model's arrays and the names of its columns.
+
+    Readers disagree about constants in the objective (GLPK refuses them in .lp files, and negates them in .mps files), so
+    a constant becomes the cost of a further column that is fixed to 1.
+    """
+    arrays = model.arrays()
+    names = column_names(model)
+    if arrays.offset:
+        names.append(CONSTANT)
+        one = np.ones(1)
+        arrays = replace(
+            arrays,
+            cost=np.append(arrays.cost, arrays.offset),
+            offset=0.0,
+            lower=np.append(arrays.lower, one),
+            upper=np.append(arrays.upper, one),
+            integer=np.append(arrays.integer, np.zeros(1, dtype=np.int32)),
+        )
+    return arrays, safe_names(names)
+
+
+def ending_of(path: str | Path) -> str:
+    """Return the ending that says what kind of model file it is.
+
+    Raises
+    ------
+    InputError
+        If it is none that is known.
+    """
+    endings = [ending for some in ENDINGS.values() for ending in some]
+    found = [ending for ending in endings if str(path).endswith(ending)]
+    if not found:
+        raise InputError(f"a file name that ends in {', '.join(endings[:-1])} or {endings[-1]}", file=str(path))
+    return found[0]
+
+
+def kind_of(path: str | Path) -> str:
+    """Return the kind of model, ``milp`` or ``cp``, that a file of this name holds."""
+    ending = ending_of(path)
+    return next(kind for kind, endings in ENDINGS.items() if ending in endings)
+
+
+def write_model(model: LinearModel | ConstraintModel, path: str | Path) -> None:
+    """Write a model, whole or not at all, in the format that the ending says.
+
+    A LinearModel becomes ``.lp``, ``.mps`` or ``.mps.gz``, a ConstraintModel ``.pb.txt`` (CP-SAT) or ``.mzn`` (MiniZinc,
+    with its numbers in a ``.dzn`` beside it). What its units are is said at the top.
 
     Raises
     ------
     InputError
         For another ending, or a file that cannot be written.
     """
-    path = Path(path)
-    if path.suffix not in (".lp", ".mps"):
-        raise InputError("a file name that ends in .lp or .mps", file=str(path), value=path.suffix)
-    text = _highs_text(model, path.suffix)
-    comment = f"{model.name}. {model.units.describe()}"
-    if path.suffix == ".lp":
-        text = "\n".join(_SECTIONS.get(line, line) for line in text.split("\n"))
-        text = f"\\ {comment}\n{text}"
+    from dnnopt.linear_model import LinearModel
+
+    ending = ending_of(path)
+    kind = "milp" if isinstance(model, LinearModel) else "cp"
+    if ending not in ENDINGS[kind]:
+        noun = "linear" if kind == "milp" else "constraint"
+        raise InputError(f"one of {', '.join(ENDINGS[kind])}, for this is a {noun} model", file=str(path), value=ending)
+    if isinstance(model, LinearModel):
+        if ending == ".lp":
+            from dnnopt.formats.lp_file import lp_text
+
+            write_text(path, lp_text(model))
+            return
+        from dnnopt.formats.mps_file import mps_text
+
+        text = mps_text(model)
+        # A fixed time stamp: the same model makes the same file.
+        write_text(path, gzip.compress(text.encode(), mtime=0) if ending == ".mps.gz" else text)
+    elif ending == ".pb.txt":
+        from dnnopt.formats.cp_sat_file import cp_sat_text
+
+        write_text(path, cp_sat_text(model))
     else:
-        text = f"* {comment}\n{text}"
-    write_text(path, text)
+        from dnnopt.formats.minizinc_files import minizinc_texts
 
-
-def _highs_text(model: LinearModel, suffix: str) -> str:
-    import highspy
-
-    from dnnopt.solvers.highs import pass_model
-
-    highs = pass_model(model.arrays())
-    lp = highs.getLp()
-    lp.col_names_ = safe_names(model.column_names())
-    lp.row_names_ = safe_names(model.row_names())
-    lp.model_name_ = re.sub(r"\W+", "_", model.name)
-    if highs.passModel(lp) == highspy.HighsStatus.kError:
-        raise RuntimeError("HiGHS refused the model")
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / f"model{suffix}"
-        # A warning means that the writer replaced all names by its own.
-        if highs.writeModel(str(file)) != highspy.HighsStatus.kOk:
-            raise RuntimeError(f"HiGHS could not write {suffix} with these names")
-        return read_text(file)
+        text, data = minizinc_texts(model)
+        write_text(Path(path).with_suffix(".dzn"), data)
+        write_text(path, text)

@@ -49,7 +49,7 @@ def run_formulation(pool: Pool, formulation: Formulation, solver: str, limits: L
         if outcome.values is None:
             return outcome
         plan = formulation.read(pool.compiled, model, outcome.values)
-        if pool.offer(plan, source).feasible or clock.expired() or control.stop.is_set():
+        if pool.accepts(pool.offer(plan, source)) or clock.expired() or control.stop.is_set():
             return outcome
         formulation.forbid(pool.compiled, model, plan)
     return outcome

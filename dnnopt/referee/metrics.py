@@ -184,6 +184,8 @@ def _leakage_is_defined(networks: tuple[Network, ...], places: list) -> bool:
 
 def _term(facts: Facts, latencies: Latencies, term: Term) -> float:
     """Return the value of one term, before its weight."""
+    if term.over == "max":
+        return _largest(facts, latencies, term)
     match term.metric:
         case "latency":
             return total_latency(facts, latencies) if term.network is None else latencies[term.network]
@@ -200,6 +202,16 @@ def _term(facts: Facts, latencies: Latencies, term: Term) -> float:
             return worst_leakage(facts)
         case "traffic":
             return traffic(facts, term.links)
+
+
+def _largest(facts: Facts, latencies: Latencies, term: Term) -> float:
+    """Return the largest latency of a network, energy of one of the devices, or traffic of one of the links."""
+    platform = facts.problem.platform
+    if term.metric == "latency":
+        return max(latencies.values())
+    if term.metric == "energy":
+        return max(energy(facts, (device,)) for device in term.devices or platform.device_names())
+    return max((traffic(facts, (link,)) for link in term.links or [link.name for link in platform.links]), default=0.0)
 
 
 def _times(weight: float, value: float) -> float:

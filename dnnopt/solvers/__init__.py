@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from importlib import import_module
 
 from dnnopt.errors import InputError
@@ -11,13 +12,30 @@ from dnnopt.solvers.interface import Solver
 _SOLVERS = {
     "highs": ("dnnopt.solvers.highs", "milp"),
     "cbc": ("dnnopt.solvers.cbc", "milp"),
+    "scip": ("dnnopt.solvers.scip", "milp"),
     "cpsat": ("dnnopt.solvers.cpsat", "cp"),
 }
+_PYOMO = "pyomo:"
 
 
 def names(kind: str | None = None) -> list[str]:
-    """Return the names of all solvers, or of those for ``milp`` or ``cp`` models."""
+    """Return the names of all solvers, or of those for ``milp`` or ``cp`` models; ``pyomo:NAME`` are further ones."""
     return [name for name, (_, solves) in _SOLVERS.items() if kind in (None, solves)]
+
+
+def kind_of(name: str) -> str:
+    """Return the kind of models that a solver solves, ``milp`` or ``cp``.
+
+    Raises
+    ------
+    InputError
+        If there is no such solver.
+    """
+    if name.startswith(_PYOMO) and len(name) > len(_PYOMO):
+        return "milp"
+    if name not in _SOLVERS:
+        raise InputError(f"one of {', '.join(names())}, or pyomo:NAME", field="solver", value=name)
+    return _SOLVERS[name][1]
 
 
 def solver(name: str, kind: str) -> Solver:
@@ -26,11 +44,15 @@ def solver(name: str, kind: str) -> Solver:
     Raises
     ------
     InputError
-        If there is none, or it does not solve models of this kind.
+        If there is none, it is not installed, or it does not solve models of this kind.
     """
-    if name not in _SOLVERS:
-        raise InputError(f"one of {', '.join(names())}", field="solver", value=name)
-    module, solves = _SOLVERS[name]
-    if solves != kind:
+    if kind_of(name) != kind:
         raise InputError(f"a solver for {kind} models: {', '.join(names(kind))}", field="solver", value=name)
-    return import_module(module).solve
+    if name.startswith(_PYOMO):
+        return partial(import_module("dnnopt.solvers.pyomo_solver").solve, name.removeprefix(_PYOMO))
+    try:
+        return import_module(_SOLVERS[name][0]).solve
+    except ModuleNotFoundError as error:
+        if error.name != "pyscipopt":
+            raise
+        raise InputError("", field="solver", problem='SCIP is not installed: pip install "dnnopt[scip]"') from None

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from dnnopt.linear_model import LinearModel
-from dnnopt.solvers.highs import TOLERANCE, pass_model
+from dnnopt.solvers.highs import pass_model, tolerance_for
 from dnnopt.solvers.interface import Clock, Control, Limits, Outcome, Values
 
 _TREE_ROW = re.compile(r"^\W*\d+ +\d+ +\d+ +(?P<best>\S+) .* (?P<bound>\S+) +\S+% +[\d.]+$")
@@ -31,7 +31,7 @@ _INFEASIBLE = re.compile(
 _RESULT = re.compile(r"^(Result|Objective value|Lower bound|Enumerated nodes)[ :-]+(.*)$", re.MULTILINE)
 
 
-def command(model: Path, solution: Path, start: Path | None, limits: Limits) -> list[str]:
+def command(model: Path, solution: Path, start: Path | None, limits: Limits, tolerance: float) -> list[str]:
     """Return the command line. Gap 0 apart from the relative one asked for: CBC's own are absolute, and wide."""
     import cbcbox
 
@@ -41,11 +41,11 @@ def command(model: Path, solution: Path, start: Path | None, limits: Limits) -> 
     words += ["-ratio", repr(_RATIO * limits.gap), "-allow", "0", "-increment", "1e-12"]
     words += [
         "-primalTolerance",
-        repr(TOLERANCE),
+        repr(tolerance),
         "-dualTolerance",
-        repr(TOLERANCE),
+        repr(tolerance),
         "-integerTolerance",
-        repr(TOLERANCE),
+        repr(tolerance),
     ]
     words += ["-randomCbcSeed", str(limits.seed), "-threads", str(limits.processors if limits.processors > 1 else 0)]
     if start is not None:
@@ -67,7 +67,7 @@ def solve(model: LinearModel, limits: Limits, start: Values | None, control: Con
             lines = [f"{column} c{column} {start[column]!r} 0" for column in nonzero]
             start_file.write_text("\n".join(["start", *lines]) + "\n", encoding="utf-8")
         left = Limits(clock.left(), limits.gap, limits.threads, limits.seed)
-        output, killed = _run(command(mps, solution, start_file, left), left, control)
+        output, killed = _run(command(mps, solution, start_file, left, tolerance_for(arrays)), left, control)
         log.write_text(output, encoding="utf-8")
         if control.log is not None:
             Path(control.log).write_text(output, encoding="utf-8")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import repeat
 from typing import Any
 
 import numpy as np
 from ortools.sat.python import cp_model
 
-from dnnopt.constraint_model import ConstraintModel
+from dnnopt.constraint_model import ConstraintModel, Intervals, Rows
 from dnnopt.solvers.interface import Control, Limits, Outcome, Values, run_in_thread
 
 _FAR = 2**62
@@ -21,8 +22,8 @@ def to_cp_sat(model: ConstraintModel) -> tuple[cp_model.CpModel, list[cp_model.I
         cp.new_bool_var("") if (low, high) == (0, 1) else cp.new_int_var(low, high, "")
         for low, high in zip(model.lower, model.upper, strict=True)
     ]
-    for rows in model.exactly_one:
-        for row in rows.tolist():
+    for choices in model.exactly_one:
+        for row in choices.tolist():
             cp.add_exactly_one([variables[column] for column in row])
     for clauses in model.clauses:
         positive = clauses.positive.tolist()
@@ -33,10 +34,35 @@ def to_cp_sat(model: ConstraintModel) -> tuple[cp_model.CpModel, list[cp_model.I
         lower = -_FAR if linear.lower is None else linear.lower
         upper = _FAR if linear.upper is None else linear.upper
         cp.add_linear_constraint(expression, lower, upper)
+    for rows in model.rows:
+        _add_rows(cp, variables, rows)
+    intervals = [interval for block in model.intervals for interval in _intervals(cp, variables, block)]
+    for no_overlap in model.no_overlaps:
+        cp.add_no_overlap([intervals[index] for index in no_overlap.intervals.tolist()])
     if model.objective_columns:
         columns = np.concatenate(model.objective_columns)
         cp.minimize(_sum(variables, columns, np.concatenate(model.objective_coefficients)))
     return cp, variables
+
+
+def _intervals(cp: cp_model.CpModel, variables: list[cp_model.IntVar], block: Intervals) -> list[cp_model.IntervalVar]:
+    tasks = zip(block.start.tolist(), block.size.tolist(), strict=True)
+    if block.presence is None:
+        return [cp.new_fixed_size_interval_var(variables[start], size, "") for start, size in tasks]
+    return [
+        cp.new_optional_fixed_size_interval_var(variables[start], size, variables[presence], "")
+        for (start, size), presence in zip(tasks, block.presence.tolist(), strict=True)
+    ]
+
+
+def _add_rows(cp: cp_model.CpModel, variables: list[cp_model.IntVar], rows: Rows) -> None:
+    lower = repeat(-_FAR) if rows.lower is None else rows.lower.tolist()
+    upper = repeat(_FAR) if rows.upper is None else rows.upper.tolist()
+    parts = zip(rows.columns, rows.coefficients, rows.literals.tolist(), lower, upper, strict=False)
+    for columns, coefficients, literals, low, high in parts:
+        row = cp.add_linear_constraint(_sum(variables, columns, coefficients), low, high)
+        if literals:
+            row.only_enforce_if([variables[literal] for literal in literals])
 
 
 def _sum(variables: list[cp_model.IntVar], columns: Any, coefficients: Any) -> Any:

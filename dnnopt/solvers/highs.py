@@ -11,9 +11,16 @@ import numpy as np
 from dnnopt.linear_model import LinearArrays, LinearModel
 from dnnopt.solvers.interface import Control, Limits, Outcome, Values, run_in_thread
 
-# Absolute, in a model whose objective is about 100: an integer variable off by 1e-6 with a coefficient of 1e5 would be
-# worth 0.1.
-TOLERANCE = 1e-9
+
+def tolerance_for(arrays: LinearArrays) -> float:
+    """Return an absolute feasibility tolerance that suits the model.
+
+    Where the objective is about 100, an integer variable off by 1e-6 with a coefficient of 1e5 would be worth 0.1, so
+    1e-9 is the aim. But no row can be met better than its coefficients times the rounding of its variables: with 1e-9
+    and coefficients of 1e9, HiGHS was seen to call feasible models infeasible.
+    """
+    largest = float(np.abs(arrays.value).max(initial=1.0))
+    return min(max(1e-9, 1e-15 * largest), 1e-6)
 
 
 def pass_model(arrays: LinearArrays) -> highspy.Highs:
@@ -42,14 +49,14 @@ def pass_model(arrays: LinearArrays) -> highspy.Highs:
     return highs
 
 
-def set_options(highs: highspy.Highs, limits: Limits, log: str | None = None) -> None:
+def set_options(highs: highspy.Highs, limits: Limits, tolerance: float, log: str | None = None) -> None:
     """Set limits and tolerances."""
     options: dict[str, Any] = {
         "mip_rel_gap": limits.gap,
         "mip_abs_gap": 0.0,
-        "mip_feasibility_tolerance": TOLERANCE,
-        "primal_feasibility_tolerance": TOLERANCE,
-        "dual_feasibility_tolerance": TOLERANCE,
+        "mip_feasibility_tolerance": tolerance,
+        "primal_feasibility_tolerance": tolerance,
+        "dual_feasibility_tolerance": tolerance,
         "random_seed": limits.seed,
         "threads": limits.processors,
         "mip_min_logging_interval": 0.5,
@@ -71,7 +78,7 @@ def solve(model: LinearModel, limits: Limits, start: Values | None, control: Con
     # One process-wide pool of threads: a run with another number of threads fails unless the pool is made anew.
     highspy.Highs.resetGlobalScheduler(True)
     highs = pass_model(arrays)
-    set_options(highs, limits, control.log)
+    set_options(highs, limits, tolerance_for(arrays), control.log)
     if start is not None:
         solution = highspy.HighsSolution()
         solution.col_value = start.tolist()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from itertools import permutations
 from typing import Any
@@ -12,14 +13,18 @@ from dnnopt.compiled import (
     Colocation,
     Contiguity,
     CutCount,
+    DeadlineLimit,
     DeviceCount,
     Index,
     LinearLimit,
     MemoryLimit,
     MonotoneTiers,
+    ObjectiveLimit,
     Separation,
 )
+from dnnopt.constraint_model import TOLERANCE
 from dnnopt.formulations.cp.literals import Literals
+from dnnopt.formulations.cp.objective import add_objective_limit
 from dnnopt.formulations.edges import at_device, device_order, pair_labels
 
 
@@ -63,6 +68,18 @@ def _peak_steps(literals: Literals, limit: MemoryLimit, here: Index) -> Any:
     for i in here:
         model.add_clauses("peak", np.stack([literals.x[nodes, i], a[step]], axis=1), (False, True))
     return a
+
+
+def add_sum_limit(literals: Literals, limit: ObjectiveLimit) -> None:
+    """The weighted sum of objective terms is at most the limit."""
+    add_objective_limit(literals, limit.label, limit.terms, limit.limit)
+
+
+def add_deadline(literals: Literals, limit: DeadlineLimit) -> None:
+    """`Λ_a <= D_a`."""
+    assert literals.times is not None  # asked before
+    upper = math.floor(limit.limit * (1 + TOLERANCE) * literals.times.scale)
+    literals.model.add_whole_row(limit.label, literals.times.latency[[limit.network]], 1, upper=upper)
 
 
 def add_colocation(literals: Literals, constraint: Colocation) -> None:
@@ -147,6 +164,8 @@ def add_cut_count(literals: Literals, constraint: CutCount) -> None:
 CONSTRAINTS: dict[type, Callable[[Literals, Any], None]] = {
     LinearLimit: add_linear_limit,
     MemoryLimit: add_memory,
+    DeadlineLimit: add_deadline,
+    ObjectiveLimit: add_sum_limit,
     Colocation: add_colocation,
     Separation: add_separation,
     Contiguity: add_contiguity,

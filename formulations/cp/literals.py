@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,6 +14,9 @@ from dnnopt.formulations.copies import Copies, shared_tensors
 from dnnopt.formulations.edges import edge_labels, edge_uses_pair, pair_labels
 from dnnopt.linear_model import Columns, Values
 from dnnopt.metrics import Array, Metric
+
+if TYPE_CHECKING:
+    from dnnopt.formulations.cp.times import TimeVariables
 
 
 class Literals:
@@ -25,6 +29,8 @@ class Literals:
     x : columns (N, k)
     y : columns (E, P)
     copies : list of Copies
+    times : TimeVariables or None
+        Start times, where a formulation has them.
     """
 
     def __init__(self, model: ConstraintModel, c: CompiledProblem) -> None:
@@ -34,6 +40,7 @@ class Literals:
         self.x = self._add_placement()
         self.y = self._add_pairs()
         self.copies = self._add_copies()
+        self.times: TimeVariables | None = None
 
     def _add_placement(self) -> Columns:
         c = self.c

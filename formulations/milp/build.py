@@ -14,7 +14,7 @@ from dnnopt.formulations.edges import edge_labels
 from dnnopt.formulations.milp.communication import Communication
 from dnnopt.formulations.milp.communication.moves import Moves
 from dnnopt.formulations.milp.placement import add_placement
-from dnnopt.linear_model import Columns, LinearModel, Values
+from dnnopt.linear_model import Columns, Joined, LinearModel, Values
 from dnnopt.metrics import Array, Metric
 
 Entries = tuple[Columns, Values]
@@ -93,7 +93,8 @@ class Build:
                 "exposed",
                 columns,
                 lambda: [
-                    f"{c.tensor_names[t]},{c.node_names[v]}" for t, v in zip(c.use_tensor, c.use_consumer, strict=True)
+                    Joined(c.tensor_names[t], c.node_names[v])
+                    for t, v in zip(c.use_tensor, c.use_consumer, strict=True)
                 ],
             )
         if len(c.edges) and not c.link_trusted.all():
@@ -152,6 +153,10 @@ class Build:
                 columns = np.concatenate([z[c.edge_tensor, device][:, None], end], axis=1)
                 self._at_least(f"{name}_at({c.device_names[device]})", columns, lambda: edge_labels(c))
         return z
+
+    def at_most(self, label: str, columns: Columns, values: Values, upper: float) -> None:
+        """Add the row `values · columns <= upper`; columns that come twice are summed."""
+        self.model.add_sparse_rows(label, (), np.zeros(len(columns), dtype=np.int64), columns, values, upper=upper)
 
     def limit(self, label: str, entries: Entries, upper: float) -> None:
         """Add the row `entries <= upper`, in the model's units; no column may come twice."""

@@ -18,11 +18,14 @@ from dnnopt.compiled import (
     LinearLimit,
     MemoryLimit,
     MonotoneTiers,
+    ObjectiveLimit,
     Separation,
 )
 from dnnopt.formulations.edges import at_device, device_order, edge_labels, pair_labels
 from dnnopt.formulations.milp.build import Build
+from dnnopt.formulations.milp.objective import term_entries
 from dnnopt.linear_model import Columns, Values
+from dnnopt.scaling import unit_for
 
 
 def add_linear_limit(build: Build, limit: LinearLimit) -> None:
@@ -71,6 +74,15 @@ def add_deadline(build: Build, limit: DeadlineLimit) -> None:
     """`Λ_a <= D_a`."""
     columns = np.array([build.latency[limit.network]], dtype=np.int32)
     build.limit(limit.label, (columns, np.ones(1)), limit.limit / build.model.units.time)
+
+
+def add_objective_limit(build: Build, limit: ObjectiveLimit) -> None:
+    """The weighted sum of objective terms is at most the limit, in a unit of which the limit is about 100."""
+    entries = [term_entries(build, term) for term in limit.terms]
+    unit = unit_for(abs(limit.limit))
+    columns = np.concatenate([part for part, _ in entries])
+    values = np.concatenate([part for _, part in entries])
+    build.at_most(limit.label, columns, values / unit, limit.limit / unit)
 
 
 def add_colocation(build: Build, constraint: Colocation) -> None:
@@ -195,6 +207,7 @@ CONSTRAINTS: dict[type, Callable[[Build, Any], None]] = {
     LinearLimit: add_linear_limit,
     MemoryLimit: add_memory,
     DeadlineLimit: add_deadline,
+    ObjectiveLimit: add_objective_limit,
     Colocation: add_colocation,
     Separation: add_separation,
     Contiguity: add_contiguity,

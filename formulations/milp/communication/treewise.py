@@ -214,5 +214,7 @@ def _add_joint_copies(
 def _ways_of(c: CompiledProblem, pair: Index) -> Mask:
     """Return which ways (pairs, or links under multicast) a pair of devices uses, for each entry; -1: none."""
     if c.transport == "multicast":
-        return c.pair_uses_link[pair] & (pair >= 0)[:, None]
+        nothing = np.zeros((1, len(c.link_names)), dtype=bool)
+        uses: Mask = np.vstack([c.pair_uses_link, nothing])[pair]
+        return uses
     return pair[:, None] == np.arange(len(c.pair_origin))

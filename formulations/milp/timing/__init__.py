@@ -45,13 +45,13 @@ TIMINGS: dict[str, Timing] = {
 
 def needs_critical_path(c: CompiledProblem) -> bool:
     """Return whether the problem has a latency that is not a linear metric."""
-    terms = any(isinstance(term, LatencyTerm) for terms in c.objective for term in terms)
-    return terms or any(isinstance(constraint, DeadlineLimit) for constraint in c.constraints)
+    deadlines = any(isinstance(constraint, DeadlineLimit) for constraint in c.constraints)
+    return deadlines or any(isinstance(term, LatencyTerm) for term in c.terms())
 
 
 def needs_period(c: CompiledProblem) -> bool:
     """Return whether the period is in the objective."""
-    return any(isinstance(term, PeriodTerm) for terms in c.objective for term in terms)
+    return any(isinstance(term, PeriodTerm) for term in c.terms())
 
 
 def default_timing(c: CompiledProblem) -> str:

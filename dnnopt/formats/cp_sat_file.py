@@ -1,0 +1,24 @@
+"""CP-SAT models as text: what ``CpModel.export_to_file`` writes, with the names of the variables."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from dnnopt.constraint_model import ConstraintModel
+from dnnopt.formats.files import read_text
+from dnnopt.formats.model_files import column_names, header, safe_names
+
+
+def cp_sat_text(model: ConstraintModel) -> str:
+    """Return a constraint model as a CpModelProto in text format."""
+    from dnnopt.solvers.cpsat import to_cp_sat
+
+    cp, variables = to_cp_sat(model)
+    for variable, name in zip(variables, safe_names(column_names(model)), strict=True):
+        variable.name = name
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "model.pb.txt"
+        if not cp.export_to_file(str(file)):
+            raise RuntimeError("CP-SAT could not write the model")
+        return f"# {header(model)}\n{read_text(file)}"

@@ -1,0 +1,109 @@
+""".lp files (CPLEX format), in the part of it that HiGHS, CBC, GLPK and SCIP read alike.
+
+Where they differ: sections are called `Binaries` and `Generals` (CBC takes the short forms for variables, and then reads
+a pure linear program without a word); a row has one side; every variable comes in the objective or in a row, be it with
+the coefficient 0. Numbers are written with as many digits as it takes to read the same ones back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dnnopt.formats.model_files import header, portable_arrays, safe_names
+
+if TYPE_CHECKING:
+    from dnnopt.linear_model import LinearArrays, LinearModel
+
+_LINE = 250  # characters, about: some readers have an end to a line
+
+
+def number(value: float) -> str:
+    """Return the shortest text that reads back as the same number."""
+    return repr(float(value)).removesuffix(".0")
+
+
+def lp_text(model: LinearModel) -> str:
+    """Return a linear model as the text of an .lp file."""
+    arrays, names = portable_arrays(model)
+    width = max(1, _LINE // (max(map(len, names), default=0) + 24))
+    lines = [f"\\ {header(model)}", "Minimize"]
+    lines.extend(_wrapped("obj:", _objective(arrays, names), "", width))
+    lines.append("Subject To")
+    lines.extend(_rows(model, arrays, names, width))
+    lines.append("Bounds")
+    lines.extend(_bounds(arrays, names))
+    binary = (arrays.integer != 0) & (arrays.lower == 0) & (arrays.upper == 1)
+    for section, chosen in (("Binaries", binary), ("Generals", (arrays.integer != 0) & ~binary)):
+        if chosen.any():
+            lines += [section, *(f" {names[column]}" for column in np.flatnonzero(chosen).tolist())]
+    return "\n".join([*lines, "End", ""])
+
+
+def _terms(values: NDArray[np.float64], columns: NDArray[np.integer[Any]], names: Sequence[str]) -> list[str]:
+    """Return ``+ 2.5 x`` for each value and column."""
+    distinct, which = np.unique(values, return_inverse=True)
+    words = []
+    for value in distinct.tolist():
+        size = "" if abs(value) == 1 else f"{number(abs(value))} "
+        words.append(f"{'-' if value < 0 else '+'} {size}")
+    return [words[i] + names[j] for i, j in zip(which.tolist(), columns.tolist(), strict=True)]
+
+
+def _wrapped(head: str, terms: Sequence[str], tail: str, width: int) -> Iterator[str]:
+    """Yield a row in lines of at most `width` terms."""
+    if len(terms) <= width:
+        yield f" {head} {' '.join(terms)}{tail}"
+        return
+    parts = [" ".join(terms[first : first + width]) for first in range(0, len(terms), width)]
+    yield f" {head} {parts[0]}"
+    yield from (f"  {part}" for part in parts[1:-1])
+    yield f"  {parts[-1]}{tail}"
+
+
+def _objective(arrays: LinearArrays, names: Sequence[str]) -> list[str]:
+    used = np.zeros(len(arrays.cost), dtype=bool)
+    used[arrays.index] = True
+    shown = np.flatnonzero((arrays.cost != 0) | ~used)
+    if not len(shown):
+        shown = np.arange(min(1, len(arrays.cost)))
+    return _terms(arrays.cost[shown], shown, names)
+
+
+def _rows(model: LinearModel, arrays: LinearArrays, names: Sequence[str], width: int) -> Iterator[str]:
+    terms = _terms(arrays.value, arrays.index, names)
+    lower, upper, start = arrays.row_lower.tolist(), arrays.row_upper.tolist(), arrays.start.tolist()
+    sides: list[tuple[str, int, str]] = []
+    for row, name in enumerate(model.row_names()):
+        if lower[row] == upper[row]:
+            sides.append((name, row, f" = {number(lower[row])}"))
+            continue
+        both = np.isfinite(lower[row]) and np.isfinite(upper[row])
+        if np.isfinite(lower[row]):
+            sides.append((f"{name}.low" if both else name, row, f" >= {number(lower[row])}"))
+        if np.isfinite(upper[row]):
+            sides.append((f"{name}.high" if both else name, row, f" <= {number(upper[row])}"))
+    for name, (_, row, side) in zip(safe_names([name for name, _, _ in sides]), sides, strict=True):
+        row_terms = terms[start[row] : start[row + 1]] or [f"+ 0 {names[0]}"]
+        yield from _wrapped(f"{name}:", row_terms, side, width)
+
+
+def _bounds(arrays: LinearArrays, names: Sequence[str]) -> Iterator[str]:
+    """Yield what differs from the default: 0 to infinity, or 0 to 1 for what is listed as binary."""
+    binary = (arrays.integer != 0) & (arrays.lower == 0) & (arrays.upper == 1)
+    plain = (arrays.lower == 0) & (arrays.upper == np.inf)
+    for column in np.flatnonzero(~binary & ~plain).tolist():
+        name, lower, upper = names[column], float(arrays.lower[column]), float(arrays.upper[column])
+        if lower == upper:
+            yield f" {name} = {number(lower)}"
+        elif lower == -np.inf and upper == np.inf:
+            yield f" {name} free"
+        elif upper == np.inf:
+            yield f" {name} >= {number(lower)}"
+        elif lower == 0 and upper > 0:
+            yield f" {name} <= {number(upper)}"
+        else:
+            yield f" {'-inf' if lower == -np.inf else number(lower)} <= {name} <= {number(upper)}"

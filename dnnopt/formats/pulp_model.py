@@ -1,0 +1,95 @@
+"""A LinearModel as a PuLP LpProblem."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dnnopt.errors import InputError
+from dnnopt.formats.components import components
+from dnnopt.formats.model_files import column_names, header, safe_names
+
+if TYPE_CHECKING:
+    from dnnopt.linear_model import LinearModel
+
+
+def import_pulp() -> Any:
+    """Return ``pulp``.
+
+    Raises
+    ------
+    InputError
+        If it is not installed.
+    """
+    try:
+        import pulp
+    except ImportError:
+        raise InputError("", problem='PuLP is not installed: pip install "dnnopt[modelling]"') from None
+    return pulp
+
+
+def pulp_model(model: LinearModel) -> Any:
+    """Return an LpProblem whose variables and constraints have the names that exported files have.
+
+    Its attribute ``blocks`` has the variables by block and raw labels: ``lp.blocks["x"]["conv1", "pi"]``; a block of one
+    is the variable itself. ``header`` says which problem and formulation it is of, for `plan_from_pulp`.
+
+    Raises
+    ------
+    InputError
+        If PuLP is not installed.
+    """
+    pulp = import_pulp()
+    arrays = model.arrays()
+    lp = pulp.LpProblem("dnnopt", pulp.LpMinimize)
+    variables = [
+        pulp.LpVariable(
+            name,
+            low if low > -np.inf else None,
+            high if high < np.inf else None,
+            pulp.LpInteger if integer else pulp.LpContinuous,
+        )
+        for name, low, high, integer in zip(
+            safe_names(column_names(model)),
+            arrays.lower.tolist(),
+            arrays.upper.tolist(),
+            arrays.integer.tolist(),
+            strict=True,
+        )
+    ]
+    lp.addVariables(variables)
+    nonzero = np.flatnonzero(arrays.cost).tolist()
+    cost = arrays.cost.tolist()
+    lp.setObjective(pulp.LpAffineExpression({variables[c]: cost[c] for c in nonzero}, arrays.offset))
+    index, value = arrays.index.tolist(), arrays.value.tolist()
+    rows = zip(
+        safe_names(model.row_names()),
+        pairwise(arrays.start.tolist()),
+        arrays.row_lower.tolist(),
+        arrays.row_upper.tolist(),
+        strict=True,
+    )
+    for name, (first, last), low, high in rows:
+        entries = {variables[index[k]]: value[k] for k in range(first, last)} or {variables[0]: 0.0}
+        if low == high:
+            lp.addConstraint(_constraint(pulp, entries, pulp.LpConstraintEQ, name, low))
+            continue
+        both = np.isfinite(low) and np.isfinite(high)
+        if np.isfinite(low):
+            lp.addConstraint(_constraint(pulp, entries, pulp.LpConstraintGE, f"{name}.low" if both else name, low))
+        if np.isfinite(high):
+            lp.addConstraint(_constraint(pulp, entries, pulp.LpConstraintLE, f"{name}.high" if both else name, high))
+    lp.header = header(model)
+    lp.blocks = {
+        component.name: variables[component.members[None]]
+        if None in component.members
+        else {key: variables[column] for key, column in component.members.items()}
+        for component in components(model.variables)
+    }
+    return lp
+
+
+def _constraint(pulp: Any, entries: dict[Any, float], sense: int, name: str, side: float) -> Any:
+    return pulp.LpConstraint(pulp.LpAffineExpression(entries), sense, name, side)

@@ -1,0 +1,121 @@
+"""A LinearModel as a Pyomo ConcreteModel with named, indexed components that a person can extend."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dnnopt.errors import InputError
+from dnnopt.formats.components import Component, components
+
+if TYPE_CHECKING:
+    from dnnopt.linear_model import Block, LinearModel
+
+
+def import_pyomo() -> Any:
+    """Return ``pyomo.environ``.
+
+    Raises
+    ------
+    InputError
+        If it is not installed.
+    """
+    try:
+        import pyomo.environ
+    except ImportError:
+        raise InputError("", problem='Pyomo is not installed: pip install "dnnopt[modelling]"') from None
+    return pyomo.environ
+
+
+def variable_components(blocks: Sequence[Block]) -> list[Component]:
+    """Return the blocks as components whose names Pyomo has no other use for."""
+    return components(blocks, {"objective", *dir(import_pyomo().ConcreteModel())})
+
+
+def pyomo_model(model: LinearModel) -> Any:
+    """Return a ConcreteModel: a Var for each block of variables, a Constraint for each block of rows, ``objective``.
+
+    Components are indexed by the blocks' labels as they are: ``m.x["conv1", "pi"].fix(1)``; a block of one has no index.
+    The model's name says which problem and formulation it is of, for `plan_from_pyomo`.
+
+    Raises
+    ------
+    InputError
+        If Pyomo is not installed.
+    """
+    pyo = import_pyomo()
+    m = pyo.ConcreteModel(name=model.name, doc=model.units.describe())
+    variables = _add_variables(pyo, m, model)
+    _add_rows(pyo, m, model, variables)
+    arrays = model.arrays()
+    nonzero = np.flatnonzero(arrays.cost)
+    cost = _linear(variables, nonzero.tolist(), arrays.cost[nonzero].tolist(), arrays.offset)
+    m.objective = pyo.Objective(expr=cost, sense=pyo.minimize)
+    return m
+
+
+def variables_of(m: Any, model: LinearModel) -> list[Any]:
+    """Return the variables of a model made by `pyomo_model`, in the order of the columns."""
+    found: list[Any] = [None] * model.column_count
+    for component in variable_components(model.variables):
+        var = m.component(component.name)
+        for key, column in component.members.items():
+            found[column] = var[key]
+    return found
+
+
+def _add_variables(pyo: Any, m: Any, model: LinearModel) -> list[Any]:
+    """Add the components; return the variables in the order of the columns."""
+    variables: list[Any] = [None] * model.column_count
+    for component in variable_components(model.variables):
+        var = pyo.Var() if None in component.members else pyo.Var(list(component.members))
+        m.add_component(component.name, var)
+        for key, column in component.members.items():
+            variables[column] = var[key]
+    arrays = model.arrays()
+    lower, upper = _optional(arrays.lower), _optional(arrays.upper)
+    binary = (arrays.integer != 0) & (arrays.lower >= 0) & (arrays.upper <= 1)
+    domains = (pyo.Reals, pyo.Integers, pyo.Binary)
+    kinds = np.where(binary, 2, arrays.integer).tolist()
+    for variable, low, high, kind in zip(variables, lower, upper, kinds, strict=True):
+        variable.domain = domains[kind]
+        variable.lower, variable.upper = low, high
+    return variables
+
+
+def _add_rows(pyo: Any, m: Any, model: LinearModel, variables: list[Any]) -> None:
+    """Add the components; rows without bounds stay empty."""
+    arrays = model.arrays()
+    lower, upper = _optional(arrays.row_lower), _optional(arrays.row_upper)
+    index, value = arrays.index.tolist(), arrays.value.tolist()
+    parts = list(pairwise(arrays.start.tolist()))
+    taken = {"objective", *dir(m)}
+    for component in components(model.rows, taken):
+        scalar = None in component.members
+        constraint = pyo.Constraint() if scalar else pyo.Constraint(list(component.members))
+        m.add_component(component.name, constraint)
+        for key, row in component.members.items():
+            first, last = parts[row]
+            low, high = lower[row], upper[row]
+            if low is high is None:
+                continue
+            body = _linear(variables, index[first:last] or [0], value[first:last] or [0.0])
+            constraint[key] = (body, high) if low == high else (low, body, high)
+
+
+def _linear(variables: list[Any], columns: list[int], values: list[float], constant: float = 0.0) -> Any:
+    from pyomo.core.expr.numeric_expr import LinearExpression
+
+    return LinearExpression(
+        constant=constant, linear_coefs=values, linear_vars=[variables[column] for column in columns]
+    )
+
+
+def _optional(bounds: NDArray[np.float64]) -> list[float | None]:
+    """Return the bounds, None where they are infinite."""
+    finite = np.isfinite(bounds).tolist()
+    return [bound if known else None for bound, known in zip(bounds.tolist(), finite, strict=True)]

@@ -1,0 +1,225 @@
+"""Plans from values of a model's variables: from a table of names, a solution file, a Pyomo or a PuLP model.
+
+The model is built anew from the problem, so that the values are read as the formulation reads them.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dnnopt.compiled import CompiledProblem
+from dnnopt.compiler import compile_problem
+from dnnopt.constraint_model import ConstraintModel, sums_below
+from dnnopt.errors import InputError
+from dnnopt.formats.model_files import CONSTANT, column_names, safe_names
+from dnnopt.formulations import registry
+from dnnopt.formulations.formulation import Formulation
+from dnnopt.linear_model import LinearModel, Values
+from dnnopt.plan import Plan
+from dnnopt.scaling import SI
+
+if TYPE_CHECKING:
+    from dnnopt.problem import Problem
+
+Model = LinearModel | ConstraintModel
+# Solvers take a variable that is about this far from a whole number for one, and some files have six digits.
+_WHOLE = 1e-3
+# The header of an exported model, with its formulation; for a constraint model also the size of its numbers.
+_FORMULATION = re.compile(r": ([a-z-]+(?:\+[a-z-]+)?)\. (?:Units|Whole numbers):")
+_SUMS = re.compile(r"sums below 2\^(\d+)")
+
+
+def plan_from_values(values: Mapping[str, float], problem: Problem, formulation: str | None = None) -> Plan:
+    """Return the plan that values of a formulation's variables describe.
+
+    Parameters
+    ----------
+    values : mapping
+        ``{"x(conv1,pi)": 1, ...}``: names as in exported files, or with the labels as they are. What is left out is 0.
+    problem : Problem
+    formulation : str, optional
+        By default the first one that has variables of these names.
+
+    Raises
+    ------
+    InputError
+        If a name is none of the formulation's, or a layer is not on just one device.
+    """
+    compiled = compile_problem(problem)
+
+    def differs(model: Model) -> str | None:
+        known = {*safe_names(column_names(model)), *column_names(model)}
+        return next((f"it has no variable {name!r}" for name in values if name not in known), None)
+
+    chosen, model = _model(compiled, formulation, "", differs)
+    raw = column_names(model)
+    found = [values.get(name, values.get(other, 0.0)) for name, other in zip(safe_names(raw), raw, strict=True)]
+    return _read(compiled, chosen, model, np.array(found, dtype=float))
+
+
+def plan_from_file(model_file: str | Path, path: str | Path, problem: Problem, formulation: str | None = None) -> Plan:
+    """Return the plan in a solver's solution of an exported model of the problem.
+
+    Parameters
+    ----------
+    model_file : path
+        What the solver has solved.
+    path : path
+        Its solution file, of one of the kinds that `read_solution` knows.
+    problem : Problem
+    formulation : str, optional
+        By default the one that the model file names, else the first one that has its columns.
+
+    Raises
+    ------
+    InputError
+        If a file cannot be read, the model is not one of this problem, or the solution is not one of the model.
+    """
+    from dnnopt.formats.model_columns import read_columns
+    from dnnopt.formats.solution_files import read_solution
+
+    columns, header = read_columns(model_file)
+    compiled = compile_problem(problem)
+    try:
+        chosen, model = _model(compiled, formulation, header, lambda model: _missing(model, columns, exactly=True))
+    except InputError as error:
+        words = f"not a model of the problem {problem.name!r}: {error.problem}"
+        raise InputError("", file=str(model_file), problem=words) from None
+    values = read_solution(path, columns)
+    unknown = next((name for name in values if name not in set(columns)), None)
+    if unknown is not None:
+        raise InputError(f"the name of a column of {model_file}", file=str(path), value=unknown)
+    found = [values.get(name, 0.0) for name in safe_names(column_names(model))]
+    try:
+        return _read(compiled, chosen, model, np.array(found, dtype=float))
+    except InputError as error:
+        raise error.within(file=str(path)) from None
+
+
+def plan_from_pyomo(model: Any, problem: Problem, formulation: str | None = None) -> Plan:
+    """Return the plan in a solved Pyomo model that `LinearModel.to_pyomo` has made.
+
+    Parameters
+    ----------
+    model : pyomo.environ.ConcreteModel
+        With whatever has been added to it.
+    problem : Problem
+    formulation : str, optional
+        By default the one that the model's name says.
+
+    Raises
+    ------
+    InputError
+        If it is not a model of this problem, or has no solution.
+    """
+    from dnnopt.formats.pyomo_model import variable_components
+
+    compiled = compile_problem(problem)
+
+    def differs(own: Model) -> str | None:
+        for part in variable_components(own.variables):
+            there = model.component(part.name)
+            if there is None:
+                return f"there is no {part.name}"
+            missing = next((key for key in part.members if key not in there), None)
+            if missing is not None:
+                return f"{part.name} has no index {missing!r}"
+        return None
+
+    chosen, own = _model(compiled, formulation, f"{model.name}. {model.doc}", differs)
+    found = np.full(len(column_names(own)), np.nan)
+    for part in variable_components(own.variables):
+        there = model.component(part.name)
+        for key, column in part.members.items():
+            value = there[key].value
+            found[column] = math.nan if value is None else value
+    return _read(compiled, chosen, own, found)
+
+
+def plan_from_pulp(model: Any, problem: Problem, formulation: str | None = None) -> Plan:
+    """Return the plan in a solved PuLP model that `LinearModel.to_pulp` has made.
+
+    Parameters
+    ----------
+    model : pulp.LpProblem
+        With whatever has been added to it.
+    problem : Problem
+    formulation : str, optional
+        By default the one of the model that it was made from.
+
+    Raises
+    ------
+    InputError
+        If it is not a model of this problem, or has no solution.
+    """
+    compiled = compile_problem(problem)
+    values = {variable.name: variable.varValue for variable in model.variables()}
+    header = getattr(model, "header", "")
+    chosen, own = _model(compiled, formulation, header, lambda own: _missing(own, values, exactly=False))
+    found = [values[name] for name in safe_names(column_names(own))]
+    return _read(compiled, chosen, own, np.array([math.nan if v is None else v for v in found], dtype=float))
+
+
+def _missing(model: Model, columns: Collection[str], *, exactly: bool) -> str | None:
+    """Return how the columns differ from the model's."""
+    own = safe_names(column_names(model))
+    given = set(columns)
+    missing = next((name for name in own if name not in given), None)
+    if missing is not None:
+        return f"it lacks the column {missing!r}"
+    further = given - set(own) - {CONSTANT}
+    return f"it has a further column {min(further)!r}" if exactly and further else None
+
+
+def _model(
+    compiled: CompiledProblem, formulation: str | None, header: str, differs: Callable[[Model], str | None]
+) -> tuple[Formulation, Model]:
+    """Return the formulation, and its model as the header describes it, that does not differ from what is given.
+
+    Without a name, the one in the header is taken, else every one is tried.
+    """
+    able = registry.supporting(compiled)
+    stated = _FORMULATION.search(header)
+    if formulation is None and stated and stated[1] in able:
+        formulation = stated[1]
+    reasons = []
+    for name in able if formulation is None else [formulation]:
+        chosen = registry.formulation(name, compiled)
+        model = _built(chosen, compiled, header)
+        reason = differs(model)
+        if reason is None:
+            return chosen, model
+        reasons.append(f"by the formulation {chosen.name}, {reason}")
+    raise InputError("", problem=reasons[0] if reasons else "no formulation supports the problem")
+
+
+def _built(formulation: Formulation, compiled: CompiledProblem, header: str) -> Model:
+    """Return the model in the units, or with the size of numbers, that the header states."""
+    sums = _SUMS.search(header)
+    if formulation.kind == "cp" and sums:
+        with sums_below(2.0 ** int(sums[1])):
+            return formulation.build(compiled)  # type: ignore[no-any-return]
+    model: Model = formulation.build(compiled)
+    if isinstance(model, LinearModel) and SI.describe() in header:
+        return formulation.build(compiled, SI)  # type: ignore[no-any-return]
+    return model
+
+
+def _read(compiled: CompiledProblem, formulation: Formulation, model: Model, values: Values) -> Plan:
+    """Return the plan of the values after a look at the placement: each layer on just one device."""
+    block = model.variables[0]  # x is the first block
+    x = values[block.first : block.first + block.size].reshape(block.shape)
+    if np.isnan(x).all():
+        raise InputError("", problem="the model has no solution: solve it first")
+    whole = (np.abs(x - np.round(x)) <= _WHOLE).all(axis=1) & (np.round(x).sum(axis=1) == 1)
+    for node in np.flatnonzero(~whole).tolist():
+        layer = compiled.node_names[node]
+        given = dict(zip(compiled.executor_names, x[node].tolist(), strict=True))
+        raise InputError("1 for one device and 0 for the others", field=f"{block.name}({layer},...)", value=given)
+    return formulation.read(compiled, model, np.nan_to_num(values))

@@ -1,0 +1,112 @@
+"""SCIP through PySCIPOpt: an .mps file goes in, events come out.
+
+SCIP searches with one thread; `threads` is what its LP solver may use.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from pyscipopt import SCIP_EVENTTYPE, Eventhdlr
+from pyscipopt import Model as Scip
+
+from dnnopt.formats.model_files import column_names, safe_names
+from dnnopt.formats.mps_file import mps_text
+from dnnopt.linear_model import LinearModel
+from dnnopt.solvers.highs import TOLERANCE
+from dnnopt.solvers.interface import Clock, Control, Limits, Outcome, Values, run_in_thread
+
+_INFINITE = 1e20
+_EVENTS = (SCIP_EVENTTYPE.BESTSOLFOUND, SCIP_EVENTTYPE.DUALBOUNDIMPROVED)
+
+
+class _Watch(Eventhdlr):  # type: ignore[misc]
+    """Reports incumbents and bounds."""
+
+    def __init__(self, control: Control) -> None:
+        self._control = control
+
+    def eventinit(self) -> None:
+        for event in _EVENTS:
+            self.model.catchEvent(event, self)
+
+    def eventexit(self) -> None:
+        for event in _EVENTS:
+            self.model.dropEvent(event, self)
+
+    def eventexec(self, event: object) -> None:
+        self._control.report(_finite(self.model.getPrimalbound()), _finite(self.model.getDualbound()))
+
+
+def set_options(scip: Scip, limits: Limits) -> None:
+    """Set limits and tolerances."""
+    options = {
+        "limits/gap": limits.gap,
+        "limits/absgap": 0.0,
+        "numerics/feastol": TOLERANCE,
+        "numerics/dualfeastol": TOLERANCE,
+        "randomization/randomseedshift": limits.seed,
+        "lp/threads": min(limits.processors, 64),
+        "misc/catchctrlc": False,
+        "timing/clocktype": 2,  # elapsed time
+    }
+    if limits.time_limit is not None:
+        options["limits/time"] = limits.time_limit
+    scip.setParams(options)
+
+
+def solve(model: LinearModel, limits: Limits, start: Values | None, control: Control) -> Outcome:
+    """Solve a linear model."""
+    if model.column_count == 0:
+        return Outcome("optimal", values=np.zeros(0), objective=model.offset, bound=model.offset)
+    clock = Clock(limits.time_limit)
+    scip = Scip()
+    scip.hideOutput()
+    with tempfile.TemporaryDirectory(prefix="dnnopt-scip-") as folder:
+        file = Path(folder) / "model.mps"
+        file.write_text(mps_text(model), encoding="utf-8")
+        scip.readProblem(str(file))
+    if control.log is not None:
+        scip.setLogfile(control.log)
+    by_name = {variable.name: variable for variable in scip.getVars()}
+    variables = [by_name[name] for name in safe_names(column_names(model))]
+    if start is not None:
+        solution = scip.createOrigSol()
+        for variable, value in zip(variables, start.tolist(), strict=True):
+            scip.setSolVal(solution, variable, value)
+        scip.addSol(solution)
+    scip.includeEventhdlr(_Watch(control), "dnnopt", "reports incumbents and bounds")
+    set_options(scip, Limits(clock.left(), limits.gap, limits.threads, limits.seed))
+    run_in_thread(scip.optimizeNogil, control, cancel=scip.interruptSolve)
+    outcome = _outcome(scip, variables, control)
+    if control.log is not None:
+        scip.setLogfile(None)
+    return outcome
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if abs(value) < _INFINITE else None
+
+
+def _outcome(scip: Scip, variables: list[object], control: Control) -> Outcome:
+    status, nodes = scip.getStatus(), int(scip.getNTotalNodes())
+    if status in ("infeasible", "inforunbd"):
+        # What may grow in our models is minimised, so presolve's "or unbounded" means infeasible.
+        return Outcome("infeasible", nodes=nodes)
+    if status == "unbounded":
+        return Outcome("unbounded", nodes=nodes)
+    bound = _finite(scip.getDualbound())
+    values, objective = None, None
+    if scip.getNSols():
+        best = scip.getBestSol()
+        values = np.array([scip.getSolVal(best, variable) for variable in variables])
+        objective = float(scip.getSolObjVal(best))
+    if status in ("optimal", "gaplimit"):
+        return Outcome("optimal", values, objective, bound, nodes)
+    if status == "userinterrupt" and control.stop.is_set():
+        return Outcome("interrupted", values, objective, bound, nodes)
+    if status.endswith("limit"):
+        return Outcome("no_solution" if values is None else "feasible", values, objective, bound, nodes)
+    return Outcome("error", values, objective, bound, nodes, message=f"SCIP: {status}")

@@ -1,0 +1,101 @@
+"""Objective terms in whole numbers, with the variables that a maximum needs.
+
+One scale serves all terms of a sum. A maximum becomes a variable, in scaled units, that is at least each of its rows.
+A latency is in large whole numbers itself (see `times.py`), so what it is multiplied by needs a finer scale.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dnnopt.compiled import LatencyTerm, LinearTerm, MaxTerm, ObjectiveTerm, PeriodTerm, WorstLeakageTerm
+from dnnopt.constraint_model import TOLERANCE, Whole, scale_for
+from dnnopt.evaluator import Evaluator
+from dnnopt.formulations.cp.literals import Literals
+from dnnopt.linear_model import Columns, Values
+from dnnopt.scaling import all_on_one
+
+Entries = tuple[Columns, Values]
+WholeEntries = tuple[Columns, Whole]
+_FINE_RESOLUTION = 2.0**56
+
+
+def add_objective(literals: Literals) -> None:
+    """Minimise the weighted sum of the objective's terms."""
+    model, terms = literals.model, literals.c.objective[0]
+    sizes = Evaluator(literals.c).total(terms, all_on_one(literals.c))
+    positive = sizes[np.isfinite(sizes) & (sizes > 0)]
+    entries, scale = _whole_terms(literals, terms, float(positive.min()) if positive.size else 0.0)
+    model.objective_unit = 1.0 / scale
+    for columns, coefficients in entries:
+        model.minimize(columns, coefficients)
+
+
+def add_objective_limit(literals: Literals, label: str, terms: tuple[ObjectiveTerm, ...], limit: float) -> None:
+    """Add that the weighted sum of the terms is at most `limit`; no plan within 1e-9 of it is cut off."""
+    entries, scale = _whole_terms(literals, terms, abs(limit))
+    columns = np.concatenate([part for part, _ in entries])
+    coefficients = np.concatenate([part for _, part in entries])
+    upper = np.floor((limit + TOLERANCE * abs(limit)) * scale)
+    literals.model.add_whole_row(label, columns, coefficients, upper=int(upper))
+
+
+def _whole_terms(literals: Literals, terms: tuple[ObjectiveTerm, ...], size: float) -> tuple[list[WholeEntries], float]:
+    """Return the columns and whole coefficients of each term, and the scale that they have in common."""
+    rows = [_rows(literals, term) for term in terms]
+    most = np.maximum(np.abs(literals.model.lower), np.abs(literals.model.upper)).astype(float)
+    totals = [max((float(np.abs(values) @ most[columns]) for columns, values in parts), default=0.0) for parts in rows]
+    timed = literals.times is not None
+    scale = scale_for(size, sum(totals), _FINE_RESOLUTION) if timed else scale_for(size, sum(totals))
+    return [
+        _maximum(literals, parts, scale) if _is_maximum(term) else (parts[0][0], _floor(parts[0][1], scale))
+        for term, parts in zip(terms, rows, strict=True)
+    ], scale
+
+
+def _floor(values: Values, scale: float) -> Whole:
+    return np.floor(values * scale).astype(np.int64)
+
+
+def _is_maximum(term: ObjectiveTerm) -> bool:
+    return not isinstance(term, LinearTerm)
+
+
+def _rows(literals: Literals, term: ObjectiveTerm) -> list[Entries]:
+    """Return what the term is the largest of, with its weight: for a linear term, itself alone."""
+    c = literals.c
+    match term:
+        case LinearTerm():
+            rows = [literals.entries(term.metric)]
+        case PeriodTerm():
+            rows = [literals.load_entries(q) for q in range(len(c.resource_names))]
+        case WorstLeakageTerm():
+            sensitivity = np.nan_to_num(c.sensitivity)
+            h = literals.exposed
+            rows = [(h[t : t + 1], sensitivity[t : t + 1]) for t in np.flatnonzero(sensitivity)]
+        case MaxTerm():
+            rows = [row for part in term.parts for row in _rows(literals, part)]
+        case LatencyTerm():
+            assert literals.times is not None  # asked before
+            column = literals.times.latency[[term.network]]
+            rows = [(column, np.array([1.0 / literals.times.scale]))]
+    return [(columns, term.weight * values) for columns, values in rows]
+
+
+def _maximum(literals: Literals, rows: list[Entries], scale: float) -> WholeEntries:
+    """Add a variable that is at least each of the rows; return it as an expression."""
+    model = literals.model
+    whole = [(columns, _floor(values, scale)) for columns, values in rows]
+
+    def largest(values: Values) -> float:
+        return max((float(coefficients @ values[columns]) for columns, coefficients in whole), default=0.0)
+
+    name = f"largest{sum(block.name.startswith('largest') for block in model.variables)}"
+    most = np.array(model.upper)
+    upper = max((int(np.maximum(coefficients, 0) @ most[columns]) for columns, coefficients in whole), default=0)
+    lower = min((int(np.minimum(coefficients, 0) @ most[columns]) for columns, coefficients in whole), default=0)
+    variable = model.add_variables(name, (1,), axes=lambda: ((name,),), lower=lower, upper=upper, follow=largest)
+    for columns, coefficients in whole:
+        keep = coefficients != 0
+        model.add_whole_row(name, np.append(variable, columns[keep]), np.append(1, -coefficients[keep]), lower=0)
+    return variable, np.ones(1, dtype=np.int64)

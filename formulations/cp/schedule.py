@@ -1,0 +1,74 @@
+"""Formulation `cp-schedule`: the literals of `cp-assignment`, and start times with optional intervals.
+
+For `scheduled` execution (unicast, per_edge, and multicast over routes that form trees), and, without no-overlap, for
+`parallel`. The rows are in `times.py` and `hops.py`; the numbers are whole, rounded such that the bound is valid.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dnnopt.compiled import CompiledProblem
+from dnnopt.constraint_model import ConstraintModel
+from dnnopt.errors import UnsupportedError
+from dnnopt.formulations.cp.assignment import AssignmentFormulation, placement_columns
+from dnnopt.formulations.cp.constraints import CONSTRAINTS, add_constraints
+from dnnopt.formulations.cp.literals import Literals
+from dnnopt.formulations.cp.objective import add_objective
+from dnnopt.formulations.cp.times import TimeVariables
+from dnnopt.formulations.hops import routes_form_trees
+from dnnopt.formulations.known import NOTHING, Known
+from dnnopt.formulations.plans import read_plan, times_in
+from dnnopt.linear_model import Values
+from dnnopt.plan import Plan
+from dnnopt.scaling import Units
+
+
+class ScheduleFormulation(AssignmentFormulation):
+    """The formulation `cp-schedule`."""
+
+    name = "cp-schedule"
+
+    def supports(self, compiled: CompiledProblem) -> str | None:
+        """Return None, or what of the problem the formulation does not support."""
+        if compiled.execution not in ("parallel", "scheduled"):
+            return f"{compiled.execution} execution"
+        if len(compiled.objective) > 1:
+            return "objectives of several priorities"
+        if compiled.execution == "scheduled" and compiled.transport == "multicast" and not routes_form_trees(compiled):
+            return "multicast over routes that form no trees"
+        for constraint in compiled.constraints:
+            if type(constraint) not in CONSTRAINTS:
+                return f"the constraint {constraint.label}"
+        return None
+
+    def build(self, compiled: CompiledProblem, units: Units | None = None, known: Known = NOTHING) -> ConstraintModel:
+        """Return the model; its numbers are whole whatever the `units`. It may leave out plans worse than a known one.
+
+        Raises
+        ------
+        UnsupportedError
+            If the formulation does not support the problem.
+        """
+        reason = self.supports(compiled)
+        if reason:
+            raise UnsupportedError("", problem=f"formulation {self.name!r} does not support {reason}")
+        model = ConstraintModel(f"{compiled.problem_name or 'problem'}: {self.name}")
+        literals = Literals(model, compiled)
+        literals.times = TimeVariables(literals, known)
+        model.task_starts = literals.times.task_starts
+        add_objective(literals)
+        add_constraints(literals)
+        if known.lower is not None and model.objective_columns:
+            columns, coefficients = map(np.concatenate, (model.objective_columns, model.objective_coefficients))
+            model.add_whole_row("bound", columns, coefficients, lower=int(known.lower / model.objective_unit))
+        return model
+
+    def encode(self, compiled: CompiledProblem, model: ConstraintModel, plan: Plan) -> Values:
+        """Return the values of all variables in a plan."""
+        return model.encode(compiled.placement(plan), times_in(compiled, plan))
+
+    def read(self, compiled: CompiledProblem, model: ConstraintModel, values: Values) -> Plan:
+        """Return the plan that the values describe."""
+        placement = values[placement_columns(model)].argmax(axis=1)
+        return read_plan(compiled, placement, values, model.task_starts)

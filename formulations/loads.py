@@ -1,0 +1,48 @@
+"""Loads inside modules: what each resource must do between the module's begin and its end. Shared by MILP and CP."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from dnnopt.compiled import CompiledProblem
+from dnnopt.formulations.copies import Copies
+from dnnopt.formulations.precedence import Module
+from dnnopt.formulations.windows import Durations
+from dnnopt.linear_model import Columns, Values
+
+
+def module_load(
+    c: CompiledProblem,
+    module: Module,
+    resource: int,
+    durations: Durations,
+    x: Columns,
+    y: Columns | None,
+    copies: Sequence[Copies],
+) -> tuple[Columns, Values]:
+    """Return the columns and times of what a resource does inside a module.
+
+    Copies that serve uses outside as well count once, by the pair of one use inside; without `y` they do not count.
+    """
+    here = np.flatnonzero(c.resource_devices[resource, c.executor_device])
+    links = c.resource_links[resource].astype(float)
+    inside = np.flatnonzero(module.inside)
+    columns = [x[np.ix_(inside, here)].ravel()]
+    values = [durations.node[np.ix_(inside, here)].ravel()]
+    if links.any():
+        seconds = durations.hop * links
+        if c.transport == "per_edge" and y is not None:
+            rows = [(y[module.within], c.edge_tensor[module.within], c.pair_uses_link)]
+        else:
+            whole = [module.tensors[block.tensor] for block in copies]
+            rows = [(b.columns[w], b.tensor[w], b.ways) for b, w in zip(copies, whole, strict=True)]
+            if y is not None:
+                rows.append((y[module.some], c.edge_tensor[module.some], c.pair_uses_link))
+        for at, tensor, ways in rows:
+            columns.append(at.ravel())
+            values.append((seconds[tensor] @ ways.T).ravel())
+    joined = np.concatenate(values)
+    keep = joined != 0
+    return np.concatenate(columns)[keep], joined[keep]

@@ -1,0 +1,28 @@
+"""Plans from the values of a solution, and the times of plans that are encoded. Shared by MILP and CP."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from dnnopt.compiled import CompiledProblem, Index
+from dnnopt.linear_model import Values
+from dnnopt.plan import Plan
+from dnnopt.scheduling import Scheduler, Tasks, Times, times_of
+
+# Starts of a placement's tasks in a solution, in any unit; None: the solution has no order of tasks.
+TaskStarts = Callable[[Values, Tasks], list[float]] | None
+
+
+def read_plan(c: CompiledProblem, placement: Index, values: Values, task_starts: TaskStarts) -> Plan:
+    """Return the plan of a placement; a schedule is timed anew, in seconds, from the solution's order."""
+    if c.execution != "scheduled":
+        return c.plan(placement)
+    tasks = Scheduler(c).tasks(placement)
+    if task_starts is None:
+        return tasks.plan(tasks.list_schedule())
+    return tasks.plan(tasks.retime(tasks.order_of(task_starts(values, tasks))))
+
+
+def times_in(c: CompiledProblem, plan: Plan) -> Times | None:
+    """Return the times of a plan, under executions where a formulation may have start times."""
+    return times_of(c, plan) if c.execution in ("parallel", "scheduled") else None

@@ -1,0 +1,163 @@
+"""Windows: the earliest start of each node on each executor, and the least time from its end to its network's end.
+
+    head_vj = max_{e = (u, v)} min_i (head_ui + t_ui + s_e(i, j))
+    tail_ui = max_{e = (u, v)} min_j (s_e(i, j) + t_vj + tail_vj)
+
+Resources are ignored, so that these hold for `parallel` and `scheduled` execution. Infinite: impossible there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from dnnopt.compiled import CompiledProblem, DeadlineLimit, LatencyTerm, LinearTerm, MaxTerm, ObjectiveTerm
+from dnnopt.metrics import Array
+
+# A known plan stays within the limits that follow from its own objective, in spite of rounding.
+_SLACK = 1e-9
+
+
+@dataclass(frozen=True, eq=False)
+class Durations:
+    """Times of tasks in any unit.
+
+    Attributes
+    ----------
+    node : array (N, k)
+        Of each node; 0 where it cannot run.
+    hop : array (T, L)
+        Of one copy of each tensor over each link.
+    """
+
+    node: Array
+    hop: Array
+
+    @classmethod
+    def of(cls, c: CompiledProblem, unit: float = 1.0) -> Durations:
+        """Return the durations in units of so many seconds."""
+        node = np.where(np.isfinite(c.time), c.time, 0.0)
+        hop = c.link_latency + c.tensor_bytes[:, None] / c.link_bandwidth
+        return cls(node / unit, hop / unit)
+
+    def rounded_down(self, scale: float) -> Durations:
+        """Return the durations times `scale` as whole numbers, rounded down."""
+        return Durations(np.floor(self.node * scale), np.floor(self.hop * scale))
+
+    def transfer(self, c: CompiledProblem) -> Array:
+        """Return the time of each edge from device to device, one hop after the other; infinite without a route."""
+        size = len(c.device_names)
+        seconds = np.zeros((len(c.edges), size, size))
+        over = self.hop[c.edge_tensor] @ c.pair_uses_link.T
+        seconds[:, c.pair_origin, c.pair_destination] = np.where(c.pair_routed, over, np.inf)
+        return seconds
+
+
+@dataclass(frozen=True, eq=False)
+class Windows:
+    """Heads and tails.
+
+    Attributes
+    ----------
+    durations : Durations
+    head, tail : array (N, k)
+        Infinite where the node may not run.
+    transfer : array (E, k, k)
+        Time of each edge from executor to executor.
+    """
+
+    durations: Durations
+    head: Array
+    tail: Array
+    transfer: Array
+
+    @classmethod
+    def of(cls, c: CompiledProblem, durations: Durations) -> Windows:
+        """Return heads and tails for these durations."""
+        device = c.executor_device
+        transfer = durations.transfer(c)[:, device[:, None], device[None, :]]
+        seconds = np.where(c.allowed, durations.node, np.inf)
+        head = np.zeros(seconds.shape)
+        tail = np.zeros(seconds.shape)
+        for e in np.argsort(c.edge_consumer, kind="stable"):
+            u, v = c.edge_producer[e], c.edge_consumer[e]
+            np.maximum(head[v], ((head[u] + seconds[u])[:, None] + transfer[e]).min(axis=0), out=head[v])
+        for e in np.argsort(-c.edge_producer, kind="stable"):
+            u, v = c.edge_producer[e], c.edge_consumer[e]
+            np.maximum(tail[u], (transfer[e] + (seconds[v] + tail[v])).min(axis=1), out=tail[u])
+        head[~c.allowed] = np.inf
+        tail[~c.allowed] = np.inf
+        return cls(durations, head, tail, transfer)
+
+    def through(self) -> Array:
+        """Return the shortest latency of the node's network with the node on each executor (N, k)."""
+        return self.head + self.durations.node + self.tail
+
+    def through_edge(self, c: CompiledProblem) -> Array:
+        """Return the shortest latency of the network with each edge from executor to executor (E, k, k)."""
+        u, v = c.edge_producer, c.edge_consumer
+        before = (self.head + self.durations.node)[u]
+        after = (self.durations.node + self.tail)[v]
+        return before[:, :, None] + self.transfer + after[:, None, :]
+
+    def shortest(self, c: CompiledProblem) -> Array:
+        """Return a bound on each network's latency (A,)."""
+        least = self.through().min(axis=1)
+        shortest = np.zeros(len(c.network_names))
+        np.maximum.at(shortest, c.node_network, least)
+        return shortest
+
+
+def latency_limits(c: CompiledProblem, upper: float | None, shortest: Array) -> Array:
+    """Return what each network's latency (A,) is at most, in seconds, in a plan that is as good as a known one.
+
+    Parameters
+    ----------
+    upper : float, optional
+        Objective of the known plan.
+    shortest : array (A,)
+        Bounds on the latencies.
+    """
+    limits = np.full(len(c.network_names), serial_bound(c))
+    for constraint in c.constraints:
+        if isinstance(constraint, DeadlineLimit):
+            limit = constraint.limit * (1 + _SLACK)
+            limits[constraint.network] = min(limits[constraint.network], limit)
+    if upper is None or not np.isfinite(upper):
+        return limits
+    terms = c.objective[0]
+    room = upper + _SLACK * abs(upper) - sum(_least(c, term, shortest) for term in terms)
+    summed = np.zeros(len(limits))
+    for term in terms:
+        if isinstance(term, LatencyTerm):
+            summed[term.network] += term.weight
+        elif isinstance(term, MaxTerm):
+            most = room + _least(c, term, shortest)
+            for part in term.parts:
+                if isinstance(part, LatencyTerm) and term.weight * part.weight > 0:
+                    limit = most / (term.weight * part.weight)
+                    limits[part.network] = min(limits[part.network], limit)
+    for a in np.flatnonzero(summed > 0):
+        limits[a] = min(limits[a], shortest[a] + room / summed[a])
+    return limits
+
+
+def _least(c: CompiledProblem, term: ObjectiveTerm, shortest: Array) -> float:
+    """Return a bound on a term, with its weight."""
+    match term:
+        case LatencyTerm():
+            return float(term.weight * shortest[term.network])
+        case LinearTerm():
+            return term.weight * float(np.where(c.allowed, term.metric.alpha, np.inf).min(axis=1).sum())
+        case MaxTerm():
+            return term.weight * max(_least(c, part, shortest) for part in term.parts)
+    return 0.0
+
+
+def serial_bound(c: CompiledProblem) -> float:
+    """Return the seconds that no schedule without needless waiting exceeds: everything at its slowest, one by one."""
+    durations = Durations.of(c)
+    layers = np.where(c.allowed, durations.node, 0.0).max(axis=1, initial=0.0).sum()
+    transfer = np.where(np.isfinite(over := durations.transfer(c)), over, 0.0)
+    return float(layers + transfer.max(axis=(1, 2), initial=0.0).sum())
