@@ -14,6 +14,7 @@ import typer
 from dnnopt.errors import InputError
 
 if TYPE_CHECKING:
+    from dnnopt.plan import Plan
     from dnnopt.problem import Problem
     from dnnopt.result import Result
 
@@ -65,14 +66,15 @@ def _guarded(command: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
-def _takes_problem(command: Callable[..., None]) -> Callable[..., None]:
-    """Replace the parameter `problem` of a command by the options that say which problem."""
+def _takes_problem(command: Callable[..., None], target: Any) -> Callable[..., None]:
+    """Replace the parameter `problem` of a command by those that say which problem; `target` declares the main one."""
     options = signature(_read_target).parameters
     own = [parameter for name, parameter in signature(command).parameters.items() if name != "problem"]
     names = globals() | {"Problem": Any}  # a name for type checkers alone
     hints = get_type_hints(command, names, include_extras=True) | get_type_hints(
         _read_target, names, include_extras=True
     )
+    hints["target"] = target
 
     def run(**arguments: Any) -> None:
         problem = _read_target(**{name: arguments.pop(name) for name in options})
@@ -88,10 +90,10 @@ def _takes_problem(command: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
-def _command(name: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def _command(name: str, target: Any = None) -> Callable[[Callable[..., None]], Callable[..., None]]:
     def register(command: Callable[..., None]) -> Callable[..., None]:
         if "problem" in signature(command).parameters:
-            command = _takes_problem(command)
+            command = _takes_problem(command, target or Target)
         app.command(name)(_guarded(command))
         return command
 
@@ -101,7 +103,9 @@ def _command(name: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
 # Which problem
 
 _Network = "for a network"
-Target = Annotated[str, typer.Argument(help="A problem file, an ONNX or network file, or a name in the library.")]
+_TARGET = "A problem file, an ONNX or network file, or a name in the library."
+Target = Annotated[str, typer.Argument(help=_TARGET)]
+TargetOption = Annotated[str, typer.Option("--problem", metavar="TARGET", help=_TARGET)]
 PlatformOption = Annotated[
     str | None, typer.Option("--platform", "-p", help="Platform file or name.", rich_help_panel=_Network)
 ]
@@ -254,7 +258,7 @@ def _assignments(texts: list[str] | None, option: str, read: Callable[[str], Any
 # How to solve
 
 FormulationOption = Annotated[str | None, typer.Option("--formulation", "-f", help="Run just this one (see 'list').")]
-SolverOption = Annotated[str | None, typer.Option(help="highs, cbc or cpsat.")]
+SolverOption = Annotated[str | None, typer.Option(help="highs, cbc, scip, cpsat or pyomo:NAME.")]
 MethodOption = Annotated[str, typer.Option(help="auto, or a baseline (see 'list heuristics').")]
 TimeOption = Annotated[float | None, typer.Option("--time-limit", "-t", help="Seconds.")]
 GapOption = Annotated[float, typer.Option(help="Relative gap at which to stop.")]
@@ -381,11 +385,17 @@ def check_command(
 ) -> None:
     """Recompute every metric and every violation of a plan from the definitions."""
     from dnnopt.formats.files import read_plan
+
+    _check(problem, read_plan(plan, problem), json)
+
+
+def _check(problem: Problem, plan: Plan, json: Path | None) -> None:
+    """Print what the referee says of a plan; exit with 1 where it breaks a constraint."""
     from dnnopt.referee import evaluate
     from dnnopt.report import print_check
     from dnnopt.result import evaluation_data
 
-    evaluation = evaluate(problem, read_plan(plan, problem))
+    evaluation = evaluate(problem, plan)
     if json is not None:
         _write_json(evaluation_data(evaluation), json)
     if json is None or str(json) != "-":
@@ -397,22 +407,56 @@ def check_command(
 @_command("export")
 def export_command(
     problem: Problem,
-    output: Annotated[Path, typer.Option("--output", "-o", help="File that ends in .lp or .mps.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="File: .lp, .mps, .mps.gz, .pb.txt or .mzn.")],
     formulation: FormulationOption = None,
     si: Annotated[bool, typer.Option("--si", help="In plain SI units, which solvers like less.")] = False,
     verbose: VerboseOption = False,
 ) -> None:
-    """Write a formulation of the problem as a model file."""
-    from dnnopt.formats.model_files import write_model
+    """Write a formulation of the problem as a model file: for MILP solvers, for CP-SAT or for MiniZinc."""
+    from dnnopt.formats.model_files import ENDINGS, ending_of, kind_of, write_model
     from dnnopt.linear_model import LinearModel
     from dnnopt.scaling import SI
     from dnnopt.solving import formulate
 
-    model = formulate(problem, formulation or "edgewise", units=SI if si else None)
-    if not isinstance(model, LinearModel):
-        raise InputError("a MILP formulation", field="--formulation", value=formulation)
+    ending, kind = ending_of(output), kind_of(output)
+    if si and kind == "cp":
+        raise InputError(
+            "", field="--si", problem=f"goes with {', '.join(ENDINGS['milp'])}; {ending} has whole numbers"
+        )
+    # Most solvers behind MiniZinc count with 32 bits.
+    small = 2.0**28 if ending == ".mzn" else None
+    model = formulate(problem, formulation, kind=kind, units=SI if si else None, largest_sum=small)
+    if isinstance(model, LinearModel) != (kind == "milp"):
+        raise InputError(f"a {kind.upper()} formulation for {ending} files", field="--formulation", value=formulation)
     write_model(model, output)
     typer.echo(f"{output}: {model.summary()}")
+
+
+@_command("import-solution", target=TargetOption)
+def import_solution_command(
+    problem: Problem,
+    model: Annotated[Path, typer.Argument(metavar="MODEL_FILE", help="The exported file that was solved.")],
+    solution: Annotated[
+        Path,
+        typer.Argument(
+            metavar="SOLUTION_FILE", help="Of HiGHS, CBC, GLPK, SCIP, MiniZinc, or a list of 'name value' lines."
+        ),
+    ],
+    formulation: Annotated[
+        str | None, typer.Option("--formulation", "-f", help="Of the model file, where its first line does not say.")
+    ] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write the plan there.")] = None,
+    json: JsonOption = None,
+    verbose: VerboseOption = False,
+) -> None:
+    """Read another solver's solution of an exported model, and check it as 'check' does."""
+    from dnnopt.formats.files import write_plan
+    from dnnopt.formats.solutions import plan_from_file
+
+    plan = plan_from_file(model, solution, problem, formulation)
+    if output is not None:
+        write_plan(plan, output)
+    _check(problem, plan, json)
 
 
 @_command("list")

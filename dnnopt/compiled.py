@@ -197,6 +197,8 @@ class CompiledProblem:
     route_links : D x D nested tuples
         Links from one device to another, in order; None: no route.
     resource_devices, resource_links : (Q, D), (Q, L)
+    forbidden_moves : (E, P), optional
+        Pairs of devices that an edge may not go over, though there is a route.
     """
 
     problem_name: str
@@ -233,6 +235,7 @@ class CompiledProblem:
     objective: tuple[tuple[ObjectiveTerm, ...], ...]
     constraints: tuple[CompiledConstraint, ...]
     layer_keys: tuple[tuple[str, str] | None, ...]
+    forbidden_moves: Mask | None = None
 
     @cached_property
     def edges(self) -> Index:
@@ -273,6 +276,12 @@ class CompiledProblem:
         """Whether the pair may talk (P,)."""
         routes = [self.route_links[i][j] for i, j in zip(self.pair_origin, self.pair_destination, strict=True)]
         return np.array([route is not None for route in routes], dtype=bool)
+
+    @property
+    def edge_moves(self) -> Mask:
+        """Whether each edge may go over each pair of devices (E, P) or, alike for all edges, (1, P)."""
+        routed = self.pair_routed[None, :]
+        return routed if self.forbidden_moves is None else routed & ~self.forbidden_moves
 
     @cached_property
     def pair_uses_link(self) -> Mask:

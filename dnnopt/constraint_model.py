@@ -274,6 +274,17 @@ class ConstraintModel:
 
         write_model(self, path)
 
+    def size(self) -> tuple[int, int, int]:
+        """Return the numbers of variables, of constraints of all kinds, and of literals and coefficients in them."""
+        blocks = [
+            *self.exactly_one,
+            *(clauses.columns for clauses in self.clauses),
+            *(rows.columns for rows in self.rows),
+        ]
+        constraints = sum(len(block) for block in blocks) + len(self.linear) + len(self.no_overlaps)
+        entries = sum(block.size for block in blocks) + sum(len(row.columns) for row in self.linear)
+        return len(self.lower), constraints, entries + sum(len(one.intervals) for one in self.no_overlaps)
+
     def summary(self) -> str:
         """Return the sizes, block by block."""
         blocks = ", ".join(f"{b.name}{list(b.shape)}" for b in self.variables)

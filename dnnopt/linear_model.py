@@ -296,6 +296,10 @@ class LinearModel:
         """Return the name of every row."""
         return [name for block in self.rows for name in block.names()]
 
+    def size(self) -> tuple[int, int, int]:
+        """Return the numbers of variables, rows and nonzeros."""
+        return self._columns, self._row_count, len(self.arrays().value)
+
     def summary(self) -> str:
         """Return the sizes, block by block."""
         arrays = self.arrays()

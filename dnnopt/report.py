@@ -12,10 +12,12 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
     from dnnopt.comparison import Comparison
+    from dnnopt.pareto import Front
     from dnnopt.plan import Plan
     from dnnopt.problem import Problem
     from dnnopt.referee import Evaluation, Violation
     from dnnopt.result import Result
+    from dnnopt.side_by_side import SideBySide
 
 _STATUS = {
     "optimal": "proved optimal",
@@ -37,13 +39,15 @@ _METRICS = {
 }
 
 
-def objective_name(problem: Problem) -> tuple[str, str]:
-    """Return what is minimised, in words, and its SI unit (empty for a sum of unlike metrics)."""
-    terms = [term for term in problem.minimize if term.priority == min(t.priority for t in problem.minimize)]
+def objective_name(problem: Problem, priority: int | None = None) -> tuple[str, str]:
+    """Return what is minimised (first, or at a priority), in words, and its SI unit (empty for unlike metrics)."""
+    priority = min(term.priority for term in problem.minimize) if priority is None else priority
+    terms = [term for term in problem.minimize if term.priority == priority]
     words = []
     for term in terms:
         arguments = [term.network] if term.network else list(term.devices or term.links or ())
         name = term.metric + (f"({','.join(arguments)})" if arguments else "") + (" with idle" if term.idle else "")
+        name = f"largest {name}" if term.over == "max" else name
         words.append(name if term.weight == 1 else f"{term.weight:g} x {name}")
     units = {term.unit for term in terms}
     return " + ".join(words), units.pop() if len(units) == 1 else ""
@@ -217,6 +221,60 @@ def print_comparison(console: Console, comparison: Comparison) -> None:
         ("time", "right"),
     ]
     console.print(_table(title, columns, rows))
+
+
+def print_side_by_side(console: Console, comparison: SideBySide) -> None:
+    """Print formulations side by side."""
+    name, unit = objective_name(comparison.problem)
+
+    def shown(value: float | None) -> str:
+        return "" if value is None else format_quantity(value, unit, 5)
+
+    rows = [
+        (
+            f"{row.formulation} ({row.solver})",
+            str(row.variables),
+            str(row.rows),
+            str(row.nonzeros),
+            format_runtime(row.build_seconds),
+            shown(row.relaxation),
+            "" if row.first_plan_seconds is None else format_runtime(row.first_plan_seconds),
+            shown(row.objective),
+            f"gap {format_gap(row.gap)}"
+            if row.status == "feasible"
+            else f"{row.status}, {format_runtime(row.seconds)}",
+        )
+        for row in comparison.rows
+    ]
+    heads = ("formulation", "variables", "rows", "nonzeros", "build", "LP bound", "first plan", name, "proof")
+    columns = [(head, "right" if position else "left") for position, head in enumerate(heads)]
+    console.print(_table(f"{comparison.problem.name}: formulations", columns, rows))
+
+
+def print_front(console: Console, front: Front) -> None:
+    """Print a Pareto front."""
+    priorities = sorted({term.priority for term in front.problem.minimize})
+    named = [objective_name(front.problem, priority) for priority in priorities]
+    rows = [
+        (
+            *(format_quantity(value, unit, 5) for value, (_, unit) in zip(point.objectives, named, strict=True)),
+            "yes" if point.proved else "no",
+            _where(front.problem, point.plan),
+        )
+        for point in front.points
+    ]
+    state = f"complete within {100 * front.tolerance:.2g} %" if front.complete else "not complete"
+    title = f"{front.problem.name}: {len(front.points)} points, {state}, in {format_runtime(front.runtime)}"
+    columns = [*((name, "right") for name, _ in named), ("proved", "left"), ("layers on each device", "left")]
+    console.print(_table(title, columns, rows))
+
+
+def _where(problem: Problem, plan: Plan) -> str:
+    counts = dict.fromkeys(problem.platform.device_names(), 0)
+    for placed in plan.placement.values():
+        for device in placed.values():
+            counts[device] += 1
+    return ", ".join(f"{device} {count}" for device, count in counts.items() if count)
 
 
 def print_check(console: Console, problem: Problem, evaluation: Evaluation) -> None:

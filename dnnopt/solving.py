@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from dnnopt.compiled import CompiledProblem
 from dnnopt.compiler import compile_problem
+from dnnopt.constraint_model import sums_below
 from dnnopt.errors import InputError, UnsupportedError
 from dnnopt.evaluator import Evaluator
 from dnnopt.formulations import registry
+from dnnopt.methods.auto import run_auto
 from dnnopt.methods.exact import default_solver, run_formulation
 from dnnopt.methods.heuristics import BASELINES
 from dnnopt.plan import Plan
@@ -18,7 +21,7 @@ from dnnopt.pool import Pool
 from dnnopt.problem import Problem
 from dnnopt.result import OPTIMAL_GAP, Event, Result
 from dnnopt.scaling import Units
-from dnnopt.solvers import names as solver_names
+from dnnopt.solvers import kind_of
 from dnnopt.solvers.interface import Clock, Control, Limits, Outcome, stop_on_interrupt
 from dnnopt.versions import versions
 
@@ -63,7 +66,7 @@ def solve(
     formulation : str, optional
         Run just this one, such as ``edgewise`` or ``product+potentials``.
     solver : str, optional
-        ``highs``, ``cbc`` or ``cpsat``.
+        ``highs``, ``cbc``, ``scip``, ``cpsat``, or ``pyomo:NAME`` with a name that Pyomo has for a solver.
     time_limit : float, optional
         Seconds.
     gap : float
@@ -114,6 +117,8 @@ class Search:
     control : Control
     method, formulation, solver, watch
         As for `solve`.
+    baselines : bool
+        Whether cheap baselines give a plan to start from, where there is none.
     """
 
     def __init__(
@@ -126,6 +131,7 @@ class Search:
         formulation: str | None = None,
         solver: str | None = None,
         watch: Callable[[Event], None] | None = None,
+        baselines: bool = True,
     ) -> None:
         self.problem = problem
         self.compiled = compiled
@@ -135,6 +141,7 @@ class Search:
         self.formulation = formulation
         self.solver = solver
         self.watch = watch
+        self.baselines = baselines
         self.used: tuple[str | None, str | None] = (formulation, solver)
 
     def run(self, stages: Sequence[int], caps: Mapping[int, float] | None = None, start: Plan | None = None) -> Result:
@@ -158,7 +165,7 @@ class Search:
                 pool.offer(start, done[-1][0].found_by if done else "start")
             left = clock.left()
             share = None if left is None else left / (len(stages) - position)
-            outcome = self._run_stage(pool, share, baselines=start is None)
+            outcome = self._run_stage(pool, share, baselines=self.baselines and start is None)
             done.append((pool, outcome))
             if pool.objective is None or outcome.status == "error":
                 break
@@ -171,7 +178,7 @@ class Search:
         if self.method != "auto":
             _run_baseline(pool, self.method, clock)
             return Outcome("no_solution")
-        kind = None if self.solver is None else _kind_of(self.solver)
+        kind = None if self.solver is None else kind_of(self.solver)
         name = self.formulation or _preferred(pool.compiled, kind)
         chosen = registry.formulation(name, pool.compiled)
         solver = self.solver or default_solver(chosen)
@@ -181,18 +188,32 @@ class Search:
                 if baseline != "greedy" or pool.plan is None:
                     _run_baseline(pool, baseline, Clock(min(_START_SECONDS, _START_SHARE * (time_limit or math.inf))))
         left = Limits(clock.left(), self.limits.gap, self.limits.threads, self.limits.seed)
+        if self.formulation is None:
+            return run_auto(pool, chosen, solver, left, self.control)
         return run_formulation(pool, chosen, solver, left, self.control)
 
 
-def formulate(problem: Problem, formulation: str, *, units: Units | None = None) -> LinearModel | ConstraintModel:
+def formulate(
+    problem: Problem,
+    formulation: str | None = None,
+    *,
+    kind: str | None = None,
+    units: Units | None = None,
+    largest_sum: float | None = None,
+) -> LinearModel | ConstraintModel:
     """Return a formulation of the problem as a model: sizes, named blocks, ``write("x.lp")``.
 
     Parameters
     ----------
     problem : Problem
-    formulation : str
+    formulation : str, optional
+        By default the one that suits the problem.
+    kind : {"milp", "cp"}, optional
+        Which formulations may be taken by default: those with a LinearModel or those with a ConstraintModel.
     units : Units, optional
         Units of a linear model; by default such that suit solvers.
+    largest_sum : float, optional
+        Limit on the numbers of a constraint model; many solvers need 2**28.
 
     Raises
     ------
@@ -200,16 +221,10 @@ def formulate(problem: Problem, formulation: str, *, units: Units | None = None)
         If there is no such formulation, or it does not support the problem.
     """
     compiled = compile_problem(problem)
-    found = registry.formulation(formulation, compiled)
-    model: LinearModel | ConstraintModel = found.build(compiled, units)
+    found = registry.formulation(formulation or _preferred(compiled, kind), compiled)
+    with nullcontext() if largest_sum is None else sums_below(largest_sum):
+        model: LinearModel | ConstraintModel = found.build(compiled, units)
     return model
-
-
-def _kind_of(solver: str) -> str:
-    for kind in ("milp", "cp"):
-        if solver in solver_names(kind):
-            return kind
-    raise InputError(f"one of {', '.join(solver_names())}", field="solver", value=solver)
 
 
 def _preferred(compiled: CompiledProblem, kind: str | None) -> str:

@@ -102,8 +102,9 @@ class Windows:
         return before[:, :, None] + self.transfer + after[:, None, :]
 
     def shortest(self, c: CompiledProblem) -> Array:
-        """Return a bound on each network's latency (A,)."""
+        """Return a bound on each network's latency (A,); 0 where there is no way to run it."""
         least = self.through().min(axis=1)
+        least = np.where(np.isfinite(least), least, 0.0)
         shortest = np.zeros(len(c.network_names))
         np.maximum.at(shortest, c.node_network, least)
         return shortest

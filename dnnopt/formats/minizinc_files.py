@@ -22,8 +22,10 @@ from dnnopt.linear_model import Block
 _WORDS = set(
     "annotation any array bool case constraint default diff div else elseif endif enum false float function if in include"
     " int intersect let list maximize minimize mod not of op opt output par predicate record satisfy set solve string"
-    " subset superset symdiff test then true tuple type union var where xor name v cost cost_of".split()
+    " subset superset symdiff test then true tuple type union var where xor name v total cost cost_of".split()
 )
+_TOTAL = """function var int: total(array[int] of int: first, array[int] of int: column, array[int] of int: coefficient, int: r) =
+  sum(k in first[r]..first[r + 1] - 1)(coefficient[k] * v[column[k]]);"""
 # What a model is made of, as far as it is known here: classes and the fields of them that are written.
 _KNOWN: dict[type, set[str]] = {
     Clauses: {"name", "columns", "positive"},
@@ -32,9 +34,9 @@ _KNOWN: dict[type, set[str]] = {
     Intervals: {"name", "first", "start", "size", "presence"},
     NoOverlap: {"name", "intervals"},
 }
-_ATTRIBUTES = {
-    "name", "objective_unit", "largest_sum", "variables", "lower", "upper", "exactly_one", "clauses", "linear", "rows",
-    "intervals", "no_overlaps", "objective_columns", "objective_coefficients",
+_PARTS = {
+    "variables", "lower", "upper", "exactly_one", "clauses", "linear", "rows", "intervals", "no_overlaps",
+    "objective_columns", "objective_coefficients",
 }  # fmt: skip
 
 
@@ -91,7 +93,7 @@ def minizinc_texts(model: ConstraintModel) -> tuple[str, str]:
 def _refuse_unknown(model: ConstraintModel) -> None:
     """Raise where the model says more than can be written here."""
     for attribute, value in vars(model).items():
-        if attribute not in _ATTRIBUTES and (not hasattr(value, "__len__") or len(value)):
+        if isinstance(value, list) and value and attribute not in _PARTS:
             raise UnsupportedError("", problem=f"MiniZinc files cannot hold the model's {attribute}")
     for part in (*model.clauses, *model.linear, *model.rows, *model.intervals, *model.no_overlaps):
         further = sorted({f.name for f in fields(part)} - _KNOWN[type(part)])
@@ -114,7 +116,8 @@ def _add_variables(text: _Text, model: ConstraintModel) -> None:
     text.model.append(f"array[1..{len(lower)}] of var int: v = {' ++ '.join(arrays)};")
     text.model.append(f"array[1..{len(lower)}] of string: name;")
     text.data.append(f"name = [{names}];")
-    text.model.append('output ["\\(name[k]) \\(v[k])\\n" | k in index_set(v) where fix(v[k]) != 0];')
+    text.model.append(_TOTAL)
+    text.model.append('output [name[k] ++ " \\(v[k])\\n" | k in index_set(v) where fix(v[k]) != 0];')
 
 
 def _add_block(text: _Text, block: Block, name: str, lower: Whole, upper: Whole) -> None:
@@ -180,8 +183,10 @@ def _add_rows(text: _Text, rows: Iterable[Rows]) -> None:
     families: dict[tuple[Any, ...], list[Rows]] = {}
     for block in rows:
         equal = block.lower is not None and block.upper is not None and bool((block.lower == block.upper).all())
-        sides = ("=",) if equal else tuple(
-            sign for sign, side in ((">=", block.lower), ("<=", block.upper)) if side is not None
+        sides = (
+            ("=",)
+            if equal
+            else tuple(sign for sign, side in ((">=", block.lower), ("<=", block.upper)) if side is not None)
         )
         families.setdefault((block.name, sides, block.literals.shape[1]), []).append(block)
     for (family, sides, literal_count), blocks in families.items():
@@ -205,7 +210,7 @@ def _add_family(text: _Text, family: str, sides: Sequence[str], literal_count: i
         literals = text.identifier(f"{name}_literal")
         text.table(literals, np.concatenate([block.literals for block in blocks]) + 1)
         condition = " /\\ ".join(f"v[{literals}[r, {k}]] = 1" for k in range(1, literal_count + 1)) + " -> "
-    total = f"sum(k in {first}[r]..{first}[r + 1] - 1)({coefficients}[k] * v[{columns}[k]])"
+    total = f"total({first}, {columns}, {coefficients}, r)"
     for sign in sides:
         side = text.identifier(f"{name}_{'lower' if sign == '>=' else 'upper' if sign == '<=' else 'value'}")
         bounds = [block.lower if sign == ">=" else block.upper for block in blocks]
@@ -227,7 +232,7 @@ def _add_no_overlaps(text: _Text, model: ConstraintModel) -> None:
     for no_overlap in model.no_overlaps:
         if len(no_overlap.intervals) < 2:
             continue
-        name = text.identifier(no_overlap.name)
+        name = text.identifier(f"no_overlap_{no_overlap.name}")
         text.table(name, no_overlap.intervals + 1)
         text.model.append(
             f"constraint disjunctive([v[{tables['start']}[k]] | k in {name}],"
@@ -236,8 +241,13 @@ def _add_no_overlaps(text: _Text, model: ConstraintModel) -> None:
 
 
 def _add_objective(text: _Text, model: ConstraintModel) -> None:
+    # Placements first; what follows from them is at its least in the best plan.
+    search = (
+        "solve :: seq_search([int_search(array1d(x), first_fail, indomain_max, complete),"
+        " int_search(v, input_order, indomain_min, complete)])"
+    )
     if not model.objective_columns:
-        text.model.append("\nsolve satisfy;")
+        text.model.append(f"\n{search} satisfy;")
         return
     coefficients = np.zeros(len(model.lower), dtype=np.int64)
     for columns, values in zip(model.objective_columns, model.objective_coefficients, strict=True):
@@ -246,4 +256,4 @@ def _add_objective(text: _Text, model: ConstraintModel) -> None:
     text.model.append("\n% Objective")
     text.table("cost_of", shown + 1)
     text.table("cost", coefficients[shown])
-    text.model.append("solve minimize sum(k in index_set(cost))(cost[k] * v[cost_of[k]]);")
+    text.model.append(f"{search} minimize sum(k in index_set(cost))(cost[k] * v[cost_of[k]]);")

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
+
+from dnnopt.compiled import CompiledProblem
 from dnnopt.formulations.formulation import Formulation
 from dnnopt.pool import Pool
 from dnnopt.solvers import solver as solver_of
@@ -15,8 +19,28 @@ def default_solver(formulation: Formulation) -> str:
     return "cpsat" if formulation.kind == "cp" else "highs"
 
 
-def run_formulation(pool: Pool, formulation: Formulation, solver: str, limits: Limits, control: Control) -> Outcome:
+def run_formulation(
+    pool: Pool,
+    formulation: Formulation,
+    solver: str,
+    limits: Limits,
+    control: Control,
+    compiled: CompiledProblem | None = None,
+    cap: float = math.inf,
+) -> Outcome:
     """Solve by one formulation and one solver; plans and bounds go to the pool.
+
+    Parameters
+    ----------
+    pool : Pool
+    formulation : Formulation
+    solver : str
+    limits : Limits
+    control : Control
+    compiled : CompiledProblem, optional
+        What is left of the pool's problem after presolve with `cap`: plans above the cap may be missing.
+    cap : float
+        SI; bounds beyond it mean only that no plan is below it.
 
     A plan that the referee refuses broke a limit by less than the solver's tolerance: it is forbidden and the search
     repeated.
@@ -28,16 +52,17 @@ def run_formulation(pool: Pool, formulation: Formulation, solver: str, limits: L
     """
     run = solver_of(solver, formulation.kind)
     clock = Clock(limits.time_limit)
-    model = formulation.build(pool.compiled)
+    compiled = pool.compiled if compiled is None else compiled
+    model = formulation.build(compiled)
     unit = model.objective_unit
     source = f"{formulation.name} ({solver})"
     start = None
-    if pool.plan is not None:
-        start = formulation.encode(pool.compiled, model, pool.plan)
+    if pool.plan is not None and (pool.objective or 0.0) <= cap:
+        start = formulation.encode(compiled, model, pool.plan)
 
     def report(objective: float | None, bound: float | None) -> None:
         if bound is not None:
-            pool.add_bound(bound * unit, source)
+            pool.add_bound(min(bound * unit, cap), source)
         if objective is not None:
             pool.report_incumbent(objective * unit, source)
 
@@ -45,11 +70,14 @@ def run_formulation(pool: Pool, formulation: Formulation, solver: str, limits: L
     for _ in range(_TRIES):
         outcome = run(model, Limits(clock.left(), limits.gap, limits.threads, limits.seed), start, watched)
         if outcome.bound is not None:
-            pool.add_bound(outcome.bound * unit, source)
+            pool.add_bound(min(outcome.bound * unit, cap), source)
+        if outcome.status == "infeasible" and pool.plan is not None:
+            pool.add_bound(cap, source)
+            return replace(outcome, status="feasible" if cap < math.inf else "infeasible")
         if outcome.values is None:
             return outcome
-        plan = formulation.read(pool.compiled, model, outcome.values)
+        plan = formulation.read(compiled, model, outcome.values)
         if pool.accepts(pool.offer(plan, source)) or clock.expired() or control.stop.is_set():
             return outcome
-        formulation.forbid(pool.compiled, model, plan)
+        formulation.forbid(compiled, model, plan)
     return outcome

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import highspy
@@ -72,7 +73,11 @@ def set_options(highs: highspy.Highs, limits: Limits, tolerance: float, log: str
 
 def solve(model: LinearModel, limits: Limits, start: Values | None, control: Control) -> Outcome:
     """Solve a linear model."""
-    arrays = model.arrays()
+    return solve_arrays(model.arrays(), limits, start, control)
+
+
+def solve_arrays(arrays: LinearArrays, limits: Limits, start: Values | None, control: Control) -> Outcome:
+    """Solve a linear model that is given as arrays."""
     if len(arrays.cost) == 0:
         return Outcome("optimal", values=np.zeros(0), objective=arrays.offset, bound=arrays.offset)
     # One process-wide pool of threads: a run with another number of threads fails unless the pool is made anew.
@@ -98,6 +103,12 @@ def solve(model: LinearModel, limits: Limits, start: Values | None, control: Con
     highs.cbSimplexInterrupt.subscribe(interrupt)
     run_in_thread(lambda: _run(highs), control, cancel=lambda: None)
     return _outcome(highs, arrays, control)
+
+
+def relaxation(model: LinearModel, limits: Limits) -> Outcome:
+    """Solve the linear relaxation; its objective is a bound."""
+    arrays = model.arrays()
+    return solve_arrays(replace(arrays, integer=np.zeros_like(arrays.integer)), limits, None, Control())
 
 
 def _run(highs: highspy.Highs) -> None:

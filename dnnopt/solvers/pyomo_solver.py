@@ -7,7 +7,11 @@ runs; asked to stop, it gets a few seconds, and is then left alone.
 from __future__ import annotations
 
 import logging
+import math
+import subprocess
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -43,6 +47,18 @@ def _options(name: str, limits: Limits) -> dict[str, Any]:
     return {}
 
 
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep Pyomo from logging what the outcome says too."""
+    log = logging.getLogger("pyomo")
+    level = log.level
+    log.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
+
+
 def _solver(name: str) -> Any:
     """Return Pyomo's interface to a solver.
 
@@ -52,21 +68,17 @@ def _solver(name: str) -> Any:
         If Pyomo has none of that name, or the solver is not installed.
     """
     pyo = import_pyomo()
-    log = logging.getLogger("pyomo")
-    level = log.level
-    log.setLevel(logging.CRITICAL)  # what it would say is in the error
-    try:
-        solver = pyo.SolverFactory(name)
-        there = bool(solver.available(exception_flag=False))
-        if name == "cbc" and not there:
-            import cbcbox
+    with _quiet():
+        try:
+            solver = pyo.SolverFactory(name)
+            there = bool(solver.available(exception_flag=False))
+            if name == "cbc" and not there:
+                import cbcbox
 
-            solver = pyo.SolverFactory(name, executable=str(cbcbox.cbc_bin_path()))
-            there = True
-    except Exception as error:
-        raise InputError("", field="solver", problem=f"Pyomo cannot use {name!r}: {error}") from None
-    finally:
-        log.setLevel(level)
+                solver = pyo.SolverFactory(name, executable=str(cbcbox.cbc_bin_path()))
+                there = True
+        except Exception as error:
+            raise InputError("", field="solver", problem=f"Pyomo cannot use {name!r}: {error}") from None
     if not there:
         known = sorted(found for found in pyo.SolverFactory if not found.startswith("_"))
         words = "is not installed here" if name in known else f"is not a solver that Pyomo knows: {', '.join(known)}"
@@ -80,7 +92,10 @@ def _configure(solver: Any, name: str, limits: Limits) -> tuple[dict[str, Any], 
     if config is None:  # an interface of the older kind
         options = _options(name, limits)
         solver.options.update(options)
-        return ({} if limits.time_limit is None else {"timelimit": limits.time_limit}), bool(options)
+        if limits.time_limit is None:
+            return {}, bool(options)
+        whole = math.ceil(limits.time_limit)  # glpsol takes no fractions
+        return {"timelimit": whole if name == "glpk" else limits.time_limit}, bool(options)
     wanted = {
         "time_limit": limits.time_limit,
         "rel_gap": _SHARE * limits.gap,
@@ -92,6 +107,21 @@ def _configure(solver: Any, name: str, limits: Limits) -> tuple[dict[str, Any], 
         if option in config and value is not None:
             config[option] = value
     return {}, "rel_gap" in config or "mip_gap" in config
+
+
+def _log(solver: Any, name: str, path: str) -> dict[str, Any]:
+    """Return the argument of `solve` for a log.
+
+    Raises
+    ------
+    InputError
+        If Pyomo's interface has none.
+    """
+    if not hasattr(solver, "config"):
+        return {"logfile": path}
+    if "tee" not in solver.config:
+        raise InputError("", field="log", problem=f"Pyomo's interface to {name!r} writes no log")
+    return {"tee": [open(path, "w", encoding="utf-8", buffering=1)]}  # noqa: SIM115 (the search may outlive this function)
 
 
 def solve(name: str, model: LinearModel, limits: Limits, start: Values | None, control: Control) -> Outcome:
@@ -108,7 +138,7 @@ def solve(name: str, model: LinearModel, limits: Limits, start: Values | None, c
     if start is not None and getattr(solver, "warm_start_capable", lambda: False)():
         arguments["warmstart"] = True
     if control.log is not None:
-        arguments["logfile"] = control.log
+        arguments |= _log(solver, name, control.log)
     done: list[Any] = []
     failure: list[Exception] = []
 
@@ -119,13 +149,17 @@ def solve(name: str, model: LinearModel, limits: Limits, start: Values | None, c
             failure.append(error)
 
     thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    _wait(thread, left, control)
-    if failure:
-        return Outcome("error", message=f"pyomo:{name}: {type(failure[0]).__name__}: {failure[0]}")
-    if not done:
-        return Outcome("interrupted" if control.stop.is_set() else "no_solution")
-    return _outcome(name, model, done[0], _values(m, done[0], variables), left.gap if keeps_gap else None, control)
+    with _quiet():
+        thread.start()
+        _wait(thread, left, control)
+        if failure and isinstance(failure[0], subprocess.TimeoutExpired):
+            return Outcome("no_solution", message=f"pyomo:{name}: killed, as it had not ended by itself in time")
+        if failure:
+            return Outcome("error", message=f"pyomo:{name}: {type(failure[0]).__name__}: {failure[0]}")
+        if not done:
+            return Outcome("interrupted" if control.stop.is_set() else "no_solution")
+        values = _values(m, done[0], variables)
+    return _outcome(name, model, done[0], values, left.gap if keeps_gap else None, control)
 
 
 def _wait(thread: threading.Thread, limits: Limits, control: Control) -> None:
@@ -145,13 +179,16 @@ def _values(m: Any, results: Any, variables: list[Any]) -> Values | None:
     found = [variable.value for variable in variables]
     # A variable that is in no row and has no cost never reaches the solver.
     return np.array(
-        [_resting(variable) if value is None else value for value, variable in zip(found, variables, strict=True)], float
+        [_resting(variable) if value is None else value for value, variable in zip(found, variables, strict=True)],
+        float,
     )
 
 
 def _resting(variable: Any) -> float:
     """Return the value of a variable that nothing depends on: the one nearest to 0."""
-    return float(min(max(0.0, variable.lb if variable.lb is not None else 0.0), np.inf if variable.ub is None else variable.ub))
+    return float(
+        min(max(0.0, variable.lb if variable.lb is not None else 0.0), np.inf if variable.ub is None else variable.ub)
+    )
 
 
 def _outcome(

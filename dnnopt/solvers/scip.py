@@ -15,7 +15,7 @@ from pyscipopt import Model as Scip
 from dnnopt.formats.model_files import column_names, safe_names
 from dnnopt.formats.mps_file import mps_text
 from dnnopt.linear_model import LinearModel
-from dnnopt.solvers.highs import TOLERANCE
+from dnnopt.solvers.highs import tolerance_for
 from dnnopt.solvers.interface import Clock, Control, Limits, Outcome, Values, run_in_thread
 
 _INFINITE = 1e20
@@ -40,13 +40,13 @@ class _Watch(Eventhdlr):  # type: ignore[misc]
         self._control.report(_finite(self.model.getPrimalbound()), _finite(self.model.getDualbound()))
 
 
-def set_options(scip: Scip, limits: Limits) -> None:
+def set_options(scip: Scip, limits: Limits, tolerance: float) -> None:
     """Set limits and tolerances."""
     options = {
         "limits/gap": limits.gap,
         "limits/absgap": 0.0,
-        "numerics/feastol": TOLERANCE,
-        "numerics/dualfeastol": TOLERANCE,
+        "numerics/feastol": tolerance,
+        "numerics/dualfeastol": tolerance,
         "randomization/randomseedshift": limits.seed,
         "lp/threads": min(limits.processors, 64),
         "misc/catchctrlc": False,
@@ -78,7 +78,8 @@ def solve(model: LinearModel, limits: Limits, start: Values | None, control: Con
             scip.setSolVal(solution, variable, value)
         scip.addSol(solution)
     scip.includeEventhdlr(_Watch(control), "dnnopt", "reports incumbents and bounds")
-    set_options(scip, Limits(clock.left(), limits.gap, limits.threads, limits.seed))
+    left = Limits(clock.left(), limits.gap, limits.threads, limits.seed)
+    set_options(scip, left, tolerance_for(model.arrays()))
     run_in_thread(scip.optimizeNogil, control, cancel=scip.interruptSolve)
     outcome = _outcome(scip, variables, control)
     if control.log is not None:

@@ -61,7 +61,7 @@ class Literals:
             "y",
             (len(c.edges), len(c.pair_origin)),
             axes=lambda: (edge_labels(c), pair_labels(c)),
-            upper=c.pair_routed[None, :],
+            upper=c.edge_moves,
             evaluate=lambda placement: edge_uses_pair(c, placement),
         )
         if not y.size:

@@ -17,7 +17,7 @@ from dnnopt.scaling import all_on_one
 
 Entries = tuple[Columns, Values]
 WholeEntries = tuple[Columns, Whole]
-_FINE_RESOLUTION = 2.0**56
+_FINE_RESOLUTION = 2.0**52
 
 
 def add_objective(literals: Literals) -> None:

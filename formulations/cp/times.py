@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from dnnopt.compiled import CompiledProblem
 from dnnopt.constraint_model import scale_for
 from dnnopt.formulations.cp.literals import Literals
 from dnnopt.formulations.hops import Hops, hops, unordered

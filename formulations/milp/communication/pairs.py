@@ -8,11 +8,11 @@ from dnnopt.linear_model import Columns, LinearModel
 
 
 def add_pair_variables(model: LinearModel, c: CompiledProblem) -> Columns:
-    """Add `y_ep` (E, P), fixed to zero for pairs without a route."""
+    """Add `y_ep` (E, P), fixed to zero for pairs without a route and for moves that are forbidden."""
     return model.add_variables(
         "y",
         (len(c.edges), len(c.pair_origin)),
         axes=lambda: (edge_labels(c), pair_labels(c)),
-        upper=c.pair_routed.astype(float)[None, :],
+        upper=c.edge_moves,
         evaluate=lambda placement: edge_uses_pair(c, placement),
     )

@@ -1,0 +1,57 @@
+"""Destructive bounds: guess a cap, forbid what no plan below it can have, and show that nothing is left.
+
+For objectives that are a maximum (period, critical path), where plain relaxations are weak: presolve forbids every
+placement and move that alone breaks the cap; if the linear relaxation of what is left exceeds the cap, the cap is a
+bound. Bisection finds the best one (Klein, Scholl: Computing lower bounds by destructive improvement, EJOR 112(2), 1999).
+"""
+
+from __future__ import annotations
+
+from dnnopt.formulations.formulation import Formulation
+from dnnopt.pool import Pool
+from dnnopt.presolve import presolve
+from dnnopt.solvers.interface import Clock, Control, Limits
+
+SOURCE = "destructive bound"
+# Bisection ends where the two ends are this close, relatively.
+_CLOSE = 1e-3
+
+
+def destructive_bound(pool: Pool, formulation: Formulation, limits: Limits, control: Control) -> None:
+    """Raise the pool's bound by bisection between it and the pool's best plan.
+
+    Parameters
+    ----------
+    pool : Pool
+        With a plan.
+    formulation : Formulation
+        A MILP formulation that supports the problem.
+    limits : Limits
+    control : Control
+    """
+    from dnnopt.solvers.highs import relaxation
+
+    clock = Clock(limits.time_limit)
+    upper = pool.objective
+    while upper is not None and not clock.expired() and not control.stop.is_set():
+        lower = pool.bound or 0.0
+        if upper - lower <= _CLOSE * upper:
+            return
+        cap = (lower * upper) ** 0.5 if lower > 0 and upper > 4 * lower else (lower + upper) / 2
+        reduced = presolve(pool.compiled, cap)
+        if reduced.infeasible:
+            pool.add_bound(cap, SOURCE)
+            continue
+        model = formulation.build(reduced.compiled)
+        left = Limits(clock.left(), limits.gap, limits.threads, limits.seed)
+        outcome = relaxation(model, left)
+        if outcome.status == "infeasible":
+            pool.add_bound(cap, SOURCE)
+        elif outcome.status == "optimal" and outcome.objective is not None:
+            # Either no plan is below the cap, or the relaxation bounds those that are. Its own rounding is left out.
+            value = outcome.objective * model.objective_unit * (1 - 1e-9)
+            pool.add_bound(min(cap, value), SOURCE)
+            if value <= cap:
+                upper = cap
+        else:
+            return

@@ -1,0 +1,179 @@
+"""Pareto fronts by the ε-constraint method, with proof that no point is missed within a stated tolerance.
+
+For each zone (upper bounds on all objectives but the first), the objectives are minimised in order within it. The point found splits the zone: whatever else lies in it and is not dominated is better in one of the other objectives. With
+two objectives this is the classic method (Haimes, Lasdon, Wismer 1971); with three, zones as in Klamroth, Lacour,
+Vanderpooten: On the representation of the search region in multi-objective optimization, EJOR 245(3), 2015.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from dnnopt.compiler import compile_problem
+from dnnopt.errors import InputError
+from dnnopt.objectives import Term
+from dnnopt.plan import Plan
+from dnnopt.problem import Problem
+from dnnopt.result import OPTIMAL_GAP
+from dnnopt.solvers.interface import Clock, Control, Limits, stop_on_interrupt
+from dnnopt.solving import Search
+
+Objective = Term | tuple[Term, ...]
+
+
+@dataclass(frozen=True)
+class Point:
+    """A point of a front: a plan, its objectives (SI), and whether each was proved."""
+
+    plan: Plan
+    objectives: tuple[float, ...]
+    proved: bool
+
+
+@dataclass(frozen=True)
+class Front:
+    """A Pareto front.
+
+    Attributes
+    ----------
+    problem : Problem
+        With the objectives as priorities.
+    points : tuple of Point
+        None dominates another; sorted by the first objective.
+    tolerance : float
+        A point that is not in the front is better in some objective than every point that it does not dominate by at
+        most this share.
+    complete : bool
+        Whether that was proved. If not, time ran out with zones left or points not proved.
+    zones_left : tuple of tuple of float
+        Upper bounds on all objectives but the first of the zones that were not searched.
+    runtime : float
+    """
+
+    problem: Problem
+    points: tuple[Point, ...]
+    tolerance: float
+    complete: bool
+    zones_left: tuple[tuple[float, ...], ...]
+    runtime: float
+
+    def to_data(self) -> dict[str, Any]:
+        """Return plain data."""
+        return {
+            "format": "dnnopt-front",
+            "version": 1,
+            "problem": self.problem.name,
+            "tolerance": self.tolerance,
+            "complete": self.complete,
+            "zones_left": [[bound if math.isfinite(bound) else None for bound in zone] for zone in self.zones_left],
+            "runtime": self.runtime,
+            "points": [
+                {"objectives": list(point.objectives), "proved": point.proved, **point.plan.to_data()}
+                for point in self.points
+            ],
+        }
+
+
+def pareto(
+    problem: Problem,
+    objectives: Sequence[Objective],
+    *,
+    tolerance: float = 1e-6,
+    time_limit: float | None = None,
+    formulation: str | None = None,
+    solver: str | None = None,
+    threads: int | None = None,
+    seed: int = 0,
+    watch: Callable[[Point], None] | None = None,
+) -> Front:
+    """Return the Pareto front of two or more objectives; the problem's own objective is left out.
+
+    Parameters
+    ----------
+    problem : Problem
+    objectives : sequence of Term or sums of them
+        Of which none can be negative.
+    tolerance : float
+        The next point must be better in some objective by this share: what is closer together counts as one point.
+    time_limit : float, optional
+        Seconds for the whole front.
+    formulation, solver, threads, seed
+        As for `solve`.
+    watch : callable, optional
+        Called with each point as it is found.
+
+    Raises
+    ------
+    InputError
+        For fewer than two objectives, or a tolerance below 1e-9 (less than the referee tells apart).
+    UnsupportedError
+        If the formulation does not support the problem.
+    """
+    if len(objectives) < 2:
+        raise InputError("two or more objectives", field="objectives", value=len(objectives))
+    if not 1e-9 < tolerance < 1:
+        raise InputError("a number above 1e-9 and below 1", field="tolerance", value=tolerance)
+    terms = [
+        Term(**(dict(term) | {"priority": priority}))
+        for priority, objective in enumerate(objectives)
+        for term in (objective if isinstance(objective, tuple) else (objective,))
+    ]
+    problem = Problem(**(dict(problem) | {"minimize": terms}))
+    compiled = compile_problem(problem)
+    clock, control = Clock(time_limit), Control()
+    stages = range(len(compiled.objective))
+    zones: list[tuple[float, ...]] = [(math.inf,) * (len(stages) - 1)]
+    points: list[Point] = []
+    proved = True
+    with stop_on_interrupt(control):
+        while zones and not clock.expired() and not control.stop.is_set():
+            zone = max(zones)
+            zones.remove(zone)
+            if any(_within(zone, other) for other in zones):
+                continue
+            caps = {index + 1: bound - tolerance * abs(bound) for index, bound in enumerate(zone) if bound < math.inf}
+            limits = Limits(clock.left(), OPTIMAL_GAP, threads, seed)
+            start = next((point.plan for point in points if _respects(point, caps)), None)
+            search = Search(problem, compiled, limits, control, formulation=formulation, solver=solver)
+            result = search.run(stages, caps, start)
+            if result.evaluation is None or result.plan is None:
+                if result.status != "infeasible":
+                    zones.append(zone)
+                    proved = False
+                    break
+                continue
+            point = Point(result.plan, result.evaluation.objectives, result.status == "optimal")
+            proved &= point.proved
+            points.append(point)
+            if watch is not None:
+                watch(point)
+            zones += [
+                (*zone[:index], bound, *zone[index + 1 :])
+                for index, bound in enumerate(point.objectives[1:])
+                if bound > 0
+            ]
+    front = sorted(_undominated(points), key=lambda point: point.objectives)
+    return Front(problem, tuple(front), tolerance, proved and not zones, tuple(zones), clock.elapsed())
+
+
+def _within(zone: tuple[float, ...], other: tuple[float, ...]) -> bool:
+    """Return whether a zone lies within another."""
+    return all(mine <= theirs for mine, theirs in zip(zone, other, strict=True))
+
+
+def _respects(point: Point, caps: dict[int, float]) -> bool:
+    return all(point.objectives[index] <= cap for index, cap in caps.items())
+
+
+def _undominated(points: Sequence[Point]) -> list[Point]:
+    """Return the points that no other dominates, one of each."""
+    kept: list[Point] = []
+    for point in points:
+        others = [other.objectives for other in points if other.objectives != point.objectives]
+        dominated = any(all(a <= b for a, b in zip(other, point.objectives, strict=True)) for other in others)
+        if not dominated and all(point.objectives != other.objectives for other in kept):
+            kept.append(point)
+    return kept

@@ -1,0 +1,152 @@
+"""Formulations side by side: for each one that supports a problem, its size, its bound and how long it takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from dnnopt.compiler import compile_problem
+from dnnopt.formulations import registry
+from dnnopt.linear_model import LinearModel
+from dnnopt.methods.exact import default_solver
+from dnnopt.problem import Problem
+from dnnopt.result import OPTIMAL_GAP, relative_gap
+from dnnopt.solvers.interface import Clock, Control, Limits, stop_on_interrupt
+from dnnopt.solving import Search
+
+
+@dataclass(frozen=True)
+class FormulationRow:
+    """One formulation on one problem; objectives and bounds in SI units, times in seconds.
+
+    Attributes
+    ----------
+    formulation, solver, status : str
+    variables, rows, nonzeros : int
+        Of a constraint model: variables, constraints of all kinds, and literals and coefficients in them.
+    build_seconds : float
+    relaxation : float, optional
+        Optimum of the linear relaxation; of MILP formulations.
+    relaxation_seconds : float, optional
+    objective, bound, gap : float, optional
+        At the end.
+    first_plan_seconds : float, optional
+        Until the solver had a plan; it starts without one.
+    seconds : float
+        Until proof, or the limit.
+    """
+
+    formulation: str
+    solver: str
+    status: str
+    variables: int
+    rows: int
+    nonzeros: int
+    build_seconds: float
+    relaxation: float | None
+    relaxation_seconds: float | None
+    objective: float | None
+    bound: float | None
+    gap: float | None
+    first_plan_seconds: float | None
+    seconds: float
+
+
+@dataclass(frozen=True)
+class SideBySide:
+    """All formulations of a problem."""
+
+    problem: Problem
+    rows: tuple[FormulationRow, ...]
+
+    def to_data(self) -> dict[str, Any]:
+        """Return plain data."""
+        return {
+            "format": "dnnopt-formulations",
+            "version": 1,
+            "problem": self.problem.name,
+            "rows": [asdict(row) for row in self.rows],
+        }
+
+    def __str__(self) -> str:
+        from dnnopt.report import as_text, print_side_by_side
+
+        return as_text(lambda console: print_side_by_side(console, self))
+
+
+def compare_formulations(
+    problem: Problem,
+    formulations: Sequence[str] = (),
+    *,
+    time_limit: float = 60.0,
+    threads: int | None = None,
+    seed: int = 0,
+    watch: Callable[[FormulationRow], None] | None = None,
+) -> SideBySide:
+    """Build and solve a problem by several formulations (all that support it, unless some are named), one by one.
+
+    Parameters
+    ----------
+    problem : Problem
+        Of its priorities, the first counts.
+    formulations : sequence of str
+    time_limit : float
+        Seconds for each relaxation and for each search.
+    threads, seed
+        As for `solve`.
+    watch : callable, optional
+        Called with each row when it is done.
+
+    Raises
+    ------
+    InputError, UnsupportedError
+        If a formulation that was named does not exist or does not support the problem.
+    """
+    compiled = compile_problem(problem).at_stage(0, {})
+    named = [registry.formulation(name, compiled).name for name in formulations]
+    limits = Limits(time_limit, OPTIMAL_GAP, threads, seed)
+    control = Control()
+    rows = []
+    with stop_on_interrupt(control):
+        for name in named or registry.supporting(compiled):
+            formulation = registry.formulation(name, compiled)
+            clock = Clock()
+            model = formulation.build(compiled)
+            variables, count, nonzeros = model.size()
+            build_seconds = clock.elapsed()
+            relaxed, relaxed_seconds = None, None
+            if isinstance(model, LinearModel):
+                from dnnopt.solvers.highs import relaxation
+
+                clock = Clock()
+                outcome = relaxation(model, limits)
+                relaxed_seconds = clock.elapsed()
+                if outcome.objective is not None and outcome.status == "optimal":
+                    relaxed = outcome.objective * model.objective_unit
+            solver = default_solver(formulation)
+            search = Search(problem, compile_problem(problem), limits, control, formulation=name, baselines=False)
+            result = search.run([0])
+            first = next((event.time for event in result.trace if event.objective is not None), None)
+            row = FormulationRow(
+                formulation=name,
+                solver=solver,
+                status=result.status,
+                variables=variables,
+                rows=count,
+                nonzeros=nonzeros,
+                build_seconds=build_seconds,
+                relaxation=relaxed,
+                relaxation_seconds=relaxed_seconds,
+                objective=result.objective,
+                bound=result.bound,
+                gap=relative_gap(result.objective, result.bound),
+                first_plan_seconds=first,
+                seconds=result.runtime,
+            )
+            rows.append(row)
+            if watch is not None:
+                watch(row)
+            if control.stop.is_set():
+                break
+    return SideBySide(problem, tuple(rows))
