@@ -199,6 +199,8 @@ class CompiledProblem:
     resource_devices, resource_links : (Q, D), (Q, L)
     forbidden_moves : (E, P), optional
         Pairs of devices that an edge may not go over, though there is a route.
+    floor, cap : float
+        What is known of the optimum (SI): no plan is below the floor, and plans above the cap need not be found.
     """
 
     problem_name: str
@@ -236,6 +238,8 @@ class CompiledProblem:
     constraints: tuple[CompiledConstraint, ...]
     layer_keys: tuple[tuple[str, str] | None, ...]
     forbidden_moves: Mask | None = None
+    floor: float = -np.inf
+    cap: float = np.inf
 
     @cached_property
     def edges(self) -> Index:

@@ -81,8 +81,8 @@ class Block:
             return [self.name]
         return [f"{self.name}({','.join(labels)})" for labels in product(*self.axes())]
 
-    def keys(self) -> list[tuple[str, ...]]:
-        """Return the labels of each, in order; joined ones one by one."""
+    def labels(self) -> list[tuple[str, ...]]:
+        """Return the labels of each variable or row, in order; joined ones one by one."""
         axes = [[getattr(label, "parts", (label,)) for label in axis] for axis in self.axes()]
         return [tuple(chain.from_iterable(labels)) for labels in product(*axes)]
 

@@ -5,17 +5,21 @@ Nothing is renamed or merged: placements of nodes and moves of edges are only fo
     t_vi > T                                        no period below T with v on i; the same for transfers of an edge
     head_vi + t_vi + tail_vi > Λ                    no critical path below Λ with v on i; the same for moves of an edge
     m_v + r_v > M_i                                 v does not fit on i
+    Σ_{v ∈ G} t_vi > T, Σ_{v ∈ G} m_v > M_i         G: layers that no move can separate
+    load_q of G on i and H on j > T                 with the tensors between the two groups
     Σ_u min_i α_ui + α_vi - min_i α_vi > L          no metric below L with v on i
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
 from dnnopt.compiled import (
+    Colocation,
     CompiledProblem,
     DeadlineLimit,
     Index,
@@ -65,9 +69,9 @@ def presolve(c: CompiledProblem, cap: float = np.inf) -> Presolved:
         if reduction.infeasible or reduction.allowed.sum() + reduction.moves.sum() == before:
             break
     layers = c.allowed[c.is_layer].sum()
-    moves = (_moves(c)).sum()
+    moves = _moves(c).sum()
     return Presolved(
-        compiled=replace(c, allowed=reduction.allowed, forbidden_moves=~reduction.moves),
+        compiled=replace(c, allowed=reduction.allowed, forbidden_moves=~reduction.moves, cap=min(cap, c.cap)),
         infeasible=reduction.infeasible,
         placements=1 - float(reduction.allowed[c.is_layer].sum() / layers) if layers else 0.0,
         moves=1 - float(reduction.moves.sum() / moves) if moves else 0.0,
@@ -99,6 +103,7 @@ class _Reduction:
         self.time = np.where(np.isfinite(c.time), c.time, 0.0)
         per_copy, per_byte = c.pair_seconds
         self.transfer = per_copy + c.tensor_bytes[c.edge_tensor][:, None] * per_byte
+        self.period_cap = np.inf
 
     @property
     def infeasible(self) -> bool:
@@ -120,6 +125,7 @@ class _Reduction:
         if cap < np.inf:
             self._terms(self.c.objective[0], cap)
         self._propagate()
+        self._groups()
 
     def _terms(self, terms: tuple[ObjectiveTerm, ...], cap: float) -> None:
         """Give each term what the others, at their least, leave of the cap."""
@@ -172,10 +178,10 @@ class _Reduction:
     def _period(self, cap: float) -> None:
         """Forbid what alone loads a resource beyond the cap."""
         c = self.c
+        self.period_cap = min(self.period_cap, cap)
         self.allowed &= self.time <= cap * (1 + _ROOM)
-        for q in range(len(c.resource_names)):
-            on = c.pair_uses_link & c.resource_links[q]
-            seconds = on @ c.link_latency + c.tensor_bytes[c.edge_tensor][:, None] * (on @ (1.0 / c.link_bandwidth))
+        for per_copy, per_byte in zip(*self._seconds_on, strict=True):
+            seconds = per_copy + c.tensor_bytes[c.edge_tensor][:, None] * per_byte
             self.moves &= seconds <= cap * (1 + _ROOM)
 
     def _critical_path(self, network: int, cap: float) -> None:
@@ -205,9 +211,6 @@ class _Reduction:
             least[:, device] = np.minimum(least[:, device], masked[:, executor])
         return least
 
-    def _edges_by_step(self, ends: Index) -> Iterator[int]:
-        yield from np.argsort(ends, kind="stable").tolist()
-
     def _arrivals(self, ready: Array, edge: int) -> Array:
         """Return the earliest arrival at each device of an edge whose producer is ready at each device (D,)."""
         c = self.c
@@ -220,7 +223,7 @@ class _Reduction:
         """Return a lower bound on the start of each node on each executor (N, k)."""
         c = self.c
         head = np.zeros(self.time.shape)
-        for edge in self._edges_by_step(c.edge_consumer):
+        for edge in np.argsort(c.edge_consumer, kind="stable").tolist():
             u, v = c.edge_producer[edge], c.edge_consumer[edge]
             ready = self._device_least(u, head[u] + self.time[u])
             np.maximum(head[v], self._arrivals(ready, edge)[c.executor_device], out=head[v])
@@ -230,7 +233,7 @@ class _Reduction:
         """Return a lower bound on the time from the end of each node on each executor to the end of all (N, k)."""
         c = self.c
         tail = np.zeros(self.time.shape)
-        for edge in self._edges_by_step(-c.edge_producer):
+        for edge in np.argsort(-c.edge_producer, kind="stable").tolist():
             u, v = c.edge_producer[edge], c.edge_consumer[edge]
             left = self._device_least(v, self.time[v] + tail[v])
             needs = left.copy()
@@ -261,3 +264,109 @@ class _Reduction:
             useful = np.ones(at.shape, dtype=bool)
             np.logical_and.at(useful, node, ways)
             self.allowed &= useful[:, c.executor_device]
+
+    def _groups(self) -> None:
+        """Forbid what groups of layers that must stay together cannot do."""
+        c = self.c
+        together = [(int(u), int(v)) for u, v in zip(*self._inseparable(), strict=True)]
+        together += [(a.nodes[0], v) for a in c.constraints if isinstance(a, Colocation) for v in a.nodes[1:]]
+        group = _components(len(c.node_names), together)
+        members = [np.flatnonzero(group == g) for g in range(group.max() + 1)]
+        for nodes in members:
+            if len(nodes) > 1:
+                self.allowed[nodes] &= self._fits(nodes)
+        if self.period_cap < np.inf and len(c.edges):
+            self._between_groups(group, members)
+
+    def _inseparable(self) -> tuple[Index, Index]:
+        """Return the ends of the edges that may not go from one device to another."""
+        c = self.c
+        stays = ~self.moves.any(axis=1)
+        return c.edge_producer[stays], c.edge_consumer[stays]
+
+    def _fits(self, nodes: Index) -> Mask:
+        """Return where all of these nodes may be, and fit together (k,)."""
+        c = self.c
+        fits = self.allowed[nodes].all(axis=0)
+        fits &= self.time[nodes].sum(axis=0) <= self.period_cap * (1 + _ROOM)
+        for limit in c.constraints:
+            if isinstance(limit, MemoryLimit):
+                used = limit.resident[nodes].sum() + limit.peak[nodes].max()
+                if used > limit.limit * (1 + _ROOM):
+                    fits &= c.executor_device != limit.device
+        return fits
+
+    def _between_groups(self, group: Index, members: list[Index]) -> None:
+        """Forbid moves between two groups that load a resource, with what both compute, beyond the period's cap."""
+        c = self.c
+        a, b = group[c.edge_producer], group[c.edge_consumer]
+        first, second = np.minimum(a, b), np.maximum(a, b)
+        for g, h in sorted({(int(x), int(y)) for x, y in zip(first, second, strict=True) if x != y}):
+            edges = np.flatnonzero((first == g) & (second == h))
+            allowed = self._pairs_within_cap(members[g], members[h], edges, a[edges] == g)
+            forwards = a[edges] == g
+            self.moves[edges[forwards]] &= allowed
+            self.moves[edges[~forwards]] &= allowed[self._reverse]
+
+    @cached_property
+    def _reverse(self) -> Index:
+        """Index of each pair's opposite (P,)."""
+        c = self.c
+        size = len(c.device_names)
+        number = np.zeros((size, size), dtype=np.int64)
+        number[c.pair_origin, c.pair_destination] = np.arange(len(c.pair_origin))
+        reverse: Index = number[c.pair_destination, c.pair_origin]
+        return reverse
+
+    def _pairs_within_cap(self, mine: Index, theirs: Index, edges: Index, forwards: Mask) -> Mask:
+        """Return over which pairs (P,) two groups may be, the first at the origin."""
+        c = self.c
+        compute = np.stack([self._group_seconds(nodes) for nodes in (mine, theirs)])
+        per_edge = c.transport == "per_edge"
+        sent = []
+        for way, chosen in ((slice(None), edges[forwards]), (self._reverse, edges[~forwards])):
+            tensors = c.edge_tensor[chosen] if per_edge else np.unique(c.edge_tensor[chosen])
+            sent.append((way, len(tensors), float(c.tensor_bytes[tensors].sum())))
+        per_copy, per_byte = self._seconds_on
+        origins, destinations = self._ends_on
+        load = origins * compute[0][c.pair_origin] + destinations * compute[1][c.pair_destination]
+        for way, count, size in sent:
+            load = load + count * per_copy[:, way] + size * per_byte[:, way]
+        return np.all(load <= self.period_cap * (1 + _ROOM), axis=0)
+
+    @cached_property
+    def _seconds_on(self) -> tuple[Array, Array]:
+        """Seconds per copy and per byte on each resource over each pair's route (Q, P), (Q, P)."""
+        c = self.c
+        on = c.resource_links[:, None, :] & c.pair_uses_link
+        return on @ c.link_latency, on @ (1.0 / c.link_bandwidth)
+
+    @cached_property
+    def _ends_on(self) -> tuple[Array, Array]:
+        """1 where a resource has the origin, and where it has the destination, of each pair (Q, P), (Q, P)."""
+        c = self.c
+        held = c.resource_devices.astype(float)
+        return held[:, c.pair_origin], held[:, c.pair_destination]
+
+    def _group_seconds(self, nodes: Index) -> Array:
+        """Return the time of all the nodes on each device, at their fastest executors there (D,)."""
+        seconds = np.full((len(nodes), len(self.c.device_names)), np.inf)
+        for executor, device in enumerate(self.c.executor_device):
+            seconds[:, device] = np.minimum(seconds[:, device], self.time[nodes, executor])
+        return seconds.sum(axis=0)
+
+
+def _components(nodes: int, pairs: Iterable[tuple[int, int]]) -> Index:
+    """Return the number of each node's connected component."""
+    parent = list(range(nodes))
+
+    def root(node: int) -> int:
+        while parent[node] != node:
+            parent[node] = parent[parent[node]]
+            node = parent[node]
+        return node
+
+    for u, v in pairs:
+        parent[root(u)] = root(v)
+    _, component = np.unique([root(node) for node in range(nodes)], return_inverse=True)
+    return component

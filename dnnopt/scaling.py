@@ -74,7 +74,7 @@ def choose_units(compiled: CompiledProblem) -> Units:
     placements = all_on_one(compiled)
     metrics = [term.metric for term in compiled.terms() if isinstance(term, LinearTerm)]
     metrics += [constraint.metric for constraint in compiled.constraints if isinstance(constraint, LinearLimit)]
-    units = {"s": unit_for(_least(evaluator.metric(_total_load(compiled), placements)))}
+    units = {"s": unit_for(_least(evaluator.metric(total_load(compiled), placements)))}
     memory = next((c for c in compiled.constraints if isinstance(c, MemoryLimit)), None)
     if memory is not None:
         units["bytes"] = unit_for(float((memory.resident + memory.peak).sum()))
@@ -104,7 +104,7 @@ def unit_of(term: ObjectiveTerm) -> str:
             return "s"
 
 
-def _total_load(c: CompiledProblem) -> Metric:
+def total_load(c: CompiledProblem) -> Metric:
     """Return the sum of the loads of all resources."""
     devices, links = c.resource_devices.sum(axis=0), c.resource_links.sum(axis=0)
     tensors = len(c.tensor_names)

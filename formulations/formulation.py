@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dnnopt.compiled import CompiledProblem
-from dnnopt.formulations.known import NOTHING, Known
 from dnnopt.plan import Plan
 from dnnopt.scaling import Units
 
@@ -30,10 +29,10 @@ class Formulation(Protocol):
     def supports(self, compiled: CompiledProblem) -> str | None:
         """Return None, or what of the problem the formulation does not support."""
 
-    def build(self, compiled: CompiledProblem, units: Units | None = None, known: Known = NOTHING) -> Any:
+    def build(self, compiled: CompiledProblem, units: Units | None = None) -> Any:
         """Return the model, in `units` or (None) in units that suit the problem.
 
-        It may make use of what is `known` of the optimum, and leave out plans that are worse.
+        It may use the problem's floor, and leave out plans above its cap.
 
         Raises
         ------

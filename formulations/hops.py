@@ -154,7 +154,7 @@ def hops(c: CompiledProblem, copies: Sequence[Copies], y: Columns) -> Hops:
         }
     usable = _usable_pairs(c)
     shared = c.fan_out[tensors] > 1
-    for carrier, tensor in enumerate(tensors.tolist()):
+    for carrier in range(len(tensors)):
         edges = np.flatnonzero(edge_carrier == carrier)
         pairs = np.flatnonzero(usable[edges].any(axis=0))
         if c.transport == "multicast" and shared[carrier]:

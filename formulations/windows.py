@@ -50,7 +50,7 @@ class Durations:
         size = len(c.device_names)
         seconds = np.zeros((len(c.edges), size, size))
         over = self.hop[c.edge_tensor] @ c.pair_uses_link.T
-        seconds[:, c.pair_origin, c.pair_destination] = np.where(c.pair_routed, over, np.inf)
+        seconds[:, c.pair_origin, c.pair_destination] = np.where(c.edge_moves, over, np.inf)
         return seconds
 
 
@@ -63,14 +63,11 @@ class Windows:
     durations : Durations
     head, tail : array (N, k)
         Infinite where the node may not run.
-    transfer : array (E, k, k)
-        Time of each edge from executor to executor.
     """
 
     durations: Durations
     head: Array
     tail: Array
-    transfer: Array
 
     @classmethod
     def of(cls, c: CompiledProblem, durations: Durations) -> Windows:
@@ -88,18 +85,11 @@ class Windows:
             np.maximum(tail[u], (transfer[e] + (seconds[v] + tail[v])).min(axis=1), out=tail[u])
         head[~c.allowed] = np.inf
         tail[~c.allowed] = np.inf
-        return cls(durations, head, tail, transfer)
+        return cls(durations, head, tail)
 
     def through(self) -> Array:
         """Return the shortest latency of the node's network with the node on each executor (N, k)."""
         return self.head + self.durations.node + self.tail
-
-    def through_edge(self, c: CompiledProblem) -> Array:
-        """Return the shortest latency of the network with each edge from executor to executor (E, k, k)."""
-        u, v = c.edge_producer, c.edge_consumer
-        before = (self.head + self.durations.node)[u]
-        after = (self.durations.node + self.tail)[v]
-        return before[:, :, None] + self.transfer + after[:, None, :]
 
     def shortest(self, c: CompiledProblem) -> Array:
         """Return a bound on each network's latency (A,); 0 where there is no way to run it."""
@@ -110,13 +100,11 @@ class Windows:
         return shortest
 
 
-def latency_limits(c: CompiledProblem, upper: float | None, shortest: Array) -> Array:
-    """Return what each network's latency (A,) is at most, in seconds, in a plan that is as good as a known one.
+def latency_limits(c: CompiledProblem, shortest: Array) -> Array:
+    """Return what each network's latency (A,) is at most, in seconds, in a plan within the problem's cap.
 
     Parameters
     ----------
-    upper : float, optional
-        Objective of the known plan.
     shortest : array (A,)
         Bounds on the latencies.
     """
@@ -125,10 +113,10 @@ def latency_limits(c: CompiledProblem, upper: float | None, shortest: Array) -> 
         if isinstance(constraint, DeadlineLimit):
             limit = constraint.limit * (1 + _SLACK)
             limits[constraint.network] = min(limits[constraint.network], limit)
-    if upper is None or not np.isfinite(upper):
+    if not np.isfinite(c.cap):
         return limits
     terms = c.objective[0]
-    room = upper + _SLACK * abs(upper) - sum(_least(c, term, shortest) for term in terms)
+    room = c.cap + _SLACK * abs(c.cap) - sum(_least(c, term, shortest) for term in terms)
     summed = np.zeros(len(limits))
     for term in terms:
         if isinstance(term, LatencyTerm):

@@ -280,6 +280,7 @@ def _objectives(networks: tuple[Network, ...], platform: Platform) -> st.SearchS
         st.builds(Term, metric=st.just("leakage"), weight=weight),
         st.builds(Term, metric=st.just("worst_leakage"), weight=weight),
         st.builds(Term, metric=st.just("traffic"), weight=weight, links=some(links)),
+        st.builds(Term, metric=st.sampled_from(("latency", "energy", "traffic")), weight=weight, over=st.just("max")),
     )
     return st.lists(term, min_size=1, max_size=3).map(tuple)
 
@@ -400,6 +401,16 @@ def _together(make: Any) -> Any:
     return constraint
 
 
+@st.composite
+def _contiguous(draw: Draw, problem: Problem) -> c.Contiguous:
+    network = draw(st.none() | st.sampled_from(problem.networks))
+    if network is None:
+        return c.Contiguous()
+    names = [layer.name for layer in network.layers]
+    layers = draw(st.none() | st.lists(st.sampled_from(names), min_size=1, unique=True).map(tuple))
+    return c.Contiguous(network=network.name, layers=layers)
+
+
 _CONSTRAINTS: dict[str, Callable[[Problem], st.SearchStrategy[Any]]] = {
     "memory": _memories,
     "deadline": _deadlines,
@@ -413,6 +424,7 @@ _CONSTRAINTS: dict[str, Callable[[Problem], st.SearchStrategy[Any]]] = {
     "placement": _allowed,
     "colocate": _together(c.Colocate),
     "separate": _together(c.Separate),
+    "contiguous": _contiguous,
     "monotone_tiers": lambda problem: st.just(c.MonotoneTiers()),
     "max_devices": lambda problem: st.builds(c.MaxDevices, limit=st.integers(1, 2)),
     "max_cuts": lambda problem: st.builds(c.MaxCuts, limit=st.integers(0, 3)),

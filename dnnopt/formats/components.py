@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from dnnopt.linear_model import Block
 
-Key = str | tuple[str, ...] | None
+Key = str | int | tuple[str, ...] | None
 _ARGUMENT = re.compile(r"(\w+)\((.*)\)", re.DOTALL)
 
 
@@ -22,7 +22,7 @@ class Component:
     ----------
     name : str
     members : dict
-        Index -> column or row. An index is a label, or a tuple of several; None: there is one, without an index.
+        Index -> column or row. An index is a label, a tuple of labels or a number; None: one alone, without an index.
     """
 
     name: str
@@ -32,8 +32,8 @@ class Component:
 def components(blocks: Sequence[Block], taken: Container[str] = ()) -> list[Component]:
     """Return the blocks as components whose names differ, from each other and from those `taken`.
 
-    ``peak(pi)`` and ``peak(nx)`` together are one component ``peak``, with the indices ``pi`` and ``nx``. Where a name is
-    taken, ``_2`` (``_3``, ...) follows; where an index comes twice, ``..2``.
+    ``peak(pi)`` and ``peak(nx)`` together are one component ``peak``, with the indices ``pi`` and ``nx``. Where a name
+    is taken, ``_2`` (``_3``, ...) follows; where an index comes twice, ``..2``.
     """
     found: dict[str, Component] = {}
     grouped: dict[tuple[str, int], Component] = {}
@@ -49,7 +49,7 @@ def components(blocks: Sequence[Block], taken: Container[str] = ()) -> list[Comp
     for block in blocks:
         match = _ARGUMENT.fullmatch(block.name)
         base, prefix = (match[1], (match[2],)) if match else (block.name, ())
-        labels = [prefix + key for key in block.keys()]
+        labels = [prefix + key for key in block.labels()]
         if not match or not labels:
             component = new(base)
         else:
@@ -64,7 +64,7 @@ def components(blocks: Sequence[Block], taken: Container[str] = ()) -> list[Comp
 def _free(key: Key, members: dict[Key, int]) -> Key:
     if key not in members:
         return key
-    parts = key if isinstance(key, tuple) else (key or "",)
+    parts = key if isinstance(key, tuple) else (str(key),)
     number = 2
     while True:
         last = f"{parts[-1]}..{number}"

@@ -1,8 +1,8 @@
 """.lp files (CPLEX format), in the part of it that HiGHS, CBC, GLPK and SCIP read alike.
 
-Where they differ: sections are called `Binaries` and `Generals` (CBC takes the short forms for variables, and then reads
-a pure linear program without a word); a row has one side; every variable comes in the objective or in a row, be it with
-the coefficient 0. Numbers are written with as many digits as it takes to read the same ones back.
+Where they differ: sections are called `Binaries` and `Generals` (CBC takes the short forms for variables, and then
+reads a pure linear program without a word); a row has one side; every variable comes in the objective or in a row, be
+it with the coefficient 0. Numbers are written with as many digits as it takes to read the same ones back.
 """
 
 from __future__ import annotations

@@ -19,13 +19,15 @@ from dnnopt.errors import UnsupportedError
 from dnnopt.formats.model_files import column_names, header, safe_names
 from dnnopt.linear_model import Block
 
-_WORDS = set(
-    "annotation any array bool case constraint default diff div else elseif endif enum false float function if in include"
-    " int intersect let list maximize minimize mod not of op opt output par predicate record satisfy set solve string"
-    " subset superset symdiff test then true tuple type union var where xor name v total cost cost_of".split()
-)
-_TOTAL = """function var int: total(array[int] of int: first, array[int] of int: column, array[int] of int: coefficient, int: r) =
-  sum(k in first[r]..first[r + 1] - 1)(coefficient[k] * v[column[k]]);"""
+# Names that MiniZinc, or what is written around the blocks, has another use for.
+_WORDS = """
+annotation any array bool case constraint default diff div else elseif endif enum false float function if in include int
+intersect let list maximize minimize mod not of op opt output par predicate record satisfy set solve string subset
+superset symdiff test then true tuple type union var where xor name v total cost cost_of
+"""
+_TOTAL = """function var int: total(
+  array[int] of int: first, array[int] of int: column, array[int] of int: coefficient, int: r
+) = sum(k in first[r]..first[r + 1] - 1)(coefficient[k] * v[column[k]]);"""
 # What a model is made of, as far as it is known here: classes and the fields of them that are written.
 _KNOWN: dict[type, set[str]] = {
     Clauses: {"name", "columns", "positive"},
@@ -44,7 +46,7 @@ _PARTS = {
 class _Text:
     """The two files under construction."""
 
-    taken: set[str] = field(default_factory=lambda: set(_WORDS))
+    taken: set[str] = field(default_factory=lambda: set(_WORDS.split()))
     model: list[str] = field(default_factory=list)
     data: list[str] = field(default_factory=list)
 
@@ -95,7 +97,8 @@ def _refuse_unknown(model: ConstraintModel) -> None:
     for attribute, value in vars(model).items():
         if isinstance(value, list) and value and attribute not in _PARTS:
             raise UnsupportedError("", problem=f"MiniZinc files cannot hold the model's {attribute}")
-    for part in (*model.clauses, *model.linear, *model.rows, *model.intervals, *model.no_overlaps):
+    parts: list[Any] = [*model.clauses, *model.linear, *model.rows, *model.intervals, *model.no_overlaps]
+    for part in parts:
         further = sorted({f.name for f in fields(part)} - _KNOWN[type(part)])
         if further:
             raise UnsupportedError("", problem=f"MiniZinc files cannot hold {further[0]} of {part.name}")

@@ -71,8 +71,8 @@ def _another(name: str, taken: set[str]) -> str:
 def portable_arrays(model: LinearModel) -> tuple[LinearArrays, list[str]]:
     """Return a model's arrays and the names of its columns.
 
-    Readers disagree about constants in the objective (GLPK refuses them in .lp files, and negates them in .mps files), so
-    a constant becomes the cost of a further column that is fixed to 1.
+    Readers disagree about constants in the objective (GLPK refuses them in .lp files, and negates them in .mps files),
+    so a constant becomes the cost of a further column that is fixed to 1.
     """
     arrays = model.arrays()
     names = column_names(model)
@@ -114,8 +114,8 @@ def kind_of(path: str | Path) -> str:
 def write_model(model: LinearModel | ConstraintModel, path: str | Path) -> None:
     """Write a model, whole or not at all, in the format that the ending says.
 
-    A LinearModel becomes ``.lp``, ``.mps`` or ``.mps.gz``, a ConstraintModel ``.pb.txt`` (CP-SAT) or ``.mzn`` (MiniZinc,
-    with its numbers in a ``.dzn`` beside it). What its units are is said at the top.
+    A LinearModel becomes ``.lp``, ``.mps`` or ``.mps.gz``, a ConstraintModel ``.pb.txt`` (CP-SAT) or ``.mzn``
+    (MiniZinc, with its numbers in a ``.dzn`` beside it). What its units are is said at the top.
 
     Raises
     ------

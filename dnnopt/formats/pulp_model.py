@@ -33,8 +33,8 @@ def import_pulp() -> Any:
 def pulp_model(model: LinearModel) -> Any:
     """Return an LpProblem whose variables and constraints have the names that exported files have.
 
-    Its attribute ``blocks`` has the variables by block and raw labels: ``lp.blocks["x"]["conv1", "pi"]``; a block of one
-    is the variable itself. ``header`` says which problem and formulation it is of, for `plan_from_pulp`.
+    Its attribute ``blocks`` has the variables by block and raw labels: ``lp.blocks["x"]["conv1", "pi"]``; a block of
+    one is the variable itself. ``header`` says which problem and formulation it is of, for `plan_from_pulp`.
 
     Raises
     ------

@@ -13,7 +13,7 @@ from dnnopt.errors import InputError
 from dnnopt.formats.components import Component, components
 
 if TYPE_CHECKING:
-    from dnnopt.linear_model import Block, LinearModel
+    from dnnopt.linear_model import Block, LinearArrays, LinearModel
 
 
 def import_pyomo() -> Any:
@@ -39,44 +39,39 @@ def variable_components(blocks: Sequence[Block]) -> list[Component]:
 def pyomo_model(model: LinearModel) -> Any:
     """Return a ConcreteModel: a Var for each block of variables, a Constraint for each block of rows, ``objective``.
 
-    Components are indexed by the blocks' labels as they are: ``m.x["conv1", "pi"].fix(1)``; a block of one has no index.
-    The model's name says which problem and formulation it is of, for `plan_from_pyomo`.
+    Components are indexed by the blocks' labels as they are: ``m.x["conv1", "pi"].fix(1)``; a block of one has no
+    index. The model's name says which problem and formulation it is of, for `plan_from_pyomo`.
 
     Raises
     ------
     InputError
         If Pyomo is not installed.
     """
-    pyo = import_pyomo()
-    m = pyo.ConcreteModel(name=model.name, doc=model.units.describe())
-    variables = _add_variables(pyo, m, model)
-    _add_rows(pyo, m, model, variables)
-    arrays = model.arrays()
-    nonzero = np.flatnonzero(arrays.cost)
-    cost = _linear(variables, nonzero.tolist(), arrays.cost[nonzero].tolist(), arrays.offset)
-    m.objective = pyo.Objective(expr=cost, sense=pyo.minimize)
+    m = import_pyomo().ConcreteModel(name=model.name, doc=model.units.describe())
+    variables = variable_components(model.variables)
+    taken = {"objective", *dir(m), *(component.name for component in variables)}
+    fill_model(m, model.arrays(), variables, components(model.rows, taken))
     return m
 
 
-def variables_of(m: Any, model: LinearModel) -> list[Any]:
-    """Return the variables of a model made by `pyomo_model`, in the order of the columns."""
-    found: list[Any] = [None] * model.column_count
-    for component in variable_components(model.variables):
-        var = m.component(component.name)
-        for key, column in component.members.items():
-            found[column] = var[key]
-    return found
+def fill_model(m: Any, arrays: LinearArrays, columns: Sequence[Component], rows: Sequence[Component]) -> list[Any]:
+    """Add variables, constraints and the objective to a ConcreteModel; return the variables in order."""
+    pyo = import_pyomo()
+    variables = _add_variables(pyo, m, arrays, columns)
+    _add_rows(pyo, m, arrays, rows, variables)
+    nonzero = np.flatnonzero(arrays.cost)
+    cost = _linear(variables, nonzero.tolist(), arrays.cost[nonzero].tolist(), arrays.offset)
+    m.objective = pyo.Objective(expr=cost, sense=pyo.minimize)
+    return variables
 
 
-def _add_variables(pyo: Any, m: Any, model: LinearModel) -> list[Any]:
-    """Add the components; return the variables in the order of the columns."""
-    variables: list[Any] = [None] * model.column_count
-    for component in variable_components(model.variables):
+def _add_variables(pyo: Any, m: Any, arrays: LinearArrays, columns: Sequence[Component]) -> list[Any]:
+    variables: list[Any] = [None] * len(arrays.cost)
+    for component in columns:
         var = pyo.Var() if None in component.members else pyo.Var(list(component.members))
         m.add_component(component.name, var)
         for key, column in component.members.items():
             variables[column] = var[key]
-    arrays = model.arrays()
     lower, upper = _optional(arrays.lower), _optional(arrays.upper)
     binary = (arrays.integer != 0) & (arrays.lower >= 0) & (arrays.upper <= 1)
     domains = (pyo.Reals, pyo.Integers, pyo.Binary)
@@ -87,16 +82,13 @@ def _add_variables(pyo: Any, m: Any, model: LinearModel) -> list[Any]:
     return variables
 
 
-def _add_rows(pyo: Any, m: Any, model: LinearModel, variables: list[Any]) -> None:
-    """Add the components; rows without bounds stay empty."""
-    arrays = model.arrays()
+def _add_rows(pyo: Any, m: Any, arrays: LinearArrays, rows: Sequence[Component], variables: list[Any]) -> None:
+    """Add the rows; those without bounds have no constraint."""
     lower, upper = _optional(arrays.row_lower), _optional(arrays.row_upper)
     index, value = arrays.index.tolist(), arrays.value.tolist()
     parts = list(pairwise(arrays.start.tolist()))
-    taken = {"objective", *dir(m)}
-    for component in components(model.rows, taken):
-        scalar = None in component.members
-        constraint = pyo.Constraint() if scalar else pyo.Constraint(list(component.members))
+    for component in rows:
+        constraint = pyo.Constraint() if None in component.members else pyo.Constraint(list(component.members))
         m.add_component(component.name, constraint)
         for key, row in component.members.items():
             first, last = parts[row]

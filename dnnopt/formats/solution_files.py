@@ -67,7 +67,7 @@ def _read_highs(text: str, columns: Sequence[str]) -> Values:
 
 
 def _read_pretty(text: str, columns: Sequence[str]) -> Values:
-    """Read the pretty file of HiGHS: a table of the columns, of which the name is last and the value fifth from left."""
+    """Read the pretty file of HiGHS: a table of the columns; the name is last, the value ends under its title."""
     found = re.search(r"^Model status: *(.*)$", text, re.MULTILINE)
     _refuse(found[1] if found else "")
     header, *lines = text.partition("Columns\n")[2].partition("\nRows")[0].splitlines()

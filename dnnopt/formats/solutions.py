@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Collection, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -202,12 +203,10 @@ def _model(
 def _built(formulation: Formulation, compiled: CompiledProblem, header: str) -> Model:
     """Return the model in the units, or with the size of numbers, that the header states."""
     sums = _SUMS.search(header)
-    if formulation.kind == "cp" and sums:
-        with sums_below(2.0 ** int(sums[1])):
-            return formulation.build(compiled)  # type: ignore[no-any-return]
-    model: Model = formulation.build(compiled)
+    with sums_below(2.0 ** int(sums[1])) if sums else nullcontext():
+        model: Model = formulation.build(compiled)
     if isinstance(model, LinearModel) and SI.describe() in header:
-        return formulation.build(compiled, SI)  # type: ignore[no-any-return]
+        model = formulation.build(compiled, SI)
     return model
 
 

@@ -1,28 +1,33 @@
 """`auto`: what `solve` does where no formulation is named.
 
-Presolve with the best simple plan; for a maximum (period, critical path), a destructive bound, and the formulation with
-caps from the bound upwards: low caps leave little to search, and each one that fails raises the bound. What the caps
-leave open goes to the formulation as a whole.
+Presolve with the best simple plan. For a maximum (period, critical path), a destructive bound, then a search for any
+plan below a cap, with caps from the bound upwards: low caps leave little to search, and each one that has no plan is a
+bound. What is left between plan and bound goes to the formulation as a whole.
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
-from dnnopt.compiled import CompiledProblem, LinearTerm, WorstLeakageTerm
+from dnnopt.compiled import CompiledProblem, LinearTerm, ObjectiveLimit, WorstLeakageTerm
 from dnnopt.formulations.formulation import Formulation
 from dnnopt.methods.bounds.destructive import destructive_bound
 from dnnopt.methods.exact import run_formulation
 from dnnopt.pool import Pool
 from dnnopt.presolve import presolve
 from dnnopt.result import OPTIMAL_GAP
+from dnnopt.scaling import total_load
+from dnnopt.solvers import solver as solver_of
 from dnnopt.solvers.interface import Clock, Control, Limits, Outcome
 
 _BOUND_SHARE = 0.25
 _BOUND_SECONDS = 30.0
-_CAP_SHARE = 0.3
+_CAP_SHARE = 0.2
 # Caps as multiples of the bound.
 _CAPS = (1.0005, 1.01, 1.05, 1.2)
+# A gap at which a search ends with its first plan.
+_ANY = 1e9
 
 
 def run_auto(pool: Pool, formulation: Formulation, solver: str, limits: Limits, control: Control) -> Outcome:
@@ -35,38 +40,70 @@ def run_auto(pool: Pool, formulation: Formulation, solver: str, limits: Limits, 
     """
     clock = Clock(limits.time_limit)
     reduced = presolve(pool.compiled, _cap(pool))
+    if not reduced.infeasible and pool.objective is not None and formulation.kind == "milp":
+        if is_maximum(pool.compiled):
+            share = math.inf if limits.time_limit is None else _BOUND_SHARE * limits.time_limit
+            destructive_bound(pool, formulation, _within(limits, min(_BOUND_SECONDS, share)), control)
+            _search_below_caps(pool, formulation, solver, limits, control, clock)
+        if _closed(pool, limits.gap) or control.stop.is_set():
+            return Outcome("feasible")
+        reduced = presolve(pool.compiled, _cap(pool))
     if reduced.infeasible:
-        return _nothing_below(pool, _cap(pool))
-    if pool.objective is not None and formulation.kind == "milp" and is_maximum(pool.compiled):
-        share = math.inf if limits.time_limit is None else _BOUND_SHARE * limits.time_limit
-        destructive_bound(pool, formulation, _within(limits, min(_BOUND_SECONDS, share)), control)
-        for factor in _CAPS:
-            if _closed(pool, limits.gap) or clock.expired() or control.stop.is_set():
-                break
-            cap = (pool.bound or 0.0) * factor
-            if not 0 < cap < (pool.objective or math.inf):
-                continue
-            reduced = presolve(pool.compiled, cap)
-            if reduced.infeasible:
-                pool.add_bound(cap, "presolve")
-                continue
-            left = clock.left()
-            seconds = None if left is None else _CAP_SHARE * left
-            run_formulation(pool, formulation, solver, _within(limits, seconds), control, reduced.compiled, cap)
-        if not _closed(pool, limits.gap):
-            reduced = presolve(pool.compiled, _cap(pool))
-            if reduced.infeasible:
-                return _nothing_below(pool, _cap(pool))
-    if _closed(pool, limits.gap) or control.stop.is_set():
+        if pool.objective is None:
+            return Outcome("infeasible")
+        pool.add_bound(_cap(pool), "presolve")
         return Outcome("feasible")
-    return run_formulation(
-        pool, formulation, solver, _within(limits, clock.left()), control, reduced.compiled, _cap(pool)
-    )
+    left = _within(limits, clock.left())
+    return run_formulation(pool, formulation, solver, left, control, reduced.compiled, _cap(pool))
 
 
 def is_maximum(compiled: CompiledProblem) -> bool:
     """Return whether the objective has a maximum that presolve can use."""
     return any(not isinstance(term, LinearTerm | WorstLeakageTerm) for term in compiled.objective[0])
+
+
+def _search_below_caps(
+    pool: Pool, formulation: Formulation, solver: str, limits: Limits, control: Control, clock: Clock
+) -> None:
+    """Search for a plan below the lowest cap that has one; caps without one raise the bound."""
+    for factor in _CAPS:
+        if _closed(pool, limits.gap) or clock.expired() or control.stop.is_set():
+            return
+        cap = (pool.bound or 0.0) * factor
+        if not 0 < cap < _cap(pool):
+            continue
+        left = clock.left()
+        seconds = None if left is None else _CAP_SHARE * left
+        if _find_below(pool, formulation, solver, cap, _within(limits, seconds), control):
+            return
+
+
+def _find_below(
+    pool: Pool, formulation: Formulation, solver: str, cap: float, limits: Limits, control: Control
+) -> bool:
+    """Offer a plan with an objective of at most `cap` to the pool, or raise its bound; return whether a plan was found.
+
+    The search takes the first plan, and is led by the total load, which tells plans apart that a maximum does not.
+    """
+    reduced = presolve(pool.compiled, cap)
+    if reduced.infeasible:
+        pool.add_bound(cap, "presolve")
+        return False
+    limit = ObjectiveLimit("cap", pool.compiled.objective[0], cap)
+    compiled = replace(
+        reduced.compiled,
+        objective=((LinearTerm(1.0, total_load(pool.compiled)),),),
+        constraints=(*reduced.compiled.constraints, limit),
+    )
+    model = formulation.build(compiled)
+    anything = Limits(limits.time_limit, _ANY, limits.threads, limits.seed)
+    outcome = solver_of(solver, formulation.kind)(model, anything, None, Control(stop=control.stop, log=control.log))
+    source = f"{formulation.name} ({solver}) below a cap"
+    if outcome.status == "infeasible":
+        pool.add_bound(cap, source)
+    if outcome.values is None:
+        return False
+    return pool.accepts(pool.offer(formulation.read(compiled, model, outcome.values), source))
 
 
 def _cap(pool: Pool) -> float:
@@ -80,15 +117,6 @@ def _closed(pool: Pool, gap: float) -> bool:
     return pool.objective - pool.bound <= max(gap, OPTIMAL_GAP) * abs(pool.objective)
 
 
-def _nothing_below(pool: Pool, cap: float) -> Outcome:
-    """Return the outcome where presolve leaves nothing: no plan at all, or none better than the one known."""
-    if pool.objective is None:
-        return Outcome("infeasible")
-    pool.add_bound(cap, "presolve")
-    return Outcome("feasible")
-
-
 def _within(limits: Limits, seconds: float | None) -> Limits:
-    return Limits(
-        seconds if seconds is None or math.isfinite(seconds) else None, limits.gap, limits.threads, limits.seed
-    )
+    finite = None if seconds is None or math.isinf(seconds) else seconds
+    return Limits(finite, limits.gap, limits.threads, limits.seed)

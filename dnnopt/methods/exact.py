@@ -12,6 +12,8 @@ from dnnopt.solvers import solver as solver_of
 from dnnopt.solvers.interface import Clock, Control, Limits, Outcome
 
 _TRIES = 50
+# In a model's units, in which objectives are about 100: below this a bound is rounding.
+_NOISE = 1e-9
 
 
 def default_solver(formulation: Formulation) -> str:
@@ -62,7 +64,7 @@ def run_formulation(
 
     def report(objective: float | None, bound: float | None) -> None:
         if bound is not None:
-            pool.add_bound(min(bound * unit, cap), source)
+            pool.add_bound(min(_without_noise(bound) * unit, cap), source)
         if objective is not None:
             pool.report_incumbent(objective * unit, source)
 
@@ -70,7 +72,7 @@ def run_formulation(
     for _ in range(_TRIES):
         outcome = run(model, Limits(clock.left(), limits.gap, limits.threads, limits.seed), start, watched)
         if outcome.bound is not None:
-            pool.add_bound(min(outcome.bound * unit, cap), source)
+            pool.add_bound(min(_without_noise(outcome.bound) * unit, cap), source)
         if outcome.status == "infeasible" and pool.plan is not None:
             pool.add_bound(cap, source)
             return replace(outcome, status="feasible" if cap < math.inf else "infeasible")
@@ -81,3 +83,7 @@ def run_formulation(
             return outcome
         formulation.forbid(compiled, model, plan)
     return outcome
+
+
+def _without_noise(bound: float) -> float:
+    return 0.0 if abs(bound) < _NOISE else bound

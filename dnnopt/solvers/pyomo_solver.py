@@ -1,28 +1,35 @@
 """Any solver that Pyomo knows: ``pyomo:appsi_highs``, ``pyomo:cbc``, ``pyomo:gurobi``, ...
 
-Time limit, gap, threads and seed are passed on where Pyomo's interface to the solver has them. There is no trace while it
-runs; asked to stop, it gets a few seconds, and is then left alone.
+Time limit, gap, threads and seed are passed on where Pyomo's interface to the solver has them. It runs in a process of
+its own: asked to stop, or late, it is ended, whatever the solver is. What it has found is known when it has ended.
 """
 
 from __future__ import annotations
 
 import logging
 import math
+import os
+import pickle
+import signal
 import subprocess
-import threading
+import sys
+import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from dnnopt.errors import InputError
-from dnnopt.formats.pyomo_model import import_pyomo, pyomo_model, variables_of
-from dnnopt.linear_model import LinearModel
+from dnnopt.formats.components import Component
+from dnnopt.formats.pyomo_model import fill_model, import_pyomo
+from dnnopt.linear_model import LinearArrays, LinearModel
 from dnnopt.solvers.interface import Clock, Control, Limits, Outcome, Values
 
-# Seconds that a solver gets to end by itself when it should.
-_GRACE = 3.0
+# Seconds that a run may be late: Pyomo itself takes some of them.
+_GRACE = 5.0
 # A solver that ends as optimal has half of the gap asked for, so the other half is left for rounding.
 _SHARE = 0.5
 # Interfaces read bounds from logs, which have six digits.
@@ -109,67 +116,83 @@ def _configure(solver: Any, name: str, limits: Limits) -> tuple[dict[str, Any], 
     return {}, "rel_gap" in config or "mip_gap" in config
 
 
-def _log(solver: Any, name: str, path: str) -> dict[str, Any]:
-    """Return the argument of `solve` for a log.
-
-    Raises
-    ------
-    InputError
-        If Pyomo's interface has none.
-    """
-    if not hasattr(solver, "config"):
-        return {"logfile": path}
-    if "tee" not in solver.config:
-        raise InputError("", field="log", problem=f"Pyomo's interface to {name!r} writes no log")
-    return {"tee": [open(path, "w", encoding="utf-8", buffering=1)]}  # noqa: SIM115 (the search may outlive this function)
+def _writes_log(solver: Any) -> bool:
+    return not hasattr(solver, "config") or "tee" in solver.config
 
 
 def solve(name: str, model: LinearModel, limits: Limits, start: Values | None, control: Control) -> Outcome:
-    """Solve a linear model by the solver that Pyomo calls `name`."""
-    clock = Clock(limits.time_limit)
+    """Solve a linear model by the solver that Pyomo calls `name`, in a process that can be ended at any time."""
+    begun = time.time()
     solver = _solver(name)
-    m = pyomo_model(model)
-    variables = variables_of(m, model)
+    if control.log is not None and not _writes_log(solver):
+        raise InputError("", field="log", problem=f"Pyomo's interface to {name!r} writes no log")
+    with tempfile.TemporaryDirectory(prefix="dnnopt-pyomo-", ignore_cleanup_errors=True) as folder:
+        job, result, errors = (Path(folder) / file for file in ("job", "result", "errors"))
+        job.write_bytes(pickle.dumps((name, model.arrays(), limits, start, control.log, begun)))
+        ended = _run([sys.executable, "-m", __name__, str(job), str(result)], errors, limits, control)
+        if result.exists():
+            outcome: Outcome = pickle.loads(result.read_bytes())
+            return outcome
+        if control.stop.is_set():
+            return Outcome("interrupted")
+        if not ended:
+            return Outcome("no_solution", message=f"pyomo:{name}: killed, as it had not ended by itself in time")
+        return Outcome("error", message=f"pyomo:{name}: {errors.read_text('utf-8', errors='replace')[-300:].strip()}")
+
+
+def _run(words: list[str], errors: Path, limits: Limits, control: Control) -> bool:
+    """Run a process, in a group of its own, until it ends, is late or is to stop; return whether it ended by itself."""
+    late = Clock(None if limits.time_limit is None else 1.1 * limits.time_limit + _GRACE)
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    with open(errors, "wb") as stream:
+        process = subprocess.Popen(words, stdout=stream, stderr=stream, env=environment, start_new_session=True)
+    try:
+        while process.poll() is None and not late.expired() and not control.stop.is_set():
+            time.sleep(0.02)
+        return process.poll() is not None
+    finally:
+        if process.poll() is None:
+            if hasattr(os, "killpg"):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.kill()
+            process.wait()
+
+
+def _main(job: str, result: str) -> None:
+    """Do a job in a process of its own: read it from a file, write the outcome to another."""
+    name, arrays, limits, start, log, begun = pickle.loads(Path(job).read_bytes())
+    outcome = _solve_here(name, arrays, limits, start, log, begun)
+    Path(f"{result}.part").write_bytes(pickle.dumps(outcome))
+    os.replace(f"{result}.part", result)
+
+
+def _solve_here(
+    name: str, arrays: LinearArrays, limits: Limits, start: Values | None, log: str | None, begun: float
+) -> Outcome:
+    solver = _solver(name)
+    m = import_pyomo().ConcreteModel()
+    columns = Component("x", {column: column for column in range(len(arrays.cost))})
+    rows = Component("row", {row: row for row in range(len(arrays.row_lower))})
+    variables = fill_model(m, arrays, [columns], [rows])
     if start is not None:
         for variable, value in zip(variables, start.tolist(), strict=True):
             variable.set_value(value, skip_validation=True)
-    left = Limits(clock.left(), limits.gap, limits.threads, limits.seed)
+    time_limit = None if limits.time_limit is None else max(limits.time_limit - (time.time() - begun), 0.1)
+    left = Limits(time_limit, limits.gap, limits.threads, limits.seed)
     arguments, keeps_gap = _configure(solver, name, left)
     if start is not None and getattr(solver, "warm_start_capable", lambda: False)():
         arguments["warmstart"] = True
-    if control.log is not None:
-        arguments |= _log(solver, name, control.log)
-    done: list[Any] = []
-    failure: list[Exception] = []
-
-    def run() -> None:
+    with _quiet(), open(log or os.devnull, "w", encoding="utf-8") as stream:
+        if log is not None:
+            arguments |= {"tee": [stream]} if hasattr(solver, "config") else {"logfile": log}
         try:
-            done.append(solver.solve(m, load_solutions=False, **arguments))
-        except Exception as error:
-            failure.append(error)
-
-    thread = threading.Thread(target=run, daemon=True)
-    with _quiet():
-        thread.start()
-        _wait(thread, left, control)
-        if failure and isinstance(failure[0], subprocess.TimeoutExpired):
+            results = solver.solve(m, load_solutions=False, **arguments)
+        except subprocess.TimeoutExpired:
             return Outcome("no_solution", message=f"pyomo:{name}: killed, as it had not ended by itself in time")
-        if failure:
-            return Outcome("error", message=f"pyomo:{name}: {type(failure[0]).__name__}: {failure[0]}")
-        if not done:
-            return Outcome("interrupted" if control.stop.is_set() else "no_solution")
-        values = _values(m, done[0], variables)
-    return _outcome(name, model, done[0], values, left.gap if keeps_gap else None, control)
-
-
-def _wait(thread: threading.Thread, limits: Limits, control: Control) -> None:
-    """Wait for the thread, and no longer than some seconds after it should have ended."""
-    late = Clock(None if limits.time_limit is None else 1.1 * limits.time_limit + _GRACE)
-    stopping: Clock | None = None
-    while thread.is_alive() and not late.expired() and not (stopping is not None and stopping.expired()):
-        thread.join(0.05)
-        if control.stop.is_set() and stopping is None:
-            stopping = Clock(_GRACE)
+        except Exception as error:
+            return Outcome("error", message=f"pyomo:{name}: {type(error).__name__}: {error}")
+        values = _values(m, results, variables)
+    return _outcome(name, arrays, results, values, left.gap if keeps_gap else None)
 
 
 def _values(m: Any, results: Any, variables: list[Any]) -> Values | None:
@@ -191,9 +214,7 @@ def _resting(variable: Any) -> float:
     )
 
 
-def _outcome(
-    name: str, model: LinearModel, results: Any, values: Values | None, gap: float | None, control: Control
-) -> Outcome:
+def _outcome(name: str, arrays: LinearArrays, results: Any, values: Values | None, gap: float | None) -> Outcome:
     condition = str(results.solver.termination_condition)
     if condition in ("infeasible", "infeasibleOrUnbounded"):
         # What may grow in our models is minimised, so "or unbounded" means infeasible.
@@ -204,18 +225,23 @@ def _outcome(
     bound = float(bound) if isinstance(bound, int | float) and np.isfinite(bound) else None
     if bound is not None:
         bound -= _PRINTED * abs(bound)
+    whole = None if values is None else values[arrays.integer != 0]
+    if whole is not None and (np.abs(whole - np.round(whole)) > _WHOLE).any():
+        if condition == "optimal":
+            return Outcome("error", message=f"pyomo:{name}: the solver does not keep integer variables whole")
+        values = None  # of the relaxation, all that CBC has when it stops early
     if values is None:
         if condition in ("maxTimeLimit", "userInterrupt", "unknown", "noSolution", "resourceInterrupt"):
-            return Outcome("interrupted" if control.stop.is_set() else "no_solution", bound=bound)
+            return Outcome("no_solution", bound=bound)
         words = getattr(results.solver, "message", None) or results.solver.status
         return Outcome("error", message=f"pyomo:{name}: {condition}: {words}")
-    arrays = model.arrays()
-    whole = values[arrays.integer != 0]
-    if (np.abs(whole - np.round(whole)) > _WHOLE).any():
-        return Outcome("error", message=f"pyomo:{name}: the solver does not keep integer variables whole")
     objective = float(arrays.cost @ values) + arrays.offset
     if condition == "optimal":
         if gap is not None:
             bound = objective - _SHARE * gap * abs(objective)
         return Outcome("optimal", values, objective, bound)
-    return Outcome("interrupted" if control.stop.is_set() else "feasible", values, objective, bound)
+    return Outcome("feasible", values, objective, bound)
+
+
+if __name__ == "__main__":
+    _main(*sys.argv[1:])

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from pyscipopt import SCIP_EVENTTYPE, Eventhdlr
@@ -22,7 +23,7 @@ _INFINITE = 1e20
 _EVENTS = (SCIP_EVENTTYPE.BESTSOLFOUND, SCIP_EVENTTYPE.DUALBOUNDIMPROVED)
 
 
-class _Watch(Eventhdlr):  # type: ignore[misc]
+class _Watch(Eventhdlr):
     """Reports incumbents and bounds."""
 
     def __init__(self, control: Control) -> None:
@@ -91,7 +92,7 @@ def _finite(value: float) -> float | None:
     return float(value) if abs(value) < _INFINITE else None
 
 
-def _outcome(scip: Scip, variables: list[object], control: Control) -> Outcome:
+def _outcome(scip: Scip, variables: list[Any], control: Control) -> Outcome:
     status, nodes = scip.getStatus(), int(scip.getNTotalNodes())
     if status in ("infeasible", "inforunbd"):
         # What may grow in our models is minimised, so presolve's "or unbounded" means infeasible.

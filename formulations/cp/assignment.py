@@ -19,7 +19,6 @@ from dnnopt.errors import UnsupportedError
 from dnnopt.formulations.cp.constraints import CONSTRAINTS, add_constraints
 from dnnopt.formulations.cp.literals import Literals
 from dnnopt.formulations.cp.objective import add_objective
-from dnnopt.formulations.known import NOTHING, Known
 from dnnopt.formulations.needs import needs_critical_path
 from dnnopt.formulations.plans import read_plan
 from dnnopt.linear_model import Columns, Values
@@ -44,7 +43,7 @@ class AssignmentFormulation:
                 return f"the constraint {constraint.label}"
         return None
 
-    def build(self, compiled: CompiledProblem, units: Units | None = None, known: Known = NOTHING) -> ConstraintModel:
+    def build(self, compiled: CompiledProblem, units: Units | None = None) -> ConstraintModel:
         """Return the model; its numbers are whole whatever the `units`.
 
         Raises

@@ -22,8 +22,8 @@ _FINE_RESOLUTION = 2.0**52
 
 def add_objective(literals: Literals) -> None:
     """Minimise the weighted sum of the objective's terms."""
-    model, terms = literals.model, literals.c.objective[0]
-    sizes = Evaluator(literals.c).total(terms, all_on_one(literals.c))
+    c, model, terms = literals.c, literals.model, literals.c.objective[0]
+    sizes = np.append(Evaluator(c).total(terms, all_on_one(c)), c.cap)
     positive = sizes[np.isfinite(sizes) & (sizes > 0)]
     entries, scale = _whole_terms(literals, terms, float(positive.min()) if positive.size else 0.0)
     model.objective_unit = 1.0 / scale
@@ -58,7 +58,7 @@ def _floor(values: Values, scale: float) -> Whole:
 
 
 def _is_maximum(term: ObjectiveTerm) -> bool:
-    return not isinstance(term, LinearTerm)
+    return not isinstance(term, LinearTerm | LatencyTerm)
 
 
 def _rows(literals: Literals, term: ObjectiveTerm) -> list[Entries]:

@@ -6,6 +6,8 @@ For `scheduled` execution (unicast, per_edge, and multicast over routes that for
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from dnnopt.compiled import CompiledProblem
@@ -17,7 +19,6 @@ from dnnopt.formulations.cp.literals import Literals
 from dnnopt.formulations.cp.objective import add_objective
 from dnnopt.formulations.cp.times import TimeVariables
 from dnnopt.formulations.hops import routes_form_trees
-from dnnopt.formulations.known import NOTHING, Known
 from dnnopt.formulations.plans import read_plan, times_in
 from dnnopt.linear_model import Values
 from dnnopt.plan import Plan
@@ -42,8 +43,8 @@ class ScheduleFormulation(AssignmentFormulation):
                 return f"the constraint {constraint.label}"
         return None
 
-    def build(self, compiled: CompiledProblem, units: Units | None = None, known: Known = NOTHING) -> ConstraintModel:
-        """Return the model; its numbers are whole whatever the `units`. It may leave out plans worse than a known one.
+    def build(self, compiled: CompiledProblem, units: Units | None = None) -> ConstraintModel:
+        """Return the model; its numbers are whole whatever the `units`. Plans above the problem's cap may be missing.
 
         Raises
         ------
@@ -55,13 +56,13 @@ class ScheduleFormulation(AssignmentFormulation):
             raise UnsupportedError("", problem=f"formulation {self.name!r} does not support {reason}")
         model = ConstraintModel(f"{compiled.problem_name or 'problem'}: {self.name}")
         literals = Literals(model, compiled)
-        literals.times = TimeVariables(literals, known)
+        literals.times = TimeVariables(literals)
         model.task_starts = literals.times.task_starts
         add_objective(literals)
         add_constraints(literals)
-        if known.lower is not None and model.objective_columns:
+        if np.isfinite(compiled.floor) and model.objective_columns:
             columns, coefficients = map(np.concatenate, (model.objective_columns, model.objective_coefficients))
-            model.add_whole_row("bound", columns, coefficients, lower=int(known.lower / model.objective_unit))
+            model.add_whole_row("bound", columns, coefficients, lower=math.floor(compiled.floor / model.objective_unit))
         return model
 
     def encode(self, compiled: CompiledProblem, model: ConstraintModel, plan: Plan) -> Values:

@@ -2,15 +2,15 @@
 
     S_v >= S_u + Σ_i t_ui x_ui + Σ_p s_ep y_ep          each edge e = (u, v)
     Λ_a >= S_v + Σ_i t_vi x_vi                          each node v of network a that no edge leaves
-    S_v >= Σ_i head_vi x_vi                             heads and tails: see `windows.py`; x_vi = 0, y_ep = 0 where
-    S_v + Σ_i (t_vi + tail_vi) x_vi <= Λ_a's limit      the limit leaves no room
+    S_v >= Σ_i head_vi x_vi                             heads and tails: see `windows.py`
+    S_v + Σ_i (t_vi + tail_vi) x_vi <= limit_a          what the cap leaves for Λ_a
 
 and under `scheduled` execution, besides the rows of `hops.py`,
 
     no overlap, for each resource, of [S_v, S_v + t_vi) if x_vi and [F, F + s) if w
     S_v >= S_u + Σ_i t_ui x_ui + load_q                 each module (u, v) of `precedence.py` and each resource q
 
-Times are whole numbers of one unit, a power of two that makes the shortest latency about 2^32, and durations are rounded
+Times are whole numbers of one unit, a power of two that makes the largest limit about 2^30, and durations are rounded
 down. So the optimum in these numbers is a bound, at most a unit for each task below the true one, and a plan is timed
 anew from its order. A task of no time occupies nothing. Only tasks that the graph leaves unordered need intervals.
 """
@@ -22,14 +22,14 @@ import numpy as np
 from dnnopt.constraint_model import scale_for
 from dnnopt.formulations.cp.literals import Literals
 from dnnopt.formulations.hops import Hops, hops, unordered
-from dnnopt.formulations.known import Known
 from dnnopt.formulations.loads import module_load
 from dnnopt.formulations.precedence import Module, fork_joins, reachability, whole_networks
-from dnnopt.formulations.windows import Durations, Windows, latency_limits
+from dnnopt.formulations.windows import Durations, Windows, latency_limits, serial_bound
 from dnnopt.linear_model import Columns, Values
 from dnnopt.scheduling import Tasks, Times
 
-_RESOLUTION = 2.0**32
+# CP-SAT 9.15 returns wrong optima where intervals are longer than 2^31.
+_LARGEST_TIME = 2.0**30
 
 
 class TimeVariables:
@@ -44,13 +44,14 @@ class TimeVariables:
     latency : columns (A,)
     """
 
-    def __init__(self, literals: Literals, known: Known) -> None:
+    def __init__(self, literals: Literals) -> None:
         c = self.c = literals.c
         self.literals, self.model = literals, literals.model
         windows = Windows.of(c, Durations.of(c))
         shortest = windows.shortest(c)
-        limits = latency_limits(c, known.upper, shortest)
-        self.scale = _scale(shortest, limits)
+        limits = latency_limits(c, shortest)
+        largest = float(limits.max()) or serial_bound(c)
+        self.scale = scale_for(largest, 4 * largest, _LARGEST_TIME)
         self.durations = Durations.of(c).rounded_down(self.scale)
         self.windows = Windows.of(c, self.durations)
         self.limits = np.floor(limits * self.scale * (1 + 1e-9)).astype(np.int64)
@@ -143,20 +144,12 @@ class TimeVariables:
         self._add_later("finish", self.latency[c.node_network[last]], *self._end(last))
 
     def _add_windows(self) -> None:
-        c, model, windows = self.c, self.model, self.windows
-        limits = self.limits[c.node_network]
-        for v, i in np.argwhere(windows.through() > limits[:, None]):
-            model.upper[self.literals.x[v, i]] = 0
-        over = windows.through_edge(c) > self.limits[c.tensor_network[c.edge_tensor]][:, None, None]
-        for pair, (i, j) in enumerate(zip(c.pair_origin, c.pair_destination, strict=True)):
-            from_here, to_there = np.flatnonzero(c.executor_device == i), np.flatnonzero(c.executor_device == j)
-            for e in np.flatnonzero(over[:, from_here][:, :, to_there].all(axis=(1, 2))):
-                model.upper[self.literals.y[e, pair]] = 0
+        c, windows = self.c, self.windows
         self._add_later("head", self.start, self.literals.x, _finite(windows.head))
         nodes = np.arange(len(c.node_names))
         columns, values = self._end(nodes)
         values[:, 1:] += _finite(windows.tail)
-        model.add_rows("tail", columns, values, upper=limits)
+        self.model.add_rows("tail", columns, values, upper=self.limits[c.node_network])
 
     def _add_hops(self, found: Hops) -> None:
         c, x = self.c, self.literals.x
@@ -178,12 +171,20 @@ class TimeVariables:
         slot, edge, column = found.conditional_arrivals.T
         self._add_later("arrive", self.start[c.edge_consumer[edge]], at[slot], end[slot], column[:, None])
 
+    def _forbid_long(self, columns: Columns, seconds: Values, limits: Values) -> None:
+        """Fix to zero what alone takes longer than the limits."""
+        for column in columns[seconds > limits]:
+            self.model.upper[column] = 0
+
     def _add_intervals(self, found: Hops, free: Values) -> None:
         """Add intervals of the tasks that share a resource with one they are not ordered with, and no-overlap."""
         c, model, nodes = self.c, self.model, len(self.c.node_names)
+        seconds = found.way_seconds(self.durations)
+        self._forbid_long(self.literals.x, self.durations.node, self.limits[c.node_network][:, None])
+        of_slot = c.tensor_network[found.carrier_tensor[found.slot_carrier]]
+        self._forbid_long(found.way_column, seconds, self.limits[of_slot][:, None])
         upper = np.array(model.upper)
         node, executor = np.nonzero((self.durations.node > 0) & (upper[self.literals.x] > 0))
-        seconds = found.way_seconds(self.durations)
         slot, way = np.nonzero((seconds > 0) & (upper[found.way_column] > 0))
         item = np.concatenate([node, nodes + found.slot_carrier[slot]])
         uses = np.concatenate(
@@ -225,13 +226,6 @@ class TimeVariables:
         if self.hops is None:
             return nodes + [0.0] * (len(tasks.seconds) - len(nodes))
         return nodes + values[self.hop[self.hops.slots_of(self.c, tasks)]].tolist()
-
-
-def _scale(shortest: Values, limits: Values) -> float:
-    size = float(shortest.max(initial=0.0)) or float(limits.max(initial=0.0))
-    if not size > 0:
-        return 1.0
-    return scale_for(size, 4 * max(float(limits.max()), size), _RESOLUTION)
 
 
 def _finite(values: Values) -> Values:

@@ -2,7 +2,8 @@
 
 For objectives that are a maximum (period, critical path), where plain relaxations are weak: presolve forbids every
 placement and move that alone breaks the cap; if the linear relaxation of what is left exceeds the cap, the cap is a
-bound. Bisection finds the best one (Klein, Scholl: Computing lower bounds by destructive improvement, EJOR 112(2), 1999).
+bound. Bisection finds the best one (Klein, Scholl: Computing lower bounds by destructive improvement, EJOR 112(2),
+1999).
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from dnnopt.solvers.interface import Clock, Control, Limits
 
 SOURCE = "destructive bound"
 # Bisection ends where the two ends are this close, relatively.
-_CLOSE = 1e-3
+_CLOSE = 3e-4
 
 
 def destructive_bound(pool: Pool, formulation: Formulation, limits: Limits, control: Control) -> None:
