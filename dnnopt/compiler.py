@@ -293,7 +293,8 @@ class _Compiler:
 
     def _objective_term(self, term: Term) -> list[ObjectiveTerm]:
         if term.over == "max":
-            return [MaxTerm(term.weight, tuple(self._parts(term)))]
+            parts = tuple(self._parts(term))
+            return [MaxTerm(term.weight, parts)] if parts else []  # no links: no traffic
         if term.metric == "latency":
             return [*self._latency_terms(term.weight, term.network)]
         if term.metric == "period":

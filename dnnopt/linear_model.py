@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import chain, product
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from dnnopt.scaling import SI, Units
 
 if TYPE_CHECKING:
-    from dnnopt.scheduling import Times
+    from dnnopt.scheduling import Tasks, Times
 
 Columns = NDArray[np.integer[Any]]
 Values = NDArray[np.float64]
@@ -114,6 +114,16 @@ class LinearArrays:
         return max((float(part.max()) for part in parts if part.size), default=0.0)
 
 
+class LazyRows(Protocol):
+    """Rows of a model that are too many to be there from the start."""
+
+    def separate(self, values: Values) -> int:
+        """Add rows that the values violate to the model; return how many."""
+
+    def complete(self) -> None:
+        """Add all of them to the model, or raise UnsupportedError if they are too many."""
+
+
 class LinearModel:
     """A mixed-integer linear model, built block by block.
 
@@ -124,11 +134,20 @@ class LinearModel:
     name : str
     units : Units
         What one unit of the model is in SI.
+
+    Attributes
+    ----------
+    lazy : LazyRows, optional
+        Rows that are added only as solutions violate them, where the formulation has such.
+    task_starts : callable, optional
+        Starts of a placement's tasks in a solution, set where the model has an order of tasks.
     """
 
     def __init__(self, name: str, units: Units = SI) -> None:
         self.name = name
         self.units = units
+        self.lazy: LazyRows | None = None
+        self.task_starts: Callable[[Values, Tasks], list[float]] | None = None
         self.variables: list[Block] = []
         self.rows: list[Block] = []
         self.offset = 0.0

@@ -1,7 +1,8 @@
 """Pareto fronts by the ε-constraint method, with proof that no point is missed within a stated tolerance.
 
-For each zone (upper bounds on all objectives but the first), the objectives are minimised in order within it. The point found splits the zone: whatever else lies in it and is not dominated is better in one of the other objectives. With
-two objectives this is the classic method (Haimes, Lasdon, Wismer 1971); with three, zones as in Klamroth, Lacour,
+For each zone (upper bounds on all objectives but the first), the objectives are minimised in order within it. The point
+found splits the zone: whatever else lies in it and is not dominated is better in one of the other objectives. With two
+objectives this is the classic method (Haimes, Lasdon, Wismer 1971); with three, zones as in Klamroth, Lacour,
 Vanderpooten: On the representation of the search region in multi-objective optimization, EJOR 245(3), 2015.
 """
 

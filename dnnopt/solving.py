@@ -224,6 +224,9 @@ def formulate(
     found = registry.formulation(formulation or _preferred(compiled, kind), compiled)
     with nullcontext() if largest_sum is None else sums_below(largest_sum):
         model: LinearModel | ConstraintModel = found.build(compiled, units)
+    lazy = getattr(model, "lazy", None)
+    if lazy is not None:
+        lazy.complete()
     return model
 
 

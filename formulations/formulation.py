@@ -21,10 +21,13 @@ class Formulation(Protocol):
         Full name, such as ``edgewise+potentials``.
     kind : {"milp", "cp"}
         What `build` returns: a LinearModel or a ConstraintModel.
+    value : {"exact", "bound", "plan"}
+        What the optimum of the model is: the problem's, a bound only, or only what some plan reaches.
     """
 
     name: str
     kind: str
+    value: str
 
     def supports(self, compiled: CompiledProblem) -> str | None:
         """Return None, or what of the problem the formulation does not support."""

@@ -222,15 +222,20 @@ def _conditional(
     return chains, arrivals
 
 
-def routes_form_trees(c: CompiledProblem) -> bool:
-    """Return whether each link follows the same one on all routes from a device, so that multicast is well defined."""
-    for i in range(len(c.device_names)):
+def not_a_tree(c: CompiledProblem) -> str | None:
+    """Return why multicast under scheduled execution does not fit the routes, or None.
+
+    A copy that reaches a link in two ways has no one start there, so the routes from each device must form a tree.
+    """
+    if c.execution != "scheduled" or c.transport != "multicast":
+        return None
+    for i, routes in enumerate(c.route_links):
         before: dict[int, int] = {}
-        for route in c.route_links[i]:
+        for route in routes:
             for previous, link in zip((-1, *(route or ())), route or (), strict=False):
                 if before.setdefault(link, previous) != previous:
-                    return False
-    return True
+                    return f"multicast where the routes from {c.device_names[i]} form no tree"
+    return None
 
 
 def unordered(c: CompiledProblem, hops: Hops, reach: Mask) -> Mask:

@@ -1,4 +1,4 @@
-"""Every placement of a small problem, judged by the referee alone."""
+"""Every placement of a small problem, judged by the referee alone, and what a solver must say of it."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from dnnopt.problem import Problem
 from dnnopt.referee import Evaluation, evaluate
 
 SAME = 1e-9  # relative; objectives that differ by less are equal
+OPTIMAL = 1e-6  # relative gap at which a plan counts as optimal
 
 
 @dataclass(frozen=True)
@@ -46,3 +47,28 @@ def brute_force(problem: Problem) -> Best:
         return Best(None, ())
     least = min(objective for objective, _ in feasible)
     return Best(least, tuple(plan for objective, plan in feasible if objective - least <= SAME * abs(least)))
+
+
+def lexicographic_optimum(problem: Problem) -> tuple[float, ...] | None:
+    """Return the objectives of the best plans, the earlier priorities first; None: no placement is feasible."""
+    found = [judged.objectives for _, judged in judged_plans(problem) if judged.feasible]
+    if not found:
+        return None
+    for priority in range(len(found[0])):
+        least = min(objectives[priority] for objectives in found)
+        found = [objectives for objectives in found if objectives[priority] - least <= SAME * abs(least)]
+    return found[0]
+
+
+def check_solved(best: Best, status: str, objective: float | None, bound: float | None) -> str:
+    """Assert that a solver proved the optimum, or that there is none; return the status."""
+    if best.objective is None:
+        assert (status, objective) == ("infeasible", None)
+        return status
+    assert status == "optimal"
+    size = abs(best.objective)
+    assert objective is not None
+    assert abs(objective - best.objective) <= OPTIMAL * size
+    assert bound is not None
+    assert best.objective - 2 * OPTIMAL * size <= bound <= best.objective + SAME * size
+    return status

@@ -25,7 +25,7 @@ from dnnopt.referee import evaluate
 
 Draw = Callable[[st.SearchStrategy[Any]], Any]
 EXECUTIONS = ("sequential", "parallel", "pipelined")
-MOST_PLACEMENTS = 800
+MOST_PLACEMENTS = 260
 _MANTISSAS = (0.0, 1.0, 1.0, 2.0, 2.0, 3.0, 4.0, 5.0, 7.0, 9.0, 0.1, 0.3)
 _FACTORS = (1.0, 1.0, 1.0, 1.0, 1.5, 3.0, 0.9, 0.5, 1 - 1e-7)
 
@@ -49,12 +49,14 @@ class Magnitudes:
         return self.seconds / self.bytes
 
 
-magnitudes = st.builds(
-    Magnitudes,
-    seconds=st.sampled_from((1.0, 1e-3, 1e-6)),
-    bytes=st.sampled_from((1.0, 1e3, 1e6)),
-    spread=st.sampled_from((0, 0, 2, 5)),
-)
+def magnitudes(largest_spread: int = 5) -> st.SearchStrategy[Magnitudes]:
+    """Return a strategy for magnitudes of seconds, milliseconds or microseconds."""
+    return st.builds(
+        Magnitudes,
+        seconds=st.sampled_from((1.0, 1e-3, 1e-6)),
+        bytes=st.sampled_from((1.0, 1e3, 1e6)),
+        spread=st.sampled_from([spread for spread in (0, 0, 2, 5) if spread <= largest_spread]),
+    )
 
 
 @st.composite
@@ -63,9 +65,11 @@ def problems(
     executions: Sequence[str] = EXECUTIONS,
     most_placements: int = MOST_PLACEMENTS,
     constraint_count: st.SearchStrategy[int] = st.integers(0, 3),
+    largest_spread: int = 5,
+    priorities: int = 1,
 ) -> Problem:
-    """Draw a problem with at most `most_placements` placements and so many constraints."""
-    scale = draw(magnitudes)
+    """Draw a problem with at most `most_placements` placements, so many constraints and so many priorities."""
+    scale = draw(magnitudes(largest_spread))
     names = tuple("pqr"[: draw(st.sampled_from((1, 2, 2, 3, 3, 3)))])
     most_layers = 7 if len(names) == 1 else min(7, int(math.log(most_placements) / math.log(len(names))))
     sizes = [draw(st.integers(1, most_layers))]
@@ -79,7 +83,11 @@ def problems(
         execution=draw(st.sampled_from(executions)),
         transport=draw(st.sampled_from(("unicast", "multicast", "per_edge"))),
         profile=draw(_profiles(networks, names, scale)),
-        minimize=draw(_objectives(networks, platform)),
+        minimize=tuple(
+            term.model_copy(update={"priority": priority})
+            for priority in range(priorities)
+            for term in draw(_objectives(networks, platform))
+        ),
         name="random",
     )
     listed: list[Any] = []

@@ -23,7 +23,7 @@ ENDINGS = {"milp": (".lp", ".mps", ".mps.gz"), "cp": (".pb.txt", ".mzn")}
 _FORBIDDEN = re.compile(r"[^A-Za-z0-9_.,()]")
 # Readers take these for a number, a section or a bound.
 _MISREAD = re.compile(
-    r"[^A-Za-z_]|[eE]\d|(?:free|inf|infinity|st|s\.t\.|min|max|minimi[sz]e|maximi[sz]e|subject|such|bounds?|bin|binary"
+    r"$|[^A-Za-z_]|[eE]\d|(?:free|inf|infinity|st|s\.t\.|min|max|minimi[sz]e|maximi[sz]e|subject|such|bounds?|bin|binary"
     r"|binaries|gen|generals?|int|integers?|semi.*|sos[12]?|end|obj)$",
     re.IGNORECASE,
 )

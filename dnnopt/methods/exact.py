@@ -7,11 +7,14 @@ from dataclasses import replace
 
 from dnnopt.compiled import CompiledProblem
 from dnnopt.formulations.formulation import Formulation
+from dnnopt.linear_model import LazyRows, LinearModel
 from dnnopt.pool import Pool
 from dnnopt.solvers import solver as solver_of
 from dnnopt.solvers.interface import Clock, Control, Limits, Outcome
 
 _TRIES = 50
+_MOST_ROUNDS = 60
+_RELAXATION_SHARE = 0.3
 # In a model's units, in which objectives are about 100: below this a bound is rounding.
 _NOISE = 1e-9
 
@@ -57,6 +60,7 @@ def run_formulation(
     compiled = pool.compiled if compiled is None else compiled
     model = formulation.build(compiled)
     unit = model.objective_unit
+    lazy = model.lazy if isinstance(model, LinearModel) else None
     source = f"{formulation.name} ({solver})"
     start = None
     if pool.plan is not None and (pool.objective or 0.0) <= cap:
@@ -65,10 +69,12 @@ def run_formulation(
     def report(objective: float | None, bound: float | None) -> None:
         if bound is not None:
             pool.add_bound(min(_without_noise(bound) * unit, cap), source)
-        if objective is not None:
+        if objective is not None and lazy is None:
             pool.report_incumbent(objective * unit, source)
 
     watched = Control(stop=control.stop, report=report, log=control.log)
+    if lazy is not None:
+        _separate_on_relaxations(model, lazy, limits, control, clock)
     for _ in range(_TRIES):
         outcome = run(model, Limits(clock.left(), limits.gap, limits.threads, limits.seed), start, watched)
         if outcome.bound is not None:
@@ -79,10 +85,31 @@ def run_formulation(
         if outcome.values is None:
             return outcome
         plan = formulation.read(compiled, model, outcome.values)
-        if pool.accepts(pool.offer(plan, source)) or clock.expired() or control.stop.is_set():
+        accepted = pool.accepts(pool.offer(plan, source))
+        if clock.expired() or control.stop.is_set():
+            return outcome
+        if lazy is not None and lazy.separate(outcome.values):
+            start = None if pool.plan is None else formulation.encode(compiled, model, pool.plan)
+            continue
+        if accepted:
             return outcome
         formulation.forbid(compiled, model, plan)
     return outcome
+
+
+def _separate_on_relaxations(
+    model: LinearModel, lazy: LazyRows, limits: Limits, control: Control, clock: Clock
+) -> None:
+    """Add lazy rows until the linear relaxation violates none of them, or a share of the time is spent."""
+    from dnnopt.solvers.highs import relaxation
+
+    most = math.inf if limits.time_limit is None else _RELAXATION_SHARE * limits.time_limit
+    for _ in range(_MOST_ROUNDS):
+        if clock.elapsed() > most or control.stop.is_set():
+            return
+        outcome = relaxation(model, Limits(clock.left(), limits.gap, limits.threads, limits.seed))
+        if outcome.status != "optimal" or outcome.values is None or not lazy.separate(outcome.values):
+            return
 
 
 def _without_noise(bound: float) -> float:

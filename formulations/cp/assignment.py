@@ -31,6 +31,7 @@ class AssignmentFormulation:
 
     name = "cp-assignment"
     kind = "cp"
+    value = "exact"
 
     def supports(self, compiled: CompiledProblem) -> str | None:
         """Return None, or what of the problem the formulation does not support."""

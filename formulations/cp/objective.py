@@ -41,16 +41,22 @@ def add_objective_limit(literals: Literals, label: str, terms: tuple[ObjectiveTe
 
 
 def _whole_terms(literals: Literals, terms: tuple[ObjectiveTerm, ...], size: float) -> tuple[list[WholeEntries], float]:
-    """Return the columns and whole coefficients of each term, and the scale that they have in common."""
+    """Return columns and whole coefficients that add up to the terms, and the scale that they have in common.
+
+    What is linear is summed before it is rounded, so that coefficients which cancel leave nothing.
+    """
     rows = [_rows(literals, term) for term in terms]
     most = np.maximum(np.abs(literals.model.lower), np.abs(literals.model.upper)).astype(float)
     totals = [max((float(np.abs(values) @ most[columns]) for columns, values in parts), default=0.0) for parts in rows]
     timed = literals.times is not None
     scale = scale_for(size, sum(totals), _FINE_RESOLUTION) if timed else scale_for(size, sum(totals))
-    return [
-        _maximum(literals, parts, scale) if _is_maximum(term) else (parts[0][0], _floor(parts[0][1], scale))
-        for term, parts in zip(terms, rows, strict=True)
-    ], scale
+    whole = [_maximum(literals, parts, scale) for term, parts in zip(terms, rows, strict=True) if _is_maximum(term)]
+    linear = [parts[0] for term, parts in zip(terms, rows, strict=True) if not _is_maximum(term)]
+    if linear:
+        columns, position = np.unique(np.concatenate([part for part, _ in linear]), return_inverse=True)
+        values = np.bincount(position, weights=np.concatenate([part for _, part in linear]))
+        whole.append((columns, _floor(values, scale)))
+    return whole, scale
 
 
 def _floor(values: Values, scale: float) -> Whole:

@@ -18,7 +18,7 @@ from dnnopt.formulations.cp.constraints import CONSTRAINTS, add_constraints
 from dnnopt.formulations.cp.literals import Literals
 from dnnopt.formulations.cp.objective import add_objective
 from dnnopt.formulations.cp.times import TimeVariables
-from dnnopt.formulations.hops import routes_form_trees
+from dnnopt.formulations.hops import not_a_tree
 from dnnopt.formulations.plans import read_plan, times_in
 from dnnopt.linear_model import Values
 from dnnopt.plan import Plan
@@ -36,12 +36,10 @@ class ScheduleFormulation(AssignmentFormulation):
             return f"{compiled.execution} execution"
         if len(compiled.objective) > 1:
             return "objectives of several priorities"
-        if compiled.execution == "scheduled" and compiled.transport == "multicast" and not routes_form_trees(compiled):
-            return "multicast over routes that form no trees"
         for constraint in compiled.constraints:
             if type(constraint) not in CONSTRAINTS:
                 return f"the constraint {constraint.label}"
-        return None
+        return not_a_tree(compiled)
 
     def build(self, compiled: CompiledProblem, units: Units | None = None) -> ConstraintModel:
         """Return the model; its numbers are whole whatever the `units`. Plans above the problem's cap may be missing.

@@ -32,8 +32,9 @@ class Build:
         What the communication linearisation says of each edge.
     copies : list of Copies
         What is charged.
+    start : columns (N,)
     latency : list of columns, one for each network
-        Set by a timing that has start times; empty otherwise.
+        Both are set by a timing that has start times, and empty otherwise.
     """
 
     def __init__(self, model: LinearModel, c: CompiledProblem, communication: Communication) -> None:
@@ -42,6 +43,7 @@ class Build:
         self.x = add_placement(model, c)
         self.moves: Moves = communication.add(model, c, self.x)
         self.copies: list[Copies] = self.moves.copies
+        self.start: Columns = np.zeros(0, dtype=np.int32)
         self.latency: list[int] = []
 
     def entries(self, metric: Metric) -> Entries:

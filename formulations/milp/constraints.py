@@ -152,12 +152,15 @@ def _add_order(build: Build, network: str, before: Columns) -> None:
     pair[c.pair_origin, c.pair_destination] = np.arange(len(c.pair_origin))
     first, second = np.triu_indices(size, 1)
     columns = np.stack([before[pair[first, second]], before[pair[second, first]]], axis=1)
-    build.model.add_rows(f"either({network})", columns, 1.0, lower=1.0, upper=1.0)
+    names = c.device_names
+    either = [f"{names[i]},{names[j]}" for i, j in zip(first, second, strict=True)]
+    build.model.add_rows(f"either({network})", columns, 1.0, lower=1.0, upper=1.0, axes=lambda: (either,))
     triples = [(i, j, k) for i, j, k in permutations(range(size), 3) if i < min(j, k)]
     if triples:
         i, j, k = np.array(triples).T
         columns = np.stack([before[pair[i, j]], before[pair[j, k]], before[pair[k, i]]], axis=1)
-        build.model.add_rows(f"no_cycle({network})", columns, 1.0, upper=2.0)
+        cycles = [",".join(names[device] for device in triple) for triple in triples]
+        build.model.add_rows(f"no_cycle({network})", columns, 1.0, upper=2.0, axes=lambda: (cycles,))
 
 
 def add_monotone_tiers(build: Build, constraint: MonotoneTiers) -> None:

@@ -6,15 +6,19 @@ import numpy as np
 
 from dnnopt.compiled import CompiledProblem
 from dnnopt.errors import UnsupportedError
+from dnnopt.formulations.hops import not_a_tree
 from dnnopt.formulations.milp.build import Build
 from dnnopt.formulations.milp.communication import COMMUNICATIONS
 from dnnopt.formulations.milp.constraints import CONSTRAINTS, add_constraints
 from dnnopt.formulations.milp.objective import add_objective
 from dnnopt.formulations.milp.placement import read_placement
-from dnnopt.formulations.milp.timing import TIMINGS, needs_critical_path, needs_period
+from dnnopt.formulations.milp.timing import TIMINGS
+from dnnopt.formulations.needs import needs_critical_path, needs_period
+from dnnopt.formulations.plans import read_plan
 from dnnopt.linear_model import Columns, LinearModel, Values
 from dnnopt.plan import Plan
 from dnnopt.scaling import Units, choose_units
+from dnnopt.scheduling import times_of
 
 
 class MilpFormulation:
@@ -32,17 +36,22 @@ class MilpFormulation:
 
     def __init__(self, communication: str, timing: str) -> None:
         self.name = f"{communication}+{timing}"
+        self.value = TIMINGS[timing].value
         self._communication = COMMUNICATIONS[communication]
         self._timing = TIMINGS[timing]
 
     def supports(self, compiled: CompiledProblem) -> str | None:
         """Return None, or what of the problem the formulation does not support."""
-        if compiled.execution == "scheduled":
-            return "scheduled execution"
         if len(compiled.objective) > 1:
             return "objectives of several priorities"
-        if needs_critical_path(compiled) and not self._timing.critical_path:
-            return "latency under parallel execution (a critical path)"
+        if needs_critical_path(compiled):
+            if self._timing.latency != compiled.execution:
+                return f"latency under {compiled.execution} execution"
+            reason = not_a_tree(compiled) or self._timing.refuses(compiled)
+            if reason:
+                return reason
+        if self._timing.pairs and not self._communication.pairs:
+            return "the timing, which needs variables for pairs of devices"
         if needs_period(compiled) and not self._timing.period:
             return "the objective period"
         for constraint in compiled.constraints:
@@ -70,11 +79,12 @@ class MilpFormulation:
 
     def encode(self, compiled: CompiledProblem, model: LinearModel, plan: Plan) -> Values:
         """Return the values of all variables in a plan."""
-        return model.encode(compiled.placement(plan))
+        times = times_of(compiled, plan) if compiled.execution == "scheduled" else None
+        return model.encode(compiled.placement(plan), times)
 
     def read(self, compiled: CompiledProblem, model: LinearModel, values: Values) -> Plan:
         """Return the plan that the values describe."""
-        return compiled.plan(read_placement(values, _x(model)))
+        return read_plan(compiled, read_placement(values, _x(model)), values, model.task_starts)
 
     def forbid(self, compiled: CompiledProblem, model: LinearModel, plan: Plan) -> None:
         """Add the row `Σ_v x_v,placement(v) <= N - 1`."""

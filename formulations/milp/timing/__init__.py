@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from dnnopt.compiled import CompiledProblem, DeadlineLimit, LatencyTerm, PeriodTerm
+from dnnopt.compiled import CompiledProblem
 from dnnopt.formulations.milp.build import Build
-from dnnopt.formulations.milp.timing import potentials
+from dnnopt.formulations.milp.timing import disjunctive, modules, paths, potentials
+from dnnopt.formulations.needs import needs_critical_path, needs_period
 
 
 @dataclass(frozen=True)
@@ -20,16 +21,27 @@ class Timing:
     Attributes
     ----------
     name : str
-    period, critical_path : bool
-        Whether objectives and constraints on the period, or on a critical path, can be expressed.
+    period : bool
+        Whether objectives and constraints on the period can be expressed.
+    latency : str or None
+        The execution whose latency can be expressed, where that is not a linear metric.
     add : callable
         Adds start times to a Build.
+    value : {"exact", "bound", "plan"}
+        What the optimum of the model is: the problem's, a bound only, or only what some plan reaches.
+    refuses : callable
+        Returns why it does not fit a problem, or None.
+    pairs : bool
+        Whether it needs variables for pairs of devices.
     """
 
     name: str
     period: bool
-    critical_path: bool
+    latency: str | None
     add: Callable[[Build], None]
+    value: str = "exact"
+    refuses: Callable[[CompiledProblem], str | None] = lambda c: None
+    pairs: bool = False
 
 
 def _nothing(build: Build) -> None:
@@ -37,25 +49,19 @@ def _nothing(build: Build) -> None:
 
 
 TIMINGS: dict[str, Timing] = {
-    "sum": Timing("sum", period=False, critical_path=False, add=_nothing),
-    "period": Timing("period", period=True, critical_path=False, add=_nothing),
-    "potentials": Timing("potentials", period=True, critical_path=True, add=potentials.add_start_times),
+    "sum": Timing("sum", period=False, latency=None, add=_nothing),
+    "period": Timing("period", period=True, latency=None, add=_nothing),
+    "potentials": Timing("potentials", period=True, latency="parallel", add=potentials.add_start_times),
+    "paths": Timing("paths", period=True, latency="parallel", add=paths.add),
+    "modules": Timing("modules", period=True, latency="scheduled", add=modules.add, value="bound"),
+    "disjunctive": Timing(
+        "disjunctive", period=True, latency="scheduled", add=disjunctive.add, refuses=disjunctive.refuses, pairs=True
+    ),
 }
-
-
-def needs_critical_path(c: CompiledProblem) -> bool:
-    """Return whether the problem has a latency that is not a linear metric."""
-    deadlines = any(isinstance(constraint, DeadlineLimit) for constraint in c.constraints)
-    return deadlines or any(isinstance(term, LatencyTerm) for term in c.terms())
-
-
-def needs_period(c: CompiledProblem) -> bool:
-    """Return whether the period is in the objective."""
-    return any(isinstance(term, PeriodTerm) for term in c.terms())
 
 
 def default_timing(c: CompiledProblem) -> str:
     """Return the name of the timing that a problem needs."""
     if needs_critical_path(c):
-        return "potentials"
+        return "disjunctive" if c.execution == "scheduled" else "potentials"
     return "period" if needs_period(c) else "sum"

@@ -30,9 +30,19 @@ def add_start_times(build: Build) -> None:
     def latencies(placement: Index) -> Values:
         return Evaluator(c).latencies(placement[None])[0] / unit
 
-    start = model.add_variables("start", (len(c.node_names),), axes=lambda: (c.node_names,), evaluate=starts)
+    start = build.start = model.add_variables(
+        "start",
+        (len(c.node_names),),
+        axes=lambda: (c.node_names,),
+        evaluate=starts,
+        evaluate_times=lambda times: np.array(times.starts[: len(c.node_names)]) / unit,
+    )
     latency = model.add_variables(
-        "latency", (len(c.network_names),), axes=lambda: (c.network_names,), evaluate=latencies
+        "latency",
+        (len(c.network_names),),
+        axes=lambda: (c.network_names,),
+        evaluate=latencies,
+        evaluate_times=lambda times: times.tasks.latencies(times.starts) / unit,
     )
     build.latency = latency.tolist()
     u, v = c.edge_producer, c.edge_consumer

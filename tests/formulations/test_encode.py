@@ -1,0 +1,126 @@
+"""Models say of every plan what the referee says: the same objective, and whether it is feasible."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+from brute_force import judged_plans
+from hypothesis import given, settings
+from strategies import problems
+
+from dnnopt.compiler import compile_problem
+from dnnopt.formulations import registry
+
+CLOSE = 1e-9
+
+
+def breaks_linear_model(arrays, values):
+    """Return by how much values break the worst row or bound, relative to the size of that row's entries."""
+    row = np.repeat(np.arange(len(arrays.row_lower)), np.diff(arrays.start))
+    activity = arrays.row_activity(values)
+    terms = np.abs(arrays.value * values[arrays.index])
+    size = np.maximum(np.bincount(row, weights=terms, minlength=len(activity)), np.finfo(float).tiny)
+    over = np.maximum(activity - arrays.row_upper, arrays.row_lower - activity) / size
+    outside = np.maximum(values - arrays.upper, arrays.lower - values)
+    return max(over.max(initial=0.0), outside.max(initial=0.0))
+
+
+def breaks_constraint_model(model, values):
+    """Return the name of a constraint that whole values break, or an empty text."""
+    whole = np.round(values).astype(np.int64)
+    assert (whole == values).all()
+    if ((whole < model.lower) | (whole > model.upper)).any():
+        return "bounds"
+    for rows in model.exactly_one:
+        if (whole[rows].sum(axis=1) != 1).any():
+            return "exactly one"
+    for clauses in model.clauses:
+        if not ((whole[clauses.columns] == 1) == clauses.positive).any(axis=1).all():
+            return clauses.name
+    for linear in model.linear:
+        total = int(sum(int(a) * int(x) for a, x in zip(linear.coefficients, whole[linear.columns], strict=True)))
+        if (linear.lower is not None and total < linear.lower) or (linear.upper is not None and total > linear.upper):
+            return linear.name
+    return ""
+
+
+def test_linear_models_hold_exactly_the_feasible_plans_at_their_objective():
+    seen = Counter()
+
+    @settings(max_examples=50)
+    @given(problems(most_placements=90))
+    def check(problem):
+        compiled = compile_problem(problem)
+        models = []
+        for name in registry.supporting(compiled, "milp"):
+            formulation = registry.formulation(name, compiled)
+            models.append((formulation, formulation.build(compiled)))
+        for plan, judged in judged_plans(problem):
+            for formulation, model in models:
+                values = formulation.encode(compiled, model, plan)
+                arrays = model.arrays()
+                broken = breaks_linear_model(arrays, values)
+                seen[judged.feasible] += 1
+                if not judged.feasible:
+                    assert broken > CLOSE
+                    continue
+                assert broken <= CLOSE
+                assert (values[arrays.integer == 1] == np.round(values[arrays.integer == 1])).all()
+                size = np.abs(arrays.cost * values).sum() * model.objective_unit
+                objective = (arrays.cost @ values + arrays.offset) * model.objective_unit
+                assert objective == pytest.approx(judged.objective, rel=CLOSE, abs=CLOSE * size)
+                assert formulation.read(compiled, model, values).placement == plan.placement
+
+    check()
+    assert min(seen[True], seen[False]) >= 100
+
+
+def test_constraint_models_hold_the_feasible_plans_at_no_more_than_their_objective():
+    seen = Counter()
+
+    @settings(max_examples=80)
+    @given(problems(most_placements=90, largest_spread=2, executions=("sequential", "pipelined")))
+    def check(problem):
+        compiled = compile_problem(problem)
+        formulation = registry.formulation("cp-assignment", compiled)
+        model = formulation.build(compiled)
+        columns = np.concatenate([np.zeros(0, dtype=np.int64), *model.objective_columns])
+        coefficients = np.concatenate([np.zeros(0, dtype=np.int64), *model.objective_coefficients])
+        for plan, judged in judged_plans(problem):
+            values = formulation.encode(compiled, model, plan)
+            broken = breaks_constraint_model(model, values)
+            seen[judged.feasible] += 1
+            # Limits are rounded such that plans which break one by less than the rounding are let through.
+            if not judged.feasible:
+                worst = max(violation.amount for violation in judged.violations)
+                seen["let through"] += not broken
+                assert broken or worst < np.inf
+                continue
+            assert not broken
+            objective = float(coefficients @ values[columns]) * model.objective_unit
+            rounding = len(values) * model.objective_unit
+            assert judged.objective - rounding <= objective <= judged.objective + CLOSE * abs(judged.objective)
+            assert formulation.read(compiled, model, values).placement == plan.placement
+
+    check()
+    assert min(seen[True], seen[False]) >= 100
+    assert seen["let through"] <= seen[False] / 100
+
+
+def test_names_of_columns_and_rows_are_as_many_as_there_are_columns_and_rows():
+    seen = Counter()
+
+    @settings(max_examples=60)
+    @given(problems(most_placements=90))
+    def check(problem):
+        compiled = compile_problem(problem)
+        for name in registry.supporting(compiled, "milp"):
+            model = registry.formulation(name, compiled).build(compiled)
+            assert len(model.column_names()) == len(model.arrays().lower) == model.column_count
+            assert len(model.row_names()) == len(model.arrays().row_lower) == model.row_count
+            for block in model.variables:
+                assert len(set(block.names())) == block.size
+            seen[name] += 1
+
+    check()
+    assert len(seen) >= 4
