@@ -32,6 +32,10 @@ from dnnopt.formats.files import write_plan as write_plan
 from dnnopt.formats.files import write_platform as write_platform
 from dnnopt.formats.files import write_problem as write_problem
 from dnnopt.formats.onnx_reader import read_onnx as read_onnx
+from dnnopt.formats.solutions import plan_from_file as plan_from_file
+from dnnopt.formats.solutions import plan_from_pulp as plan_from_pulp
+from dnnopt.formats.solutions import plan_from_pyomo as plan_from_pyomo
+from dnnopt.formats.solutions import plan_from_values as plan_from_values
 from dnnopt.library import load as load
 from dnnopt.library import network as network
 from dnnopt.library import platform as platform

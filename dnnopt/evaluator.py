@@ -5,8 +5,11 @@ Placements are arrays (B, N) of executors. Everything is in SI units.
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import numpy as np
 
+from dnnopt.batch_scheduling import BatchScheduler
 from dnnopt.compiled import (
     Colocation,
     CompiledConstraint,
@@ -34,6 +37,8 @@ from dnnopt.metrics import Array, Metric
 from dnnopt.scheduling import Scheduler
 
 TOLERANCE = 1e-9
+TINY = np.finfo(float).tiny
+HALF_A_BYTE = 0.5  # memory is in whole bytes, and must stay exact where 1e-9 of it is more than one
 
 
 class Evaluator:
@@ -49,7 +54,6 @@ class Evaluator:
         # Edges that go nowhere have the pair -1: the last row.
         self._uses_link = np.vstack([compiled.pair_uses_link, np.zeros((1, len(compiled.link_names)), dtype=bool)])
         self._time = np.where(np.isfinite(compiled.time), compiled.time, 0.0)
-        self._scheduler = Scheduler(compiled)
 
     @staticmethod
     def refuses(compiled: CompiledProblem) -> str | None:
@@ -164,17 +168,17 @@ class Evaluator:
         return starts
 
     def latencies(self, placements: Index, starts: Array | None = None) -> Array:
-        """Return the critical path of every network (B, A); under scheduled execution, that of the list schedule."""
+        """Return the critical path of every network (B, A); under scheduled execution, the end of a simple schedule."""
         c = self.compiled
         if c.execution == "scheduled" and starts is None:
-            return np.stack([self._scheduled(placement) for placement in placements])
+            return self._batch_scheduler.latencies(placements)
         starts = self.starts(placements) if starts is None else starts
         finish = starts + self._time[self._nodes, placements]
         return np.stack([finish[:, c.node_network == a].max(axis=1) for a in range(len(c.network_names))], axis=1)
 
-    def _scheduled(self, placement: Index) -> Array:
-        tasks = self._scheduler.tasks(placement)
-        return tasks.latencies(tasks.list_schedule())
+    @cached_property
+    def _batch_scheduler(self) -> BatchScheduler:
+        return BatchScheduler(Scheduler(self.compiled))
 
     def memory_used(self, limit: MemoryLimit, placements: Index, pairs: Index) -> Array:
         """Return the bytes that a memory rule counts on its device (B,)."""
@@ -241,8 +245,11 @@ class Evaluator:
                 case _:
                     excess += self._logical_excess(constraint, placements, pairs)
                     continue
-            over = (value - limit) / (abs(limit) or 1.0)
-            excess += np.where(over > TOLERANCE, over, 0.0)
+            over = value - limit
+            room = TOLERANCE * max(abs(limit), TINY)
+            if isinstance(constraint, MemoryLimit):
+                room = min(room, HALF_A_BYTE)
+            excess += np.where(over > room, over / (abs(limit) or 1.0), 0.0)
         return excess
 
     def _logical_excess(self, constraint: CompiledConstraint, placements: Index, pairs: Index) -> Array:

@@ -245,6 +245,11 @@ class Scheduler:
     compiled : CompiledProblem
     occupied : list of tuples (D + L,)
         The resources of each device, then of each link.
+    node_order : list (N,)
+        A topological order of the nodes, by the time at which each could start if all ran where they are fastest.
+    tensors_of : list (N,)
+        For each node the tensors that it makes, each with its uses: (edge, consumer).
+    hop_seconds : array (T, L)
     """
 
     def __init__(self, compiled: CompiledProblem) -> None:
@@ -254,12 +259,25 @@ class Scheduler:
         self.occupied = [tuple(np.flatnonzero(column).tolist()) for column in members.T]
         self._time = np.where(np.isfinite(c.time), c.time, 0.0)
         self._nodes = np.arange(len(c.node_names))
-        self._hop_seconds = (c.link_latency + c.tensor_bytes[:, None] / c.link_bandwidth).tolist()
-        self._tensors_of: list[list[tuple[int, list[tuple[int, int]]]]] = [[] for _ in c.node_names]
+        self.hop_seconds = c.link_latency + c.tensor_bytes[:, None] / c.link_bandwidth
+        self._hop_seconds = self.hop_seconds.tolist()
+        self.tensors_of: list[list[tuple[int, list[tuple[int, int]]]]] = [[] for _ in c.node_names]
         for tensor in np.flatnonzero(c.fan_out).tolist():
             edges = np.flatnonzero(c.edge_tensor == tensor)
             uses = list(zip(edges.tolist(), c.edge_consumer[edges].tolist(), strict=True))
-            self._tensors_of[c.producer[tensor]].append((tensor, uses))
+            self.tensors_of[c.producer[tensor]].append((tensor, uses))
+        self.node_order = self._order()
+
+    def _order(self) -> list[int]:
+        c = self.compiled
+        least = np.where(c.allowed, self._time, np.inf).min(axis=1)
+        seconds = np.where(np.isfinite(least), least, 0.0).tolist()
+        start, depth = [0.0] * len(seconds), [0] * len(seconds)
+        for edge in np.argsort(c.edge_consumer, kind="stable").tolist():
+            u, v = int(c.edge_producer[edge]), int(c.edge_consumer[edge])
+            start[v] = max(start[v], start[u] + seconds[u])
+            depth[v] = max(depth[v], depth[u] + 1)
+        return sorted(range(len(seconds)), key=lambda node: (start[node], depth[node], node))
 
     def tasks(self, placement: Index) -> Tasks:
         """Return the tasks of a placement (N,). Where there is no route nothing is sent."""
@@ -277,9 +295,9 @@ class Scheduler:
             after=[[] for _ in range(nodes)],
             order=[],
         )
-        for node in range(nodes):
+        for node in self.node_order:
             tasks.order.append(node)
-            for tensor, uses in self._tensors_of[node]:
+            for tensor, uses in self.tensors_of[node]:
                 self._send(tasks, node, tensor, uses, device)
         return tasks
 

@@ -84,7 +84,7 @@ def compare_formulations(
     seed: int = 0,
     watch: Callable[[FormulationRow], None] | None = None,
 ) -> SideBySide:
-    """Build and solve a problem by several formulations (all that support it, unless some are named), one by one.
+    """Build and solve a problem by several formulations (all that suit it, unless some are named), one by one.
 
     Parameters
     ----------
@@ -109,7 +109,7 @@ def compare_formulations(
     control = Control()
     rows = []
     with stop_on_interrupt(control):
-        for name in named or registry.supporting(compiled):
+        for name in named or registry.suiting(compiled):
             formulation = registry.formulation(name, compiled)
             clock = Clock()
             model = formulation.build(compiled)

@@ -51,6 +51,19 @@ def supporting(compiled: CompiledProblem, kind: str | None = None) -> list[str]:
     return [f.name for f in found if kind in (None, f.kind) and f.supports(compiled) is None]
 
 
+def suiting(compiled: CompiledProblem) -> list[str]:
+    """Return those of the formulations that support the problem whose timing says no more than the problem needs."""
+    able = supporting(compiled)
+    timing = TIMINGS[default_timing(compiled)]
+    return [
+        name
+        for name in able
+        if name in CP
+        or TIMINGS[name.partition("+")[2]].latency == timing.latency
+        and (timing.latency is not None or name.endswith(f"+{timing.name}"))
+    ]
+
+
 def _find(name: str) -> Formulation:
     if name in CP:
         return CP[name]()

@@ -96,9 +96,7 @@ class _Tasks:
             if key[0] == "layer":
                 layers[key[1]][key[2]] = start
             else:
-                transfers.append(
-                    Transfer(network=key[1], tensor=key[2], link=key[3], destination=key[4], start=start)
-                )
+                transfers.append(Transfer(network=key[1], tensor=key[2], link=key[3], destination=key[4], start=start))
         return self.placed.model_copy(update={"schedule": Schedule(layers=layers, transfers=tuple(transfers))})
 
 

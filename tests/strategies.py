@@ -64,11 +64,11 @@ def problems(
     draw: Draw,
     executions: Sequence[str] = EXECUTIONS,
     most_placements: int = MOST_PLACEMENTS,
-    constraint_count: st.SearchStrategy[int] = st.integers(0, 3),
+    most_constraints: int = 3,
     largest_spread: int = 5,
     priorities: int = 1,
 ) -> Problem:
-    """Draw a problem with at most `most_placements` placements, so many constraints and so many priorities."""
+    """Draw a problem with at most `most_placements` placements and constraints, and so many priorities."""
     scale = draw(magnitudes(largest_spread))
     names = tuple("pqr"[: draw(st.sampled_from((1, 2, 2, 3, 3, 3)))])
     most_layers = 7 if len(names) == 1 else min(7, int(math.log(most_placements) / math.log(len(names))))
@@ -91,7 +91,7 @@ def problems(
         name="random",
     )
     listed: list[Any] = []
-    for _ in range(draw(constraint_count)):
+    for _ in range(draw(st.integers(0, most_constraints))):
         listed.append(draw(_CONSTRAINTS[draw(st.sampled_from(sorted(_CONSTRAINTS)))](problem)))
     return problem.model_copy(update={"subject_to": tuple(listed)})
 

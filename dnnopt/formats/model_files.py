@@ -27,9 +27,10 @@ _MISREAD = re.compile(
     r"|binaries|gen|generals?|int|integers?|semi.*|sos[12]?|end|obj)$",
     re.IGNORECASE,
 )
-# CBC reads .mps files with names of 160 characters as other models, without a word.
+# With a longer one, CBC calls all columns of an .lp file x0, x1, ...; from 160 on it reads .mps files as other models.
 _LONGEST = 100
 _TAIL = 36
+_NUMBER = 8  # characters that are left for a number
 # Name of the column for a constant in the objective.
 CONSTANT = "constant_1"
 
@@ -43,7 +44,7 @@ def safe_names(names: list[str]) -> list[str]:
         if _MISREAD.match(short):
             short = f"n_{short}"
         if len(short) > _LONGEST:
-            short = f"{short[: _LONGEST - _TAIL - 2]}..{short[-_TAIL:]}"
+            short = _cut(short)
         if short in taken:
             short = _another(short, taken)
         taken.add(short)
@@ -61,7 +62,15 @@ def header(model: LinearModel | ConstraintModel) -> str:
     return " ".join(f"{model.name}. {model.describe()}".split())
 
 
+def _cut(name: str) -> str:
+    """Return the name without its middle, so that there is room for a number."""
+    head = _LONGEST - _NUMBER - _TAIL - 2
+    return f"{name[:head]}..{name[-_TAIL:]}"
+
+
 def _another(name: str, taken: set[str]) -> str:
+    if len(name) > _LONGEST - _NUMBER:
+        name = _cut(name)
     number = 2
     while f"{name}..{number}" in taken:
         number += 1

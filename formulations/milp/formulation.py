@@ -12,6 +12,7 @@ from dnnopt.formulations.milp.communication import COMMUNICATIONS
 from dnnopt.formulations.milp.constraints import CONSTRAINTS, add_constraints
 from dnnopt.formulations.milp.objective import add_objective
 from dnnopt.formulations.milp.placement import read_placement
+from dnnopt.formulations.milp.symmetry import add_symmetry_breaking
 from dnnopt.formulations.milp.timing import TIMINGS
 from dnnopt.formulations.needs import needs_critical_path, needs_period
 from dnnopt.formulations.plans import read_plan
@@ -19,6 +20,7 @@ from dnnopt.linear_model import Columns, LinearModel, Values
 from dnnopt.plan import Plan
 from dnnopt.scaling import Units, choose_units
 from dnnopt.scheduling import times_of
+from dnnopt.symmetry import canonical, identical_devices
 
 
 class MilpFormulation:
@@ -75,12 +77,15 @@ class MilpFormulation:
         self._timing.add(build)
         add_objective(build, compiled.objective[0])
         add_constraints(build)
+        add_symmetry_breaking(build, _classes(compiled))
         return model
 
     def encode(self, compiled: CompiledProblem, model: LinearModel, plan: Plan) -> Values:
         """Return the values of all variables in a plan."""
-        times = times_of(compiled, plan) if compiled.execution == "scheduled" else None
-        return model.encode(compiled.placement(plan), times)
+        placement = compiled.placement(plan)
+        if compiled.execution == "scheduled":
+            return model.encode(placement, times_of(compiled, plan))
+        return model.encode(canonical(compiled, placement, _classes(compiled)))
 
     def read(self, compiled: CompiledProblem, model: LinearModel, values: Values) -> Plan:
         """Return the plan that the values describe."""
@@ -88,9 +93,14 @@ class MilpFormulation:
 
     def forbid(self, compiled: CompiledProblem, model: LinearModel, plan: Plan) -> None:
         """Add the row `Σ_v x_v,placement(v) <= N - 1`."""
-        placement = compiled.placement(plan)
+        placement = canonical(compiled, compiled.placement(plan), _classes(compiled))
         columns = _x(model)[np.arange(len(placement)), placement]
         model.add_rows("forbid", columns, 1.0, upper=len(placement) - 1.0)
+
+
+def _classes(compiled: CompiledProblem) -> list[list[int]]:
+    """Return the classes of identical devices; of a schedule only the placement could be renamed, so there none."""
+    return [] if compiled.execution == "scheduled" else identical_devices(compiled)
 
 
 def _x(model: LinearModel) -> Columns:

@@ -37,6 +37,7 @@ def add(build: Build) -> None:
         "latency", (len(c.network_names),), axes=lambda: (c.network_names,), evaluate=latencies
     )
     build.latency = latency.tolist()
+    _ = build.transfer_entries  # adds its variables now, before anything is solved
     model.lazy = PathRows(build)
 
 

@@ -1,0 +1,13 @@
+"""The command line. Everything heavy is imported inside the commands, so that ``dnnopt --help`` is quick."""
+
+from __future__ import annotations
+
+from dnnopt.cli import exchange, listing, solving, studies
+from dnnopt.cli.app import app
+
+COMMANDS = (solving, studies, exchange, listing)  # importing them registers the commands
+
+
+def main() -> None:
+    """Run the command line."""
+    app()

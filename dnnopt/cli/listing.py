@@ -1,0 +1,73 @@
+"""Commands that say what there is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated
+
+import typer
+
+from dnnopt.cli.options import VerboseOption
+from dnnopt.cli.target import command
+from dnnopt.errors import InputError
+
+
+@command("list")
+def list_command(
+    kind: Annotated[str, typer.Argument(help="networks, platforms, problems, formulations, solvers or heuristics.")],
+    verbose: VerboseOption = False,
+) -> None:
+    """List what there is."""
+    from dnnopt import library
+
+    def formulations() -> list[str]:
+        from dnnopt.formulations import registry
+
+        return registry.names()
+
+    def solvers() -> list[str]:
+        from dnnopt.solvers import names
+
+        return names()
+
+    def heuristics() -> list[str]:
+        from dnnopt.methods.heuristics import BASELINES
+
+        return list(BASELINES)
+
+    kinds: dict[str, Callable[[], list[str]]] = {
+        "networks": lambda: library.names("networks"),
+        "platforms": lambda: library.names("platforms"),
+        "problems": lambda: library.names("problems"),
+        "formulations": formulations,
+        "solvers": solvers,
+        "heuristics": heuristics,
+    }
+    if kind not in kinds:
+        raise InputError(f"one of {', '.join(kinds)}", field="KIND", value=kind)
+    for name in kinds[kind]():
+        typer.echo(_described(kind, name) if verbose else name)
+
+
+def _described(kind: str, name: str) -> str:
+    from dnnopt import library
+
+    if kind == "networks":
+        return library.network(name).summary()
+    if kind == "platforms":
+        platform = library.platform(name)
+        devices = ", ".join(f"{device.name} ({device.tier})" for device in platform.devices)
+        return f"{name}: {devices}; {len(platform.links)} links"
+    if kind == "problems":
+        problem = library.load(name)
+        names = ", ".join(network.name for network in problem.networks)
+        return f"{name}: {names} on {len(problem.platform.devices)} devices, {problem.execution}"
+    return name
+
+
+@command("versions")
+def versions_command(verbose: VerboseOption = False) -> None:
+    """Show the versions of everything, for bug reports."""
+    from dnnopt.versions import show_versions
+
+    show_versions()

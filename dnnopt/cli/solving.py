@@ -1,0 +1,147 @@
+"""Commands that solve, compare and check."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dnnopt.cli.app import INTERNAL, INTERRUPTED, NO_PLAN, console, say, write_json
+from dnnopt.cli.options import (
+    FormulationOption,
+    GapOption,
+    JsonOption,
+    MethodOption,
+    SeedOption,
+    SolverOption,
+    ThreadsOption,
+    TimeOption,
+    VerboseOption,
+)
+from dnnopt.cli.target import command
+
+if TYPE_CHECKING:
+    from dnnopt.plan import Plan
+    from dnnopt.problem import Problem
+    from dnnopt.result import Result
+
+
+@command("solve")
+def solve_command(
+    problem: Problem,
+    formulation: FormulationOption = None,
+    solver: SolverOption = None,
+    method: MethodOption = "auto",
+    time_limit: TimeOption = None,
+    gap: GapOption = 1e-6,
+    threads: ThreadsOption = None,
+    seed: SeedOption = 0,
+    start: Annotated[Path | None, typer.Option(help="Plan or result file to start from.")] = None,
+    log: Annotated[Path | None, typer.Option(help="Write the solver's own log there.")] = None,
+    json: JsonOption = None,
+    verbose: VerboseOption = False,
+) -> None:
+    """Find a plan, prove how good it is, and say what runs where."""
+    from dnnopt.formats.files import read_plan
+    from dnnopt.progress import progress_line
+    from dnnopt.report import print_result
+    from dnnopt.solving import solve
+
+    plan = None if start is None else read_plan(start, problem)
+    with progress_line(problem) as watch:
+        result = solve(
+            problem,
+            method=method,
+            formulation=formulation,
+            solver=solver,
+            time_limit=time_limit,
+            gap=gap,
+            threads=threads,
+            seed=seed,
+            start=plan,
+            watch=watch,
+            log=None if log is None else str(log),
+        )
+    if json is not None:
+        write_json(result.to_data(), json)
+    if json is None or str(json) != "-":
+        print_result(console(), result, verbose=verbose)
+    exit_for(problem, result)
+
+
+def exit_for(problem: Problem, result: Result) -> None:
+    """Exit with the code that the result's status has; explain an infeasible problem first."""
+    if result.status == "error":
+        raise typer.Exit(INTERNAL)
+    if result.plan is not None:
+        return
+    if result.status == "infeasible":
+        from dnnopt.explain import explain_infeasibility
+
+        say(str(explain_infeasibility(problem)))
+    raise typer.Exit(INTERRUPTED if result.status == "interrupted" else NO_PLAN)
+
+
+@command("compare")
+def compare_command(
+    problem: Problem,
+    formulation: Annotated[
+        list[str] | None, typer.Option("--formulation", "-f", help="Run this one too; may be repeated.")
+    ] = None,
+    time_limit: TimeOption = 60.0,
+    gap: GapOption = 1e-6,
+    threads: ThreadsOption = None,
+    seed: SeedOption = 0,
+    json: JsonOption = None,
+    verbose: VerboseOption = False,
+) -> None:
+    """Put baselines and exact methods side by side, with gaps to the best bound."""
+    from dnnopt.comparison import compare
+    from dnnopt.progress import progress_line
+    from dnnopt.report import print_comparison
+
+    with progress_line(problem) as watch:
+        comparison = compare(
+            problem,
+            formulations=formulation or (),
+            time_limit=time_limit,
+            gap=gap,
+            threads=threads,
+            seed=seed,
+            watch=watch,
+        )
+    if json is not None:
+        write_json(comparison.to_data(), json)
+    if json is None or str(json) != "-":
+        print_comparison(console(), comparison)
+    if comparison.best is None:
+        exit_for(problem, comparison.results[0])
+
+
+@command("check")
+def check_command(
+    problem: Problem,
+    plan: Annotated[Path, typer.Argument(help="Plan or result file.")],
+    json: JsonOption = None,
+    verbose: VerboseOption = False,
+) -> None:
+    """Recompute every metric and every violation of a plan from the definitions."""
+    from dnnopt.formats.files import read_plan
+
+    check_plan(problem, read_plan(plan, problem), json)
+
+
+def check_plan(problem: Problem, plan: Plan, json: Path | None) -> None:
+    """Print what the referee says of a plan; exit with 1 where it breaks a constraint."""
+    from dnnopt.referee import evaluate
+    from dnnopt.report import print_check
+    from dnnopt.result import evaluation_data
+
+    evaluation = evaluate(problem, plan)
+    if json is not None:
+        write_json(evaluation_data(evaluation), json)
+    if json is None or str(json) != "-":
+        print_check(console(), problem, evaluation)
+    if not evaluation.feasible:
+        raise typer.Exit(NO_PLAN)

@@ -1,0 +1,91 @@
+"""Commands that study one problem: its formulations, its Pareto front."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dnnopt.cli.app import INTERRUPTED, NO_PLAN, console, say, write_json
+from dnnopt.cli.options import (
+    FormulationOption,
+    JsonOption,
+    SeedOption,
+    SolverOption,
+    ThreadsOption,
+    TimeOption,
+    VerboseOption,
+)
+from dnnopt.cli.target import command
+
+if TYPE_CHECKING:
+    from dnnopt.problem import Problem
+
+
+@command("formulations")
+def formulations_command(
+    problem: Problem,
+    formulation: Annotated[
+        list[str] | None, typer.Option("--formulation", "-f", help="Just this one; may be repeated.")
+    ] = None,
+    time_limit: Annotated[float, typer.Option("--time-limit", "-t", help="Seconds for each.")] = 60.0,
+    threads: ThreadsOption = None,
+    seed: SeedOption = 0,
+    json: JsonOption = None,
+    verbose: VerboseOption = False,
+) -> None:
+    """Put formulations side by side: sizes, build time, LP bound, time to the first plan and to proof."""
+    from dnnopt.report import print_side_by_side
+    from dnnopt.side_by_side import compare_formulations
+
+    result = compare_formulations(
+        problem,
+        formulation or (),
+        time_limit=time_limit,
+        threads=threads,
+        seed=seed,
+        watch=lambda row: say(f"{row.formulation}: {row.status}") if verbose else None,
+    )
+    if json is not None:
+        write_json(result.to_data(), json)
+    if json is None or str(json) != "-":
+        print_side_by_side(console(), result)
+
+
+@command("pareto")
+def pareto_command(
+    problem: Problem,
+    objective: Annotated[
+        list[str], typer.Option("--objective", "-o", help="Such as 'energy(pi)'; two or three of them.")
+    ],
+    tolerance: Annotated[float, typer.Option(help="Points closer together than this share count as one.")] = 1e-6,
+    formulation: FormulationOption = None,
+    solver: SolverOption = None,
+    time_limit: TimeOption = None,
+    threads: ThreadsOption = None,
+    seed: SeedOption = 0,
+    json: JsonOption = None,
+    verbose: VerboseOption = False,
+) -> None:
+    """Find every plan that no other beats in all objectives, with proof that none is missed."""
+    from dnnopt.expressions import parse_objective
+    from dnnopt.pareto import pareto
+    from dnnopt.report import print_front
+
+    front = pareto(
+        problem,
+        [parse_objective(text) for text in objective],
+        tolerance=tolerance,
+        time_limit=time_limit,
+        formulation=formulation,
+        solver=solver,
+        threads=threads,
+        seed=seed,
+        watch=lambda point: say(f"found {point.objectives}") if verbose else None,
+    )
+    if json is not None:
+        write_json(front.to_data(), json)
+    if json is None or str(json) != "-":
+        print_front(console(), front)
+    if not front.points:
+        raise typer.Exit(NO_PLAN if front.complete or not front.zones_left else INTERRUPTED)

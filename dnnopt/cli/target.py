@@ -1,0 +1,204 @@
+"""Which problem a command is about: a file or a name, and the options that make a problem of a network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from inspect import Parameter, Signature, signature
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+
+import typer
+
+from dnnopt.cli.app import app, guarded, say
+from dnnopt.errors import InputError
+
+if TYPE_CHECKING:
+    from dnnopt.problem import Problem
+
+_Network = "for a network"
+_TARGET = "A problem file, an ONNX or network file, or a name in the library."
+Target = Annotated[str, typer.Argument(help=_TARGET)]
+TargetOption = Annotated[str, typer.Option("--problem", metavar="TARGET", help=_TARGET)]
+PlatformOption = Annotated[
+    str | None, typer.Option("--platform", "-p", help="Platform file or name.", rich_help_panel=_Network)
+]
+MinimizeOption = Annotated[
+    str | None, typer.Option(help="Such as 'latency' (the default) or '0.5*latency + 2*energy(pi)'.")
+]
+ExecutionOption = Annotated[
+    str | None, typer.Option(help="sequential (the default), parallel, scheduled or pipelined.")
+]
+TransportOption = Annotated[str | None, typer.Option(help="unicast (the default), multicast or per_edge.")]
+LimitOption = Annotated[
+    list[str] | None, typer.Option("--subject-to", "-s", help="Such as 'latency <= 30 ms'; may be repeated.")
+]
+SourceOption = Annotated[
+    str | None, typer.Option(help="Where the input starts: a device (default: the first), or 'none'.")
+]
+SinkOption = Annotated[str | None, typer.Option(help="Where the answer must arrive (default: the source), or 'none'.")]
+MemoryOption = Annotated[
+    list[str] | None, typer.Option("--memory", "-m", help="Memory it may use, such as 'pi=64 MiB'; may be repeated.")
+]
+NoMemoryOption = Annotated[bool, typer.Option("--no-memory", help="Do not limit memory.")]
+DimensionOption = Annotated[
+    list[str] | None, typer.Option("--dim", help="Symbolic dimension of an ONNX file, such as 'batch=1'.")
+]
+
+
+def read_target(
+    target: Target,
+    platform: PlatformOption = None,
+    minimize: MinimizeOption = None,
+    execution: ExecutionOption = None,
+    transport: TransportOption = None,
+    subject_to: LimitOption = None,
+    source: SourceOption = None,
+    sink: SinkOption = None,
+    memory: MemoryOption = None,
+    no_memory: NoMemoryOption = False,
+    dim: DimensionOption = None,
+) -> Problem:
+    """Return the problem that a target and its options describe."""
+    from dnnopt import library
+    from dnnopt.formats.files import read_data, read_network, read_problem
+
+    network = None
+    path = Path(target)
+    if path.suffix == ".onnx":
+        from dnnopt.formats.onnx_reader import read_onnx
+
+        network = read_onnx(path, dimensions=_assignments(dim, "--dim", _whole))
+    elif path.suffix == ".json" or path.is_file():
+        kind = read_data(path, None).get("format")
+        if kind == "dnnopt-network":
+            network = read_network(path)
+    elif target in library.names("networks"):
+        network = library.network(target)
+    elif target not in library.names("problems"):
+        raise library.unknown("problem or network", target, library.names("problems") + library.names("networks"))
+    if network is None:
+        given = {
+            "--platform": platform,
+            "--minimize": minimize,
+            "--execution": execution,
+            "--transport": transport,
+            "--subject-to": subject_to,
+            "--source": source,
+            "--sink": sink,
+            "--memory": memory,
+            "--no-memory": no_memory,
+            "--dim": dim,
+        }
+        for option, value in given.items():
+            if value:
+                raise InputError("", field=option, problem="goes with a network; a problem means exactly what it lists")
+        return read_problem(path) if path.suffix == ".json" or path.is_file() else library.load(target)
+    if platform is None:
+        names = ", ".join(library.names("platforms"))
+        raise InputError("", field="--platform", problem=f"missing; a file, or one of: {names}")
+    return _network_problem(
+        network, platform, minimize, execution, transport, subject_to, source, sink, memory, no_memory
+    )
+
+
+def _network_problem(
+    network: Any,
+    platform_name: str,
+    minimize: str | None,
+    execution: str | None,
+    transport: str | None,
+    subject_to: list[str] | None,
+    source: str | None,
+    sink: str | None,
+    memory: list[str] | None,
+    no_memory: bool,
+) -> Problem:
+    from dnnopt import constraints, library
+    from dnnopt.expressions import parse_constraint, parse_objective
+    from dnnopt.formats.files import read_platform
+    from dnnopt.problem import Problem
+    from dnnopt.units import parse_quantity
+
+    is_file = Path(platform_name).suffix == ".json" or Path(platform_name).is_file()
+    platform = read_platform(platform_name) if is_file else library.platform(platform_name)
+    source = platform.devices[0].name if source is None else source
+    sink = source if sink is None else sink
+    ends = {"source": None if source == "none" else source, "sink": None if sink == "none" else sink}
+    limits: list[Any] = [named(parse_constraint, text, "--subject-to") for text in subject_to or ()]
+    memory_limits = _assignments(memory, "--memory", lambda text: parse_quantity(text, "bytes"))
+    if no_memory and memory:
+        raise InputError("", field="--no-memory", problem="contradicts --memory")
+    if not no_memory:
+        limits.insert(0, constraints.memory("weights+largest_activation", limits=memory_limits))
+    start = "is everywhere" if ends["source"] is None else f"starts on {source}"
+    end = "stays where it is made" if ends["sink"] is None else f"goes to {sink}"
+    rule = "memory is not limited" if no_memory else "memory: weights + largest activation"
+    say(f"The input {start}, the answer {end}; {rule}.")
+    return Problem(
+        network.model_copy(update=ends),
+        platform,
+        execution=execution or "sequential",  # type: ignore[arg-type]
+        minimize=named(parse_objective, minimize or "latency", "--minimize"),
+        subject_to=limits,
+        transport=transport or "unicast",  # type: ignore[arg-type]
+        name=f"{network.name} on {platform.name or platform_name}",
+    )
+
+
+def named(parse: Callable[[str], Any], text: str, option: str) -> Any:
+    try:
+        return parse(text)
+    except InputError as error:
+        raise error.within(field=option) from None
+
+
+def _whole(text: str) -> int:
+    if not text.strip().isdigit() or int(text) < 1:
+        raise InputError("a whole number >= 1", value=text)
+    return int(text)
+
+
+def _assignments(texts: list[str] | None, option: str, read: Callable[[str], Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for text in texts or ():
+        name, equals, value = text.partition("=")
+        if not equals or not name.strip():
+            raise InputError("NAME=VALUE", field=option, value=text)
+        found[name.strip()] = named(read, value, option)
+    return found
+
+
+def takes_problem(command: Callable[..., None], target: Any) -> Callable[..., None]:
+    """Replace the parameter `problem` of a command by those that say which problem; `target` declares the main one."""
+    options = signature(read_target).parameters
+    own = [parameter for name, parameter in signature(command).parameters.items() if name != "problem"]
+    hints = _hints(command) | _hints(read_target)
+    hints["target"] = target
+
+    def run(**arguments: Any) -> None:
+        problem = read_target(**{name: arguments.pop(name) for name in options})
+        command(problem=problem, **arguments)
+
+    parameters: list[Parameter] = [
+        parameter.replace(kind=Parameter.KEYWORD_ONLY, annotation=hints[parameter.name])
+        for parameter in [*options.values(), *own]
+    ]
+    run.__name__, run.__doc__ = command.__name__, command.__doc__
+    run.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return run
+
+
+def _hints(function: Callable[..., Any]) -> dict[str, Any]:
+    """Return the annotations of a function; `Problem` is a name for type checkers alone."""
+    return get_type_hints(function, function.__globals__ | {"Problem": Any}, include_extras=True)
+
+
+def command(name: str, target: Any = None) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    def register(command: Callable[..., None]) -> Callable[..., None]:
+        if "problem" in signature(command).parameters:
+            command = takes_problem(command, target or Target)
+        app.command(name)(guarded(command))
+        return command
+
+    return register

@@ -1,0 +1,142 @@
+"""Identical devices: classes of devices whose exchange changes nothing, found in the data, not declared."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from dnnopt.compiled import (
+    CompiledProblem,
+    Index,
+    LinearLimit,
+    LinearTerm,
+    MaxTerm,
+    MemoryLimit,
+    ObjectiveLimit,
+    ObjectiveTerm,
+)
+from dnnopt.metrics import Metric
+
+Key = tuple[object, ...]
+
+
+def identical_devices(c: CompiledProblem) -> list[list[int]]:
+    """Return the classes of two or more devices that can be exchanged in every plan, in the devices' order."""
+    if len(c.executor_device) != len(c.device_names):
+        return []
+    classes: list[list[int]] = []
+    for device in range(len(c.device_names)):
+        for members in classes:
+            if _alike(c, members[0], device) and _is_automorphism(c, members[0], device):
+                members.append(device)
+                break
+        else:
+            classes.append([device])
+    return [members for members in classes if len(members) > 1]
+
+
+def canonical(c: CompiledProblem, placement: Index, classes: list[list[int]]) -> Index:
+    """Return the placement (N,) with the devices of each class renamed in the order in which layers first use them."""
+    renamed = np.arange(len(c.device_names))
+    used = c.executor_device[placement[c.is_layer]]
+    for members in classes:
+        first = list(dict.fromkeys(device for device in used.tolist() if device in members))
+        order = first + [device for device in members if device not in first]
+        renamed[order] = members
+    return np.where(c.is_layer, renamed[c.executor_device[placement]], placement)
+
+
+def _alike(c: CompiledProblem, i: int, j: int) -> bool:
+    """Return whether two devices are alike on their own."""
+    return bool(
+        np.array_equal(c.time[:, i], c.time[:, j])
+        and np.array_equal(c.allowed[:, i], c.allowed[:, j])
+        and c.device_tier[i] == c.device_tier[j]
+        and c.device_trusted[i] == c.device_trusted[j]
+    )
+
+
+def _is_automorphism(c: CompiledProblem, i: int, j: int) -> bool:
+    """Return whether exchanging two devices, and their links with them, maps the problem to itself."""
+    device = np.arange(len(c.device_names))
+    device[[i, j]] = device[[j, i]]
+    link = _exchanged_links(c, device)
+    if link is None or not _moves_alike(c, device):
+        return False
+    for values in (c.link_bandwidth, c.link_latency, c.link_trusted):
+        if not np.array_equal(values, values[link]):
+            return False
+    resources = {(c.resource_devices[q].tobytes(), c.resource_links[q].tobytes()) for q in range(len(c.resource_names))}
+    exchanged = {
+        (c.resource_devices[q, device].tobytes(), c.resource_links[q, link].tobytes())
+        for q in range(len(c.resource_names))
+    }
+    same = np.arange(len(device)), np.arange(len(link))
+    return resources == exchanged and _keys(c, *same) == _keys(c, device, link)
+
+
+def _moves_alike(c: CompiledProblem, device: Index) -> bool:
+    """Return whether the same moves are forbidden when devices are exchanged."""
+    if c.forbidden_moves is None:
+        return True
+    number = np.zeros((len(device), len(device)), dtype=np.int64)
+    number[c.pair_origin, c.pair_destination] = np.arange(len(c.pair_origin))
+    pair = number[device[c.pair_origin], device[c.pair_destination]]
+    return bool(np.array_equal(c.forbidden_moves, c.forbidden_moves[:, pair]))
+
+
+def _exchanged_links(c: CompiledProblem, device: Index) -> Index | None:
+    """Return which link takes each link's place (L,) when devices are exchanged; None: that is not one to one."""
+    link = np.full(len(c.link_names), -1)
+    for i in range(len(device)):
+        for j in range(len(device)):
+            route, other = c.route_links[i][j], c.route_links[device[i]][device[j]]
+            if route is None or other is None:
+                if route is not other:
+                    return None
+                continue
+            if len(route) != len(other):
+                return None
+            for mine, theirs in zip(route, other, strict=True):
+                if link[mine] not in (-1, theirs):
+                    return None
+                link[mine] = theirs
+    unused = link < 0
+    link[unused] = np.flatnonzero(unused)
+    return link if len(np.unique(link)) == len(link) else None
+
+
+def _keys(c: CompiledProblem, device: Index, link: Index) -> tuple[Key, ...]:
+    """Return the objective and the constraints as values that can be compared, with devices and links exchanged."""
+    terms = [_term_keys(objective, device, link) for objective in c.objective]
+    limits: list[Key] = []
+    for constraint in c.constraints:
+        match constraint:
+            case LinearLimit():
+                limits.append((*_metric_key(constraint.metric, device, link), constraint.limit))
+            case MemoryLimit():
+                here = int(np.flatnonzero(device == constraint.device)[0])
+                arrays = constraint.resident.tobytes(), constraint.peak.tobytes()
+                limits.append((here, constraint.limit, constraint.buffers, *arrays))
+            case ObjectiveLimit():
+                limits.append((*_term_keys(constraint.terms, device, link), constraint.limit))
+    return (*terms, tuple(sorted(map(repr, limits))))
+
+
+def _term_keys(terms: Iterable[ObjectiveTerm], device: Index, link: Index) -> Key:
+    keys: list[str] = []
+    for term in terms:
+        match term:
+            case LinearTerm():
+                keys.append(repr((term.weight, *_metric_key(term.metric, device, link))))
+            case MaxTerm():
+                keys.append(repr((term.weight, _term_keys(term.parts, device, link))))
+            case _:
+                keys.append(repr(term))
+    return tuple(sorted(keys))
+
+
+def _metric_key(metric: Metric, device: Index, link: Index) -> Key:
+    moved = metric.alpha[:, device], metric.per_copy[link], metric.per_byte[link]
+    return (*(np.ascontiguousarray(part).tobytes() for part in moved), metric.scale.tobytes(), metric.gamma.tobytes())

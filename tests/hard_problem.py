@@ -1,0 +1,27 @@
+"""A problem that no solver proves in seconds: resnet50 on four devices whose memory is tight."""
+
+from functools import cache
+
+from dnnopt.constraints import Memory
+from dnnopt.library import network, platform
+from dnnopt.objectives import latency
+from dnnopt.problem import Problem
+
+SHARES = {"pi": 0.3, "nano": 0.3, "nx": 0.3, "t4": 0.2}
+# Which formulation each solver is given.
+FORMULATIONS = {"highs": "product", "cbc": "product", "scip": "product", "cpsat": "cp-assignment"}
+
+
+@cache
+def hard_problem() -> Problem:
+    """Return the problem."""
+    net = network("resnet50").model_copy(update={"source": "pi", "sink": "pi"})
+    weights = sum(layer.weights or 0.0 for layer in net.layers)
+    limits = {device: share * weights for device, share in SHARES.items()}
+    return Problem(
+        net,
+        platform("pi4-lan-nano-nx-wan-t4"),
+        execution="sequential",
+        minimize=latency(),
+        subject_to=[Memory(rule="weights+largest_activation", limits=limits)],
+    )

@@ -1,0 +1,220 @@
+"""All solvers behave alike: limits, starts, being stopped, logs, and what they refuse."""
+
+import os
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+from builders import link, network, plan, platform, problem, tensor
+from hard_problem import FORMULATIONS, hard_problem
+
+from dnnopt.compiler import compile_problem
+from dnnopt.constraints import MaxDevices
+from dnnopt.errors import InputError
+from dnnopt.formulations import registry
+from dnnopt.methods.exact import run_formulation
+from dnnopt.pool import Pool
+from dnnopt.solvers import names
+from dnnopt.solvers import solver as solver_of
+from dnnopt.solvers.interface import Control, Limits
+from dnnopt.solving import solve
+
+# CBC and SCIP look at the clock and at signals now and then only.
+PATIENCE = 20.0
+
+
+def each_solver():
+    return [
+        pytest.param(name, marks=pytest.mark.skipif(name == "scip" and not has_scip(), reason="needs pyscipopt"))
+        for name in names()
+    ]
+
+
+def has_scip():
+    try:
+        import pyscipopt  # noqa: F401
+    except ImportError:
+        return False
+    return True
+
+
+@pytest.fixture(scope="module")
+def hard():
+    return hard_problem()
+
+
+@pytest.fixture(scope="module")
+def small():
+    """A chain of three layers on two devices: the optimum is a:p b:q c:q, 1 + 2 + 3 + 1 seconds."""
+    net = network("a b c", [tensor("t", "a", "b", 2), tensor("u", "b", "c", 5)], source="p")
+    on = platform("p q", [link("w")], {"p>q": "w", "q>p": "w"})
+    return problem(net, on, {"a": (1, 9), "b": (9, 3), "c": (9, 1)})
+
+
+@pytest.mark.parametrize("solver", each_solver())
+def test_small_problem_is_solved_with_the_optimum_worked_by_hand(small, solver):
+    result = solve(small, solver=solver)
+    assert (result.status, result.solver) == ("optimal", solver)
+    assert result.objective == 1 + 2 + 3 + 1
+    assert result.plan.placement == {"net": {"a": "p", "b": "q", "c": "q"}}
+
+
+@pytest.mark.parametrize("solver", each_solver())
+def test_time_limit_is_kept_and_leaves_a_plan_and_a_bound(hard, solver):
+    started = time.perf_counter()
+    result = solve(hard, formulation=FORMULATIONS[solver], solver=solver, time_limit=2)
+    assert time.perf_counter() - started < 2 + PATIENCE
+    assert result.status == "feasible"
+    assert result.evaluation.feasible
+    assert 0 < result.bound < result.objective
+
+
+@pytest.mark.parametrize("solver", each_solver())
+def test_a_search_that_stops_at_a_loose_gap_is_feasible_not_optimal(hard, solver):
+    result = solve(hard, formulation=FORMULATIONS[solver], solver=solver, gap=0.95, time_limit=PATIENCE)
+    assert result.status == "feasible"
+    assert 1e-6 < result.gap <= 0.95
+    assert result.runtime < PATIENCE
+
+
+@pytest.mark.parametrize("solver", each_solver())
+def test_number_of_threads_may_change_from_run_to_run_in_one_process(small, solver):
+    objectives = [solve(small, solver=solver, threads=threads).objective for threads in (1, 2, 1)]
+    assert objectives == [7, 7, 7]
+
+
+@pytest.mark.parametrize("solver", each_solver())
+def test_same_seed_gives_the_same_plan_and_is_recorded(small, solver):
+    first, second = (solve(small, solver=solver, seed=5, threads=1) for _ in range(2))
+    assert first.seed == second.seed == 5
+    assert first.plan == second.plan
+
+
+@pytest.mark.parametrize("solver", each_solver())
+def test_start_plan_is_used(hard, solver):
+    start = solve(hard, method="greedy").plan
+    compiled = compile_problem(hard)
+    formulation = registry.formulation(FORMULATIONS[solver], compiled)
+    model = formulation.build(compiled)
+    run = solver_of(solver, formulation.kind)
+    values = formulation.encode(compiled, model, start)
+    found = run(model, Limits(time_limit=2, threads=1), values, Control())
+    pool = Pool(hard, compiled)
+    at_start = pool.offer(start, "start").objective
+    assert found.values is not None
+    assert pool.offer(formulation.read(compiled, model, found.values), solver).objective <= at_start * (1 + 1e-6)
+
+
+@pytest.mark.parametrize("solver", each_solver())
+def test_at_least_the_start_plan_comes_back_when_there_is_no_time(hard, solver):
+    start = solve(hard, method="greedy").plan
+    result = solve(hard, formulation=FORMULATIONS[solver], solver=solver, start=start, time_limit=0.05)
+    assert result.status == "feasible"
+    assert result.objective <= Pool(hard, compile_problem(hard)).offer(start, "start").objective
+
+
+@pytest.mark.parametrize("solver", each_solver())
+def test_stop_event_ends_the_search_with_the_best_plan_and_bound(hard, solver):
+    compiled = compile_problem(hard)
+    pool = Pool(hard, compiled)
+    control = Control()
+    timer = threading.Timer(2.5, control.stop.set)
+    timer.start()
+    started = time.perf_counter()
+    formulation = registry.formulation(FORMULATIONS[solver], compiled)
+    outcome = run_formulation(pool, formulation, solver, Limits(time_limit=300), control)
+    timer.cancel()
+    assert time.perf_counter() - started < 2.5 + PATIENCE
+    assert outcome.status == "interrupted"
+    assert pool.evaluation.feasible
+    assert 0 < pool.bound < pool.objective
+
+
+INTERRUPTED = """
+import os, signal, sys, threading
+from hard_problem import FORMULATIONS, hard_problem
+from dnnopt.solving import solve
+
+def kill(event):
+    if event.bound and not armed:
+        armed.append(True)
+        threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
+
+armed = []
+solver = sys.argv[1]
+result = solve(hard_problem(), formulation=FORMULATIONS[solver], solver=solver, time_limit=300, watch=kill)
+print(result.status, result.evaluation.feasible, 0 < result.bound < result.objective, result.runtime < 60)
+"""
+
+
+@pytest.mark.parametrize("solver", each_solver())
+def test_ctrl_c_ends_solve_with_a_result_that_has_plan_and_bound(solver):
+    words = [sys.executable, "-c", INTERRUPTED, solver]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=120, env=environment())
+    assert done.stdout.split() == ["interrupted", "True", "True", "True"], done.stderr
+
+
+def environment():
+    """Return the environment of this process, with its import path."""
+    return os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+
+
+@pytest.mark.parametrize(
+    ("solver", "word"), [("highs", "HiGHS"), ("cbc", "COIN-OR"), ("scip", "SCIP"), ("cpsat", "CP-SAT")]
+)
+def test_log_of_the_solver_goes_to_the_file_asked_for_and_not_to_the_screen(small, solver, word, tmp_path, capfd):
+    if solver == "scip" and not has_scip():
+        pytest.skip("needs pyscipopt")
+    log = tmp_path / "solver.log"
+    solve(small, formulation=FORMULATIONS[solver], solver=solver, log=str(log))
+    assert word in log.read_text(encoding="utf-8")
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("solver", each_solver())
+def test_solvers_say_nothing_on_the_screen(small, solver, capfd):
+    solve(small, solver=solver)
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("solver", each_solver())
+def test_infeasible_is_said_to_be_infeasible(small, solver):
+    net = network("a", [tensor("t", "a", "output", 1)], sink="q")
+    nowhere = problem(net, platform("p q"), {"a": (1, None)})
+    result = solve(nowhere, solver=solver)
+    assert (result.status, result.plan, result.objective) == ("infeasible", None, None)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"solver": "gurobi"}, "solver: got 'gurobi', expected one of highs, cbc"),
+        ({"formulation": "edgewise", "solver": "cpsat"}, "solver: got 'cpsat', expected a solver for milp models"),
+        ({"formulation": "cp-assignment", "solver": "highs"}, "solver: got 'highs', expected a solver for cp models"),
+        ({"formulation": "edgy"}, "formulation: got 'edgy', expected one of product, edgewise"),
+        ({"formulation": "edgewise+nothing"}, "formulation: got 'edgewise+nothing', expected one of"),
+        ({"method": "magic"}, "method: got 'magic', expected one of auto, all-on-one"),
+        ({"method": "greedy", "solver": "highs"}, "method: got 'greedy', expected no formulation or solver"),
+        ({"time_limit": 0}, "time_limit: got 0, expected seconds > 0"),
+        ({"time_limit": float("nan")}, "time_limit: got nan, expected seconds > 0"),
+        ({"gap": -0.1}, "gap: got -0.1, expected a number >= 0"),
+        ({"threads": 0}, "threads: got 0, expected a whole number >= 1"),
+        ({"seed": -1}, "seed: got -1, expected a whole number from 0"),
+    ],
+)
+def test_unknown_names_and_values_out_of_range_are_refused(small, options, message):
+    with pytest.raises(InputError) as error:
+        solve(small, **options)
+    assert str(error.value).startswith(message)
+
+
+def test_a_start_plan_that_does_not_fit_is_refused_and_one_that_is_infeasible_is_not_kept(small):
+    with pytest.raises(InputError, match="placement"):
+        solve(small, start=plan("a:p b:q"))
+    tight = small.model_copy(update={"subject_to": (MaxDevices(limit=1),)})
+    result = solve(tight, start=plan("a:p b:q c:q"), formulation="edgewise")
+    assert result.status == "optimal"
+    assert result.objective > 7
+

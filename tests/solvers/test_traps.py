@@ -1,0 +1,83 @@
+"""Faults of solvers that the code steers around; `highspy.Highs` and CP-SAT are asked as the package asks them."""
+
+import highspy
+import numpy as np
+import pytest
+from hard_problem import hard_problem
+
+from dnnopt.compiler import compile_problem
+from dnnopt.constraint_model import ConstraintModel
+from dnnopt.formulations import registry
+from dnnopt.linear_model import LinearModel
+from dnnopt.solvers import cpsat, highs
+from dnnopt.solvers.interface import Control, Limits
+
+
+@pytest.mark.parametrize(
+    ("x_upper", "cost", "row_lower", "row_upper", "optimum"),
+    [
+        # min 2 x + 3 z, x + z >= 4.5, z whole: x = 4.5. HiGHS 1.14 takes z = 5 (ERGO-Code/HiGHS #3043).
+        (10.0, (2.0, 3.0), 4.5, np.inf, 9.0),
+    ],
+)
+def test_highs_minimises_a_row_of_a_whole_and_a_continuous_variable(x_upper, cost, row_lower, row_upper, optimum):
+    model = LinearModel("two variables")
+    x = model.add_variables("x", (), upper=x_upper)
+    z = model.add_variables("z", (), upper=10.0, integer=True)
+    both = np.array([int(x), int(z)])
+    model.add_rows("row", both, 1.0, lower=row_lower, upper=row_upper)
+    model.minimize(both, np.array(cost))
+    assert highs.solve(model, Limits(threads=1), None, Control()).objective == pytest.approx(optimum)
+
+
+def test_highs_finds_the_optimum_of_a_product_model_with_a_fixed_placement():
+    model = LinearModel("input and one layer on p or q; the input is on p")
+    x_in = model.add_variables("input", (2,), upper=[1.0, 0.0], integer=True)
+    x = model.add_variables("a", (2,), upper=1.0, integer=True)
+    y = model.add_variables("y", (2,), upper=1.0)
+    model.add_rows("assign", np.stack([x_in, x]), 1.0, lower=1.0, upper=1.0)
+    columns = np.array([[y[0], x_in[0], x[1]], [y[1], x_in[1], x[0]]])
+    model.add_rows("product", columns, np.array([1.0, -1.0, -1.0]), lower=-1.0)
+    model.minimize(np.concatenate([x, y]), np.array([450.0, 35.0, 10.0, 500.0]))
+    assert highs.solve(model, Limits(threads=1), None, Control()).objective == pytest.approx(45.0)
+
+
+def test_cp_sat_finds_the_optimum_of_a_maximum_over_an_exactly_one():
+    # CP-SAT 9.15 proves 16106127360 with its own settings (google/or-tools #5293).
+    model = ConstraintModel("largest of two rows")
+    a2, a3, a4, a5, b12, b13, b18, b19 = model.add_variables("a", (8,)).tolist()
+    largest = model.add_variables("largest", (1,), upper=60418110259)
+    model.add_exactly_one(np.array([[a4, a5]]))
+    for row in ((b18, b12, a2), (b19, b13, a3), (b18, b13, a4), (b19, b12, a5)):
+        model.add_whole_row("marginal", np.array(row), [1, 1, -1], lower=0, upper=0)
+    model.add_whole_row("largest", np.array([*largest, a2, a4]), [1, -13421772800, -2684354560], lower=0)
+    model.add_whole_row("largest", np.array([*largest, a5]), [1, -60397977600], lower=0)
+    model.minimize(largest, np.ones(1, dtype=np.int64))
+    for threads in (1, 2):
+        outcome = cpsat.solve(model, Limits(threads=threads), None, Control())
+        assert (outcome.status, outcome.objective) == ("optimal", 2684354560)
+
+
+def test_highs_without_an_incumbent_has_no_values():
+    compiled = compile_problem(hard_problem())
+    model = registry.formulation("product", compiled).build(compiled)
+    outcome = highs.solve(model, Limits(time_limit=0.02, threads=1), None, Control())
+    assert (outcome.status, outcome.values, outcome.objective) == ("no_solution", None, None)
+
+
+def test_highs_can_be_given_another_number_of_threads_in_the_same_process():
+    model = LinearModel("one variable")
+    x = model.add_variables("x", (1,), lower=0.5, upper=3, integer=True)
+    model.minimize(x, 1.0)
+    for threads in (1, 2, 1, 3):
+        assert highs.solve(model, Limits(threads=threads), None, Control()).objective == 1
+
+
+def test_tolerances_of_highs_are_those_asked_for():
+    model = LinearModel("one variable")
+    x = model.add_variables("x", (1,), upper=1, integer=True)
+    model.add_rows("row", x[:, None], 1.0, upper=0.5)
+    solver = highs.pass_model(model.arrays())
+    highs.set_options(solver, Limits(threads=1, gap=0.125), highs.tolerance_for(model.arrays()))
+    for option, value in (("mip_abs_gap", 0.0), ("mip_rel_gap", 0.125), ("mip_feasibility_tolerance", 1e-9)):
+        assert solver.getOptionValue(option) == (highspy.HighsStatus.kOk, value)
