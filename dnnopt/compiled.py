@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dnnopt.metrics import Array, Metric
+from dnnopt.model_units import Units
 from dnnopt.plan import Plan
 
 Index = NDArray[np.int64]
@@ -242,6 +243,13 @@ class CompiledProblem:
     cap: float = np.inf
 
     @cached_property
+    def units(self) -> Units:
+        """Units that suit solvers."""
+        from dnnopt.scaling import choose_units
+
+        return choose_units(self)
+
+    @cached_property
     def edges(self) -> Index:
         """Indices of the uses that may have to be sent."""
         return np.flatnonzero(self.producer[self.use_tensor] >= 0)
@@ -337,7 +345,10 @@ class CompiledProblem:
             ObjectiveLimit(f"objective {index} (priority)", self.objective[index], limit)
             for index, limit in sorted(caps.items())
         )
-        return replace(self, objective=(self.objective[stage],), constraints=(*self.constraints, *limits))
+        if len(self.objective) == 1 and not limits:
+            return self
+        constraints = (*self.constraints, *limits)
+        return replace(self, objective=(self.objective[stage],), constraints=constraints)
 
     def plan(self, placement: Sequence[int] | Index) -> Plan:
         """Return the plan of a placement: an executor for each node (N,)."""

@@ -36,7 +36,9 @@ from dnnopt.profiles import layer_joules, layer_seconds
 
 def compile_problem(problem: Problem) -> CompiledProblem:
     """Return the arrays of a problem."""
-    return _Compiler(problem).compile()
+    compiled = _Compiler(problem).compile()
+    _ = compiled.units  # computed here once, with what models are built from
+    return compiled
 
 
 class _Compiler:

@@ -102,6 +102,13 @@ class LinearArrays:
     index: Columns
     value: Values
 
+    @property
+    def used(self) -> NDArray[np.bool_]:
+        """Which columns have an entry in a row."""
+        used = np.zeros(len(self.cost), dtype=bool)
+        used[self.index] = True
+        return used
+
     def row_activity(self, x: Values) -> Values:
         """Return `A x`."""
         row = np.repeat(np.arange(len(self.row_lower)), np.diff(self.start))

@@ -9,7 +9,7 @@ from typing import Any
 from dnnopt.compiler import compile_problem
 from dnnopt.formulations import registry
 from dnnopt.linear_model import LinearModel
-from dnnopt.methods.exact import default_solver
+from dnnopt.methods.exact import default_solver, separate_on_relaxations
 from dnnopt.problem import Problem
 from dnnopt.result import OPTIMAL_GAP, relative_gap
 from dnnopt.solvers.interface import Clock, Control, Limits, stop_on_interrupt
@@ -120,6 +120,8 @@ def compare_formulations(
                 from dnnopt.solvers.highs import relaxation
 
                 clock = Clock()
+                if model.lazy is not None:
+                    separate_on_relaxations(model, model.lazy, limits, control, clock)
                 outcome = relaxation(model, limits)
                 relaxed_seconds = clock.elapsed()
                 if outcome.objective is not None and outcome.status == "optimal":

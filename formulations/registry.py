@@ -55,13 +55,14 @@ def suiting(compiled: CompiledProblem) -> list[str]:
     """Return those of the formulations that support the problem whose timing says no more than the problem needs."""
     able = supporting(compiled)
     timing = TIMINGS[default_timing(compiled)]
-    return [
-        name
-        for name in able
-        if name in CP
-        or TIMINGS[name.partition("+")[2]].latency == timing.latency
-        and (timing.latency is not None or name.endswith(f"+{timing.name}"))
-    ]
+
+    def suits(name: str) -> bool:
+        if name in CP:
+            return True
+        other = TIMINGS[name.partition("+")[2]]
+        return other == timing if timing.latency is None else other.latency == timing.latency
+
+    return [name for name in able if suits(name)]
 
 
 def _find(name: str) -> Formulation:

@@ -9,6 +9,7 @@ from hypothesis import assume
 from hypothesis import strategies as st
 from strategies import problems
 
+import dnnopt as dp
 from dnnopt.compiler import compile_problem
 from dnnopt.formulations import registry
 from dnnopt.linear_model import LinearModel
@@ -27,9 +28,8 @@ _ROOM = 1 + 1e-4
 
 def milp_models(problem: Problem) -> dict[str, LinearModel]:
     """Return the models of every MILP formulation that supports the problem, by name."""
-    compiled = compile_problem(problem)
-    names = registry.supporting(compiled, "milp")
-    return {name: registry.formulation(name, compiled).build(compiled) for name in names}
+    names = registry.supporting(compile_problem(problem), "milp")
+    return {name: dp.formulate(problem, name) for name in names}
 
 
 def optimum(model: LinearModel) -> float | None:

@@ -65,9 +65,7 @@ def _wrapped(head: str, terms: Sequence[str], tail: str, width: int) -> Iterator
 
 
 def _objective(arrays: LinearArrays, names: Sequence[str]) -> list[str]:
-    used = np.zeros(len(arrays.cost), dtype=bool)
-    used[arrays.index] = True
-    shown = np.flatnonzero((arrays.cost != 0) | ~used)
+    shown = np.flatnonzero((arrays.cost != 0) | ~arrays.used)
     if not len(shown):
         shown = np.arange(min(1, len(arrays.cost)))
     return _terms(arrays.cost[shown], shown, names)

@@ -45,7 +45,7 @@ def pulp_model(model: LinearModel) -> Any:
     arrays = model.arrays()
     lp = pulp.LpProblem("dnnopt", pulp.LpMinimize)
     variables = [
-        pulp.LpVariable(
+        lp.add_variable(
             name,
             low if low > -np.inf else None,
             high if high < np.inf else None,
@@ -59,10 +59,10 @@ def pulp_model(model: LinearModel) -> Any:
             strict=True,
         )
     ]
-    lp.addVariables(variables)
-    nonzero = np.flatnonzero(arrays.cost).tolist()
+    # A variable belongs to the problem if it comes in the objective or in a row; an empty objective has no value.
+    shown = np.flatnonzero((arrays.cost != 0) | ~arrays.used).tolist() or [0]
     cost = arrays.cost.tolist()
-    lp.setObjective(pulp.LpAffineExpression({variables[c]: cost[c] for c in nonzero}, arrays.offset))
+    lp.setObjective(pulp.LpAffineExpression({variables[c]: cost[c] for c in shown}, arrays.offset))
     index, value = arrays.index.tolist(), arrays.value.tolist()
     rows = zip(
         safe_names(model.row_names()),

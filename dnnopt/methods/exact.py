@@ -74,7 +74,7 @@ def run_formulation(
 
     watched = Control(stop=control.stop, report=report, log=control.log)
     if lazy is not None:
-        _separate_on_relaxations(model, lazy, limits, control, clock)
+        separate_on_relaxations(model, lazy, limits, control, clock)
     for _ in range(_TRIES):
         outcome = run(model, Limits(clock.left(), limits.gap, limits.threads, limits.seed), start, watched)
         if outcome.bound is not None:
@@ -97,9 +97,7 @@ def run_formulation(
     return outcome
 
 
-def _separate_on_relaxations(
-    model: LinearModel, lazy: LazyRows, limits: Limits, control: Control, clock: Clock
-) -> None:
+def separate_on_relaxations(model: LinearModel, lazy: LazyRows, limits: Limits, control: Control, clock: Clock) -> None:
     """Add lazy rows until the linear relaxation violates none of them, or a share of the time is spent."""
     from dnnopt.solvers.highs import relaxation
 

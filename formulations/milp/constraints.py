@@ -38,15 +38,13 @@ def add_memory(build: Build, limit: MemoryLimit) -> None:
     c, model = build.c, build.model
     unit = model.units.bytes
     here = np.flatnonzero(c.executor_device == limit.device)
-    columns = [build.x[:, here].ravel()]
-    values = [np.repeat(limit.resident, len(here))]
+    columns, values = build.x[:, here].ravel(), np.repeat(limit.resident, len(here))
     if limit.peak.any():
-        columns.append(np.array([_add_peak(build, limit, here)]))
-        values.append(np.array([unit]))
+        columns, values = np.append(columns, _add_peak(build, limit, here)), np.append(values, unit)
     if limit.buffers:
-        columns.append(build.touched[:, limit.device])
-        values.append(limit.buffers * c.tensor_bytes)
-    build.limit(limit.label, (np.concatenate(columns), np.concatenate(values) / unit), limit.limit / unit)
+        columns = np.append(columns, build.touched[:, limit.device])
+        values = np.append(values, limit.buffers * c.tensor_bytes)
+    build.limit(limit.label, (columns, values / unit), limit.limit / unit)
 
 
 def _add_peak(build: Build, limit: MemoryLimit, here: Index) -> int:

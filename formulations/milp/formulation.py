@@ -17,8 +17,8 @@ from dnnopt.formulations.milp.timing import TIMINGS
 from dnnopt.formulations.needs import needs_critical_path, needs_period
 from dnnopt.formulations.plans import read_plan
 from dnnopt.linear_model import Columns, LinearModel, Values
+from dnnopt.model_units import Units
 from dnnopt.plan import Plan
-from dnnopt.scaling import Units, choose_units
 from dnnopt.scheduling import times_of
 from dnnopt.symmetry import canonical, identical_devices
 
@@ -72,7 +72,7 @@ class MilpFormulation:
         reason = self.supports(compiled)
         if reason:
             raise UnsupportedError("", problem=f"formulation {self.name!r} does not support {reason}")
-        model = LinearModel(f"{compiled.problem_name or 'problem'}: {self.name}", units or choose_units(compiled))
+        model = LinearModel(f"{compiled.problem_name or 'problem'}: {self.name}", units or compiled.units)
         build = Build(model, compiled, self._communication)
         self._timing.add(build)
         add_objective(build, compiled.objective[0])

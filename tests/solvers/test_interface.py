@@ -16,6 +16,7 @@ from dnnopt.errors import InputError
 from dnnopt.formulations import registry
 from dnnopt.methods.exact import run_formulation
 from dnnopt.pool import Pool
+from dnnopt.referee import evaluate
 from dnnopt.solvers import names
 from dnnopt.solvers import solver as solver_of
 from dnnopt.solvers.interface import Control, Limits
@@ -46,6 +47,12 @@ def hard():
 
 
 @pytest.fixture(scope="module")
+def good_plan(hard):
+    """A plan that the weak formulations do not find by themselves in a few seconds."""
+    return solve(hard, formulation="edgewise", gap=0.1, time_limit=60).plan
+
+
+@pytest.fixture(scope="module")
 def small():
     """A chain of three layers on two devices: the optimum is a:p b:q c:q, 1 + 2 + 3 + 1 seconds."""
     net = network("a b c", [tensor("t", "a", "b", 2), tensor("u", "b", "c", 5)], source="p")
@@ -73,9 +80,9 @@ def test_time_limit_is_kept_and_leaves_a_plan_and_a_bound(hard, solver):
 
 @pytest.mark.parametrize("solver", each_solver())
 def test_a_search_that_stops_at_a_loose_gap_is_feasible_not_optimal(hard, solver):
-    result = solve(hard, formulation=FORMULATIONS[solver], solver=solver, gap=0.95, time_limit=PATIENCE)
+    result = solve(hard, formulation=FORMULATIONS[solver], solver=solver, gap=0.99, time_limit=300)
     assert result.status == "feasible"
-    assert 1e-6 < result.gap <= 0.95
+    assert 1e-6 < result.gap <= 0.99
     assert result.runtime < PATIENCE
 
 
@@ -93,32 +100,30 @@ def test_same_seed_gives_the_same_plan_and_is_recorded(small, solver):
 
 
 @pytest.mark.parametrize("solver", each_solver())
-def test_start_plan_is_used(hard, solver):
-    start = solve(hard, method="greedy").plan
+def test_start_plan_is_used(hard, good_plan, solver):
     compiled = compile_problem(hard)
     formulation = registry.formulation(FORMULATIONS[solver], compiled)
     model = formulation.build(compiled)
     run = solver_of(solver, formulation.kind)
-    values = formulation.encode(compiled, model, start)
+    values = formulation.encode(compiled, model, good_plan)
     found = run(model, Limits(time_limit=2, threads=1), values, Control())
-    pool = Pool(hard, compiled)
-    at_start = pool.offer(start, "start").objective
     assert found.values is not None
-    assert pool.offer(formulation.read(compiled, model, found.values), solver).objective <= at_start * (1 + 1e-6)
+    reached = evaluate(hard, formulation.read(compiled, model, found.values)).objective
+    assert reached <= evaluate(hard, good_plan).objective * (1 + 1e-6)
 
 
 @pytest.mark.parametrize("solver", each_solver())
-def test_at_least_the_start_plan_comes_back_when_there_is_no_time(hard, solver):
-    start = solve(hard, method="greedy").plan
-    result = solve(hard, formulation=FORMULATIONS[solver], solver=solver, start=start, time_limit=0.05)
+def test_at_least_the_start_plan_comes_back_when_there_is_no_time(hard, good_plan, solver):
+    result = solve(hard, formulation=FORMULATIONS[solver], solver=solver, start=good_plan, time_limit=0.05)
     assert result.status == "feasible"
-    assert result.objective <= Pool(hard, compile_problem(hard)).offer(start, "start").objective
+    assert result.objective <= evaluate(hard, good_plan).objective
 
 
 @pytest.mark.parametrize("solver", each_solver())
-def test_stop_event_ends_the_search_with_the_best_plan_and_bound(hard, solver):
+def test_stop_event_ends_the_search_with_the_best_plan_and_bound(hard, good_plan, solver):
     compiled = compile_problem(hard)
     pool = Pool(hard, compiled)
+    pool.offer(good_plan, "start")
     control = Control()
     timer = threading.Timer(2.5, control.stop.set)
     timer.start()
@@ -217,4 +222,3 @@ def test_a_start_plan_that_does_not_fit_is_refused_and_one_that_is_infeasible_is
     result = solve(tight, start=plan("a:p b:q c:q"), formulation="edgewise")
     assert result.status == "optimal"
     assert result.objective > 7
-

@@ -22,7 +22,7 @@ from dnnopt.solvers.interface import Clock
 _HOT, _COLD = 0.03, 1e-5
 # What an excess of 1 (twice a limit) costs, as a multiple of the start's objective: at first, at last.
 _PENALTY = (1.0, 100.0)
-_LEAST_BATCH, _MOST_BATCH = 16, 128
+_LEAST_BATCH, _MOST_BATCH = 32, 128
 _LONGEST_WINDOW = 12
 
 

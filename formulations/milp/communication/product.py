@@ -22,10 +22,11 @@ def add_pairs(model: LinearModel, c: CompiledProblem, x: Columns) -> PairMoves:
     """Add the variables and rows; return the moves."""
     y = add_pair_variables(model, c)
     at = at_device(c, x)
-    from_producer = at[c.edge_producer][:, c.pair_origin]
-    to_consumer = at[c.edge_consumer][:, c.pair_destination]
-    columns = np.concatenate([y[:, :, None], from_producer, to_consumer], axis=2)
     modes = at.shape[2]
+    columns = np.empty((*y.shape, 1 + 2 * modes), dtype=np.int32)
+    columns[:, :, 0] = y
+    columns[:, :, 1 : 1 + modes] = at[c.edge_producer[:, None], c.pair_origin]
+    columns[:, :, 1 + modes :] = at[c.edge_consumer[:, None], c.pair_destination]
     values = np.array([1.0] + [-1.0] * (2 * modes))
     model.add_rows("product", columns, values, lower=-1.0, axes=lambda: (edge_labels(c), pair_labels(c)))
     return PairMoves(c, y, add_copies(model, c, y))

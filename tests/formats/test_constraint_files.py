@@ -1,0 +1,185 @@
+"""Constraint models as files: .pb.txt for CP-SAT and .mzn for MiniZinc, solved by somebody else and read back."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from builders import layer, link, network, platform, problem, tensor
+from exporting import nasty_problem
+from hypothesis import given, settings
+from readers import program, run
+from strategies import problems
+
+import dnnopt as dp
+from dnnopt.constraint_model import ConstraintModel
+from dnnopt.formats.minizinc_files import minizinc_texts
+from dnnopt.formats.solutions import plan_from_file
+from dnnopt.formulations import registry
+from dnnopt.compiler import compile_problem
+from dnnopt.solvers import cpsat
+from dnnopt.solvers.interface import Control, Limits
+
+SMALL = 2.0**28
+
+
+def optimum(model):
+    outcome = cpsat.solve(model, Limits(time_limit=60, gap=0.0, threads=1), None, Control())
+    assert outcome.status in ("optimal", "infeasible")
+    return outcome.objective
+
+
+def solve_proto(path):
+    """Solve a file by CP-SAT; return the optimum and a solution as `name value` lines."""
+    from ortools.sat.python import cp_model
+
+    model = cp_model.CpModel()
+    assert model.proto.parse_text_format(path.read_text(encoding="utf-8"))
+    solver = cp_model.CpSolver()
+    solver.parameters.num_workers = 1
+    status = solver.solve(model)
+    if status == cp_model.INFEASIBLE:
+        return None, None
+    assert status == cp_model.OPTIMAL
+    values = zip(model.proto.variables, solver.response_proto.solution, strict=True)
+    solution = path.with_name("cpsat.sol")
+    solution.write_text("".join(f"{variable.name} {value}\n" for variable, value in values), encoding="utf-8")
+    return solver.objective_value, solution
+
+
+def solve_minizinc(path):
+    """Solve a file by the solver that MiniZinc takes; return the solution that it prints (None: there is none)."""
+    printed = run(program("minizinc", "minizinc"), path, path.with_suffix(".dzn"))
+    assert "==========" in printed or "UNSATISFIABLE" in printed, printed
+    solution = path.with_name("minizinc.sol")
+    solution.write_text(printed, encoding="utf-8")
+    return None if "UNSATISFIABLE" in printed else solution
+
+
+def schedule_problem():
+    """A fork on two devices, each doing one thing at a time, whose branches overlap in the best plan."""
+    return problem(
+        network(
+            "a b:1 b:2 c",
+            [
+                tensor("in", "input", "a", 2),
+                tensor("s", "a", "b:1 b:2", 3),
+                tensor("t", "b:1", "c", 1),
+                tensor("u", "b:2", "c", 1),
+            ],
+            source="pi",
+        ),
+        platform("pi t4", [link("up"), link("down")], {"pi>t4": "up", "t4>pi": "down"}),
+        {"a": (3, 2), "b:1": (9, 6), "b:2": (8, 5), "c": (2, 2)},
+        execution="scheduled",
+    )
+
+
+@settings(max_examples=6)
+@given(problem=problems(executions=("sequential", "pipelined", "scheduled"), most_placements=100))
+def test_exported_models_have_the_direct_optimum_in_cp_sat(problem, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("random")
+    for name in registry.supporting(compile_problem(problem), "cp"):
+        model = dp.formulate(problem, name)
+        file = folder / "model.pb.txt"
+        model.write(str(file))
+        best, (found, solution) = optimum(model), solve_proto(file)
+        assert found == (best if best is None else pytest.approx(best, rel=1e-9)), name
+        if best is not None:
+            plan = plan_from_file(file, solution, problem)
+            evaluation = dp.evaluate(problem, plan)
+            assert evaluation.objective == pytest.approx(best * model.objective_unit, rel=1e-6, abs=1e-12), name
+
+
+@settings(max_examples=6)
+@given(problem=problems(executions=("sequential", "pipelined"), most_placements=100))
+def test_exported_models_have_the_same_optimum_in_minizinc(problem, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("random")
+    for name in registry.supporting(compile_problem(problem), "cp"):
+        model = dp.formulate(problem, name, largest_sum=SMALL)
+        file = folder / "model.mzn"
+        model.write(str(file))
+        best, solution = optimum(model), solve_minizinc(file)
+        assert (solution is None) == (best is None), name
+        if best is not None:
+            # The numbers are rounded down, each by less than one unit.
+            room = len(model.lower) * model.objective_unit
+            objective = dp.evaluate(problem, plan_from_file(file, solution, problem)).objective
+            assert best * model.objective_unit <= objective * (1 + 1e-9)
+            assert objective <= best * model.objective_unit * (1 + 1e-9) + room
+
+
+@pytest.mark.parametrize("ending", [".pb.txt", ".mzn"])
+@pytest.mark.parametrize("make", [schedule_problem, nasty_problem])
+def test_plans_come_back(tmp_path, ending, make):
+    problem = make()
+    file = tmp_path / f"model{ending}"
+    dp.formulate(problem, kind="cp", largest_sum=SMALL if ending == ".mzn" else None).write(str(file))
+    solution = solve_minizinc(file) if ending == ".mzn" else solve_proto(file)[1]
+    evaluation = dp.evaluate(problem, plan_from_file(file, solution, problem))
+    assert evaluation.feasible
+    assert evaluation.objective == pytest.approx(dp.solve(problem).objective, rel=1e-4)
+
+
+def test_minizinc_model_is_short_and_named_by_blocks_and_families(tmp_path):
+    file = tmp_path / "model.mzn"
+    dp.formulate(dp.load("resnet50-pi4-wifi-nx-wan-t4"), "cp-assignment", largest_sum=SMALL).write(str(file))
+    text, data = file.read_text(encoding="utf-8"), file.with_suffix(".dzn").read_text(encoding="utf-8")
+    assert text.startswith("% resnet50-pi4-wifi-nx-wan-t4: cp-assignment. Whole numbers: sums below 2^28, 1 of the")
+    assert "array[1..178, 1..3] of var 0..1: x;" in text
+    assert "% send: in each row, at least one" in text
+    assert len(text) < 8000
+    assert '"x(conv1,pi)"' in data
+    assert all(abs(int(number)) < SMALL for number in re.findall(r"(?<![\w(.-])-?\d+(?![\w)])", data.partition("];")[2]))
+
+
+def test_export_command_writes_both_kinds_of_constraint_files(tmp_path, capsys):
+    from typer.testing import CliRunner
+
+    from dnnopt.cli import app
+
+    for ending in (".pb.txt", ".mzn"):
+        file = tmp_path / f"model{ending}"
+        done = CliRunner().invoke(app, ["export", "resnet50-pi4-wifi-nx-wan-t4", "-o", str(file)])
+        assert done.exit_code == 0, done.output
+        assert "cp-assignment" in done.output
+        assert file.exists()
+    for words in (["-o", "model.mzn", "-f", "edgewise"], ["-o", "model.mzn", "--si"], ["-o", "m.lp", "-f", "cp-assignment"]):
+        done = CliRunner().invoke(app, ["export", "resnet50-pi4-wifi-nx-wan-t4", *words])
+        assert done.exit_code == 2
+
+
+# MiniZinc, by hand
+
+
+def tiny_model():
+    model = ConstraintModel("tiny: model")
+    x = model.add_variables("x", (2,), axes=lambda: (["a", "b"],))
+    model.add_variables("var", (), lower=-3, upper=5)
+    model.add_variables("no such", (0,), axes=lambda: ([],))
+    model.add_clauses("at least", x[None], (True, True))
+    model.minimize(x, np.array([2, 3]))
+    return model
+
+
+def test_minizinc_keeps_reserved_words_empty_blocks_and_odd_names_apart(tmp_path):
+    file = tmp_path / "model.mzn"
+    tiny_model().write(str(file))
+    solution = solve_minizinc(file).read_text(encoding="utf-8")
+    assert "x(a) 1\n" in solution
+    assert "x(b)" not in solution
+
+
+def test_minizinc_without_an_objective_is_satisfied(tmp_path):
+    model = tiny_model()
+    model.objective_columns, model.objective_coefficients = [], []
+    file = tmp_path / "model.mzn"
+    model.write(str(file))
+    assert "x(" in solve_minizinc(file).read_text(encoding="utf-8")
+
+
+def test_minizinc_refuses_by_name_what_it_does_not_know():
+    model = tiny_model()
+    model.circuits = [[0, 1]]
+    with pytest.raises(dp.UnsupportedError, match="circuits"):
+        minizinc_texts(model)
