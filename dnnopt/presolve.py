@@ -130,6 +130,7 @@ class _Reduction:
     def _terms(self, terms: tuple[ObjectiveTerm, ...], cap: float) -> None:
         """Give each term what the others, at their least, leave of the cap."""
         least = [self._least(term) for term in terms]
+        cap += _ROOM * (abs(cap) + sum(map(abs, least)))  # the difference below may be all rounding
         for term, mine in zip(terms, least, strict=True):
             if term.weight > 0:
                 self._term(term, (cap - sum(least) + mine) / term.weight)

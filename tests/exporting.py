@@ -68,27 +68,28 @@ LAYERS = [
 DEVICES = ["pi 4", "pi_4", "t4,(x)"]
 
 
-def nasty_problem() -> Problem:
+def nasty_problem(layers: int = len(LAYERS)) -> Problem:
     """Return a chain whose names hold everything that file formats stumble over, with an optimum that is split."""
+    names = LAYERS[:layers]
     tensors = [
-        Tensor(name=f"{name}\n:0", producer=name, consumers=(LAYERS[v + 1], *LAYERS[v + 2 : v + 3]), bytes=10.0 + v)
-        for v, name in enumerate(LAYERS[:-1])
+        Tensor(name=f"{name}\n:0", producer=name, consumers=(names[v + 1], *names[v + 2 : v + 3]), bytes=10.0 + v)
+        for v, name in enumerate(names[:-1])
     ]
-    raw = Tensor(name="[free]", producer="input", consumers=(LAYERS[0],), bytes=5.0)
+    raw = Tensor(name="[free]", producer="input", consumers=(names[0],), bytes=5.0)
     links = [Link(name=f"{i} -> {j}", bandwidth=1.0, latency=1.0) for i in DEVICES for j in DEVICES if i != j]
     times = {
         name: {device: float((7 * v + 5 * i) % 60 + 1) for i, device in enumerate(DEVICES)}
-        for v, name in enumerate(LAYERS)
+        for v, name in enumerate(names)
     }
     return Problem(
         networks=Network(
             name="net: x. Units",
-            layers=tuple(Layer(name=name, weights=1.0, activations=float(v)) for v, name in enumerate(LAYERS)),
+            layers=tuple(Layer(name=name, weights=1.0, activations=float(v)) for v, name in enumerate(names)),
             tensors=(raw, *tensors),
             source=DEVICES[0],
         ),
         platform=Platform(
-            devices=tuple(Device(name=name, memory=30.0) for name in DEVICES),
+            devices=tuple(Device(name=name, memory=1.5 * layers) for name in DEVICES),
             links=tuple(links),
             routes=tuple(
                 Route(origin=i, destination=j, links=(f"{i} -> {j}",)) for i in DEVICES for j in DEVICES if i != j

@@ -45,6 +45,11 @@ def list_command(
     }
     if kind not in kinds:
         raise InputError(f"one of {', '.join(kinds)}", field="KIND", value=kind)
+    if kind == "formulations" and verbose:
+        from dnnopt.capabilities import markdown
+
+        typer.echo(markdown(), nl=False)
+        return
     for name in kinds[kind]():
         typer.echo(_described(kind, name) if verbose else name)
 

@@ -31,9 +31,7 @@ def two_layers():
 
 def solve_pyomo(model):
     # Of the two, Pyomo's newer interface to HiGHS keeps infeasibility apart from unboundedness.
-    result = pyo.SolverFactory("highs").solve(
-        model, load_solutions=False, raise_exception_on_nonoptimal_result=False
-    )
+    result = pyo.SolverFactory("highs").solve(model, load_solutions=False, raise_exception_on_nonoptimal_result=False)
     if result.solver.termination_condition != pyo.TerminationCondition.optimal:
         return None
     model.solutions.load_from(result)

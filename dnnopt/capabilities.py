@@ -1,0 +1,114 @@
+"""What each formulation supports, asked of the formulations themselves: never written by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dnnopt import constraints as c
+from dnnopt.compiler import compile_problem
+from dnnopt.formulations import registry
+from dnnopt.networks import Layer, Network, Tensor
+from dnnopt.objectives import Term
+from dnnopt.platforms import Device, Link, Platform, Route
+from dnnopt.problem import Problem
+
+_TERMS: dict[str, Term] = {
+    "latency": Term(metric="latency"),
+    "period": Term(metric="period"),
+    "energy": Term(metric="energy"),
+    "idle energy": Term(metric="energy", idle=True),
+    "cost": Term(metric="cost"),
+    "leakage": Term(metric="leakage"),
+    "worst leakage": Term(metric="worst_leakage"),
+    "traffic": Term(metric="traffic"),
+    "maximum": Term(metric="energy", over="max"),
+}
+_CONSTRAINTS: dict[str, c.Constraint] = {
+    "memory": c.Memory(rule="weights+largest_activation", buffers=1),
+    "deadline": c.Deadline(limit=1.0),
+    "bandwidth": c.Bandwidth(),
+    "energy": c.Energy(limit=1.0),
+    "cost": c.Cost(limit=1.0),
+    "traffic": c.Traffic(limit=1.0),
+    "leakage": c.Leakage(limit=1.0),
+    "worst leakage": c.WorstLeakage(limit=0.5),
+    "utilisation": c.Utilisation(),
+    "placement": c.Placement(network="net", layer="a", allowed=("end",)),
+    "colocate": c.Colocate(network="net", layers=("a", "b")),
+    "separate": c.Separate(network="net", layers=("a", "b")),
+    "contiguous": c.Contiguous(),
+    "monotone tiers": c.MonotoneTiers(),
+    "max devices": c.MaxDevices(limit=1),
+    "max cuts": c.MaxCuts(limit=1),
+}
+_EXECUTIONS = ("sequential", "parallel", "scheduled", "pipelined")
+
+
+def _problem(**fields: object) -> Problem:
+    """Return a small problem with every kind of data, on a star."""
+    layers = [Layer(name=name, flops=1e9, bytes=1e6, weights=1e6, activations=1e6) for name in "ab"]
+    tensors = [
+        Tensor(name="x", producer="input", consumers=("a",), bytes=1e5, sensitivity=1.0),
+        Tensor(name="t", producer="a", consumers=("b",), bytes=1e5, sensitivity=0.5),
+    ]
+    network = Network(name="net", layers=tuple(layers), tensors=tuple(tensors), source="end", rate=1.0)
+    rates = {"flops_per_s": 1e10, "bytes_per_s": 1e10, "memory": 1e9, "power": 5.0, "idle_power": 1.0, "price": 1e-4}
+    devices = [
+        Device(name="end", tier="end", trusted=True, **rates),
+        Device(name="cloud", tier="cloud", trusted=False, **rates),
+    ]
+    links = [Link(name=name, bandwidth=1e6, latency=0.01, trusted=True) for name in ("up", "down")]
+    routes = [Route(origin="end", destination="cloud", links=("up",)), Route("cloud", "end", ("down",))]
+    platform = Platform(devices=tuple(devices), links=tuple(links), routes=tuple(routes))
+    base: dict[str, object] = {"execution": "sequential", "minimize": Term(metric="latency")}
+    return Problem(network, platform, **(base | fields))  # type: ignore[arg-type]
+
+
+def _features() -> Iterator[tuple[str, str, Problem]]:
+    """Yield (group, feature, a problem with it)."""
+    for execution in _EXECUTIONS:
+        yield "latency under", execution, _problem(execution=execution)
+    for name, term in _TERMS.items():
+        if name != "latency":
+            yield "objective", name, _problem(minimize=term)
+    for name, constraint in _CONSTRAINTS.items():
+        yield "constraint", name, _problem(subject_to=[constraint])
+    for transport in ("unicast", "multicast", "per_edge"):
+        yield "transport", transport, _problem(transport=transport)
+
+
+def capabilities() -> list[tuple[str, str, dict[str, bool]]]:
+    """Return for each feature (its group and name) whether each formulation supports it, by the formulation's name.
+
+    A feature other than an execution is asked for with sequential execution, or with the one that the timing is for.
+    """
+    rows = []
+    names = registry.names()
+    for group, feature, problem in _features():
+        able = set(registry.supporting(compile_problem(problem)))
+        if group != "latency under":
+            for execution in ("parallel", "scheduled"):
+                able |= set(registry.supporting(compile_problem(problem.model_copy(update={"execution": execution}))))
+        rows.append((group, feature, {name: name in able for name in names}))
+    return rows
+
+
+def markdown() -> str:
+    """Return the capabilities as a table in Markdown: timings and constraint-programming formulations as columns."""
+    rows = capabilities()
+    merged: dict[str, list[str]] = {}
+    for name in registry.names():
+        merged.setdefault(name.partition("+")[2] or name, []).append(name)
+    lines = ["| | " + " | ".join(merged) + " |", "|---|" + "---|" * len(merged)]
+    last = ""
+    for group, feature, supported in rows:
+        if group != last:
+            lines.append(f"| **{group}** |" + " |" * len(merged))
+            last = group
+        cells = []
+        for names in merged.values():
+            yes = [name for name in names if supported[name]]
+            missing = [name.partition("+")[0] for name in names if not supported[name]]
+            cells.append("yes" if not missing else "no" if not yes else f"not {', '.join(missing)}")
+        lines.append(f"| {feature} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,24 @@
+"""The table of what each formulation supports."""
+
+from pathlib import Path
+
+from dnnopt.capabilities import capabilities, markdown
+
+DOCS = Path(__file__).parent.parent / "docs" / "formulations.md"
+
+
+def test_table_in_the_docs_is_what_the_formulations_say():
+    assert DOCS.read_text(encoding="utf-8").endswith("\n\n" + markdown())
+
+
+def test_every_feature_is_supported_by_a_milp_and_by_a_cp_formulation():
+    for group, feature, supported in capabilities():
+        kinds = {name.startswith("cp-") for name, able in supported.items() if able}
+        assert kinds == {True, False}, (group, feature)
+
+
+def test_no_timing_for_linear_metrics_supports_a_critical_path():
+    table = {(group, feature): supported for group, feature, supported in capabilities()}
+    assert table["latency under", "sequential"]["edgewise+sum"]
+    assert not table["latency under", "parallel"]["edgewise+sum"]
+    assert not table["objective", "period"]["edgewise+sum"]
