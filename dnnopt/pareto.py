@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from dnnopt.compiler import compile_problem
@@ -109,7 +109,7 @@ def pareto(
     Raises
     ------
     InputError
-        For fewer than two objectives, or a tolerance below 1e-9 (less than the referee tells apart).
+        For fewer than two objectives, a tolerance below 1e-9 (less than the referee tells apart), or as `solve` does.
     UnsupportedError
         If the formulation does not support the problem.
     """
@@ -124,6 +124,7 @@ def pareto(
     ]
     problem = Problem(**(dict(problem) | {"minimize": terms}))
     compiled = compile_problem(problem)
+    limits = Limits(time_limit, OPTIMAL_GAP, threads, seed)
     clock, control = Clock(time_limit), Control()
     stages = range(len(compiled.objective))
     zones: list[tuple[float, ...]] = [(math.inf,) * (len(stages) - 1)]
@@ -136,9 +137,9 @@ def pareto(
             if any(_within(zone, other) for other in zones):
                 continue
             caps = {index + 1: bound - tolerance * abs(bound) for index, bound in enumerate(zone) if bound < math.inf}
-            limits = Limits(clock.left(), OPTIMAL_GAP, threads, seed)
             start = next((point.plan for point in points if _respects(point, caps)), None)
-            search = Search(problem, compiled, limits, control, formulation=formulation, solver=solver)
+            left = replace(limits, time_limit=clock.left())
+            search = Search(problem, compiled, left, control, formulation=formulation, solver=solver)
             result = search.run(stages, caps, start)
             if result.evaluation is None or result.plan is None:
                 if result.status != "infeasible":

@@ -16,6 +16,7 @@ from dnnopt.formulations import registry
 from dnnopt.methods.auto import run_auto
 from dnnopt.methods.exact import default_solver, run_formulation
 from dnnopt.methods.heuristics import BASELINES
+from dnnopt.methods.scheduled import RELAXATION, is_timed_schedule, run_scheduled
 from dnnopt.plan import Plan
 from dnnopt.pool import Pool
 from dnnopt.problem import Problem
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from dnnopt.linear_model import LinearModel
 
 # Formulations in the order in which `auto` prefers them, without timing: that follows from the problem.
-_PREFERRED = ("edgewise", "product", "cp-assignment")
+_PREFERRED = ("edgewise", "product", "cp-assignment", "cp-schedule")
 _START_SECONDS = 2.0
 _START_SHARE = 0.1
 # A bound may exceed the objective by rounding; by more than this it is wrong.
@@ -179,7 +180,8 @@ class Search:
             _run_baseline(pool, self.method, clock)
             return Outcome("no_solution")
         kind = None if self.solver is None else kind_of(self.solver)
-        name = self.formulation or _preferred(pool.compiled, kind)
+        scheduled = self.formulation is None and kind is None and is_timed_schedule(pool.compiled)
+        name = RELAXATION if scheduled else self.formulation or _preferred(pool.compiled, kind)
         chosen = registry.formulation(name, pool.compiled)
         solver = self.solver or default_solver(chosen)
         self.used = chosen.name, solver
@@ -188,6 +190,8 @@ class Search:
                 if baseline != "greedy" or pool.plan is None:
                     _run_baseline(pool, baseline, Clock(min(_START_SECONDS, _START_SHARE * (time_limit or math.inf))))
         left = Limits(clock.left(), self.limits.gap, self.limits.threads, self.limits.seed)
+        if scheduled:
+            return run_scheduled(pool, left, self.control)
         if self.formulation is None:
             return run_auto(pool, chosen, solver, left, self.control)
         return run_formulation(pool, chosen, solver, left, self.control)

@@ -12,7 +12,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dnnopt.compiled import CompiledProblem, DeadlineLimit, LatencyTerm, LinearTerm, MaxTerm, ObjectiveTerm
+from dnnopt.compiled import (
+    CompiledProblem,
+    DeadlineLimit,
+    LatencyTerm,
+    LinearTerm,
+    MaxTerm,
+    ObjectiveLimit,
+    ObjectiveTerm,
+)
 from dnnopt.metrics import Array
 
 # A known plan stays within the limits that follow from its own objective, in spite of rounding.
@@ -109,15 +117,24 @@ def latency_limits(c: CompiledProblem, shortest: Array) -> Array:
         Bounds on the latencies.
     """
     limits = np.full(len(c.network_names), serial_bound(c))
+    sums = [(c.objective[0], c.cap)]
     for constraint in c.constraints:
         if isinstance(constraint, DeadlineLimit):
             limit = constraint.limit * (1 + _SLACK)
             limits[constraint.network] = min(limits[constraint.network], limit)
-    if not np.isfinite(c.cap):
-        return limits
-    terms = c.objective[0]
-    room = c.cap + _SLACK * abs(c.cap) - sum(_least(c, term, shortest) for term in terms)
-    summed = np.zeros(len(limits))
+        elif isinstance(constraint, ObjectiveLimit):
+            sums.append((constraint.terms, constraint.limit))
+    for terms, cap in sums:
+        if np.isfinite(cap):
+            np.minimum(limits, _limits_of_sum(c, terms, cap, shortest), out=limits)
+    return limits
+
+
+def _limits_of_sum(c: CompiledProblem, terms: tuple[ObjectiveTerm, ...], cap: float, shortest: Array) -> Array:
+    """Return what each latency (A,) is at most where the sum of the terms is at most the cap."""
+    limits = np.full(len(shortest), np.inf)
+    room = cap + _SLACK * abs(cap) - sum(_least(c, term, shortest) for term in terms)
+    summed = np.zeros(len(shortest))
     for term in terms:
         if isinstance(term, LatencyTerm):
             summed[term.network] += term.weight
@@ -140,7 +157,7 @@ def _least(c: CompiledProblem, term: ObjectiveTerm, shortest: Array) -> float:
         case LinearTerm():
             return term.weight * float(np.where(c.allowed, term.metric.alpha, np.inf).min(axis=1).sum())
         case MaxTerm():
-            return term.weight * max(_least(c, part, shortest) for part in term.parts)
+            return term.weight * max((_least(c, part, shortest) for part in term.parts), default=0.0)
     return 0.0
 
 

@@ -43,9 +43,9 @@ def run_auto(pool: Pool, formulation: Formulation, solver: str, limits: Limits, 
     if not reduced.infeasible and pool.objective is not None and formulation.kind == "milp":
         if is_maximum(pool.compiled):
             share = math.inf if limits.time_limit is None else _BOUND_SHARE * limits.time_limit
-            destructive_bound(pool, formulation, _within(limits, min(_BOUND_SECONDS, share)), control)
+            destructive_bound(pool, formulation, within(limits, min(_BOUND_SECONDS, share)), control)
             _search_below_caps(pool, formulation, solver, limits, control, clock)
-        if _closed(pool, limits.gap) or control.stop.is_set():
+        if is_closed(pool, limits.gap) or control.stop.is_set():
             return Outcome("feasible")
         reduced = presolve(pool.compiled, _cap(pool))
     if reduced.infeasible:
@@ -53,7 +53,7 @@ def run_auto(pool: Pool, formulation: Formulation, solver: str, limits: Limits, 
             return Outcome("infeasible")
         pool.add_bound(_cap(pool), "presolve")
         return Outcome("feasible")
-    left = _within(limits, clock.left())
+    left = within(limits, clock.left())
     return run_formulation(pool, formulation, solver, left, control, reduced.compiled, _cap(pool))
 
 
@@ -67,14 +67,14 @@ def _search_below_caps(
 ) -> None:
     """Search for a plan below the lowest cap that has one; caps without one raise the bound."""
     for factor in _CAPS:
-        if _closed(pool, limits.gap) or clock.expired() or control.stop.is_set():
+        if is_closed(pool, limits.gap) or clock.expired() or control.stop.is_set():
             return
         cap = (pool.bound or 0.0) * factor
         if not 0 < cap < _cap(pool):
             continue
         left = clock.left()
         seconds = None if left is None else _CAP_SHARE * left
-        if _find_below(pool, formulation, solver, cap, _within(limits, seconds), control):
+        if _find_below(pool, formulation, solver, cap, within(limits, seconds), control):
             return
 
 
@@ -93,6 +93,7 @@ def _find_below(
     compiled = replace(
         reduced.compiled,
         objective=((LinearTerm(1.0, total_load(pool.compiled)),),),
+        cap=math.inf,
         constraints=(*reduced.compiled.constraints, limit),
     )
     model = formulation.build(compiled)
@@ -110,13 +111,13 @@ def _cap(pool: Pool) -> float:
     return math.inf if pool.objective is None else pool.objective
 
 
-def _closed(pool: Pool, gap: float) -> bool:
+def is_closed(pool: Pool, gap: float) -> bool:
     """Return whether the pool's bound meets its plan."""
     if pool.objective is None or pool.bound is None:
         return False
     return pool.objective - pool.bound <= max(gap, OPTIMAL_GAP) * abs(pool.objective)
 
 
-def _within(limits: Limits, seconds: float | None) -> Limits:
+def within(limits: Limits, seconds: float | None) -> Limits:
     finite = None if seconds is None or math.isinf(seconds) else seconds
     return Limits(finite, limits.gap, limits.threads, limits.seed)

@@ -10,7 +10,7 @@ from dnnopt.formulations.formulation import Formulation
 from dnnopt.linear_model import LazyRows, LinearModel
 from dnnopt.pool import Pool
 from dnnopt.solvers import solver as solver_of
-from dnnopt.solvers.interface import Clock, Control, Limits, Outcome
+from dnnopt.solvers.interface import Clock, Control, Limits, Outcome, Values
 
 _TRIES = 50
 _MOST_ROUNDS = 60
@@ -58,8 +58,12 @@ def run_formulation(
     run = solver_of(solver, formulation.kind)
     clock = Clock(limits.time_limit)
     compiled = pool.compiled if compiled is None else compiled
+    if compiled.execution == "scheduled" and pool.objective is not None:
+        cap = min(cap, pool.objective)
+        compiled = replace(compiled, cap=min(cap, compiled.cap))
     model = formulation.build(compiled)
     unit = model.objective_unit
+    scheduled = compiled.execution == "scheduled"
     lazy = model.lazy if isinstance(model, LinearModel) else None
     source = f"{formulation.name} ({solver})"
     start = None
@@ -67,16 +71,21 @@ def run_formulation(
         start = formulation.encode(compiled, model, pool.plan)
 
     def report(objective: float | None, bound: float | None) -> None:
-        if bound is not None:
+        if bound is not None and formulation.value != "plan":
             pool.add_bound(min(_without_noise(bound) * unit, cap), source)
-        if objective is not None and lazy is None:
+        if objective is not None and lazy is None and not scheduled:
             pool.report_incumbent(objective * unit, source)
 
-    watched = Control(stop=control.stop, report=report, log=control.log)
+    def found(values: Values) -> None:
+        pool.offer(formulation.read(compiled, model, values), source)
+
+    watched = Control(stop=control.stop, report=report, found=found if scheduled else None, log=control.log)
     if lazy is not None:
         separate_on_relaxations(model, lazy, limits, control, clock)
     for _ in range(_TRIES):
         outcome = run(model, Limits(clock.left(), limits.gap, limits.threads, limits.seed), start, watched)
+        if formulation.value == "plan" and outcome.status in ("infeasible", "optimal"):
+            outcome = replace(outcome, status="no_solution" if outcome.values is None else "feasible", bound=None)
         if outcome.bound is not None:
             pool.add_bound(min(_without_noise(outcome.bound) * unit, cap), source)
         if outcome.status == "infeasible" and pool.plan is not None:
@@ -91,7 +100,7 @@ def run_formulation(
         if lazy is not None and lazy.separate(outcome.values):
             start = None if pool.plan is None else formulation.encode(compiled, model, pool.plan)
             continue
-        if accepted:
+        if accepted or formulation.value != "exact":
             return outcome
         formulation.forbid(compiled, model, plan)
     return outcome

@@ -17,8 +17,8 @@ from dnnopt.solvers.interface import Clock, Control, Limits, Outcome, Values
 
 _TREE_ROW = re.compile(r"^\W*\d+ +\d+ +\d+ +(?P<best>\S+) .* (?P<bound>\S+) +\S+% +[\d.]+$")
 _STAR = re.compile(r"^ ★ .* (?P<best>[-+.\de]+) +[\d.]+$")
-# An optimal run ends within this share of the gap asked for, so half of the gap is left for rounding.
-_RATIO = 0.5
+# Of the gap asked for, so much is left for rounding (but never more than half).
+_ROUNDING = 5e-7
 # Seconds that CBC gets to end by itself when it should.
 _GRACE = 3.0
 # The log gives bounds to six significant digits, rounded either way.
@@ -38,7 +38,7 @@ def command(model: Path, solution: Path, start: Path | None, limits: Limits, tol
     words = [str(cbcbox.cbc_bin_path()), str(model)]
     if limits.time_limit is not None:
         words += ["-sec", f"{limits.time_limit:.3f}", "-timeMode", "elapsed"]
-    words += ["-ratio", repr(_RATIO * limits.gap), "-allow", "0", "-increment", "1e-12"]
+    words += ["-ratio", repr(_ratio(limits.gap)), "-allow", "0", "-increment", "1e-12"]
     words += [
         "-primalTolerance",
         repr(tolerance),
@@ -63,8 +63,8 @@ def solve(model: LinearModel, limits: Limits, start: Values | None, control: Con
         start_file = None
         if start is not None:
             start_file = Path(folder) / "start.sol"
-            nonzero = np.flatnonzero(start)
-            lines = [f"{column} c{column} {start[column]!r} 0" for column in nonzero]
+            nonzero = np.flatnonzero(start).tolist()
+            lines = [f"{column} c{column} {float(start[column])!r} 0" for column in nonzero]
             start_file.write_text("\n".join(["start", *lines]) + "\n", encoding="utf-8")
         left = Limits(clock.left(), limits.gap, limits.threads, limits.seed)
         output, killed = _run(command(mps, solution, start_file, left, tolerance_for(arrays)), left, control)
@@ -141,8 +141,13 @@ def _outcome(output: str, killed: bool, solution: Path, columns: int, limits: Li
         status = "no_solution" if result or killed else "error"
         return Outcome(status, bound=bound, nodes=nodes, message="" if result else f"CBC: {output[-300:].strip()}")
     if result.startswith("Optimal solution found") and objective is not None:
-        return Outcome("optimal", values, objective, objective - _RATIO * limits.gap * abs(objective), nodes)
+        least = objective - _ratio(limits.gap) * abs(objective)
+        return Outcome("optimal", values, objective, least if bound is None else max(least, bound), nodes)
     return Outcome("interrupted" if control.stop.is_set() else "feasible", values, objective, bound, nodes)
+
+
+def _ratio(gap: float) -> float:
+    return gap - min(0.5 * gap, _ROUNDING)
 
 
 def _number(text: str | None) -> float | None:

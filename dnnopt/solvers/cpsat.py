@@ -75,12 +75,15 @@ def _sum(variables: list[cp_model.IntVar], columns: Any, coefficients: Any) -> A
 class _Watch(cp_model.CpSolverSolutionCallback):
     """Reports solutions."""
 
-    def __init__(self, control: Control) -> None:
+    def __init__(self, control: Control, variables: list[cp_model.IntVar]) -> None:
         super().__init__()
         self._control = control
+        self._variables = variables
 
     def on_solution_callback(self) -> None:
         self._control.report(self.objective_value, self.best_objective_bound)
+        if self._control.found is not None:
+            self._control.found(np.array([self.value(variable) for variable in self._variables], dtype=float))
 
 
 def solve(model: ConstraintModel, limits: Limits, start: Values | None, control: Control) -> Outcome:
@@ -108,7 +111,9 @@ def solve(model: ConstraintModel, limits: Limits, start: Values | None, control:
         solver.log_callback = log.append
     solver.best_bound_callback = lambda bound: control.report(None, bound)
     status: list[Any] = []
-    run_in_thread(lambda: status.append(solver.solve(cp, _Watch(control))), control, cancel=solver.stop_search)
+    run_in_thread(
+        lambda: status.append(solver.solve(cp, _Watch(control, variables))), control, cancel=solver.stop_search
+    )
     if control.log is not None:
         with open(control.log, "w", encoding="utf-8") as stream:
             stream.write("\n".join(log))

@@ -93,11 +93,16 @@ def solve_arrays(arrays: LinearArrays, limits: Limits, start: Values | None, con
         data = event.data_out
         control.report(_finite(data.mip_primal_bound), _finite(data.mip_dual_bound))
 
+    def improved(event: Any) -> None:
+        progress(event)
+        if control.found is not None:
+            control.found(np.array(event.data_out.mip_solution))
+
     def interrupt(event: Any) -> None:
         if control.stop.is_set():
             event.interrupt()
 
-    highs.cbMipImprovingSolution.subscribe(progress)
+    highs.cbMipImprovingSolution.subscribe(improved)
     highs.cbMipLogging.subscribe(progress)
     highs.cbMipInterrupt.subscribe(interrupt)
     highs.cbSimplexInterrupt.subscribe(interrupt)

@@ -76,12 +76,15 @@ class Control:
     stop : threading.Event
     report : callable
         Takes (objective or None, bound or None), in the model's units.
+    found : callable, optional
+        Takes the values of all variables in each better solution, where the solver can tell before it ends.
     log : path, optional
         File for the solver's own log.
     """
 
     stop: threading.Event = field(default_factory=threading.Event)
     report: Callable[[float | None, float | None], None] = lambda objective, bound: None
+    found: Callable[[Values], None] | None = None
     log: str | None = None
 
 

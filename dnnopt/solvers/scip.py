@@ -44,7 +44,7 @@ class _Watch(Eventhdlr):
 def set_options(scip: Scip, limits: Limits, tolerance: float) -> None:
     """Set limits and tolerances."""
     options = {
-        "limits/gap": limits.gap,
+        "limits/gap": _gap(limits.gap),
         "limits/absgap": 0.0,
         "numerics/feastol": tolerance,
         "numerics/dualfeastol": tolerance,
@@ -56,6 +56,11 @@ def set_options(scip: Scip, limits: Limits, tolerance: float) -> None:
     if limits.time_limit is not None:
         options["limits/time"] = limits.time_limit
     scip.setParams(options)
+
+
+def _gap(gap: float) -> float:
+    """Return SCIP's gap, which is relative to the smaller of objective and bound, for one relative to the objective."""
+    return min(gap / (1.0 - gap), _INFINITE) if gap < 1 else _INFINITE
 
 
 def solve(model: LinearModel, limits: Limits, start: Values | None, control: Control) -> Outcome:

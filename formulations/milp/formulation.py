@@ -46,8 +46,10 @@ class MilpFormulation:
         """Return None, or what of the problem the formulation does not support."""
         if len(compiled.objective) > 1:
             return "objectives of several priorities"
+        if self._timing.latency not in (None, compiled.execution):
+            return f"{compiled.execution} execution"
         if needs_critical_path(compiled):
-            if self._timing.latency != compiled.execution:
+            if self._timing.latency is None:
                 return f"latency under {compiled.execution} execution"
             reason = not_a_tree(compiled) or self._timing.refuses(compiled)
             if reason:

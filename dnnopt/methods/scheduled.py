@@ -1,0 +1,208 @@
+"""`auto` for `scheduled` execution, where plans and bounds come from different places.
+
+Placements: baselines, the optimum of the sum of all times (one thing at a time), annealing, and those of the
+relaxation's solutions; each with its list schedule, the best with its best schedule. Bounds: the relaxation `modules`,
+after presolve with the best plan. What is left goes to an exact formulation.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+
+from dnnopt.compiled import (
+    CompiledProblem,
+    DeadlineLimit,
+    Index,
+    LatencyTerm,
+    LinearTerm,
+    MaxTerm,
+    ObjectiveLimit,
+    ObjectiveTerm,
+)
+from dnnopt.evaluator import Evaluator
+from dnnopt.formulations import registry
+from dnnopt.formulations.hops import not_a_tree
+from dnnopt.formulations.needs import needs_critical_path
+from dnnopt.methods.auto import is_closed, within
+from dnnopt.methods.exact import default_solver, run_formulation
+from dnnopt.methods.heuristics.annealing import anneal
+from dnnopt.methods.sequencing import sequence
+from dnnopt.metrics import Metric
+from dnnopt.pool import Pool
+from dnnopt.presolve import presolve
+from dnnopt.solvers.interface import Clock, Control, Limits, Outcome, Values
+
+RELAXATION = "edgewise+modules"
+# Shares of the time, and seconds where there is no limit.
+_FIRST = 0.1, 10.0
+_EXACT = 0.25, 30.0
+_SUM_TIME = 0.2, 30.0
+_ANNEALING = 0.25, 30.0
+_SEQUENCING = 0.05, 10.0
+_SECOND = 0.6, 300.0
+# Up to so many layers CP-SAT is better at the whole than MILP.
+_MOST_FOR_CP = 150
+
+
+def is_timed_schedule(c: CompiledProblem) -> bool:
+    """Return whether the problem has scheduled execution, and latencies in its objective or its limits."""
+    return c.execution == "scheduled" and needs_critical_path(c) and not_a_tree(c) is None
+
+
+def run_scheduled(pool: Pool, limits: Limits, control: Control) -> Outcome:
+    """Solve a problem with scheduled execution; plans and bounds go to the pool.
+
+    Returns
+    -------
+    Outcome
+        Of the last search.
+    """
+    return _Scheduled(pool, limits, control).run()
+
+
+class _Scheduled:
+    def __init__(self, pool: Pool, limits: Limits, control: Control) -> None:
+        self.pool, self.compiled = pool, pool.compiled
+        self.limits, self.control = limits, control
+        self.clock = Clock(limits.time_limit)
+
+    def run(self) -> Outcome:
+        outcome = self._relax(_FIRST)
+        if self._done() or (outcome.status == "infeasible" and self.pool.plan is None):
+            return outcome
+        solved = outcome.status in ("optimal", "infeasible")
+        if solved:
+            outcome = self._search(self._limits(_EXACT))
+        if self._done():
+            return outcome
+        self._place_by_sum()
+        self._anneal()
+        if not solved and not self._done():
+            outcome = self._relax(_SECOND)
+        if self._done():
+            return outcome
+        return self._search(within(self.limits, self.clock.left()))
+
+    def _limits(self, share: tuple[float, float]) -> Limits:
+        """Return limits for a part of the run: a share of all the time, or of what is left of it."""
+        left = self.clock.left()
+        total = self.limits.time_limit
+        seconds = share[1] if left is None or total is None else min(share[0] * total, left)
+        return within(self.limits, seconds)
+
+    def _done(self) -> bool:
+        return is_closed(self.pool, self.limits.gap) or self.clock.expired() or self.control.stop.is_set()
+
+    def _relax(self, share: tuple[float, float]) -> Outcome:
+        """Solve the relaxation below the best plan, and schedule the placements that it finds."""
+        cap = math.inf if self.pool.objective is None else self.pool.objective
+        formulation = registry.formulation(RELAXATION, self.compiled)
+        reduced = presolve(self.compiled, cap)
+        if reduced.infeasible:
+            return self._nothing_below(cap)
+        outcome = run_formulation(
+            self.pool,
+            formulation,
+            default_solver(formulation),
+            self._limits(share),
+            self.control,
+            reduced.compiled,
+            cap,
+        )
+        self._sequence()
+        return outcome
+
+    def _nothing_below(self, cap: float) -> Outcome:
+        if self.pool.objective is None:
+            return Outcome("infeasible")
+        self.pool.add_bound(cap, "presolve")
+        return Outcome("feasible")
+
+    def _sequence(self) -> None:
+        if self.pool.plan is not None and not self._done():
+            sequence(self.pool, self.pool.plan, self._limits(_SEQUENCING), self.control)
+
+    def _place_by_sum(self) -> None:
+        """Offer the placements that are best, and on the way to the best, if only one thing happens at a time."""
+        from dnnopt.solvers import highs
+
+        compiled = sequential(self.compiled)
+        formulation = registry.formulation("edgewise", compiled)
+        reduced = presolve(compiled)
+        if reduced.infeasible:
+            return
+        model = formulation.build(reduced.compiled)
+
+        def found(values: Values) -> None:
+            plan = formulation.read(reduced.compiled, model, values)
+            self.pool.offer_placement(self.compiled.placement(plan), formulation.name)
+
+        start = None if self.pool.plan is None else formulation.encode(reduced.compiled, model, self.pool.plan)
+        watched = Control(stop=self.control.stop, found=found, log=self.control.log)
+        outcome = highs.solve(model, self._limits(_SUM_TIME), start, watched)
+        if outcome.values is not None:
+            found(outcome.values)
+
+    def _anneal(self) -> None:
+        if self._done() or self.pool.plan is None:
+            return
+        limits = self._limits(_ANNEALING)
+        anneal(
+            Evaluator(self.compiled),
+            self.compiled.placement(self.pool.plan),
+            limits.time_limit or 0.0,
+            self.limits.seed,
+            self._offer,
+            self.control.stop.is_set,
+        )
+        self._sequence()
+
+    def _offer(self, placement: Index) -> None:
+        self.pool.offer_placement(placement, "annealing")
+
+    def _search(self, limits: Limits) -> Outcome:
+        """Search by an exact formulation for what is left between plan and bound."""
+        cap = math.inf if self.pool.objective is None else self.pool.objective
+        reduced = presolve(self.compiled, cap)
+        if reduced.infeasible:
+            return self._nothing_below(cap)
+        floor = -math.inf if self.pool.bound is None else self.pool.bound
+        name = "cp-schedule" if self.compiled.is_layer.sum() <= _MOST_FOR_CP else "edgewise+disjunctive"
+        able = registry.supporting(self.compiled)
+        formulation = registry.formulation(name if name in able else "cp-schedule", self.compiled)
+        compiled = replace(reduced.compiled, floor=floor)
+        return run_formulation(self.pool, formulation, default_solver(formulation), limits, self.control, compiled, cap)
+
+
+def sequential(c: CompiledProblem) -> CompiledProblem:
+    """Return the problem under sequential execution; its plans need not keep limits on latency."""
+
+    def linear(term: ObjectiveTerm) -> ObjectiveTerm:
+        match term:
+            case LatencyTerm():
+                return LinearTerm(term.weight, _sum_of_times(c, term.network))
+            case MaxTerm():
+                return MaxTerm(term.weight, tuple(linear(part) for part in term.parts))  # type: ignore[misc]
+        return term
+
+    return replace(
+        c,
+        execution="sequential",
+        objective=tuple(tuple(linear(term) for term in terms) for terms in c.objective),
+        constraints=tuple(one for one in c.constraints if not isinstance(one, DeadlineLimit | ObjectiveLimit)),
+    )
+
+
+def _sum_of_times(c: CompiledProblem, network: int) -> Metric:
+    mine = c.node_network == network
+    zero = c.zero_metric("latency", "s")
+    return replace(
+        zero,
+        alpha=np.where(np.isfinite(c.time), c.time, 0.0) * mine[:, None],
+        per_copy=c.link_latency,
+        per_byte=1.0 / c.link_bandwidth,
+        scale=(c.tensor_network == network).astype(float),
+    )

@@ -1,0 +1,62 @@
+"""The best schedule of a placement: what is left of `cp-schedule` when every node has its place, solved by CP-SAT."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from dnnopt.compiled import CompiledProblem, Index
+from dnnopt.evaluator import Evaluator
+from dnnopt.formulations.cp.schedule import ScheduleFormulation
+from dnnopt.plan import Plan
+from dnnopt.pool import Pool
+from dnnopt.solvers.interface import Control, Limits
+
+SOURCE = "sequencing (cpsat)"
+
+
+def placed(compiled: CompiledProblem, placement: Index) -> CompiledProblem:
+    """Return the problem in which every node must be where the placement (N,) has it."""
+    allowed = np.zeros_like(compiled.allowed)
+    allowed[np.arange(len(placement)), placement] = True
+    pairs = Evaluator(compiled).edge_pairs(placement[None])[0]
+    moves = pairs[:, None] == np.arange(len(compiled.pair_origin))
+    return replace(compiled, allowed=allowed & compiled.allowed, forbidden_moves=~moves)
+
+
+def sequence(pool: Pool, plan: Plan, limits: Limits, control: Control) -> bool:
+    """Offer the pool a better schedule of a plan's placement.
+
+    Parameters
+    ----------
+    pool : Pool
+    plan : Plan
+        Where the search starts.
+    limits : Limits
+    control : Control
+
+    Returns
+    -------
+    bool
+        Whether the placement has no schedule better than what the pool has now.
+    """
+    from dnnopt.solvers import cpsat
+
+    formulation = ScheduleFormulation()
+    compiled = replace(placed(pool.compiled, pool.compiled.placement(plan)), cap=objective_of(pool, plan))
+    if formulation.supports(compiled):
+        return False
+    model = formulation.build(compiled)
+    start = formulation.encode(compiled, model, plan)
+    outcome = cpsat.solve(model, limits, start, Control(stop=control.stop, log=control.log))
+    if outcome.values is not None:
+        pool.offer(formulation.read(compiled, model, outcome.values), SOURCE)
+    return outcome.status in ("optimal", "infeasible")
+
+
+def objective_of(pool: Pool, plan: Plan) -> float:
+    """Return a plan's objective at the pool's stage."""
+    from dnnopt.referee import evaluate
+
+    return evaluate(pool.problem, plan).objectives[pool.stage]

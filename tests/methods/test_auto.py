@@ -1,0 +1,78 @@
+"""`solve` without a formulation finds and proves the optimum that enumeration by the referee finds."""
+
+from collections import Counter
+
+import pytest
+from brute_force import brute_force, check_solved
+from builders import link, network, platform, problem, tensor
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from strategies import problems
+
+from dnnopt.constraints import Deadline, MaxDevices
+from dnnopt.objectives import energy, latency, period
+from dnnopt.solving import solve
+
+
+@pytest.mark.parametrize("execution", ["sequential", "parallel", "pipelined"])
+def test_auto_matches_brute_force(execution):
+    seen = Counter()
+
+    @settings(max_examples=30)
+    @given(problems(executions=(execution,)))
+    def check(problem):
+        result = solve(problem, threads=1)
+        seen[check_solved(brute_force(problem), result.status, result.objective, result.bound)] += 1
+        assert result.method == "auto"
+
+    check()
+    assert seen["optimal"] >= 8
+    assert seen["infeasible"] >= 1
+
+
+def test_auto_matches_brute_force_on_maxima():
+    seen = Counter()
+    objectives = st.sampled_from(((period(),), (latency(),), (0.5 * latency(), 2.0 * period())))
+
+    @settings(max_examples=35)
+    @given(problems(executions=("parallel",), most_constraints=1), objectives)
+    def check(problem, objective):
+        problem = problem.model_copy(update={"minimize": objective})
+        result = solve(problem, threads=1)
+        seen[check_solved(brute_force(problem), result.status, result.objective, result.bound)] += 1
+        seen[result.bound_by] += 1
+
+    check()
+    assert seen["optimal"] >= 10
+    assert seen["destructive bound"] >= 3
+
+
+def four_layers(execution, **fields):
+    """Four layers in a row on two devices, every one faster on p."""
+    tensors = [tensor(f"t{u}", u, v, 2) for u, v in ("ab", "bc", "cd")]
+    on = platform("p q", [link("up"), link("down")], {"p>q": "up", "q>p": "down"})
+    return problem(network("a b c d", tensors), on, dict.fromkeys("abcd", (3, 4)), execution, **fields)
+
+
+@pytest.mark.parametrize(("execution", "minimize", "best"), [
+    ("sequential", latency(), 12),
+    ("parallel", latency(), 12),
+    ("pipelined", period(), 8),  # two layers on each; three on p would be 9
+])  # fmt: skip
+def test_auto_solves_a_chain_worked_by_hand(execution, minimize, best):
+    result = solve(four_layers(execution, minimize=minimize), threads=1)
+    assert (result.status, result.objective, result.bound) == ("optimal", best, best)
+
+
+@pytest.mark.parametrize(
+    ("execution", "constraint"),
+    [
+        ("sequential", Deadline(limit=11.9)),
+        ("parallel", Deadline(limit=11.9)),
+        ("pipelined", Deadline(limit=11.9)),
+        ("sequential", MaxDevices(limit=0)),
+    ],
+)
+def test_auto_says_infeasible_where_no_plan_is_within_the_limits(execution, constraint):
+    result = solve(four_layers(execution, minimize=energy(), subject_to=[constraint]), threads=1)
+    assert (result.status, result.plan, result.objective, result.bound) == ("infeasible", None, None, None)

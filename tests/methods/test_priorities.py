@@ -1,0 +1,175 @@
+"""Objectives in lexicographic order, and maxima over networks, devices and links, are what brute force says."""
+
+from collections import Counter
+
+import pytest
+from brute_force import brute_force, check_solved, lexicographic_optimum
+from builders import link, network, platform, problem, tensor
+from hard_problem import hard_problem
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from strategies import problems
+
+from dnnopt.constraints import Deadline
+from dnnopt.objectives import Term, cost, energy, largest, latency, period, traffic
+from dnnopt.solving import solve
+
+WAYS = {"highs": ("edgewise", ("sequential", "parallel", "pipelined")), "cpsat": ("cp-assignment", ("sequential", "pipelined"))}
+
+
+@pytest.mark.parametrize("solver", WAYS)
+@pytest.mark.parametrize("priorities", [2, 3])
+def test_lexicographic_optimum_matches_brute_force(solver, priorities):
+    formulation, executions = WAYS[solver]
+    seen = Counter()
+
+    # Numbers that spread little: objectives of two plans are the same, or clearly not.
+    @settings(max_examples=25)
+    @given(problems(executions, 81, most_constraints=2, largest_spread=0, priorities=priorities))
+    def check(problem):
+        expected = lexicographic_optimum(problem)
+        result = solve(problem, formulation=formulation, solver=solver, threads=1)
+        if expected is None:
+            assert (result.status, result.plan) == ("infeasible", None)
+            seen["infeasible"] += 1
+            return
+        assert result.status == "optimal"
+        assert result.evaluation.objectives == pytest.approx(expected, rel=2e-6, abs=1e-15)
+        assert len(result.bounds) == priorities
+        for bound, objective in zip(result.bounds, expected, strict=True):
+            assert bound == pytest.approx(objective, rel=2e-6, abs=1e-15)
+        seen["optimal"] += 1
+
+    check()
+    assert seen["optimal"] >= 8
+
+
+def two_ways(scale, *terms):
+    """Return a problem with two plans of equal latency, of which q costs less, and a third one, slower and free."""
+    return problem(
+        network("a"),
+        platform("p q r"),
+        {"a": (2 * scale, 2 * scale, 3 * scale)},
+        energies={"a": (5, 3, 0)},
+        minimize=[term.model_copy(update={"priority": priority}) for priority, term in enumerate(terms)],
+    )
+
+
+@pytest.mark.parametrize("solver", WAYS)
+@pytest.mark.parametrize("scale", [1.0, 1e-3, 1e-6])
+def test_the_second_priority_chooses_among_the_best_plans_of_the_first(solver, scale):
+    result = solve(two_ways(scale, latency(), energy()), formulation=WAYS[solver][0], solver=solver)
+    assert result.plan.placement == {"net": {"a": "q"}}
+    assert result.evaluation.objectives == (2 * scale, 3)
+    other = solve(two_ways(scale, energy(), latency()), formulation=WAYS[solver][0], solver=solver)
+    assert other.plan.placement == {"net": {"a": "r"}}
+    assert other.evaluation.objectives == (0, 3 * scale)
+
+
+@pytest.mark.parametrize("solver", WAYS)
+def test_an_optimum_of_zero_stays_zero_however_small_the_numbers_are(solver):
+    # 3 µs is more than nothing, though a solver's tolerances are as large.
+    net = network("a b c")
+    times = {name: (0, 3e-6, 1e-9) for name in "abc"}
+    joules = {name: (7, 1, 2) for name in "abc"}
+    first, second = latency(), energy().model_copy(update={"priority": 1})
+    one = problem(net, platform("p q r"), times, energies=joules, minimize=[first, second])
+    result = solve(one, formulation=WAYS[solver][0], solver=solver)
+    assert (result.status, result.evaluation.objectives) == ("optimal", (0, 21))
+
+
+def test_priorities_may_be_any_numbers_and_terms_of_one_are_summed():
+    terms = [
+        Term(metric="energy", priority=30),
+        Term(metric="latency", priority=-2),
+        Term(metric="energy", devices=("q",), weight=3, priority=30),
+    ]
+    one = two_ways(1.0, latency()).model_copy(update={"minimize": tuple(terms)})
+    result = solve(one, formulation="edgewise")
+    assert result.evaluation.objectives == lexicographic_optimum(one) == (2, 5)
+
+
+def test_an_infeasible_problem_has_no_bounds_of_later_priorities():
+    one = two_ways(1.0, latency(), energy()).model_copy(update={"subject_to": (Deadline(limit=1),)})
+    result = solve(one)
+    assert (result.status, result.plan) == ("infeasible", None)
+    assert len(result.bounds) == 1
+
+
+def test_bounds_of_later_priorities_are_given_only_where_the_earlier_ones_are_proved():
+    terms = latency(), energy().model_copy(update={"priority": 1})
+    hard = hard_problem().model_copy(update={"minimize": terms})
+    result = solve(hard, formulation="product", time_limit=3, threads=1)
+    assert result.status == "feasible"
+    assert result.plan is not None
+    assert result.bounds[0] is not None
+    assert result.bounds[0] < result.objective * (1 - 1e-6)
+    assert result.bounds[1] is None
+    easy = hard.model_copy(update={"subject_to": ()})
+    result = solve(easy, time_limit=60, threads=1)
+    assert result.status == "optimal"
+    assert all(bound is not None for bound in result.bounds)
+
+
+# Maxima over networks, devices and links
+
+
+def two_networks(execution, minimize):
+    """Two chains on two devices with two links."""
+    nets = [
+        network("a b", [tensor("t", "a", "b", 2), tensor("in", "input", "a", 4)], name="first", source="p", sink="q"),
+        network("c d", [tensor("s", "c", "d", 3), tensor("out", "d", "output", 2)], name="second", sink="p"),
+    ]
+    links = [link("up", receive_energy_per_byte=1, receiver="q"), link("down", send_energy_per_byte=2, sender="q")]
+    on = platform("p q", links, {"p>q": "up", "q>p": "down"})
+    times = {"first": {"a": (3, 1), "b": (4, 2)}, "second": {"c": (5, 2), "d": (2, 2)}}
+    joules = {"first": {"a": (1, 4), "b": (2, 3)}, "second": {"c": (2, 3), "d": (1, 1)}}
+    return problem(nets, on, times, execution, energies=joules, minimize=minimize)
+
+
+@pytest.mark.parametrize(("solver", "execution"), [(s, e) for s, (_, many) in WAYS.items() for e in many])
+@pytest.mark.parametrize(
+    ("metric", "summed"), [(latency(), latency()), (energy(), energy()), (traffic(), traffic()), (energy("p", "q"), None)]
+)
+def test_the_largest_part_is_minimised_not_the_sum(solver, execution, metric, summed):
+    one = two_networks(execution, largest(metric))
+    best = brute_force(one)
+    result = solve(one, formulation=WAYS[solver][0], solver=solver, threads=1)
+    check_solved(best, result.status, result.objective, result.bound)
+    if summed is not None:
+        assert best.objective <= brute_force(two_networks(execution, summed)).objective
+    if metric == energy():
+        assert brute_force(two_networks(execution, energy())).objective > best.objective > 0
+
+
+@pytest.mark.parametrize("solver", WAYS)
+def test_random_maxima_match_brute_force(solver):
+    formulation, executions = WAYS[solver]
+    seen = Counter()
+    terms = st.lists(
+        st.sampled_from((largest(latency()), largest(energy()), 0.5 * largest(traffic()), largest(latency()) * 3.0, cost())),
+        min_size=1,
+        max_size=2,
+        unique_by=lambda term: term.metric,
+    )
+
+    @settings(max_examples=30)
+    @given(problems(executions, 81, most_constraints=1, largest_spread=2), terms)
+    def check(problem, minimize):
+        problem = problem.model_copy(update={"minimize": tuple(minimize)})
+        result = solve(problem, formulation=formulation, solver=solver, threads=1)
+        status = check_solved(brute_force(problem), result.status, result.objective, result.bound)
+        for term in minimize:
+            seen[status, term.metric] += term.over == "max" and (len(problem.networks) > 1 or term.metric != "latency")
+
+    check()
+    assert min(seen["optimal", metric] for metric in ("latency", "energy", "traffic")) >= 1
+
+
+@pytest.mark.parametrize("solver", WAYS)
+def test_a_maximum_may_be_an_earlier_priority(solver):
+    second = period().model_copy(update={"priority": 1})
+    one = two_networks("sequential", (largest(latency()), second))
+    result = solve(one, formulation=WAYS[solver][0], solver=solver, threads=1)
+    assert result.status == "optimal"
+    assert result.evaluation.objectives == pytest.approx(lexicographic_optimum(one))
