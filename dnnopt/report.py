@@ -84,14 +84,16 @@ def runs(problem: Problem, plan: Plan) -> dict[str, list[str]]:
 
 
 def _table(title: str, columns: Sequence[tuple[str, str]], rows: Iterable[Sequence[str]]) -> RenderableType:
+    from rich.console import Group
     from rich.table import Table
+    from rich.text import Text
 
-    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for name, side in columns:
         table.add_column(name, justify="right" if side == "right" else "left", overflow="fold")
     for row in rows:
         table.add_row(*row)
-    return table
+    return Group(Text(title, style="bold"), table)  # a table's own title would be folded to its width
 
 
 def _placement_table(problem: Problem, plan: Plan, evaluation: Evaluation) -> RenderableType:

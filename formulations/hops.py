@@ -39,8 +39,8 @@ class Hops:
     carrier_tensor : array (m,)
     slot_carrier, slot_device, slot_from_end, slot_link : array (S,)
         Carrier; destination and how many hops follow, or (multicast) -1, -1 and the link, else -1.
-    way_column, way_link : array (S, W)
-        Column that says that the slot is on a link, and the link; -1: there are fewer ways.
+    way_column, way_link, way_pair : array (S, W)
+        Column that says that the slot is on a link, the link, and the pair of devices (-1: any); -1, -1: no such way.
     chains : array (C, 2)
         Slots of which the second follows the first.
     arrivals : array (R, 3)
@@ -57,6 +57,7 @@ class Hops:
     slot_link: Index
     way_column: Columns
     way_link: Index
+    way_pair: Index
     chains: Index
     arrivals: Index
     conditional_chains: Index
@@ -68,7 +69,7 @@ class Hops:
         return np.where(self.way_link >= 0, durations.hop[tensor[:, None], self.way_link], 0.0)
 
     def labels(self, c: CompiledProblem) -> list[str]:
-        """Return a name for each slot."""
+        """Return ``tensor,destination,from end`` or ``tensor,link`` for each slot, with the consumer under per_edge."""
         names = []
         for slot, carrier in enumerate(self.slot_carrier.tolist()):
             name = c.tensor_names[self.carrier_tensor[carrier]]
@@ -82,7 +83,7 @@ class Hops:
         return names
 
     def slots_of(self, c: CompiledProblem, tasks: Tasks) -> Index:
-        """Return the slot of every hop of a placement."""
+        """Return the slot of every hop of a placement; -1 for hops that the problem forbids."""
         keys = zip(
             self.slot_carrier.tolist(),
             self.slot_device.tolist(),
@@ -98,14 +99,15 @@ class Hops:
             link = tasks.place[len(tasks.placement) + hop] - len(c.device_names)
             by_link = (carrier, -1, -1, link)
             to_device = (carrier, int(device[c.edge_consumer[edge]]), tasks.hop_from_end[hop], -1)
-            found[hop] = slots[by_link] if by_link in slots else slots[to_device]
+            found[hop] = slots.get(by_link, slots.get(to_device, -1))
         return found
 
     def starts(self, c: CompiledProblem, tasks: Tasks, starts: Sequence[float], seconds: Sequence[float]) -> Array:
         """Return the start of every slot (S,), given those of the tasks of a placement."""
         producer = c.producer[self.carrier_tensor[self.slot_carrier]]
         values = (np.array(starts) + np.array(seconds))[producer]
-        values[self.slots_of(c, tasks)] = starts[len(tasks.placement) :]
+        slots = self.slots_of(c, tasks)
+        values[slots[slots >= 0]] = np.array(starts[len(tasks.placement) :])[slots >= 0]
         return values
 
 
@@ -117,7 +119,7 @@ class _Slots:
     device: list[int] = field(default_factory=list)
     from_end: list[int] = field(default_factory=list)
     link: list[int] = field(default_factory=list)
-    ways: list[list[tuple[int, int]]] = field(default_factory=list)
+    ways: list[list[tuple[int, int, int]]] = field(default_factory=list)
 
     def add(self, carrier: int, device: int, from_end: int, link: int) -> int:
         self.carrier.append(carrier)
@@ -161,7 +163,7 @@ def hops(c: CompiledProblem, copies: Sequence[Copies], y: Columns) -> Hops:
             used = sorted({link for p in pairs for link in _route(c, p)})
             for link in used:
                 links_of[carrier, link] = slot = slots.add(carrier, -1, -1, link)
-                slots.ways[slot].append((int(columns_of[carrier][link]), link))
+                slots.ways[slot].append((int(columns_of[carrier][link]), link, -1))
             continue
         for device in np.unique(c.pair_destination[pairs]).tolist():
             here = pairs[c.pair_destination[pairs] == device]
@@ -172,13 +174,13 @@ def hops(c: CompiledProblem, copies: Sequence[Copies], y: Columns) -> Hops:
             chains += [(first + h + 1, first + h) for h in range(longest - 1)]
             for p in here:
                 for from_end, link in enumerate(reversed(_route(c, p))):
-                    slots.ways[first + from_end].append((int(columns_of[carrier][p]), link))
+                    slots.ways[first + from_end].append((int(columns_of[carrier][p]), link, int(p)))
             if longest:
                 arrivals += [(first, int(e), device) for e in edges if usable[e, here].any()]
     conditional = _conditional(c, y, usable, edge_carrier, links_of)
     width = max((len(ways) for ways in slots.ways), default=0)
-    padded = [ways + [(0, -1)] * (width - len(ways)) for ways in slots.ways]
-    table = np.array(padded, dtype=np.int64).reshape(len(padded), width, 2)
+    padded = [ways + [(0, -1, -1)] * (width - len(ways)) for ways in slots.ways]
+    table = np.array(padded, dtype=np.int64).reshape(len(padded), width, 3)
     return Hops(
         edge_carrier=edge_carrier,
         carrier_tensor=tensors,
@@ -188,6 +190,7 @@ def hops(c: CompiledProblem, copies: Sequence[Copies], y: Columns) -> Hops:
         slot_link=np.array(slots.link, dtype=np.int64),
         way_column=table[:, :, 0],
         way_link=table[:, :, 1],
+        way_pair=table[:, :, 2],
         chains=np.array(chains, dtype=np.int64).reshape(-1, 2),
         arrivals=np.array(arrivals, dtype=np.int64).reshape(-1, 3),
         conditional_chains=np.array(conditional[0], dtype=np.int64).reshape(-1, 3),
@@ -204,7 +207,7 @@ def _usable_pairs(c: CompiledProblem) -> Mask:
     at = np.zeros((len(c.node_names), len(c.device_names)), dtype=bool)
     for executor, device in enumerate(c.executor_device):
         at[:, device] |= c.allowed[:, executor]
-    pairs = c.pair_routed & c.pair_uses_link.any(axis=1)
+    pairs = c.edge_moves & c.pair_uses_link.any(axis=1)
     return at[c.edge_producer][:, c.pair_origin] & at[c.edge_consumer][:, c.pair_destination] & pairs
 
 

@@ -42,7 +42,8 @@ def plan_from_values(values: Mapping[str, float], problem: Problem, formulation:
     Parameters
     ----------
     values : mapping
-        ``{"x(conv1,pi)": 1, ...}``: names as in exported files, or with the labels as they are. What is left out is 0.
+        ``{"x(conv1,pi)": 1, ...}``: names as in exported files, or with the labels as they are. What is left out is 0;
+        inputs and outputs may always be left out.
     problem : Problem
     formulation : str, optional
         By default the first one that has variables of these names.
@@ -216,6 +217,8 @@ def _read(compiled: CompiledProblem, formulation: Formulation, model: Model, val
     x = values[block.first : block.first + block.size].reshape(block.shape)
     if np.isnan(x).all():
         raise InputError("", problem="the model has no solution: solve it first")
+    ends = ~compiled.is_layer  # inputs and outputs are where they are
+    x[ends] = compiled.allowed[ends]
     whole = (np.abs(x - np.round(x)) <= _WHOLE).all(axis=1) & (np.round(x).sum(axis=1) == 1)
     for node in np.flatnonzero(~whole).tolist():
         layer = compiled.node_names[node]

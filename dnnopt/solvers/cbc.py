@@ -117,7 +117,7 @@ def _run(words: list[str], limits: Limits, control: Control) -> tuple[str, bool]
 def _report(line: str, control: Control) -> None:
     """Report what a line of the log says: a row of the search's table, or a starred solution of a heuristic."""
     if match := _TREE_ROW.match(line.rstrip()):
-        control.report(_number(match["best"]), _number(match["bound"]))
+        control.report(_number(match["best"]), _printed(match["bound"]))
     elif match := _STAR.match(line.rstrip()):
         control.report(_number(match["best"]), None)
 
@@ -125,12 +125,10 @@ def _report(line: str, control: Control) -> None:
 def _outcome(output: str, killed: bool, solution: Path, columns: int, limits: Limits, control: Control) -> Outcome:
     facts = dict(_RESULT.findall(output))
     result = facts.get("Result", "")
-    nodes = int(float(facts.get("Enumerated nodes", "0") or 0))
+    nodes = int(_number(facts.get("Enumerated nodes")) or 0)
     values = _read_solution(solution, columns)
     objective = _number(facts.get("Objective value"))
-    bound = _number(facts.get("Lower bound"))
-    if bound is not None:
-        bound -= _PRINTED * abs(bound)
+    bound = _printed(facts.get("Lower bound"))
     if "infeasible" in result.lower() or (not result and _INFEASIBLE.search(output)):
         return Outcome("infeasible", nodes=nodes)
     if "unbounded" in result.lower():
@@ -144,6 +142,12 @@ def _outcome(output: str, killed: bool, solution: Path, columns: int, limits: Li
         least = objective - _ratio(limits.gap) * abs(objective)
         return Outcome("optimal", values, objective, least if bound is None else max(least, bound), nodes)
     return Outcome("interrupted" if control.stop.is_set() else "feasible", values, objective, bound, nodes)
+
+
+def _printed(text: str | None) -> float | None:
+    """Return what a bound in the log is at least."""
+    bound = _number(text)
+    return None if bound is None else bound - _PRINTED * abs(bound)
 
 
 def _ratio(gap: float) -> float:

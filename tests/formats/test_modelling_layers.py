@@ -109,7 +109,7 @@ def test_plan_from_pyomo_needs_whole_placements(two_layers):
     m = dp.formulate(two_layers, "edgewise").to_pyomo()
     for variable in m.x.values():
         variable.value = 0.5
-    with pytest.raises(dp.InputError, match=r"x\(input,\.\.\.\).*0\.5.*1 for one device"):
+    with pytest.raises(dp.InputError, match=r"x\(conv1,\.\.\.\).*0\.5.*1 for one device"):
         dp.plan_from_pyomo(m, two_layers)
 
 

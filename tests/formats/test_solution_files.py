@@ -124,10 +124,10 @@ def test_plan_from_values_takes_names_of_files_and_raw_ones():
     ("values", "words"),
     [
         ({"x(conv1,pi)": 1, "X(fc,pi)": 1}, r"no variable 'X\(fc,pi\)'"),
-        ({"x(input,pi)": 1, "x(conv1,pi)": 1}, r"x\(a_layer.*expected 1 for one device"),
-        ({"x(input,pi)": 1, "x(conv1,pi)": 0.5, "x(conv1,t4)": 0.5}, r"x\(conv1,\.\.\.\): got .*0\.5"),
-        ({"x(input,pi)": 1, "x(conv1,pi)": 1, "x(conv1,t4)": 1}, r"x\(conv1,\.\.\.\)"),
-        ({}, r"x\(input,\.\.\.\)"),
+        ({"x(conv1,pi)": 1}, r"x\(a_layer.*expected 1 for one device"),
+        ({"x(conv1,pi)": 0.5, "x(conv1,t4)": 0.5}, r"x\(conv1,\.\.\.\): got .*0\.5"),
+        ({"x(conv1,pi)": 1, "x(conv1,t4)": 1}, r"x\(conv1,\.\.\.\)"),
+        ({}, r"x\(conv1,\.\.\.\)"),
     ],
 )
 def test_plan_from_values_refuses_what_is_no_placement(values, words):

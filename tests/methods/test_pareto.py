@@ -74,7 +74,7 @@ def test_fronts_of_two_and_three_objectives_match_brute_force():
     choices = st.lists(st.sampled_from(CHOICES), min_size=2, max_size=3, unique=True)
 
     # Numbers that spread little, so that points are either the same or further apart than the tolerance.
-    @settings(max_examples=20)
+    @settings(max_examples=15)
     @given(problems(most_placements=81, largest_spread=0, most_constraints=2), choices)
     def check(problem, objectives):
         expected = nondominated(problem, objectives)
@@ -90,7 +90,8 @@ def test_fronts_of_two_and_three_objectives_match_brute_force():
 def chain(**fields):
     """Four layers; p is slow and free, q fast and dear, r in between; sending takes time alone."""
     pairs = {f"{i}>{j}": "link" for i in "pqr" for j in "pqr" if i != j}
-    net = network("a b c d", [tensor(f"t{u}", u, v, size) for (u, v), size in zip(("ab", "bc", "cd"), (3, 1, 2), strict=True)])
+    sizes = {"ab": 3, "bc": 1, "cd": 2}
+    net = network("a b c d", [tensor(f"t{u}", u, v, size) for (u, v), size in sizes.items()])
     times = {"a": (9, 2, 4), "b": (5, 1, 2), "c": (7, 2, 5), "d": (3, 1, 1)}
     joules = {"a": (1, 9, 5), "b": (2, 8, 4), "c": (1, 7, 3), "d": (1, 3, 2)}
     return problem(net, platform("p q r", [link("link")], pairs), times, energies=joules, **fields)
@@ -105,9 +106,10 @@ def test_every_formulation_finds_the_front_of_a_chain(formulation):
 
 def test_front_of_three_objectives_of_a_chain():
     objectives = (latency(), energy(), period())
-    expected = nondominated(chain(), objectives)
-    assert len(expected) > len(nondominated(chain(), objectives[:2]))
-    check_front(pareto(chain(), objectives, threads=1), expected)
+    fast = chain(subject_to=[Deadline(limit=12)])
+    expected = nondominated(fast, objectives)
+    assert len(expected) > len(nondominated(fast, objectives[:2])) > 1
+    check_front(pareto(fast, objectives, threads=1), expected)
 
 
 def test_points_closer_than_the_tolerance_count_as_one():

@@ -14,7 +14,10 @@ from dnnopt.constraints import Deadline
 from dnnopt.objectives import Term, cost, energy, largest, latency, period, traffic
 from dnnopt.solving import solve
 
-WAYS = {"highs": ("edgewise", ("sequential", "parallel", "pipelined")), "cpsat": ("cp-assignment", ("sequential", "pipelined"))}
+WAYS = {
+    "highs": ("edgewise", ("sequential", "parallel", "pipelined")),
+    "cpsat": ("cp-assignment", ("sequential", "pipelined")),
+}
 
 
 @pytest.mark.parametrize("solver", WAYS)
@@ -24,7 +27,7 @@ def test_lexicographic_optimum_matches_brute_force(solver, priorities):
     seen = Counter()
 
     # Numbers that spread little: objectives of two plans are the same, or clearly not.
-    @settings(max_examples=25)
+    @settings(max_examples=14)
     @given(problems(executions, 81, most_constraints=2, largest_spread=0, priorities=priorities))
     def check(problem):
         expected = lexicographic_optimum(problem)
@@ -41,7 +44,7 @@ def test_lexicographic_optimum_matches_brute_force(solver, priorities):
         seen["optimal"] += 1
 
     check()
-    assert seen["optimal"] >= 8
+    assert seen["optimal"] >= 4
 
 
 def two_ways(scale, *terms):
@@ -128,32 +131,23 @@ def two_networks(execution, minimize):
 
 
 @pytest.mark.parametrize(("solver", "execution"), [(s, e) for s, (_, many) in WAYS.items() for e in many])
-@pytest.mark.parametrize(
-    ("metric", "summed"), [(latency(), latency()), (energy(), energy()), (traffic(), traffic()), (energy("p", "q"), None)]
-)
-def test_the_largest_part_is_minimised_not_the_sum(solver, execution, metric, summed):
+@pytest.mark.parametrize("metric", [latency(), energy(), traffic(), energy("p", "q")])
+def test_the_largest_part_is_minimised_not_the_sum(solver, execution, metric):
     one = two_networks(execution, largest(metric))
     best = brute_force(one)
     result = solve(one, formulation=WAYS[solver][0], solver=solver, threads=1)
     check_solved(best, result.status, result.objective, result.bound)
-    if summed is not None:
-        assert best.objective <= brute_force(two_networks(execution, summed)).objective
-    if metric == energy():
-        assert brute_force(two_networks(execution, energy())).objective > best.objective > 0
+    assert 0 < best.objective < brute_force(two_networks(execution, metric)).objective
 
 
 @pytest.mark.parametrize("solver", WAYS)
 def test_random_maxima_match_brute_force(solver):
     formulation, executions = WAYS[solver]
     seen = Counter()
-    terms = st.lists(
-        st.sampled_from((largest(latency()), largest(energy()), 0.5 * largest(traffic()), largest(latency()) * 3.0, cost())),
-        min_size=1,
-        max_size=2,
-        unique_by=lambda term: term.metric,
-    )
+    kinds = (largest(latency()), largest(energy()), 0.5 * largest(traffic()), 3.0 * largest(latency()), cost())
+    terms = st.lists(st.sampled_from(kinds), min_size=1, max_size=2, unique_by=lambda term: term.metric)
 
-    @settings(max_examples=30)
+    @settings(max_examples=20)
     @given(problems(executions, 81, most_constraints=1, largest_spread=2), terms)
     def check(problem, minimize):
         problem = problem.model_copy(update={"minimize": tuple(minimize)})

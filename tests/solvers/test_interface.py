@@ -49,7 +49,7 @@ def hard():
 @pytest.fixture(scope="module")
 def good_plan(hard):
     """A plan that the weak formulations do not find by themselves in a few seconds."""
-    return solve(hard, formulation="edgewise", gap=0.1, time_limit=60).plan
+    return solve(hard, formulation="edgewise", gap=0.3, time_limit=5).plan
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from dnnopt.compiled import CompiledProblem
 from dnnopt.formulations.milp.build import Build
-from dnnopt.formulations.milp.timing import disjunctive, modules, paths, potentials
+from dnnopt.formulations.milp.timing import disjunctive, modules, paths, potentials, time_indexed
 from dnnopt.formulations.needs import needs_critical_path, needs_period
 
 
@@ -56,6 +56,24 @@ TIMINGS: dict[str, Timing] = {
     "modules": Timing("modules", period=True, latency="scheduled", add=modules.add, value="bound"),
     "disjunctive": Timing(
         "disjunctive", period=True, latency="scheduled", add=disjunctive.add, refuses=disjunctive.refuses, pairs=True
+    ),
+    "time-indexed": Timing(
+        "time-indexed",
+        period=True,
+        latency="scheduled",
+        add=time_indexed.add_bound,
+        value="bound",
+        refuses=time_indexed.refuses,
+        pairs=True,
+    ),
+    "time-indexed-plan": Timing(
+        "time-indexed-plan",
+        period=True,
+        latency="scheduled",
+        add=time_indexed.add_plan,
+        value="plan",
+        refuses=time_indexed.refuses,
+        pairs=True,
     ),
 }
 

@@ -231,7 +231,8 @@ class _Disjunctive:
         starts = np.concatenate([times.starts[:nodes], self.hops.starts(self.c, tasks, times.starts, tasks.seconds)])
         seconds = np.zeros(len(starts))
         seconds[:nodes] = tasks.seconds[:nodes]
-        seconds[nodes + self.hops.slots_of(self.c, tasks)] = tasks.seconds[nodes:]
+        slots = self.hops.slots_of(self.c, tasks)
+        seconds[nodes + slots[slots >= 0]] = np.array(tasks.seconds[nodes:])[slots >= 0]
         return starts, starts + seconds
 
     def task_starts(self, values: Values, tasks: Tasks) -> list[float]:

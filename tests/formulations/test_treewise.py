@@ -1,0 +1,136 @@
+"""`treewise` has exact relaxations for additive objectives, is never weaker than `edgewise`, and refuses by size."""
+
+from collections import Counter
+
+import pytest
+from brute_force import brute_force
+from builders import link, network, platform, problem, tensor
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from strategies import problems
+
+from dnnopt.compiler import compile_problem
+from dnnopt.errors import UnsupportedError
+from dnnopt.formulations import registry
+from dnnopt.formulations.milp.communication.treewise import MOST_STATES, decompose, states
+from dnnopt.objectives import cost, energy, latency, traffic
+from dnnopt.scaling import choose_units
+from dnnopt.solvers.highs import relaxation
+from dnnopt.solvers.interface import Limits
+
+
+def relaxed(compiled, name, units):
+    model = registry.formulation(name, compiled).build(compiled, units)
+    outcome = relaxation(model, Limits(threads=1))
+    return float("inf") if outcome.status == "infeasible" else outcome.objective * model.objective_unit
+
+
+def test_relaxation_is_exact_for_additive_objectives_without_coupling_constraints():
+    seen = Counter()
+    terms = st.lists(st.sampled_from((latency(), energy(), 2.0 * cost(), 0.5 * traffic())), min_size=1, unique_by=str)
+
+    @settings(max_examples=100)
+    @given(problems(("sequential",), most_constraints=0), terms)
+    def check(problem, minimize):
+        problem = problem.model_copy(update={"minimize": tuple(minimize)})
+        compiled = compile_problem(problem)
+        if compiled.fan_out.max(initial=0) > 3:
+            return
+        units = choose_units(compiled)
+        best = brute_force(problem).objective
+        product, edgewise, treewise = (relaxed(compiled, name, units) for name in ("product", "edgewise", "treewise"))
+        seen[problem.transport, int(compiled.fan_out.max(initial=0)) > 1] += 1
+        if best is None:
+            assert treewise == float("inf")
+            seen["infeasible"] += 1
+            return
+        room = 1e-7 * best + 1e-9 * units.objective
+        assert treewise == pytest.approx(best, rel=1e-6, abs=room)
+        assert product <= edgewise + room
+        assert edgewise <= treewise + room
+        seen["product weaker"] += product < edgewise - room
+        seen["edgewise weaker"] += edgewise < treewise - room
+
+    check()
+    wanted = {(transport, True) for transport in ("unicast", "multicast", "per_edge")}
+    assert not {what for what in wanted | {"product weaker"} if not seen[what]}
+
+
+def odd_cycle(transport="unicast"):
+    """Three tensors in a triangle whose ends must all be apart, on two devices that send for 1 s."""
+    net = network("a b c", [tensor("t", "a", "b c", 1), tensor("s", "b", "c", 1)])
+    on = platform("p q", [link("up"), link("down")], {"p>q": "up", "q>p": "down"})
+    # a is on p, b on q; c is cheap on neither.
+    return problem(net, on, {"a": (0, 9), "b": (9, 0), "c": (1, 1)}, transport=transport)
+
+
+def test_a_tensor_with_two_uses_is_charged_as_brute_force_does():
+    for transport in ("unicast", "multicast", "per_edge"):
+        one = odd_cycle(transport)
+        compiled = compile_problem(one)
+        best = brute_force(one).objective
+        assert relaxed(compiled, "treewise", choose_units(compiled)) == pytest.approx(best)
+
+
+def test_three_layers_in_a_triangle_have_an_edgewise_relaxation_that_is_not_exact():
+    # Every device is good for two of three pairs: half a layer here and half there goes round the triangle.
+    on = platform("p q", [link("up"), link("down")], {"p>q": "up", "q>p": "down"})
+    net = network("a b c", [tensor("ab", "a", "b", 4), tensor("bc", "b", "c", 4), tensor("ac", "a", "c", 4)])
+    seen = Counter()
+
+    @settings(max_examples=60)
+    @given(st.lists(st.integers(0, 6), min_size=9, max_size=9))
+    def check(times):
+        three = platform(
+            "p q r",
+            [link(f"{i}{j}", 1 + (i + j in ("pq", "qr", "rp"))) for i in "pqr" for j in "pqr" if i != j],
+            {f"{i}>{j}": f"{i}{j}" for i in "pqr" for j in "pqr" if i != j},
+        )
+        one = problem(net, three, dict(zip("abc", (times[:3], times[3:6], times[6:]), strict=True)))
+        compiled = compile_problem(one)
+        units = choose_units(compiled)
+        best = brute_force(one).objective
+        assert relaxed(compiled, "treewise", units) == pytest.approx(best, rel=1e-6, abs=1e-7)
+        seen["weaker"] += relaxed(compiled, "edgewise", units) < best * (1 - 1e-6)
+
+    assert on.devices
+    check()
+    assert seen
+
+
+# Size
+
+
+def complete_graph(layers, devices):
+    """Every layer feeds every later one by tensors of their own."""
+    names = [f"v{k}" for k in range(layers)]
+    tensors = [tensor(f"t{u}_{v}", names[u], names[v], 1) for v in range(layers) for u in range(v)]
+    words = [f"d{k}" for k in range(devices)]
+    on = platform(" ".join(words), [link("air")], {f"{i}>{j}": "air" for i in words for j in words if i != j})
+    return problem(network(" ".join(names), tensors), on, dict.fromkeys(names, range(1, devices + 1)))
+
+
+def test_graphs_with_too_many_states_are_refused_with_their_number_and_the_able_are_named():
+    compiled = compile_problem(complete_graph(10, 4))  # 4**10 states of the largest bag alone
+    assert decompose(compiled).width == 9
+    with pytest.raises(UnsupportedError) as refused:
+        registry.formulation("treewise", compiled)
+    for part in ("tree decomposition", "1.4e+06 states", f"{MOST_STATES:,}", "edgewise+sum"):
+        assert part in str(refused.value)
+    assert "treewise" not in str(refused.value).partition(";")[2]
+    assert registry.formulation("treewise", compile_problem(complete_graph(5, 4))).name == "treewise+sum"
+
+
+def test_states_are_counted_over_what_is_allowed():
+    compiled = compile_problem(complete_graph(3, 4))
+    assert states(compiled, decompose(compiled)) == 4**3 + 4**2 + 4
+
+
+def test_every_edge_and_tensors_of_few_uses_lie_in_a_bag():
+    tensors = [tensor("t", "a", "b c d", 1), tensor("s", "b", "e", 1), tensor("r", "c", "e", 1), tensor("w", "d", "e", 1)]
+    on = platform("p q", [link("air")], {"p>q": "air", "q>p": "air"})
+    compiled = compile_problem(problem(network("a b c d e", tensors), on, dict.fromkeys("abcde", (1, 1))))
+    tree = decompose(compiled)
+    bags = [set(bag) for bag in tree.bags]
+    for clique in ({0, 1, 2, 3}, {1, 4}, {2, 4}, {3, 4}):
+        assert any(clique <= bag for bag in bags)
