@@ -344,6 +344,7 @@ class CompiledProblem:
         limits = tuple(
             ObjectiveLimit(f"objective {index} (priority)", self.objective[index], limit)
             for index, limit in sorted(caps.items())
+            if self.objective[index]  # the largest traffic of no links is no term
         )
         if len(self.objective) == 1 and not limits:
             return self

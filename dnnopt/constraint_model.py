@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -262,8 +263,10 @@ class ConstraintModel:
             f"1 of the objective = {self.objective_unit:.6g} (SI)."
         )
 
-    def write(self, path: str) -> None:
+    def write(self, path: str | Path) -> None:
         """Write the model as ``.pb.txt`` (CP-SAT) or ``.mzn`` (MiniZinc, with a ``.dzn`` beside it).
+
+        Most solvers behind MiniZinc count with 32 bits: build the model with `largest_sum` 2**28 for them.
 
         Raises
         ------

@@ -12,6 +12,7 @@ from dnnopt.records import Bytes, Name, Number, Record, Seconds
 
 MemoryRule = Literal["weights", "weights+activations", "weights+largest_activation"]
 Count = Annotated[int, Field(strict=True, ge=0)]
+Layers = Annotated[tuple[Name, ...], Field(min_length=1)]
 
 
 def _of(names: tuple[str, ...] | None) -> str:
@@ -165,7 +166,7 @@ class Colocate(_Kind):
 
     constraint: Literal["colocate"] = "colocate"
     network: Name
-    layers: tuple[Name, ...]
+    layers: Layers
 
     @property
     def label(self) -> str:
@@ -177,7 +178,7 @@ class Separate(_Kind):
 
     constraint: Literal["separate"] = "separate"
     network: Name
-    layers: tuple[Name, ...]
+    layers: Layers
 
     @property
     def label(self) -> str:
@@ -192,7 +193,7 @@ class Contiguous(_Kind):
 
     constraint: Literal["contiguous"] = "contiguous"
     network: Name | None = None
-    layers: tuple[Name, ...] | None = None
+    layers: Layers | None = None
 
     @model_validator(mode="after")
     def _check(self) -> Contiguous:

@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import chain, product
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -336,7 +337,7 @@ class LinearModel:
             f"{len(arrays.value)} nonzeros\n  variables: {blocks}\n  rows: {rows}\n  {self.units.describe()}"
         )
 
-    def write(self, path: str) -> None:
+    def write(self, path: str | Path) -> None:
         """Write the model as ``.lp``, ``.mps`` or ``.mps.gz`` (by the ending of `path`).
 
         Raises

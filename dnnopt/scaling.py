@@ -48,8 +48,9 @@ def choose_units(compiled: CompiledProblem) -> Units:
     if memory is not None:
         units["bytes"] = unit_for(float((memory.resident + memory.peak).sum()))
     for metric in metrics:
-        if metric.unit not in units:
-            units[metric.unit] = unit_for(_least(evaluator.metric(metric, placements)))
+        least = _least(evaluator.metric(metric, placements))
+        if metric.unit not in units and least > 0:  # 0 says nothing: on one device nothing is sent
+            units[metric.unit] = unit_for(least)
     units.setdefault("bytes", unit_for(float(compiled.tensor_bytes.sum())))
     terms = compiled.objective[0]
     kinds = {unit_of(term) for term in terms}

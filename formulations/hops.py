@@ -158,7 +158,7 @@ def hops(c: CompiledProblem, copies: Sequence[Copies], y: Columns) -> Hops:
     shared = c.fan_out[tensors] > 1
     for carrier in range(len(tensors)):
         edges = np.flatnonzero(edge_carrier == carrier)
-        pairs = np.flatnonzero(usable[edges].any(axis=0))
+        pairs = np.flatnonzero(usable[edges].any(axis=0)).tolist()
         if c.transport == "multicast" and shared[carrier]:
             used = sorted({link for p in pairs for link in _route(c, p)})
             for link in used:
@@ -166,7 +166,7 @@ def hops(c: CompiledProblem, copies: Sequence[Copies], y: Columns) -> Hops:
                 slots.ways[slot].append((int(columns_of[carrier][link]), link, -1))
             continue
         for device in np.unique(c.pair_destination[pairs]).tolist():
-            here = pairs[c.pair_destination[pairs] == device]
+            here = [p for p in pairs if c.pair_destination[p] == device]
             first = len(slots.carrier)
             longest = max(len(_route(c, p)) for p in here)
             for from_end in range(longest):

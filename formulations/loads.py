@@ -33,16 +33,17 @@ def module_load(
     values = [durations.node[np.ix_(inside, here)].ravel()]
     if links.any():
         seconds = durations.hop * links
+        pairs = c.pair_uses_link.astype(float)
         if c.transport == "per_edge" and y is not None:
-            rows = [(y[module.within], c.edge_tensor[module.within], c.pair_uses_link)]
+            inside_copies = [Copies(y[module.within], c.edge_tensor[module.within], pairs)]
         else:
             whole = [module.tensors[block.tensor] for block in copies]
-            rows = [(b.columns[w], b.tensor[w], b.ways) for b, w in zip(copies, whole, strict=True)]
+            inside_copies = [Copies(b.columns[w], b.tensor[w], b.ways) for b, w in zip(copies, whole, strict=True)]
             if y is not None:
-                rows.append((y[module.some], c.edge_tensor[module.some], c.pair_uses_link))
-        for at, tensor, ways in rows:
-            columns.append(at.ravel())
-            values.append((seconds[tensor] @ ways.T).ravel())
+                inside_copies.append(Copies(y[module.some], c.edge_tensor[module.some], pairs))
+        for block in inside_copies:
+            columns.append(block.columns.ravel())
+            values.append((seconds[block.tensor] @ block.ways.T).ravel())
     joined = np.concatenate(values)
     keep = joined != 0
     return np.concatenate(columns)[keep], joined[keep]

@@ -85,6 +85,14 @@ def whole_networks(c: CompiledProblem, reach: Mask) -> list[Module]:
     return [module(c, reach, -1, -1, network) for network in range(len(c.network_names))]
 
 
+def together(c: CompiledProblem, networks: tuple[int, ...]) -> Module:
+    """Return several networks as one module without ends."""
+    inside = np.isin(c.node_network, networks)
+    within = inside[c.edge_producer]
+    tensors = (c.fan_out > 0) & np.isin(c.tensor_network, networks)
+    return Module(-1, -1, -1, inside, within, tensors, np.zeros(0, dtype=np.int64), False)
+
+
 def module(c: CompiledProblem, reach: Mask, begin: int, end: int, network: int) -> Module:
     """Return what lies between two nodes of a network; -1: its start, its end."""
     inside = c.node_network == network
@@ -102,8 +110,8 @@ def module(c: CompiledProblem, reach: Mask, begin: int, end: int, network: int) 
     tensors = (count > 0) & (count == c.fan_out)
     partly = np.flatnonzero(within & ~tensors[c.edge_tensor])
     _, first = np.unique(c.edge_tensor[partly], return_index=True)
-    count = int(inside.sum())
-    chain = reach[np.ix_(inside, inside)].sum() == count * (count - 1) // 2
+    size = int(inside.sum())
+    chain = reach[np.ix_(inside, inside)].sum() == size * (size - 1) // 2
     return Module(begin, end, network, inside, within, tensors, partly[first], bool(chain))
 
 

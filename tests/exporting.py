@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from builders import link, network, platform, problem, tensor
 from hypothesis import assume
 from hypothesis import strategies as st
 from strategies import problems
@@ -52,13 +53,13 @@ def _loosened(constraint: Any) -> Any:
 @st.composite
 def exportable(draw: Any, **arguments: Any) -> Problem:
     """Draw a problem, with at least one MILP formulation, whose costs are of moderate size."""
-    problem: Problem = draw(problems(**arguments))
-    problem = problem.model_copy(update={"subject_to": tuple(_loosened(spec) for spec in problem.subject_to)})
-    assume(all(term.over == "sum" for term in problem.minimize))
-    models = milp_models(problem)
+    drawn: Problem = draw(problems(**arguments))
+    drawn = drawn.model_copy(update={"subject_to": tuple(_loosened(spec) for spec in drawn.subject_to)})
+    assume(all(term.over == "sum" for term in drawn.minimize))
+    models = milp_models(drawn)
     assume(models)
     assume(all(np.abs(model.arrays().cost).max(initial=0.0) <= _LARGEST_COST for model in models.values()))
-    return problem
+    return drawn
 
 
 LAYERS = [
@@ -100,4 +101,23 @@ def nasty_problem(layers: int = len(LAYERS)) -> Problem:
         minimize=latency(),
         subject_to=({"constraint": "memory", "rule": "weights+largest_activation"},),
         name="nasty: names. Units: \n none",
+    )
+
+
+def fork_problem() -> Problem:
+    """A fork on two devices, each doing one thing at a time, whose branches overlap in the best plan."""
+    return problem(
+        network(
+            "a b:1 b:2 c",
+            [
+                tensor("in", "input", "a", 2),
+                tensor("s", "a", "b:1 b:2", 3),
+                tensor("t", "b:1", "c", 1),
+                tensor("u", "b:2", "c", 1),
+            ],
+            source="pi",
+        ),
+        platform("pi t4", [link("up"), link("down")], {"pi>t4": "up", "t4>pi": "down"}),
+        {"a": (3, 2), "b:1": (9, 6), "b:2": (8, 5), "c": (2, 2)},
+        execution="scheduled",
     )

@@ -8,9 +8,13 @@ resource, one of them has to come first.
 from __future__ import annotations
 
 from itertools import product
+from typing import Any
 
-from strategies import placement_plan
+from hypothesis import strategies as st
+from strategies import Draw, placement_plan, problems
 
+from dnnopt.compiled import CompiledProblem, Index
+from dnnopt.compiler import compile_problem
 from dnnopt.networks import INPUT, OUTPUT
 from dnnopt.plan import Plan, Schedule, Transfer
 from dnnopt.problem import Problem
@@ -131,3 +135,21 @@ def best_schedule(problem: Problem, placed: Plan, best: float | None = None) -> 
         else:
             open_nodes += [[*orders, pair], [*orders, pair[::-1]]]
     return best
+
+
+@st.composite
+def scheduled(draw: Draw, **options: Any) -> Problem:
+    """Draw a problem with scheduled execution; deadlines are drawn for critical paths, as there is no schedule yet."""
+    problem: Problem = draw(problems(executions=("parallel",), **options))
+    return problem.model_copy(update={"execution": "scheduled"})
+
+
+@st.composite
+def placed(draw: Draw, **options: Any) -> tuple[Problem, CompiledProblem, Index]:
+    """Draw a problem with scheduled execution and no constraints, compiled, and a placement."""
+    problem = draw(scheduled(most_constraints=0, **options))
+    compiled = compile_problem(problem)
+    count = sum(len(network.layers) for network in problem.networks)
+    devices = st.sampled_from(problem.platform.device_names())
+    plan = placement_plan(problem, draw(st.lists(devices, min_size=count, max_size=count)))
+    return problem, compiled, compiled.placement(plan)

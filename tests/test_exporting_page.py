@@ -3,46 +3,30 @@
 import contextlib
 import io
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from readers import program
 
 PAGE = (Path(__file__).parent.parent / "docs" / "exporting.md").read_text(encoding="utf-8")
 
 
-def sessions():
-    """Return the console sessions of each section: (command, output) pairs."""
-    found = []
-    for section in PAGE.split("\n## ")[1:]:
-        pairs = [
-            pair
-            for block in re.findall(r"^```\n(\$ .*?)^```", section, re.DOTALL | re.MULTILINE)
-            for pair in re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", block, re.MULTILINE)
-        ]
-        if pairs:
-            found.append(pytest.param(pairs, id=section.partition("\n")[0]))
-    return found
+def commands():
+    """Return the commands of the console sessions, each with its output."""
+    blocks = re.findall(r"^```\n(\$ .*?)^```", PAGE, re.DOTALL | re.MULTILINE)
+    return [pair for block in blocks for pair in re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", block, re.MULTILINE)]
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return tmp_path_factory.mktemp("page")
-
-
-@pytest.mark.parametrize("pairs", sessions())
-def test_commands_print_what_the_page_shows(pairs, folder):
-    needed = {command.split()[0] for command, _ in pairs} - {"dnnopt", "grep", "head"}
-    for program in needed:
-        if shutil.which(program) is None:
-            pytest.skip(f"{program} is not installed")
-    if any("scip" in command for command, _ in pairs):
-        pytest.importorskip("pyscipopt", reason="pyscipopt is not installed")
-    for command, output in pairs:
+def test_commands_print_what_the_page_shows(tmp_path):
+    for module in ("pyomo", "pyscipopt"):
+        pytest.importorskip(module, reason=f"{module} is not installed")
+    for name in ("glpsol", "minizinc"):
+        program(name, {"glpsol": "glpk-utils"}.get(name, name))
+    for command, output in commands():
         words = re.sub(r"^dnnopt", f"'{sys.executable}' -m dnnopt", command)
-        done = subprocess.run(words, shell=True, cwd=folder, capture_output=True, text=True, timeout=120)
+        done = subprocess.run(words, shell=True, cwd=tmp_path, capture_output=True, text=True, timeout=120)
         assert done.returncode == 0, done.stderr
         assert done.stdout == output, command
 

@@ -74,8 +74,8 @@ def test_constraint_is_parsed_with_its_unit(text, constraint):
     "text",
     [
         "", "speed", "latency +", "+ latency", "latency latency", "latency - cost", "2 latency", "latency*2",
-        "-1*latency", "x*latency", "1e*latency", "nan*latency", "1e999*latency", "latency(a)(b)", "latency(a", "cost(pi)",
-        "period(net)", "latency(a,b)", "Latency", "latency <= 3",
+        "-1*latency", "x*latency", "1e*latency", "nan*latency", "1e999*latency", "latency(a)(b)", "latency(a",
+        "cost(pi)", "period(net)", "latency(a,b)", "Latency", "latency <= 3",
     ],
 )  # fmt: skip
 def test_objective_that_is_none_is_refused(text):

@@ -1,7 +1,7 @@
 """A problem stated in seconds, milliseconds or microseconds has the same plan and the same status in every solver."""
 
 import random
-from itertools import product
+from itertools import pairwise, product
 
 import numpy as np
 import pytest
@@ -22,7 +22,7 @@ def stated(execution, minimize, scale, data=1.0, limits=()):
     """Return the problem with all times, and what is measured in them, multiplied by `scale`, and bytes by `data`."""
     draw = random.Random(7)
     times = {name: tuple(scale * round(draw.uniform(1, 3), 3) for _ in range(3)) for name in LAYERS}
-    edges = [*zip(LAYERS, LAYERS[1:], strict=False), ("a", "d"), ("c", "g")]
+    edges = [*pairwise(LAYERS), ("a", "d"), ("c", "g")]
     tensors = [tensor(f"{u}{v}", u, v, data * round(draw.uniform(0.2, 1.5), 3), sensitivity=0.5) for u, v in edges]
     net = network([layer(name, data * draw.randint(1, 9)) for name in LAYERS], tensors, source="p", sink="p")
     devices = [Device(name=name, power=power) for name, power in zip("pqr", (1.0, 2.3, 3.1), strict=True)]

@@ -28,7 +28,7 @@ def list_command(
     def solvers() -> list[str]:
         from dnnopt.solvers import names
 
-        return names()
+        return [*names(), "pyomo:NAME"]
 
     def heuristics() -> list[str]:
         from dnnopt.methods.heuristics import BASELINES

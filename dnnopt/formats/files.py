@@ -33,7 +33,7 @@ def read_text(path: str | Path | Traversable) -> str:
     except OSError as error:
         raise InputError("", file=str(path), problem=error.strerror or str(error)) from None
     except UnicodeDecodeError:
-        raise InputError("", file=str(path), problem="not a text file (expected JSON in UTF-8)") from None
+        raise InputError("", file=str(path), problem="not a text file in UTF-8") from None
 
 
 def write_text(path: str | Path, text: str | bytes) -> None:

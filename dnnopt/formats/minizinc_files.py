@@ -82,12 +82,12 @@ def minizinc_texts(model: ConstraintModel) -> tuple[str, str]:
     """
     _refuse_unknown(model)
     text = _Text()
-    _add_variables(text, model)
+    first = _add_variables(text, model)
     _add_choices(text, model.exactly_one)
     _add_clauses(text, model.clauses)
     _add_rows(text, [*_in_blocks(model.linear), *model.rows])
     _add_no_overlaps(text, model)
-    _add_objective(text, model)
+    _add_objective(text, model, first)
     top = f"% {header(model)}"
     return "\n".join([top, *text.model, ""]), "\n".join([top, *text.data, ""])
 
@@ -104,7 +104,8 @@ def _refuse_unknown(model: ConstraintModel) -> None:
             raise UnsupportedError("", problem=f"MiniZinc files cannot hold {further[0]} of {part.name}")
 
 
-def _add_variables(text: _Text, model: ConstraintModel) -> None:
+def _add_variables(text: _Text, model: ConstraintModel) -> str:
+    """Add the blocks, `v` and the names of all variables; return the first block as an array."""
     lower, upper = np.array(model.lower, dtype=np.int64), np.array(model.upper, dtype=np.int64)
     arrays = []
     text.model.append("\n% Variables, one array for each block; the names of all are in the data")
@@ -121,6 +122,7 @@ def _add_variables(text: _Text, model: ConstraintModel) -> None:
     text.data.append(f"name = [{names}];")
     text.model.append(_TOTAL)
     text.model.append('output [name[k] ++ " \\(v[k])\\n" | k in index_set(v) where fix(v[k]) != 0];')
+    return arrays[0]
 
 
 def _add_block(text: _Text, block: Block, name: str, lower: Whole, upper: Whole) -> None:
@@ -243,10 +245,10 @@ def _add_no_overlaps(text: _Text, model: ConstraintModel) -> None:
         )
 
 
-def _add_objective(text: _Text, model: ConstraintModel) -> None:
-    # Placements first; what follows from them is at its least in the best plan.
+def _add_objective(text: _Text, model: ConstraintModel, first: str) -> None:
+    # Placements, which come first, are searched first; what follows from them is at its least in the best plan.
     search = (
-        "solve :: seq_search([int_search(array1d(x), first_fail, indomain_max, complete),"
+        f"solve :: seq_search([int_search({first}, first_fail, indomain_max, complete),"
         " int_search(v, input_order, indomain_min, complete)])"
     )
     if not model.objective_columns:

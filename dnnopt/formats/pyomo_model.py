@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from dnnopt.errors import InputError
 from dnnopt.formats.components import Component, components
+from dnnopt.formats.model_files import header
 
 if TYPE_CHECKING:
     from dnnopt.linear_model import Block, LinearArrays, LinearModel
@@ -40,14 +41,14 @@ def pyomo_model(model: LinearModel) -> Any:
     """Return a ConcreteModel: a Var for each block of variables, a Constraint for each block of rows, ``objective``.
 
     Components are indexed by the blocks' labels as they are: ``m.x["conv1", "pi"].fix(1)``; a block of one has no
-    index. The model's name says which problem and formulation it is of, for `plan_from_pyomo`.
+    index. ``m.doc`` says which problem and formulation it is of, for `plan_from_pyomo`.
 
     Raises
     ------
     InputError
         If Pyomo is not installed.
     """
-    m = import_pyomo().ConcreteModel(name=model.name, doc=model.units.describe())
+    m = import_pyomo().ConcreteModel(name=model.name, doc=header(model))
     variables = variable_components(model.variables)
     taken = {"objective", *dir(m), *(component.name for component in variables)}
     fill_model(m, model.arrays(), variables, components(model.rows, taken))

@@ -113,7 +113,7 @@ def plan_from_pyomo(model: Any, problem: Problem, formulation: str | None = None
         With whatever has been added to it.
     problem : Problem
     formulation : str, optional
-        By default the one that the model's name says.
+        By default the one of the model that it was made from.
 
     Raises
     ------
@@ -134,7 +134,7 @@ def plan_from_pyomo(model: Any, problem: Problem, formulation: str | None = None
                 return f"{part.name} has no index {missing!r}"
         return None
 
-    chosen, own = _model(compiled, formulation, f"{model.name}. {model.doc}", differs)
+    chosen, own = _model(compiled, formulation, model.doc or "", differs)
     found = np.full(len(column_names(own)), np.nan)
     for part in variable_components(own.variables):
         there = model.component(part.name)
@@ -187,9 +187,9 @@ def _model(
     Without a name, the one in the header is taken, else every one is tried.
     """
     able = registry.supporting(compiled)
-    stated = _FORMULATION.search(header)
-    if formulation is None and stated and stated[1] in able:
-        formulation = stated[1]
+    stated = _FORMULATION.findall(header)
+    if formulation is None and stated and stated[-1] in able:
+        formulation = stated[-1]
     reasons = []
     for name in able if formulation is None else [formulation]:
         chosen = registry.formulation(name, compiled)

@@ -15,6 +15,7 @@ from dnnopt.solvers.interface import Clock, Control, Limits, Outcome, Values
 _TRIES = 50
 _MOST_ROUNDS = 60
 _RELAXATION_SHARE = 0.3
+_MUCH_BETTER = 0.5
 # In a model's units, in which objectives are about 100: below this a bound is rounding.
 _NOISE = 1e-9
 
@@ -58,12 +59,13 @@ def run_formulation(
     run = solver_of(solver, formulation.kind)
     clock = Clock(limits.time_limit)
     compiled = pool.compiled if compiled is None else compiled
-    if compiled.execution == "scheduled" and pool.objective is not None:
+    if compiled.execution in ("parallel", "scheduled") and pool.objective is not None:
         cap = min(cap, pool.objective)
         compiled = replace(compiled, cap=min(cap, compiled.cap))
     model = formulation.build(compiled)
     unit = model.objective_unit
-    scheduled = compiled.execution == "scheduled"
+    # Their objective is not that of the plan which is read from them.
+    inexact = compiled.execution == "scheduled" or (formulation.kind == "cp" and model.task_starts is not None)
     lazy = model.lazy if isinstance(model, LinearModel) else None
     source = f"{formulation.name} ({solver})"
     start = None
@@ -73,13 +75,13 @@ def run_formulation(
     def report(objective: float | None, bound: float | None) -> None:
         if bound is not None and formulation.value != "plan":
             pool.add_bound(min(_without_noise(bound) * unit, cap), source)
-        if objective is not None and lazy is None and not scheduled:
+        if objective is not None and lazy is None and not inexact:
             pool.report_incumbent(objective * unit, source)
 
     def found(values: Values) -> None:
         pool.offer(formulation.read(compiled, model, values), source)
 
-    watched = Control(stop=control.stop, report=report, found=found if scheduled else None, log=control.log)
+    watched = Control(stop=control.stop, report=report, found=found if inexact else None, log=control.log)
     if lazy is not None:
         separate_on_relaxations(model, lazy, limits, control, clock)
     for _ in range(_TRIES):
@@ -100,6 +102,10 @@ def run_formulation(
         if lazy is not None and lazy.separate(outcome.values):
             start = None if pool.plan is None else formulation.encode(compiled, model, pool.plan)
             continue
+        if accepted and formulation.kind == "cp" and inexact and (pool.objective or 0.0) < _MUCH_BETTER * cap:
+            # Times are whole numbers of a unit that suits the cap: solve again with a finer one.
+            left = Limits(clock.left(), limits.gap, limits.threads, limits.seed)
+            return run_formulation(pool, formulation, solver, left, control, compiled, pool.objective or 0.0)
         if accepted or formulation.value != "exact":
             return outcome
         formulation.forbid(compiled, model, plan)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from dnnopt.constraint_model import ConstraintModel
 from dnnopt.evaluator import Evaluator
 from dnnopt.formulations.copies import Copies, shared_tensors
 from dnnopt.formulations.edges import edge_labels, edge_uses_pair, pair_labels
+from dnnopt.formulations.values import exposed_values, received_values, touched_values
 from dnnopt.linear_model import Columns, Values
 from dnnopt.metrics import Array, Metric
 
@@ -151,12 +153,12 @@ class Literals:
     def exposed(self) -> Columns:
         """Columns of `h_τ` (T,)."""
         c, model = self.c, self.model
-
-        def values(placement: Index) -> Array:
-            pairs = self.evaluator.edge_pairs(placement[None])
-            return self.evaluator.exposed(placement[None], pairs)[0].astype(float)
-
-        h = model.add_variables("h", (len(c.tensor_names),), axes=lambda: (c.tensor_names,), evaluate=values)
+        h = model.add_variables(
+            "h",
+            (len(c.tensor_names),),
+            axes=lambda: (c.tensor_names,),
+            evaluate=lambda placement: exposed_values(c, placement),
+        )
         for i in np.flatnonzero(~c.device_trusted[c.executor_device]):
             columns = np.stack([self.x[c.use_consumer, i], h[c.use_tensor]], axis=1)
             model.add_clauses("exposed", columns, (False, True))
@@ -168,35 +170,22 @@ class Literals:
     @cached_property
     def touched(self) -> Columns:
         """Columns (T, D): true where the device sends or receives the tensor."""
-        c = self.c
-
-        def values(placement: Index) -> Array:
-            pairs = self.evaluator.edge_pairs(placement[None])
-            devices = range(len(c.device_names))
-            return np.stack([self.evaluator.touched(pairs, d)[0] for d in devices], axis=1).astype(float)
-
-        return self._at_ends("buffer", (c.pair_origin, c.pair_destination), values)
+        return self._at_ends("buffer", (self.c.pair_origin, self.c.pair_destination), touched_values)
 
     @cached_property
     def received(self) -> Columns:
         """Columns (T, D): true where the tensor is sent to the device."""
-        c = self.c
+        return self._at_ends("received", (self.c.pair_destination,), received_values)
 
-        def values(placement: Index) -> Array:
-            received = np.zeros((len(c.tensor_names), len(c.device_names)))
-            edge, pair = np.nonzero(edge_uses_pair(c, placement))
-            received[c.edge_tensor[edge], c.pair_destination[pair]] = 1.0
-            return received
-
-        return self._at_ends("received", (c.pair_destination,), values)
-
-    def _at_ends(self, name: str, ends: tuple[Index, ...], values: object) -> Columns:
+    def _at_ends(
+        self, name: str, ends: tuple[Index, ...], value: Callable[[CompiledProblem, Index], Values]
+    ) -> Columns:
         c, model = self.c, self.model
         z = model.add_variables(
             name,
             (len(c.tensor_names), len(c.device_names)),
             axes=lambda: (c.tensor_names, c.device_names),
-            evaluate=values,  # type: ignore[arg-type]
+            evaluate=lambda placement: value(c, placement),
         )
         for end in ends:
             for pair, device in enumerate(end):

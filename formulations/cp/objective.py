@@ -54,7 +54,7 @@ def _whole_terms(literals: Literals, terms: tuple[ObjectiveTerm, ...], size: flo
     linear = [parts[0] for term, parts in zip(terms, rows, strict=True) if not _is_maximum(term)]
     if linear:
         columns, position = np.unique(np.concatenate([part for part, _ in linear]), return_inverse=True)
-        values = np.bincount(position, weights=np.concatenate([part for _, part in linear]))
+        values = np.bincount(position, weights=np.concatenate([part for _, part in linear])).astype(float)
         whole.append((columns, _floor(values, scale)))
     return whole, scale
 
@@ -81,11 +81,21 @@ def _rows(literals: Literals, term: ObjectiveTerm) -> list[Entries]:
             rows = [(h[t : t + 1], sensitivity[t : t + 1]) for t in np.flatnonzero(sensitivity)]
         case MaxTerm():
             rows = [row for part in term.parts for row in _rows(literals, part)]
+            rows += _joint_rows(literals, term)
         case LatencyTerm():
             assert literals.times is not None  # asked before
             column = literals.times.latency[[term.network]]
             rows = [(column, np.array([1.0 / literals.times.scale]))]
     return [(columns, term.weight * values) for columns, values in rows]
+
+
+def _joint_rows(literals: Literals, term: MaxTerm) -> list[Entries]:
+    """Return what each resource does for all networks, where the term is their largest latency: one ends no earlier."""
+    networks = tuple(part.network for part in term.parts if isinstance(part, LatencyTerm))
+    if literals.times is None or len(networks) < max(len(term.parts), 2):
+        return []
+    factor = min(part.weight for part in term.parts) / literals.times.scale
+    return [(columns, factor * seconds) for columns, seconds in literals.times.joint_loads(networks)]
 
 
 def _maximum(literals: Literals, rows: list[Entries], scale: float) -> WholeEntries:

@@ -59,8 +59,9 @@ class ScheduleFormulation(AssignmentFormulation):
         add_objective(literals)
         add_constraints(literals)
         if np.isfinite(compiled.floor) and model.objective_columns:
-            columns, coefficients = map(np.concatenate, (model.objective_columns, model.objective_coefficients))
-            model.add_whole_row("bound", columns, coefficients, lower=math.floor(compiled.floor / model.objective_unit))
+            columns = np.concatenate(model.objective_columns)
+            coefficients = np.concatenate(model.objective_coefficients)
+            model.add_whole_row("floor", columns, coefficients, lower=math.floor(compiled.floor / model.objective_unit))
         return model
 
     def encode(self, compiled: CompiledProblem, model: ConstraintModel, plan: Plan) -> Values:

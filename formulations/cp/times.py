@@ -19,16 +19,17 @@ from __future__ import annotations
 
 import numpy as np
 
-from dnnopt.constraint_model import scale_for
+from dnnopt.compiled import Index, Mask
+from dnnopt.constraint_model import Whole, scale_for
 from dnnopt.formulations.cp.literals import Literals
 from dnnopt.formulations.hops import Hops, hops, unordered
 from dnnopt.formulations.loads import module_load
-from dnnopt.formulations.precedence import Module, fork_joins, reachability, whole_networks
+from dnnopt.formulations.precedence import Module, fork_joins, reachability, together, whole_networks
 from dnnopt.formulations.windows import Durations, Windows, latency_limits, serial_bound
 from dnnopt.linear_model import Columns, Values
 from dnnopt.scheduling import Tasks, Times
 
-# CP-SAT 9.15 returns wrong optima where intervals are longer than 2^31.
+# So rounding n tasks down loses at most n / 2^30 of the limit.
 _LARGEST_TIME = 2.0**30
 
 
@@ -65,7 +66,8 @@ class TimeVariables:
             self._add_hops(self.hops)
             reach = reachability(c)
             self._add_intervals(self.hops, unordered(c, self.hops, reach))
-            self._add_modules([*fork_joins(c, reach), *whole_networks(c, reach)])
+            for module in [*fork_joins(c, reach), *whole_networks(c, reach)]:
+                self._add_module(module)
 
     # What the variables are in a plan
 
@@ -119,19 +121,21 @@ class TimeVariables:
             evaluate_times=self._latencies,
         )
 
-    def _end(self, nodes: Values) -> tuple[Columns, Values]:
+    def _end(self, nodes: Index) -> tuple[Columns, Values]:
         """Return columns and coefficients of `S_v + Σ_i t_vi x_vi` (n, 1 + k)."""
         columns = np.concatenate([self.start[nodes][:, None], self.literals.x[nodes]], axis=1)
         return columns, np.concatenate([np.ones((len(nodes), 1)), self.durations.node[nodes]], axis=1)
 
-    def _add_later(self, name: str, later: Columns, columns: Columns, values: Values, literals: object = None) -> None:
+    def _add_later(
+        self, name: str, later: Columns, columns: Columns, values: Values, literals: Columns | None = None
+    ) -> None:
         """Add rows: the column `later` (R,) is at least `values · columns` (R, w)."""
         self.model.add_rows(
             name,
             np.concatenate([later[:, None], columns], axis=1),
             np.concatenate([np.ones((len(later), 1)), -values], axis=1),
             lower=0,
-            literals=literals,  # type: ignore[arg-type]
+            literals=literals,
         )
 
     def _add_precedence(self) -> None:
@@ -171,12 +175,12 @@ class TimeVariables:
         slot, edge, column = found.conditional_arrivals.T
         self._add_later("arrive", self.start[c.edge_consumer[edge]], at[slot], end[slot], column[:, None])
 
-    def _forbid_long(self, columns: Columns, seconds: Values, limits: Values) -> None:
+    def _forbid_long(self, columns: Columns, seconds: Values, limits: Whole) -> None:
         """Fix to zero what alone takes longer than the limits."""
         for column in columns[seconds > limits]:
             self.model.upper[column] = 0
 
-    def _add_intervals(self, found: Hops, free: Values) -> None:
+    def _add_intervals(self, found: Hops, free: Mask) -> None:
         """Add intervals of the tasks that share a resource with one they are not ordered with, and no-overlap."""
         c, model, nodes = self.c, self.model, len(self.c.node_names)
         seconds = found.way_seconds(self.durations)
@@ -205,20 +209,31 @@ class TimeVariables:
             if on.sum() > 1:
                 model.add_no_overlap(name, ids[on])
 
-    def _add_modules(self, modules: list[Module]) -> None:
+    def _add_module(self, module: Module) -> None:
         c, literals = self.c, self.literals
-        for module in modules:
-            end = self.start[module.end] if module.end >= 0 else self.latency[module.network]
-            for q in range(len(c.resource_names)):
-                if module.chain and not c.resource_links[q].any():
-                    continue
-                columns, values = module_load(c, module, q, self.durations, literals.x, literals.y, literals.copies)
-                if not len(columns):
-                    continue
-                if module.begin >= 0:
-                    before, seconds = self._end(np.array([module.begin]))
-                    columns, values = np.append(columns, before[0]), np.append(values, seconds[0])
-                self._add_later("module", end[None], columns[None], values[None])
+        end = self.start[module.end] if module.end >= 0 else self.latency[module.network]
+        for q in range(len(c.resource_names)):
+            if module.chain and not c.resource_links[q].any():
+                continue  # the path through the chain is as long
+            columns, values = module_load(c, module, q, self.durations, literals.x, literals.y, literals.copies)
+            if not len(columns):
+                continue
+            if module.begin >= 0:
+                before, seconds = self._end(np.array([module.begin]))
+                columns, values = np.append(columns, before[0]), np.append(values, seconds[0])
+            self._add_later("module", end[None], columns[None], values[None])
+
+    def joint_loads(self, networks: tuple[int, ...]) -> list[tuple[Columns, Values]]:
+        """Return what each resource does for these networks together, in units of time: a bound on the last's end."""
+        c, literals = self.c, self.literals
+        if self.hops is None:
+            return []
+        everything = together(c, networks)
+        loads = [
+            module_load(c, everything, q, self.durations, literals.x, literals.y, literals.copies)
+            for q in range(len(c.resource_names))
+        ]
+        return [load for load in loads if len(load[0])]
 
     def task_starts(self, values: Values, tasks: Tasks) -> list[float]:
         """Return the starts of a placement's tasks in a solution, in units of time."""

@@ -8,12 +8,12 @@ from functools import cached_property
 import numpy as np
 
 from dnnopt.compiled import CompiledProblem, Index
-from dnnopt.evaluator import Evaluator
 from dnnopt.formulations.copies import Copies
 from dnnopt.formulations.edges import edge_labels
 from dnnopt.formulations.milp.communication import Communication
 from dnnopt.formulations.milp.communication.moves import Moves
 from dnnopt.formulations.milp.placement import add_placement
+from dnnopt.formulations.values import exposed_values, received_values, touched_values
 from dnnopt.linear_model import Columns, Joined, LinearModel, Values
 from dnnopt.metrics import Array, Metric
 
@@ -82,12 +82,13 @@ class Build:
     def exposed(self) -> Columns:
         """Columns of `h_τ` (T,): at least every use on an untrusted device and every way over an untrusted link."""
         c, model = self.c, self.model
-
-        def values(placement: Index) -> Array:
-            evaluator, placements = Evaluator(c), placement[None]
-            return evaluator.exposed(placements, evaluator.edge_pairs(placements))[0].astype(float)
-
-        h = model.add_variables("h", (len(c.tensor_names),), axes=lambda: (c.tensor_names,), upper=1.0, evaluate=values)
+        h = model.add_variables(
+            "h",
+            (len(c.tensor_names),),
+            axes=lambda: (c.tensor_names,),
+            upper=1.0,
+            evaluate=lambda placement: exposed_values(c, placement),
+        )
         untrusted = np.flatnonzero(~c.device_trusted[c.executor_device])
         if len(untrusted) and len(c.use_tensor):
             columns = np.concatenate([h[c.use_tensor][:, None], self.x[c.use_consumer][:, untrusted]], axis=1)
@@ -107,40 +108,22 @@ class Build:
 
     def _at_least(self, name: str, columns: Columns, labels: Callable[[], list[str]]) -> None:
         """Add rows: the first column is at least the sum of the others."""
-        values = np.array([1.0] + [-1.0] * (columns.shape[1] - 1))
-        self.model.add_rows(name, columns, values, lower=0.0, axes=lambda: (labels(),))
+        signs = np.array([1.0] + [-1.0] * (columns.shape[1] - 1))
+        self.model.add_rows(name, columns, signs, lower=0.0, axes=lambda: (labels(),))
 
     @cached_property
     def touched(self) -> Columns:
         """Columns (T, D): at least 1 where the device sends or receives the tensor."""
-        c = self.c
-        devices = range(len(c.device_names))
-
-        def values(placement: Index) -> Array:
-            evaluator = Evaluator(c)
-            pairs = evaluator.edge_pairs(placement[None])
-            return np.stack([evaluator.touched(pairs, d)[0] for d in devices], axis=1).astype(float)
-
-        ends = [[self.moves.out_of(d), self.moves.into(d)] for d in devices]
-        return self._at_ends("buffer", [np.concatenate(end, axis=1) for end in ends], values)
+        ends = [[self.moves.out_of(d), self.moves.into(d)] for d in range(len(self.c.device_names))]
+        return self._at_ends("buffer", [np.concatenate(end, axis=1) for end in ends], touched_values)
 
     @cached_property
     def received(self) -> Columns:
         """Columns (T, D): at least 1 where the tensor is sent to the device."""
-        c = self.c
-        devices = np.arange(len(c.device_names))
+        ends = [self.moves.into(d) for d in range(len(self.c.device_names))]
+        return self._at_ends("received", ends, received_values)
 
-        def values(placement: Index) -> Array:
-            device = c.executor_device[placement]
-            origin, destination = device[c.edge_producer], device[c.edge_consumer]
-            received = np.zeros((len(c.tensor_names), len(devices)))
-            moved = origin != destination
-            received[c.edge_tensor[moved], destination[moved]] = 1.0
-            return received
-
-        return self._at_ends("received", [self.moves.into(d) for d in range(len(devices))], values)
-
-    def _at_ends(self, name: str, ends: list[Columns], values: object) -> Columns:
+    def _at_ends(self, name: str, ends: list[Columns], value: Callable[[CompiledProblem, Index], Values]) -> Columns:
         """Add variables (T, D) that are at least the sums of the columns (E, w) at each device."""
         c = self.c
         z = self.model.add_variables(
@@ -148,7 +131,7 @@ class Build:
             (len(c.tensor_names), len(c.device_names)),
             axes=lambda: (c.tensor_names, c.device_names),
             upper=1.0,
-            evaluate=values,  # type: ignore[arg-type]
+            evaluate=lambda placement: value(c, placement),
         )
         for device, end in enumerate(ends):
             if len(c.edges):

@@ -12,8 +12,8 @@ from __future__ import annotations
 import numpy as np
 
 from dnnopt.formulations.loads import module_load
-from dnnopt.formulations.milp.build import Build
-from dnnopt.formulations.precedence import fork_joins, reachability, whole_networks
+from dnnopt.formulations.milp.build import Build, Entries
+from dnnopt.formulations.precedence import fork_joins, reachability, together, whole_networks
 from dnnopt.formulations.windows import Durations
 
 
@@ -49,3 +49,17 @@ def add_module_cuts(build: Build) -> None:
             lower=0.0,
             axes=lambda: (names,),
         )
+
+
+def joint_loads(build: Build, networks: tuple[int, ...]) -> list[Entries]:
+    """Return what each resource does for several networks, in the model's unit of time: one of them ends no earlier."""
+    c = build.c
+    if c.execution != "scheduled" or len(networks) < 2:
+        return []
+    durations = Durations.of(c, build.model.units.time)
+    everything = together(c, networks)
+    loads = [
+        module_load(c, everything, q, durations, build.x, build.moves.pairs, build.copies)
+        for q in range(len(c.resource_names))
+    ]
+    return [load for load in loads if len(load[0])]

@@ -18,6 +18,7 @@ from dnnopt.compiled import (
 )
 from dnnopt.evaluator import Evaluator
 from dnnopt.formulations.milp.build import Build, Entries
+from dnnopt.formulations.milp.module_cuts import joint_loads
 from dnnopt.formulations.milp.timing.period import add_period
 from dnnopt.linear_model import Values
 from dnnopt.scaling import unit_of
@@ -68,15 +69,19 @@ def _add_worst_leakage(build: Build) -> int:
 
 def _add_maximum(build: Build, term: MaxTerm) -> int:
     """Add `M >= part` for every part, in the model's unit of what they measure; return the column of M."""
-    c, model = build.c, build.model
+    model = build.model
     unit = model.units.of(unit_of(term))
     name = f"largest{sum(block.name.startswith('largest') for block in model.variables)}"
+    rows = [term_entries(build, part) for part in term.parts]
+    networks = tuple(part.network for part in term.parts if isinstance(part, LatencyTerm))
+    if len(networks) == len(term.parts) and networks:
+        least = min(part.weight for part in term.parts) * model.units.time
+        rows += [(columns, least * values) for columns, values in joint_loads(build, networks)]
 
-    def largest(placement: Index) -> Values:
-        return Evaluator(c).total((MaxTerm(1.0, term.parts),), placement[None])[0] / unit
+    def largest(values: Values) -> float:
+        return max((float(part @ values[columns]) / unit for columns, part in rows), default=0.0)
 
-    column = int(model.add_variables(name, (), lower=-np.inf, evaluate=largest))
-    for position, part in enumerate(term.parts):
-        columns, values = term_entries(build, part)
+    column = int(model.add_variables(name, (), lower=-np.inf, follow=largest))
+    for position, (columns, values) in enumerate(rows):
         build.at_most(f"{name}_of({position})", np.append(columns, column), np.append(values / unit, -1.0), 0.0)
     return column

@@ -8,7 +8,7 @@ import sys
 import highspy
 import numpy as np
 import pytest
-from exporting import exportable, milp_models, nasty_problem, optimum
+from exporting import exportable, fork_problem, milp_models, nasty_problem, optimum
 from hypothesis import given, settings
 from readers import READERS
 
@@ -23,7 +23,7 @@ ENDINGS = (".lp", ".mps")
 def check_readers_agree(model, folder, optimum, readers=READERS):
     for ending in ENDINGS:
         file = folder / f"model{ending}"
-        model.write(str(file))
+        model.write(file)
         for name in readers:
             found = READERS[name](file).objective
             assert found == (optimum if optimum is None else pytest.approx(optimum, rel=1e-6, abs=1e-6)), (name, ending)
@@ -35,6 +35,13 @@ def test_every_formulation_has_the_direct_optimum_in_every_solver(problem, tmp_p
     folder = tmp_path_factory.mktemp("random")
     for model in milp_models(problem).values():
         check_readers_agree(model, folder, optimum(model))
+
+
+def test_formulations_of_schedules_have_the_direct_optimum_in_every_solver(tmp_path):
+    models = {name: model for name, model in milp_models(fork_problem()).items() if model.row_count < 1000}
+    assert "edgewise+disjunctive" in models
+    for model in models.values():
+        check_readers_agree(model, tmp_path, optimum(model))
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +87,7 @@ def test_infeasible_row_without_entries_stays_infeasible(tmp_path):
 @pytest.mark.parametrize("ending", ENDINGS)
 def test_numbers_are_read_back_to_the_last_digit(odd_model, tmp_path, ending):
     file = tmp_path / f"model{ending}"
-    odd_model.write(str(file))
+    odd_model.write(file)
     solver = highspy.Highs()
     solver.silent()
     solver.readModel(str(file))
@@ -100,7 +107,7 @@ def test_numbers_are_read_back_to_the_last_digit(odd_model, tmp_path, ending):
 
 def test_names_are_readable(tmp_path):
     file = tmp_path / "model.lp"
-    dp.formulate(dp.load("resnet50-pi4-wifi-nx-wan-t4"), "edgewise").write(str(file))
+    dp.formulate(dp.load("resnet50-pi4-wifi-nx-wan-t4"), "edgewise").write(file)
     text = file.read_text(encoding="utf-8")
     assert text.startswith("\\ resnet50-pi4-wifi-nx-wan-t4: edgewise+sum. Units: 1 of time = 0.001 s")
     assert " assign(conv1): + x(conv1,pi) + x(conv1,nx) + x(conv1,t4) = 1\n" in text
@@ -111,7 +118,7 @@ def test_nasty_names_change_nothing_on_the_way_out_and_back(tmp_path, ending):
     problem = nasty_problem()
     model = dp.formulate(problem, "edgewise")
     file = tmp_path / f"model{ending}"
-    model.write(str(file))
+    model.write(file)
     best = optimum(model)
     for name, reader in READERS.items():
         reading = reader(file)
@@ -161,8 +168,8 @@ def test_files_are_the_same_in_every_process(tmp_path):
 
 def test_compressed_file_is_the_plain_one_without_a_time_stamp(odd_model, tmp_path):
     plain, packed = tmp_path / "model.mps", tmp_path / "model.mps.gz"
-    odd_model.write(str(plain))
-    odd_model.write(str(packed))
+    odd_model.write(plain)
+    odd_model.write(packed)
     assert gzip.decompress(packed.read_bytes()) == plain.read_bytes()
     assert packed.read_bytes()[4:8] == bytes(4)
     for name in ("cbc", "glpk", "scip"):
@@ -175,14 +182,14 @@ def test_compressed_file_is_the_plain_one_without_a_time_stamp(odd_model, tmp_pa
 @pytest.mark.parametrize("name", ["model.txt", "model", "model.gz", "model.pb"])
 def test_unknown_ending_is_refused_with_those_known(odd_model, tmp_path, name):
     with pytest.raises(dp.InputError, match=r"\.lp, \.mps, \.mps\.gz, \.pb\.txt or \.mzn"):
-        odd_model.write(str(tmp_path / name))
+        odd_model.write(tmp_path / name)
 
 
 def test_model_of_the_other_kind_is_refused(odd_model, tmp_path):
     with pytest.raises(dp.InputError, match="linear model"):
-        odd_model.write(str(tmp_path / "model.mzn"))
+        odd_model.write(tmp_path / "model.mzn")
 
 
 def test_folder_that_does_not_exist_is_refused(odd_model, tmp_path):
     with pytest.raises(dp.InputError, match="cannot be written"):
-        odd_model.write(str(tmp_path / "none" / "model.lp"))
+        odd_model.write(tmp_path / "none" / "model.lp")

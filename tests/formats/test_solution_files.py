@@ -56,7 +56,7 @@ def problem_file(tmp_path):
 @pytest.fixture(params=[".lp", ".mps"])
 def model_file(request, tmp_path):
     path = tmp_path / f"model{request.param}"
-    dp.formulate(make_problem(), "edgewise").write(str(path))
+    dp.formulate(make_problem(), "edgewise").write(path)
     return path
 
 
@@ -75,7 +75,7 @@ def test_solution_file_of_every_program_gives_the_plan(solve, model_file):
 )
 def test_solution_file_without_a_solution_is_refused(solve, tmp_path):
     file = tmp_path / "model.lp"
-    dp.formulate(make_problem(memory=1.0), "edgewise").write(str(file))
+    dp.formulate(make_problem(memory=1.0), "edgewise").write(file)
     with pytest.raises(dp.InputError, match=r"\.sol: the file holds no"):
         plan_from_file(file, solve(file).solution, make_problem(memory=1.0))
 
@@ -94,7 +94,7 @@ def test_header_says_which_formulation_and_units_it_is(tmp_path):
     file = tmp_path / "model.lp"
     scheduled = make_problem().model_copy(update={"execution": "scheduled"})
     model = dp.formulate(scheduled, kind="milp")
-    model.write(str(file))
+    model.write(file)
     found = plan_from_file(file, highs(file).solution, scheduled)
     assert found.schedule is not None
     assert dp.evaluate(scheduled, found).objective == pytest.approx(dp.solve(scheduled).objective)
@@ -102,7 +102,7 @@ def test_header_says_which_formulation_and_units_it_is(tmp_path):
 
 def test_model_file_without_a_header_is_recognised_by_its_columns(tmp_path):
     file = tmp_path / "model.lp"
-    dp.formulate(make_problem(), "product").write(str(file))
+    dp.formulate(make_problem(), "product").write(file)
     text = file.read_text(encoding="utf-8")
     file.write_text(text.partition("\n")[2], encoding="utf-8")
     assert plan_from_file(file, cbc(file).solution, make_problem()) == BEST
@@ -147,7 +147,7 @@ def test_model_of_another_problem_is_refused(model_file):
 
 def test_solution_of_another_model_is_refused(model_file, tmp_path):
     other = tmp_path / "other.lp"
-    dp.formulate(make_problem(), "product").write(str(other))
+    dp.formulate(make_problem(), "product").write(other)
     with pytest.raises(dp.InputError, match=r"glpk\.sol: got .*columns"):
         plan_from_file(model_file, glpk(other).solution, make_problem())
     listed = tmp_path / "list.sol"
@@ -173,6 +173,10 @@ def test_solution_of_another_model_is_refused(model_file, tmp_path):
         ("c Status: INTEGER EMPTY\ns mip 3 99 n 0\ne o f\n", "99 columns"),
         ("c Status: INTEGER EMPTY\ns mip 3 2 n 0\nj 1 0\nj 2 0\ne o f\n", "status n"),
         ("s mip 3 2 o 0\nj 7 0\n", "column from 1 to 2"),
+        ("s mip 3 2 o 0\nj one 0\n", "cut off"),
+        ("s mip 3 2 o 0\nj 1\n", "cut off"),
+        ("Columns\n    Index Status\n", "cut off"),
+        ("Problem: x\nColumn name\n---\n1 x(conv1,pi)\n", "number, name and value"),
     ],
 )
 def test_broken_solution_file_is_refused(tmp_path, text, words):

@@ -1,6 +1,7 @@
 """`paths` says the same as `potentials`: the same relaxation once separated, the same optimum, every path if asked."""
 
 from collections import Counter
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -39,7 +40,7 @@ def test_relaxation_and_optimum_are_those_of_potentials():
     seen = Counter()
     latencies = st.sampled_from((None, latency()))
 
-    @settings(max_examples=50)
+    @settings(max_examples=25)
     @given(problems(("parallel",), 90), latencies)
     def check(problem, objective):
         if objective is not None:
@@ -61,18 +62,14 @@ def test_relaxation_and_optimum_are_those_of_potentials():
                 assert both[0] == both[1] == float("inf")
 
     check()
-    assert seen["optimal"] >= 10
+    assert seen["optimal"] >= 5
     assert not {name for name in ("edgewise", "product", "treewise") if not seen[name]}
 
 
 def layered(depth, width=2, execution="parallel"):
     """Stages of `width` layers each, everyone sending to all of the next stage."""
     stages = [[f"v{d}_{w}" for w in range(width)] for d in range(depth)]
-    tensors = [
-        tensor(f"t{u}", u, " ".join(following), 1)
-        for stage, following in zip(stages, stages[1:], strict=False)
-        for u in stage
-    ]
+    tensors = [tensor(f"t{u}", u, " ".join(following), 1) for stage, following in pairwise(stages) for u in stage]
     names = [name for stage in stages for name in stage]
     routes = {f"{i}>{j}": f"{i}-up {j}-down" for i in "pq" for j in "pq" if i != j}
     on = platform("p q", [link(f"{i}-{way}") for i in "pq" for way in ("up", "down")], routes)
@@ -112,7 +109,7 @@ def test_every_path_is_written_where_a_model_is_asked_for_as_a_whole(communicati
 def test_random_graphs_have_as_many_rows_as_paths_and_none_twice():
     seen = Counter()
 
-    @settings(max_examples=60)
+    @settings(max_examples=30)
     @given(problems(("parallel",), most_constraints=0, largest_spread=0))
     def check(problem):
         problem = problem.model_copy(update={"minimize": (latency(network=problem.networks[0].name),)})
@@ -128,7 +125,7 @@ def test_random_graphs_have_as_many_rows_as_paths_and_none_twice():
         seen["lone node"] += any(not path for path, _ in paths)
 
     check()
-    assert min(seen["several"], seen["lone node"]) >= 3
+    assert min(seen["several"], seen["lone node"]) >= 1
 
 
 def test_rows_of_paths_added_before_are_not_added_again_with_all_of_them():
@@ -168,6 +165,7 @@ def test_optimum_of_a_layered_graph_with_every_linearisation(communication):
     one = layered(3)
     compiled = compile_problem(one)
     pool = Pool(one, compiled)
-    outcome = run_formulation(pool, registry.formulation(f"{communication}+paths", compiled), "highs", ONE_THREAD, Control())
+    formulation = registry.formulation(f"{communication}+paths", compiled)
+    outcome = run_formulation(pool, formulation, "highs", ONE_THREAD, Control())
     check_solved(brute_force(one), outcome.status, pool.objective, pool.bound)
     assert np.isfinite(pool.bound)

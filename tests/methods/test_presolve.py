@@ -49,7 +49,7 @@ def check_kept(problem, judged, compiled, cap, seen):
 def test_every_feasible_plan_within_the_cap_survives():
     seen = {"none": Counter(), "optimum": Counter(), "above": Counter(), "below": Counter()}
 
-    @settings(max_examples=120)
+    @settings(max_examples=80)
     @given(problems(most_placements=90))
     def check(problem):
         judged = list(judged_plans(problem))
@@ -62,11 +62,11 @@ def test_every_feasible_plan_within_the_cap_survives():
             check_kept(problem, judged, compiled, best - 1e-3 * abs(best), seen["below"])
 
     check()
-    assert seen["none"]["infeasible, detected"] >= 5
+    assert seen["none"]["infeasible, detected"] >= 2
     for caps in ("none", "optimum", "above"):
-        assert min(seen[caps]["kept"], seen[caps]["placements"], seen[caps]["moves"]) >= 10
+        assert min(seen[caps]["kept"], seen[caps]["placements"], seen[caps]["moves"]) >= 3
     assert seen["optimum"]["infeasible, detected"] == seen["above"]["infeasible, detected"] == 0
-    assert seen["below"]["infeasible, detected"] >= 10
+    assert seen["below"]["infeasible, detected"] >= 5
 
 
 @pytest.mark.parametrize("execution", ["parallel", "pipelined", "sequential"])
@@ -75,7 +75,7 @@ def test_plans_of_several_terms_survive_at_the_optimum(execution):
     seen = Counter()
     terms = [period(), 0.1 * latency(), 3.0 * energy(), Term(metric="latency", over="max", weight=0.7)]
 
-    @settings(max_examples=25)
+    @settings(max_examples=20)
     @given(problems(executions=(execution,), most_placements=30, most_constraints=1))
     def check(problem):
         problem = problem.model_copy(update={"minimize": tuple(terms)})
@@ -94,10 +94,10 @@ def test_a_term_that_may_only_be_zero_at_the_optimum_is_not_cut_off_by_rounding(
     both = problem(
         network("a b c"),
         on,
-        {name: (0, 1) for name in "abc"},
+        dict.fromkeys("abc", (0, 1)),
         "pipelined",
         minimize=(period(), energy()),
-        energies={name: (0.1, 0.1) for name in "abc"},
+        energies=dict.fromkeys("abc", (0.1, 0.1)),
     )
     compiled = compile_problem(both)
     best = brute_force(both)
@@ -168,7 +168,7 @@ def test_layers_that_must_stay_together_fit_together_or_not_at_all():
 def test_period_caps_just_below_the_optimum_are_mostly_refuted():
     seen = Counter()
 
-    @settings(max_examples=100)
+    @settings(max_examples=60)
     @given(problems(executions=("pipelined",), most_placements=90, most_constraints=0))
     def check(problem):
         problem = problem.model_copy(update={"minimize": (period(),)})
@@ -177,7 +177,7 @@ def test_period_caps_just_below_the_optimum_are_mostly_refuted():
             seen[presolve(compile_problem(problem), best * (1 - 1e-3)).infeasible] += 1
 
     check()
-    assert seen[True] + seen[False] >= 30
+    assert seen[True] + seen[False] >= 15
     assert seen[True] > seen[False]
 
 

@@ -13,8 +13,10 @@ the problem, or from a serial bound.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dnnopt.compiled import CompiledProblem, Index, Mask
 from dnnopt.formulations.edges import at_device
@@ -94,8 +96,8 @@ class _Disjunctive:
         slot_seconds = found.way_seconds(windows.durations)
         width = max(seconds.shape[1], slot_seconds.shape[1])
 
-        def wide(values: Array, fill: float = 0) -> Array:
-            return np.pad(values, ((0, 0), (0, width - values.shape[1])), constant_values=fill)
+        def wide(values: NDArray[Any]) -> NDArray[Any]:
+            return np.pad(values, ((0, 0), (0, width - values.shape[1])))
 
         on_node = c.resource_devices.T[c.executor_device]
         on_way = np.where(found.way_link[:, :, None] >= 0, c.resource_links.T[found.way_link], False)
@@ -122,7 +124,7 @@ class _Disjunctive:
         """Return the pairs of things that may share a resource and are unordered (n, 2)."""
         things = self.things
         free = unordered(self.c, self.hops, reachability(self.c))
-        uses = things.on.any(axis=1)
+        uses: Mask = np.logical_or.reduce(things.on, axis=1)
         some = np.flatnonzero(uses.any(axis=1))
         together = (uses[some].astype(np.int64) @ uses[some].T.astype(np.int64)) > 0
         together &= free[np.ix_(things.item[some], things.item[some])]
@@ -207,23 +209,28 @@ class _Disjunctive:
             integer=True,
             evaluate_times=orders,
         )
-        for q, name in enumerate(c.resource_names):
-            on = things.on[:, :, q]
-            both = np.flatnonzero(on.any(axis=1)[pairs].all(axis=1))
-            if not len(both):
-                continue
-            first, second = pairs[both].T
-            columns = np.concatenate([order[both], things.column[first], things.column[second]], axis=1)
-            values = np.concatenate(
-                [np.ones((len(both), 2)), -on[first].astype(float), -on[second].astype(float)], axis=1
-            )
-            labels = [names[pair] for pair in both]
-            model.add_rows(
-                f"share({name})", columns, values, lower=-1.0, axes=lambda labels=labels: (labels,), drop_zeros=True
-            )
+        for q in range(len(c.resource_names)):
+            self._add_shares(q, order)
         for side, (first, second) in enumerate((pairs.T, pairs.T[::-1])):
             room = things.latest[first] - things.earliest[second]
             self._add_later(f"order{side}", self.start[second], first, order[:, side : side + 1], room)
+
+    def _add_shares(self, q: int, order: Columns) -> None:
+        """Add that two things on a resource are in one order or the other."""
+        on = self.things.on[:, :, q].astype(float)
+        both = np.flatnonzero((on.sum(axis=1)[self.pairs] > 0).all(axis=1))
+        if len(both):
+            first, second = self.pairs[both].T
+            columns = np.concatenate([order[both], self.things.column[first], self.things.column[second]], axis=1)
+            values = np.concatenate([np.ones((len(both), 2)), -on[first], -on[second]], axis=1)
+            self.model.add_rows(
+                f"share({self.c.resource_names[q]})",
+                columns,
+                values,
+                lower=-1.0,
+                axes=lambda: ([str(pair) for pair in both],),
+                drop_zeros=True,
+            )
 
     def _spans(self, times: Times) -> tuple[Array, Array]:
         """Return starts and ends of all things in a plan, in seconds."""

@@ -2,14 +2,14 @@
 
     U_vit = 1: node v has started on executor i by t        V_wt = 1: the hop has started on way w by t
 
-    U_vit >= U_vi,t-1,  U_vi,last = x_vi,  the same for V           last: the latest start; nothing starts before its head
-    Σ_{i on j} U_vit <= Σ_{i free to j} U_ui,t-d_ui + Σ_w V_w,t-d_w         each use (u, v) and device j; w: last hops to j
-    V_wt <= Σ_{i at the origin} U_ui,t-d_ui,    V_wt <= V_w',t-d_w'         first hops; further hops w after w'
+    U_vit >= U_vi,t-1,  U_vi,last = x_vi,  the same for V       last: the latest start; nothing starts before its head
+    Σ_{i on j} U_vit <= Σ_{i free to j} U_ui,t-d_ui + Σ_w V_w,t-d_w     each use (u, v) and device j; w: last hops to j
+    V_wt <= Σ_{i at the origin} U_ui,t-d_ui,  V_wt <= V_w',t-d_w'       first hops; further hops w after w'
     Σ_{(v, i) on q} (U_vit - U_vi,t-d_vi) + Σ_{w on q} (V_wt - V_w,t-d_w) <= 1      each resource q and t
-    Λ_a >= Σ_t (1 - Σ_i U_vit) + Σ_i d_vi x_vi                      each node v of network a that no edge leaves
+    Λ_a >= Σ_t (1 - Σ_i U_vit) + Σ_i d_vi x_vi                  each node v of network a that no edge leaves
 
 Durations d are whole steps of the grid: rounded down (`time-indexed`), so that the value is a bound, or rounded up
-(`time-indexed-plan`), so that it is what some plan reaches; never both. A plan that is read from a solution is timed anew.
+(`time-indexed-plan`), so that it is what some plan reaches; never both. A plan that is read is timed anew.
 Pritsker, Watters, Wolfe: Multiproject scheduling with limited resources, Management Science 16(1), 1969, in cumulative
 form. Size: (N k + hops) H variables; for few layers and coarse grids only.
 """
@@ -184,8 +184,7 @@ class _TimeIndexed:
             for j in range(len(c.device_names)):
                 here = [i for i in executors if c.executor_device[i] == j]
                 near = [i for i in executors if c.route_links[c.executor_device[i]][j] == ()]
-                slot = last.get((int(found.edge_carrier[e]), j))
-                rows = ways_of.get(slot, []) if slot is not None else []
+                rows = ways_of.get(last.get((int(found.edge_carrier[e]), j), -1), [])
                 before = [(ended[i][0][u], ended[i][1][u]) for i in near] + [(sent[0][r], sent[1][r]) for r in rows]
                 if before:
                     self._at_most("arrive", [self.started[v, i] for i in here], before)
@@ -216,7 +215,6 @@ class _TimeIndexed:
                 columns = np.concatenate([started[mine], ended[mine]]).T
                 values = np.concatenate([np.ones(started[mine].shape), -there[mine]]).T
                 entries = np.repeat(np.arange(len(columns)), columns.shape[1])
-                points = [str(point) for point in range(len(columns))]
                 self.model.add_sparse_rows(
                     f"busy({name})",
                     (len(columns),),
@@ -224,7 +222,7 @@ class _TimeIndexed:
                     columns.ravel(),
                     values.ravel(),
                     upper=1.0,
-                    axes=lambda points=points: (points,),
+                    axes=lambda: ([str(point) for point in range(self.horizon + 1)],),
                 )
 
     def _add_latency(self) -> None:

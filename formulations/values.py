@@ -1,0 +1,31 @@
+"""Values in a plan of variables that say what happens to tensors. Shared by all formulations."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dnnopt.compiled import CompiledProblem, Index
+from dnnopt.evaluator import Evaluator
+from dnnopt.formulations.edges import edge_uses_pair
+from dnnopt.linear_model import Values
+
+
+def exposed_values(c: CompiledProblem, placement: Index) -> Values:
+    """Return `h_τ`: 1 where the tensor is exposed (T,)."""
+    evaluator, placements = Evaluator(c), placement[None]
+    return evaluator.exposed(placements, evaluator.edge_pairs(placements))[0].astype(float)
+
+
+def touched_values(c: CompiledProblem, placement: Index) -> Values:
+    """Return 1 where the device sends or receives the tensor (T, D)."""
+    evaluator = Evaluator(c)
+    pairs = evaluator.edge_pairs(placement[None])
+    return np.stack([evaluator.touched(pairs, d)[0] for d in range(len(c.device_names))], axis=1).astype(float)
+
+
+def received_values(c: CompiledProblem, placement: Index) -> Values:
+    """Return 1 where the tensor is sent to the device (T, D)."""
+    values = np.zeros((len(c.tensor_names), len(c.device_names)))
+    edge, pair = np.nonzero(edge_uses_pair(c, placement))
+    values[c.edge_tensor[edge], c.pair_destination[pair]] = 1.0
+    return values

@@ -1,0 +1,157 @@
+"""Every kind of constraint is enforced, or refused by name, by everything that handles problems."""
+
+from dataclasses import replace
+from typing import get_args
+
+import pytest
+from builders import layer, link, network, platform, problem, tensor
+
+from dnnopt import compiled as compiled_kinds
+from dnnopt import constraints as c
+from dnnopt.compiler import compile_problem
+from dnnopt.errors import InputError, UnsupportedError
+from dnnopt.evaluator import Evaluator
+from dnnopt.formulations import registry
+from dnnopt.formulations.cp import constraints as cp
+from dnnopt.formulations.milp import constraints as milp
+from dnnopt.objectives import latency, period
+from dnnopt.platforms import Device
+from dnnopt.referee.violations import CHECKS
+from dnnopt.solving import formulate
+
+# One constraint of every kind, and the label that names it.
+KINDS = {
+    c.Memory: (c.Memory(limits={"p": 5}), "memory(p)"),
+    c.Deadline: (c.Deadline(limit=5), "deadline(net)"),
+    c.Bandwidth: (c.Bandwidth(link="w", limit=5), "bandwidth(w)"),
+    c.Energy: (c.Energy(limit=5), "energy"),
+    c.Cost: (c.Cost(limit=5), "cost"),
+    c.Traffic: (c.Traffic(limit=5), "traffic"),
+    c.Leakage: (c.Leakage(limit=0.5), "leakage"),
+    c.WorstLeakage: (c.WorstLeakage(limit=0.5), "worst_leakage"),
+    c.Utilisation: (c.Utilisation(), "utilisation(p)"),
+    c.Placement: (c.Placement(network="net", layer="a", allowed=("p",)), "placement(net.a)"),
+    c.Colocate: (c.Colocate(network="net", layers=("a", "b")), "colocate(net:a,b)"),
+    c.Separate: (c.Separate(network="net", layers=("a", "b")), "separate(net:a,b)"),
+    c.Contiguous: (c.Contiguous(), "contiguous"),
+    c.MonotoneTiers: (c.MonotoneTiers(), "monotone_tiers"),
+    c.MaxDevices: (c.MaxDevices(limit=1), "max_devices"),
+    c.MaxCuts: (c.MaxCuts(limit=1), "max_cuts"),
+}
+# Limits on an objective come from priorities, not from `subject_to`.
+COMPILED = set(get_args(compiled_kinds.CompiledConstraint))
+
+
+def small(execution="sequential", minimize=None, subject_to=()):
+    net = network([layer("a", 1, 1), layer("b", 2, 1)], [tensor("t", "a", "b", 3, sensitivity=1.0)], rate=0.1)
+    devices = [Device(name="p", tier="end", trusted=True), Device(name="q", tier="cloud", trusted=False)]
+    on = platform(devices, [link("w", trusted=True)], {"p>q": "w", "q>p": "w"})
+    return problem(net, on, {"a": (1, 2), "b": (2, 1)}, execution, minimize, subject_to)
+
+
+def enforcers():
+    """Return, by method, which compiled constraints it enforces; the referee's are records."""
+    return {"milp": set(milp.CONSTRAINTS), "cp": set(cp.CONSTRAINTS)}
+
+
+def test_the_table_has_every_kind_of_constraint_once():
+    assert set(KINDS) == set(get_args(c.Constraint))
+
+
+def test_the_referee_checks_every_kind():
+    assert set(CHECKS) == set(KINDS)
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_the_evaluator_enforces_every_kind_or_refuses_it_by_name(kind):
+    constraint, label = KINDS[kind]
+    reason = Evaluator.refuses(compile_problem(small(subject_to=[constraint])))
+    assert reason is None or label in reason
+
+
+@pytest.mark.parametrize("execution", ["sequential", "parallel", "pipelined", "scheduled"])
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_every_formulation_enforces_every_kind_or_refuses_it_by_name(kind, execution):
+    constraint, label = KINDS[kind]
+    free = compile_problem(small(execution))
+    compiled = compile_problem(small(execution, subject_to=[constraint]))
+    able = registry.supporting(compiled)
+    for name in registry.names():
+        if name in able:
+            model = registry.formulation(name, compiled).build(compiled)
+            assert model.summary()
+            assert {type(part) for part in compiled.constraints} <= enforcers()[
+                registry.formulation(name, compiled).kind
+            ]
+        elif name in registry.supporting(free):
+            with pytest.raises(UnsupportedError) as error:
+                registry.formulation(name, compiled)
+            needs_path = kind is c.Deadline and "critical path" in str(error.value)
+            assert needs_path or label in str(error.value)
+            assert all(other in str(error.value) for other in able)
+
+
+@pytest.mark.parametrize("kind", sorted(COMPILED, key=lambda kind: kind.__name__), ids=lambda kind: kind.__name__)
+def test_a_compiled_constraint_that_a_formulation_does_not_know_is_refused_by_name(kind, monkeypatch):
+    constraint = next(
+        (
+            compiled
+            for record, _ in KINDS.values()
+            for execution in ("sequential", "parallel")
+            for compiled in compile_problem(small(execution, subject_to=[record])).constraints
+            if isinstance(compiled, kind)
+        ),
+        None,
+    )
+    if constraint is None:
+        constraint = compiled_kinds.ObjectiveLimit("objective 0", (), 1.0)
+        assert kind is compiled_kinds.ObjectiveLimit
+    compiled = replace(compile_problem(small()), constraints=(constraint,))
+    for table, name in ((milp.CONSTRAINTS, "edgewise+sum"), (cp.CONSTRAINTS, "cp-assignment")):
+        if kind not in table:
+            continue
+        monkeypatch.delitem(table, kind)
+        with pytest.raises(UnsupportedError, match="does not support") as error:
+            registry.formulation(name, compiled)
+        assert constraint.label in str(error.value) or "support latency" in str(error.value)
+
+
+@pytest.mark.parametrize("name", registry.names())
+def test_scheduled_execution_is_supported_or_refused_by_name(name):
+    compiled = compile_problem(small("scheduled"))
+    if name in registry.supporting(compiled):
+        return
+    with pytest.raises(UnsupportedError, match="scheduled|the timing, which needs") as error:
+        registry.formulation(name, compiled)
+    assert all(other in str(error.value) for other in registry.supporting(compiled))
+
+
+def test_a_formulation_without_the_timing_that_is_needed_names_those_with_it():
+    with pytest.raises(UnsupportedError) as error:
+        formulate(small("parallel"), "product+sum")
+    assert str(error.value).startswith("formulation 'product+sum' does not support latency under parallel execution")
+    assert "edgewise+potentials" in str(error.value)
+    with pytest.raises(UnsupportedError, match=r"'product\+sum' does not support the objective period; these do: "):
+        formulate(small("pipelined", period()), "product+sum")
+
+
+def test_the_default_timing_is_the_one_that_the_problem_needs():
+    for execution, minimize, timing in (
+        ("sequential", latency(), "sum"),
+        ("pipelined", period(), "period"),
+        ("parallel", latency(), "potentials"),
+    ):
+        compiled = compile_problem(small(execution, minimize))
+        assert registry.formulation("edgewise", compiled).name == f"edgewise+{timing}"
+
+
+def test_an_unknown_formulation_is_refused_with_the_names_of_all():
+    with pytest.raises(InputError) as error:
+        registry.formulation("edgy", compile_problem(small()))
+    assert all(name in str(error.value) for name in registry.names())
+
+
+@pytest.mark.parametrize("kind", [c.Colocate, c.Separate, c.Contiguous])
+def test_an_empty_group_of_layers_is_refused(kind):
+    with pytest.raises(InputError, match="layers: got .*, expected a list of at least 1"):
+        kind(network="net", layers=())

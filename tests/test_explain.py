@@ -1,0 +1,163 @@
+"""Why a problem is infeasible: sets that are infeasible by themselves, and no longer if any one part is left out."""
+
+import re
+from collections import Counter
+
+import pytest
+from brute_force import brute_force
+from builders import layer, link, network, platform, problem, tensor
+from hypothesis import given, settings
+from strategies import problems
+
+from dnnopt.constraints import Deadline, MaxDevices, Memory, Placement, Separate
+from dnnopt.explain import explain_infeasibility
+from dnnopt.platforms import Route
+from dnnopt.profiles import Profile
+
+ROUTE = re.compile(r"no route from (\w+) to (\w+)")
+UNSUPPORTED = re.compile(r"layer (\w+) of (\w+) cannot run on (.*)")
+LISTED = re.compile(r".* \(subject_to\[(\d+)\]\)")
+
+
+def parts_of(one):
+    """Return every part of a problem that may be the reason, as its labels in an explanation start."""
+    pairs = [(i.name, j.name) for i in one.platform.devices for j in one.platform.devices if i.name != j.name]
+    routed = {(route.origin, route.destination) for route in one.platform.routes}
+    times = [(net, name, row) for net, rows in one.profile.time.items() for name, row in rows.items()]
+    return (
+        [("constraint", index) for index in range(len(one.subject_to))]
+        + [("route", pair) for pair in pairs if pair not in routed]
+        + [("unsupported", (net, name)) for net, name, row in times if None in row.values()]
+    )
+
+
+def read(label):
+    """Return the part that a label of an explanation names."""
+    if match := LISTED.fullmatch(label):
+        return "constraint", int(match[1])
+    if match := ROUTE.fullmatch(label):
+        return "route", (match[1], match[2])
+    match = UNSUPPORTED.fullmatch(label)
+    assert match, label
+    return "unsupported", (match[2], match[1])
+
+
+def with_only(one, kept):
+    """Return the problem with these of its parts: other routes are free, and other layers take no time where null."""
+    free = [Route(origin=pair[0], destination=pair[1]) for kind, pair in parts_of(one) if kind == "route"]
+    routes = [route for route in free if ("route", (route.origin, route.destination)) not in kept]
+    times = {
+        net: {
+            name: {
+                device: 0.0 if seconds is None and ("unsupported", (net, name)) not in kept else seconds
+                for device, seconds in row.items()
+            }
+            for name, row in rows.items()
+        }
+        for net, rows in one.profile.time.items()
+    }
+    return one.model_copy(
+        update={
+            "subject_to": tuple(c for index, c in enumerate(one.subject_to) if ("constraint", index) in kept),
+            "platform": one.platform.model_copy(update={"routes": (*one.platform.routes, *routes)}),
+            "profile": Profile(time=times, energy=one.profile.energy),
+        }
+    )
+
+
+def test_explanations_of_random_infeasible_problems_are_infeasible_and_minimal():
+    seen = Counter()
+
+    @settings(max_examples=150)
+    @given(problems(most_placements=90, largest_spread=2))
+    def check(problem):
+        if brute_force(problem).objective is not None:
+            return
+        explanation = explain_infeasibility(problem)
+        assert explanation.minimal
+        needed = [read(label) for label in explanation.groups]
+        assert set(needed) <= set(parts_of(problem))
+        assert brute_force(with_only(problem, needed)).objective is None
+        for part in needed:
+            rest = [other for other in needed if other != part]
+            assert brute_force(with_only(problem, rest)).objective is not None
+        seen[len(needed)] += 1
+        seen.update(kind for kind, _ in needed)
+
+    check()
+    assert sum(seen[size] for size in (1, 2, 3, 4)) >= 10
+    assert seen["constraint"] >= 3
+
+
+def chain(on, times, subject_to=(), **fields):
+    net = network([layer("a", 4), layer("b", 4)], [tensor("t", "a", "b", 1)], **fields)
+    return problem(net, on, times, subject_to=subject_to)
+
+
+def test_an_absent_route_is_named_with_its_pair():
+    one = chain(
+        platform("p q r", [link("w")], {"q>p": "w", "p>r": "w", "r>q": "w"}), {"a": (1, None, 1), "b": (1, 1, 1)}
+    )
+    pinned = [
+        Placement(network="net", layer="a", allowed=("p",)),
+        Placement(network="net", layer="b", allowed=("q",)),
+    ]
+    explanation = explain_infeasibility(one.model_copy(update={"subject_to": tuple(pinned)}))
+    assert explanation.groups == (
+        "placement(net.a) (subject_to[0])",
+        "placement(net.b) (subject_to[1])",
+        "no route from p to q",
+    )
+    assert "no route from p to q" in str(explanation)
+
+
+def test_a_layer_that_no_device_supports_is_named_with_the_devices():
+    one = chain(platform("p q", [link("w")], {"p>q": "w"}), {"a": (None, None), "b": (1, 1)})
+    assert explain_infeasibility(one).groups == ("layer a of net cannot run on p, q",)
+
+
+def test_placements_that_contradict_each_other_are_both_named():
+    here = Placement(network="net", layer="a", allowed=("p",))
+    there = Placement(network="net", layer="a", allowed=("q",))
+    one = chain(
+        platform("p q", [link("w")], {"p>q": "w"}), {"a": (1, 1), "b": (1, 1)}, [MaxDevices(limit=2), here, there]
+    )
+    explanation = explain_infeasibility(one)
+    assert explanation.groups == ("placement(net.a) (subject_to[1])", "placement(net.a) (subject_to[2])")
+    assert explanation.minimal
+
+
+def test_of_two_reasons_one_is_given():
+    on = platform("p q", [link("w")], {"p>q": "w"})
+    apart = Separate(network="net", layers=("a", "b"))
+    one = chain(on, {"a": (1, 1), "b": (1, 1)}, [Deadline(limit=1.5), apart, MaxDevices(limit=1)])
+    explanation = explain_infeasibility(one)
+    assert explanation.groups in (
+        ("deadline (subject_to[0])",),
+        ("separate(net:a,b) (subject_to[1])", "max_devices (subject_to[2])"),
+    )
+
+
+def test_memory_and_deadline_that_only_together_leave_no_plan():
+    on = platform("p q", [link("w")], {"p>q": "w", "q>p": "w"})
+    limits = [Memory(limits={"p": 4, "q": 8}), Deadline(limit=4)]
+    one = chain(on, {"a": (1, 9), "b": (1, 9)}, limits)
+    for index in range(2):
+        assert brute_force(one.model_copy(update={"subject_to": (limits[index],)})).objective is not None
+    assert explain_infeasibility(one).groups == ("memory (subject_to[0])", "deadline (subject_to[1])")
+
+
+def test_without_time_nothing_is_claimed():
+    one = chain(platform("p"), {"a": (None,), "b": (1,)}, [MaxDevices(limit=1)])
+    explanation = explain_infeasibility(one, time_limit=1e-6)
+    assert not explanation.minimal
+    assert "not" in str(explanation)
+
+
+@pytest.mark.parametrize("limit", [0, 1])
+def test_a_limit_of_no_devices_is_the_reason_by_itself(limit):
+    one = chain(platform("p"), {"a": (1,), "b": (1,)}, [MaxDevices(limit=limit)])
+    if limit:
+        assert brute_force(one).objective is not None
+    else:
+        assert explain_infeasibility(one).groups == ("max_devices (subject_to[0])",)
