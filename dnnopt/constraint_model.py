@@ -8,6 +8,7 @@ cuts off a plan that satisfies it, and a bound on the rounded objective is a bou
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -234,17 +235,22 @@ class ConstraintModel:
         """No two of the intervals, given by their indices, overlap."""
         self.no_overlaps.append(NoOverlap(name, intervals))
 
-    def add_limit(self, name: str, columns: Columns, values: Values, limit: float) -> None:
-        """Add `values · columns <= limit`, rounded so that no plan within 1e-9 of the limit is cut off."""
+    def add_limit(self, name: str, columns: Columns, values: Values, limit: float, most_room: float = math.inf) -> None:
+        """Add `values · columns <= limit` for values >= 0 of 0-1 variables.
+
+        It is rounded so that no plan within 1e-9 of the limit (or within `most_room`, if that is less) is cut off.
+        """
         keep = values != 0
         columns, values = columns[keep], values[keep]
-        if (values == np.round(values)).all() and np.abs(values).sum() < min(2.0**53, self.largest_sum):
+        # What breaks the limit alone also does so with twice the limit as its value; that keeps the numbers small.
+        values = np.minimum(values, 2 * limit if limit < 1 else math.ceil(2 * limit)) if limit > 0 else np.sign(values)
+        if (values == np.round(values)).all() and values.sum() < min(2.0**53, self.largest_sum):
             scale = 1.0
         else:
-            scale = scale_for(abs(limit), float(np.abs(values).sum()))
-        upper = np.floor((limit + TOLERANCE * abs(limit)) * scale)
+            scale = scale_for(limit, float(values.sum()))
+        upper = np.floor((limit + min(TOLERANCE * limit, most_room)) * scale)
         whole = np.floor(values * scale).astype(np.int64)
-        if np.maximum(whole, 0).sum() > upper:
+        if whole.sum() > upper:
             self.linear.append(LinearRow(name, columns, whole, None, int(upper)))
 
     def minimize(self, columns: Columns, coefficients: Whole) -> None:

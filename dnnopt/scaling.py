@@ -54,8 +54,8 @@ def choose_units(compiled: CompiledProblem) -> Units:
     units.setdefault("bytes", unit_for(float(compiled.tensor_bytes.sum())))
     terms = compiled.objective[0]
     kinds = {unit_of(term) for term in terms}
-    if len(kinds) == 1 and all(term.weight == 1.0 for term in terms):
-        objective = units.get(kinds.pop(), 1.0)
+    if len(kinds) == 1 and kinds <= units.keys() and all(term.weight == 1.0 for term in terms):
+        objective = units[kinds.pop()]
     else:
         objective = unit_for(_least(evaluator.objectives(placements)))
     return Units(units["s"], units["bytes"], units.get("J", 1.0), units.get("USD", 1.0), objective)

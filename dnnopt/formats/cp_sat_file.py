@@ -9,6 +9,8 @@ from dnnopt.constraint_model import ConstraintModel
 from dnnopt.formats.files import read_text
 from dnnopt.formats.model_files import column_names, header, safe_names
 
+_HINT = "CP-SAT 9.15: solve with presolve_inclusion_work_limit: 0, or optimal plans may be cut off (or-tools #5293)."
+
 
 def cp_sat_text(model: ConstraintModel) -> str:
     """Return a constraint model as a CpModelProto in text format."""
@@ -21,4 +23,4 @@ def cp_sat_text(model: ConstraintModel) -> str:
         file = Path(folder) / "model.pb.txt"
         if not cp.export_to_file(str(file)):
             raise RuntimeError("CP-SAT could not write the model")
-        return f"# {header(model)}\n{read_text(file)}"
+        return f"# {header(model)}\n# {_HINT}\n{read_text(file)}"

@@ -102,7 +102,7 @@ def run_formulation(
         if lazy is not None and lazy.separate(outcome.values):
             start = None if pool.plan is None else formulation.encode(compiled, model, pool.plan)
             continue
-        if accepted and formulation.kind == "cp" and inexact and (pool.objective or 0.0) < _MUCH_BETTER * cap:
+        if accepted and formulation.kind == "cp" and inexact and 0 < (pool.objective or 0.0) < _MUCH_BETTER * cap:
             # Times are whole numbers of a unit that suits the cap: solve again with a finer one.
             left = Limits(clock.left(), limits.gap, limits.threads, limits.seed)
             return run_formulation(pool, formulation, solver, left, control, compiled, pool.objective or 0.0)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dnnopt.linear_model import LinearModel
+from dnnopt.linear_model import LinearArrays, LinearModel
 from dnnopt.solvers.highs import pass_model, tolerance_for
 from dnnopt.solvers.interface import Clock, Control, Limits, Outcome, Values
 
@@ -28,7 +28,7 @@ _INFEASIBLE = re.compile(
     r"^\W*(Bound tightening: infeasib|Row reductions: infeasib|Pre-?processing.*infeasib|Problem is infeasible)",
     re.MULTILINE | re.IGNORECASE,
 )
-_RESULT = re.compile(r"^(Result|Objective value|Lower bound|Enumerated nodes)[ :-]+(.*)$", re.MULTILINE)
+_RESULT = re.compile(r"^(Result|Lower bound|Enumerated nodes)[ :-]+(.*)$", re.MULTILINE)
 
 
 def command(model: Path, solution: Path, start: Path | None, limits: Limits, tolerance: float) -> list[str]:
@@ -71,7 +71,7 @@ def solve(model: LinearModel, limits: Limits, start: Values | None, control: Con
         log.write_text(output, encoding="utf-8")
         if control.log is not None:
             Path(control.log).write_text(output, encoding="utf-8")
-        return _outcome(output, killed, solution, len(arrays.cost), limits, control)
+        return _outcome(output, killed, solution, arrays, limits, control)
 
 
 def _run(words: list[str], limits: Limits, control: Control) -> tuple[str, bool]:
@@ -122,12 +122,13 @@ def _report(line: str, control: Control) -> None:
         control.report(_number(match["best"]), None)
 
 
-def _outcome(output: str, killed: bool, solution: Path, columns: int, limits: Limits, control: Control) -> Outcome:
+def _outcome(
+    output: str, killed: bool, solution: Path, arrays: LinearArrays, limits: Limits, control: Control
+) -> Outcome:
     facts = dict(_RESULT.findall(output))
     result = facts.get("Result", "")
     nodes = int(_number(facts.get("Enumerated nodes")) or 0)
-    values = _read_solution(solution, columns)
-    objective = _number(facts.get("Objective value"))
+    values = _read_solution(solution, len(arrays.cost))
     bound = _printed(facts.get("Lower bound"))
     if "infeasible" in result.lower() or (not result and _INFEASIBLE.search(output)):
         return Outcome("infeasible", nodes=nodes)
@@ -138,7 +139,9 @@ def _outcome(output: str, killed: bool, solution: Path, columns: int, limits: Li
             return Outcome("interrupted", bound=bound, nodes=nodes)
         status = "no_solution" if result or killed else "error"
         return Outcome(status, bound=bound, nodes=nodes, message="" if result else f"CBC: {output[-300:].strip()}")
-    if result.startswith("Optimal solution found") and objective is not None:
+    # The objective in the log can be 1e-5 too low.
+    objective = float(arrays.cost @ values) + arrays.offset
+    if result.startswith("Optimal solution found"):
         least = objective - _ratio(limits.gap) * abs(objective)
         return Outcome("optimal", values, objective, least if bound is None else max(least, bound), nodes)
     return Outcome("interrupted" if control.stop.is_set() else "feasible", values, objective, bound, nodes)

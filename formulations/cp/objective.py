@@ -25,7 +25,7 @@ def add_objective(literals: Literals) -> None:
     c, model, terms = literals.c, literals.model, literals.c.objective[0]
     sizes = np.append(Evaluator(c).total(terms, all_on_one(c)), c.cap)
     positive = sizes[np.isfinite(sizes) & (sizes > 0)]
-    entries, scale = _whole_terms(literals, terms, float(positive.min()) if positive.size else 0.0)
+    entries, scale = _whole_terms(literals, terms, float(positive.min()) if positive.size else 0.0, c.cap)
     model.objective_unit = 1.0 / scale
     for columns, coefficients in entries:
         model.minimize(columns, coefficients)
@@ -40,12 +40,17 @@ def add_objective_limit(literals: Literals, label: str, terms: tuple[ObjectiveTe
     literals.model.add_whole_row(label, columns, coefficients, upper=int(upper))
 
 
-def _whole_terms(literals: Literals, terms: tuple[ObjectiveTerm, ...], size: float) -> tuple[list[WholeEntries], float]:
+def _whole_terms(
+    literals: Literals, terms: tuple[ObjectiveTerm, ...], size: float, cap: float = np.inf
+) -> tuple[list[WholeEntries], float]:
     """Return columns and whole coefficients that add up to the terms, and the scale that they have in common.
 
-    What is linear is summed before it is rounded, so that coefficients which cancel leave nothing.
+    What is linear is summed before it is rounded, so that coefficients which cancel leave nothing. Where nothing is
+    negative, what costs more than twice the `cap` costs just that, so that numbers beyond the cap do not spoil the scale.
     """
     rows = [_rows(literals, term) for term in terms]
+    if all((values >= 0).all() for parts in rows for _, values in parts) and cap > 0:
+        rows = [[(columns, np.minimum(values, 2 * cap)) for columns, values in parts] for parts in rows]
     most = np.maximum(np.abs(literals.model.lower), np.abs(literals.model.upper)).astype(float)
     totals = [max((float(np.abs(values) @ most[columns]) for columns, values in parts), default=0.0) for parts in rows]
     timed = literals.times is not None

@@ -21,6 +21,7 @@ from dnnopt.compiled import (
     ObjectiveLimit,
     Separation,
 )
+from dnnopt.evaluator import TOLERANCE
 from dnnopt.formulations.edges import at_device, device_order, edge_labels, pair_labels
 from dnnopt.formulations.milp.build import Build
 from dnnopt.formulations.milp.objective import term_entries
@@ -29,8 +30,19 @@ from dnnopt.scaling import unit_for
 
 
 def add_linear_limit(build: Build, limit: LinearLimit) -> None:
-    """`metric <= limit`."""
-    build.limit(limit.label, build.entries(limit.metric), limit.limit / build.model.units.of(limit.metric.unit))
+    """`metric <= limit`, in a unit of which the limit is 100 or more: tolerances of solvers are absolute."""
+    columns, values = build.entries(limit.metric)
+    upper = _with_room(limit.limit) / build.model.units.of(limit.metric.unit)
+    if 0 < upper < 1:
+        # What breaks the limit alone also does so with twice the limit as its value; that keeps the numbers small.
+        unit = unit_for(upper)
+        upper, values = upper / unit, np.minimum(values, 2 * upper) / unit
+    build.limit(limit.label, (columns, values), upper)
+
+
+def _with_room(limit: float) -> float:
+    """Return a limit that lets through what the referee does: it may be 1e-9 of it too much, by rounding."""
+    return limit * (1 + TOLERANCE)
 
 
 def add_memory(build: Build, limit: MemoryLimit) -> None:
@@ -71,7 +83,7 @@ def _add_peak(build: Build, limit: MemoryLimit, here: Index) -> int:
 def add_deadline(build: Build, limit: DeadlineLimit) -> None:
     """`Λ_a <= D_a`."""
     columns = np.array([build.latency[limit.network]], dtype=np.int32)
-    build.limit(limit.label, (columns, np.ones(1)), limit.limit / build.model.units.time)
+    build.limit(limit.label, (columns, np.ones(1)), _with_room(limit.limit) / build.model.units.time)
 
 
 def add_objective_limit(build: Build, limit: ObjectiveLimit) -> None:

@@ -67,9 +67,11 @@ def test_exported_models_have_the_direct_optimum_in_cp_sat(problem, tmp_path_fac
         best, (found, solution) = optimum(model), solve_proto(file)
         assert found == (best if best is None else pytest.approx(best, rel=1e-9)), name
         if best is not None:
-            plan = plan_from_file(file, solution, problem)
-            evaluation = dp.evaluate(problem, plan)
-            assert evaluation.objective == pytest.approx(best * model.objective_unit, rel=1e-6, abs=1e-12), name
+            objective = dp.evaluate(problem, plan_from_file(file, solution, problem)).objective
+            bound = best * model.objective_unit
+            assert objective >= bound * (1 - 1e-9), name
+            if name == "cp-assignment":  # times of schedules are rounded to coarser units than the objective
+                assert objective == pytest.approx(bound, rel=1e-6, abs=1e-12), name
 
 
 @settings(max_examples=6)
