@@ -58,7 +58,10 @@ def _problem(**fields: object) -> Problem:
         Device(name="cloud", tier="cloud", trusted=False, **rates),
     ]
     links = [Link(name=name, bandwidth=1e6, latency=0.01, trusted=True) for name in ("up", "down")]
-    routes = [Route(origin="end", destination="cloud", links=("up",)), Route(origin="cloud", destination="end", links=("down",))]
+    routes = [
+        Route(origin="end", destination="cloud", links=("up",)),
+        Route(origin="cloud", destination="end", links=("down",)),
+    ]
     platform = Platform(devices=tuple(devices), links=tuple(links), routes=tuple(routes))
     base: dict[str, object] = {"execution": "sequential", "minimize": Term(metric="latency")}
     return Problem(network, platform, **(base | fields))  # type: ignore[arg-type]

@@ -51,6 +51,7 @@ class Pool:
         self.found_by = ""
         self.bound_by = ""
         self.baselines: list[tuple[str, Evaluation]] = []
+        self.resolution = 0.0  # SI; solvers do not tell objectives apart that differ by less
         self._watch = watch
         self._started = time.perf_counter()
         self._lock = threading.Lock()

@@ -7,7 +7,7 @@ the files share one set of names, one set of checks and one JSON Schema.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, ValidationError, ValidationInfo
@@ -38,7 +38,7 @@ class _RecordMeta(_Meta):
         try:
             return super().__call__(**kwargs)
         except ValidationError as error:
-            raise input_error(error) from None
+            raise input_error(error, kwargs) from None
 
 
 class Record(BaseModel, metaclass=_RecordMeta):
@@ -67,7 +67,7 @@ class Record(BaseModel, metaclass=_RecordMeta):
         try:
             return cls.model_validate(data, context={"units": units})
         except ValidationError as error:
-            raise input_error(error, file=file) from None
+            raise input_error(error, data, file=file) from None
 
     def to_data(self) -> dict[str, Any]:
         """Return plain data, ready for JSON; fields that hold their default are left out."""
@@ -104,17 +104,27 @@ _EXPECTED: dict[str, Callable[[dict[str, Any]], str]] = {
 }
 
 
-def input_error(error: ValidationError, *, file: str = "") -> InputError:
-    """Turn pydantic's error into one InputError: the first field that is wrong, and how many more there are."""
+def _without_tags(location: Iterable[str | int], data: Any) -> Iterator[str | int]:
+    """Yield the parts of a field's place in `data`: pydantic adds the kind of a constraint, which is no part of it."""
+    for part in location:
+        if isinstance(data, Mapping) and part not in data and part == data.get("constraint"):
+            continue
+        yield part
+        try:
+            data = data[part]
+        except (KeyError, IndexError, TypeError):
+            data = None
+
+
+def input_error(error: ValidationError, data: object, *, file: str = "") -> InputError:
+    """Turn pydantic's error on `data` into one InputError: the first wrong field, and how many more there are."""
     details = error.errors(include_url=False)
     # A list whose items are bad is reported as too short as well.
     details = [
         d for d in details if d["type"] != "too_short" or d["ctx"]["actual_length"] == len(d["input"])
     ] or details
     first = details[0]
-    # The tag of a discriminated union is part of pydantic's location but not of the file's.
-    location = [part for part in first["loc"] if not (isinstance(part, str) and part.startswith("tag:"))]
-    field = field_path(location)
+    field = field_path(_without_tags(first["loc"], data))
     kind, context, value = first["type"], first.get("ctx", {}), first["input"]
     inner = context.get("error")
     if isinstance(inner, InputError):

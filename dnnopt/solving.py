@@ -264,7 +264,7 @@ def _conclude(pool: Pool, outcome: Outcome, stopped: bool) -> tuple[str, float |
             return "no_solution", bound, "every plan that the solver found breaks a limit by a little"
         return status, bound, message
     if bound is not None and bound > objective:
-        if bound - objective > _BOUND_TOLERANCE * abs(objective):
+        if bound - objective > max(_BOUND_TOLERANCE * abs(objective), pool.resolution):
             words = f"the bound {bound:.9g} of {pool.bound_by} exceeds the plan's objective {objective:.9g}"
             return "error", bound, words
         bound = objective

@@ -9,14 +9,17 @@ from dnnopt.compiled import CompiledProblem
 from dnnopt.formulations.formulation import Formulation
 from dnnopt.linear_model import LazyRows, LinearModel
 from dnnopt.pool import Pool
+from dnnopt.result import OPTIMAL_GAP, relative_gap
 from dnnopt.solvers import solver as solver_of
 from dnnopt.solvers.interface import Clock, Control, Limits, Outcome, Values
 
 _TRIES = 50
+# A gap beyond this is not the rounding of a proved optimum.
+_COARSE = 0.1
 _MOST_ROUNDS = 60
 _RELAXATION_SHARE = 0.3
 _MUCH_BETTER = 0.5
-# In a model's units, in which objectives are about 100: below this a bound is rounding.
+# Solvers' tolerances, in a model's units, in which objectives are about 100.
 _NOISE = 1e-9
 
 
@@ -59,11 +62,13 @@ def run_formulation(
     run = solver_of(solver, formulation.kind)
     clock = Clock(limits.time_limit)
     compiled = pool.compiled if compiled is None else compiled
-    if compiled.execution in ("parallel", "scheduled") and pool.objective is not None:
+    timed = compiled.execution in ("parallel", "scheduled")
+    if (timed or formulation.kind == "cp") and pool.objective is not None:
         cap = min(cap, pool.objective)
         compiled = replace(compiled, cap=min(cap, compiled.cap))
     model = formulation.build(compiled)
     unit = model.objective_unit
+    pool.resolution = max(pool.resolution, _NOISE * unit)
     # Their objective is not that of the plan which is read from them.
     inexact = compiled.execution == "scheduled" or (formulation.kind == "cp" and model.task_starts is not None)
     lazy = model.lazy if isinstance(model, LinearModel) else None
@@ -74,7 +79,7 @@ def run_formulation(
 
     def report(objective: float | None, bound: float | None) -> None:
         if bound is not None and formulation.value != "plan":
-            pool.add_bound(min(_without_noise(bound) * unit, cap), source)
+            pool.add_bound(min(bound * unit, cap), source)
         if objective is not None and lazy is None and not inexact:
             pool.report_incumbent(objective * unit, source)
 
@@ -89,7 +94,7 @@ def run_formulation(
         if formulation.value == "plan" and outcome.status in ("infeasible", "optimal"):
             outcome = replace(outcome, status="no_solution" if outcome.values is None else "feasible", bound=None)
         if outcome.bound is not None:
-            pool.add_bound(min(_without_noise(outcome.bound) * unit, cap), source)
+            pool.add_bound(min(outcome.bound * unit, cap), source)
         if outcome.status == "infeasible" and pool.plan is not None:
             pool.add_bound(cap, source)
             return replace(outcome, status="feasible" if cap < math.inf else "infeasible")
@@ -106,10 +111,22 @@ def run_formulation(
             # Times are whole numbers of a unit that suits the cap: solve again with a finer one.
             left = Limits(clock.left(), limits.gap, limits.threads, limits.seed)
             return run_formulation(pool, formulation, solver, left, control, compiled, pool.objective or 0.0)
+        if accepted and formulation.kind == "cp" and outcome.status == "optimal" and 0 < _gap(pool) < _COARSE:
+            # The objective is in whole numbers that suit simple plans: solve again with finer ones.
+            if (pool.objective or 0.0) < compiled.cap:
+                left = Limits(clock.left(), limits.gap, limits.threads, limits.seed)
+                return run_formulation(pool, formulation, solver, left, control, compiled, pool.objective or 0.0)
+            return outcome
         if accepted or formulation.value != "exact":
             return outcome
         formulation.forbid(compiled, model, plan)
     return outcome
+
+
+def _gap(pool: Pool) -> float:
+    """Return the relative gap of plan and bound where it is more than rounding leaves, else 0."""
+    gap = relative_gap(pool.objective, pool.bound)
+    return gap if gap is not None and gap > OPTIMAL_GAP else 0.0
 
 
 def separate_on_relaxations(model: LinearModel, lazy: LazyRows, limits: Limits, control: Control, clock: Clock) -> None:
@@ -123,7 +140,3 @@ def separate_on_relaxations(model: LinearModel, lazy: LazyRows, limits: Limits, 
         outcome = relaxation(model, Limits(clock.left(), limits.gap, limits.threads, limits.seed))
         if outcome.status != "optimal" or outcome.values is None or not lazy.separate(outcome.values):
             return
-
-
-def _without_noise(bound: float) -> float:
-    return 0.0 if abs(bound) < _NOISE else bound

@@ -46,7 +46,7 @@ def _whole_terms(
     """Return columns and whole coefficients that add up to the terms, and the scale that they have in common.
 
     What is linear is summed before it is rounded, so that coefficients which cancel leave nothing. Where nothing is
-    negative, what costs more than twice the `cap` costs just that, so that numbers beyond the cap do not spoil the scale.
+    negative, what costs more than twice the `cap` costs just that, so that numbers beyond it do not spoil the scale.
     """
     rows = [_rows(literals, term) for term in terms]
     if all((values >= 0).all() for parts in rows for _, values in parts) and cap > 0:

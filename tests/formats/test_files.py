@@ -1,4 +1,4 @@
-"""Files of networks, platforms, problems and plans: written and read back, refused with one clear message, never half."""
+"""Files of problems, their parts and plans: read back as written, refused with one message, whole or not at all."""
 
 import copy
 import json
@@ -171,8 +171,8 @@ def test_the_file_that_the_bad_ones_are_made_from_is_good(path):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        (json.dumps(GOOD)[:-30], "is it cut off?"),
-        (json.dumps(GOOD)[:200], "is it cut off?"),
+        (json.dumps(GOOD)[:-30], "is the file cut off?"),
+        (json.dumps(GOOD)[:200], "is the file cut off?"),
         ("", "not JSON"),
         ("hello", "not JSON: Expecting value at line 1, column 1"),
         ("[1, 2]", "got [1, 2], expected an object"),
@@ -217,7 +217,7 @@ def test_text_that_is_no_problem_file_is_refused_naming_the_file(path, text, wor
             "got 'b', expected a consumer name",
         ),
         ((*TENSOR, "producer"), "z", "networks[0].tensors[1].producer", "got 'z', expected the name of a layer"),
-        ((*TENSOR, "bytes"), -1, "networks[0].tensors[1].bytes", "got -1.0, expected a number >= 0"),
+        ((*TENSOR, "bytes"), -1, "networks[0].tensors[1].bytes", "got -1, expected a number >= 0"),
         ((*TENSOR, "bytes"), "2 kB", "networks[0].tensors[1].bytes", "got '2 kB', expected a number in SI units"),
         ((*TENSOR, "bytes"), True, "networks[0].tensors[1].bytes", "got True, expected a number"),
         ((*TENSOR, "bytes"), None, "networks[0].tensors[1].bytes", "got None, expected a number"),
@@ -237,8 +237,8 @@ def test_text_that_is_no_problem_file_is_refused_naming_the_file(path, text, wor
         ((*NETWORK, "source"), "gpu", "networks[0].source", "got 'gpu', expected the name of a device: p, q"),
         (("networks",), again(0), "networks[1]", "got 'net', expected a network name of its own"),
         (("networks",), {"name": "net"}, "networks", "expected a list"),
-        ((*LINK, "bandwidth"), -5, "platform.links[0].bandwidth", "got -5.0, expected a number > 0"),
-        ((*LINK, "bandwidth"), 0, "platform.links[0].bandwidth", "got 0.0, expected a number > 0"),
+        ((*LINK, "bandwidth"), -5, "platform.links[0].bandwidth", "got -5, expected a number > 0"),
+        ((*LINK, "bandwidth"), 0, "platform.links[0].bandwidth", "got 0, expected a number > 0"),
         ((*LINK, "bandwidth"), "fast", "platform.links[0].bandwidth", "got 'fast', expected a number"),
         (LINK, put("sender", "gpu"), "platform.links[0].sender", "got 'gpu', expected the name of a device"),
         (("platform", "links"), again(0), "platform.links[2]", "got 'up', expected a link name of its own"),
@@ -269,7 +269,7 @@ def test_text_that_is_no_problem_file_is_refused_naming_the_file(path, text, wor
         ),
         (("profile", "time", "net"), put("c", {"p": 1}), "profile.time.net", "got 'c', expected the name of a layer"),
         (("profile", "time", "net", "a"), put("gpu", 1), "profile.time.net.a", "got 'gpu', expected the name of a dev"),
-        (("profile", "time", "net", "a"), put("p", -1), "profile.time.net.a.p", "got -1.0, expected a number >= 0"),
+        (("profile", "time", "net", "a"), put("p", -1), "profile.time.net.a.p", "got -1, expected a number >= 0"),
         (("profile", "time", "net", "a"), put("p", "1"), "profile.time.net.a.p", "got '1', expected a number in SI"),
         (
             ("profile", "time", "net"),
@@ -282,7 +282,7 @@ def test_text_that_is_no_problem_file_is_refused_naming_the_file(path, text, wor
         (("transport",), "broadcast", "transport", "got 'broadcast', expected one of 'unicast'"),
         (("minimize",), [], "minimize", "got [], expected a list of at least 1"),
         (("minimize", 0, "metric"), "speed", "minimize[0].metric", "got 'speed', expected one of 'latency'"),
-        (("minimize", 0), put("weight", -1), "minimize[0].weight", "got -1.0, expected a number >= 0"),
+        (("minimize", 0), put("weight", -1), "minimize[0].weight", "got -1, expected a number >= 0"),
         (("minimize", 0), put("priority", 0.5), "minimize[0].priority", "got 0.5, expected a whole number"),
         (
             ("minimize", 0),

@@ -20,11 +20,11 @@ ONE_THREAD = Limits(threads=1)
 
 
 def solve_without_start(problem, name, solver):
-    """Return status, objective and bound of one formulation and solver that get no plan to start from."""
+    """Return status, objective, bound and noise of one formulation and solver that get no plan to start from."""
     compiled = compile_problem(problem)
     pool = Pool(problem, compiled)
     outcome = run_formulation(pool, registry.formulation(name, compiled), solver, ONE_THREAD, Control())
-    return outcome.status, pool.objective, pool.bound
+    return outcome.status, pool.objective, pool.bound, pool.resolution
 
 
 def test_every_linear_formulation_matches_brute_force_without_a_start_plan():

@@ -121,7 +121,7 @@ def test_scheduled_execution_is_supported_or_refused_by_name(name):
     compiled = compile_problem(small("scheduled"))
     if name in registry.supporting(compiled):
         return
-    with pytest.raises(UnsupportedError, match="scheduled|the timing, which needs") as error:
+    with pytest.raises(UnsupportedError, match=r"scheduled|the timing, which needs") as error:
         registry.formulation(name, compiled)
     assert all(other in str(error.value) for other in registry.supporting(compiled))
 
@@ -153,5 +153,5 @@ def test_an_unknown_formulation_is_refused_with_the_names_of_all():
 
 @pytest.mark.parametrize("kind", [c.Colocate, c.Separate, c.Contiguous])
 def test_an_empty_group_of_layers_is_refused(kind):
-    with pytest.raises(InputError, match="layers: got .*, expected a list of at least 1"):
+    with pytest.raises(InputError, match=r"layers: got .*, expected a list of at least 1"):
         kind(network="net", layers=())

@@ -133,10 +133,7 @@ def brute_force(names, edges, placement, members):
                 if {placement[layer] for layer in inside} != {placement[path[0]]}:
                     return False
     between = [
-        (placement[name], placement[path[-1]])
-        for name in members
-        for path in paths([name])
-        if path[-1] in members
+        (placement[name], placement[path[-1]]) for name in members for path in paths([name]) if path[-1] in members
     ]
     return any(
         all(order.index(i) <= order.index(j) for i, j in between)

@@ -102,7 +102,7 @@ EXACT = ["cp-schedule", "edgewise+disjunctive"]
 @pytest.mark.parametrize(
     ("transport", "resources", "optimum"),
     [
-        # b on t4: s 1, up 2, wire 2, b 4, back 1. Its copy goes first; a has its own at 5 and is ready at 10 as well, so
+        # b on t4: s 1, up 2, wire 2, b 4, back 1. Its copy goes first; a has its own at 5, is ready at 10 as well, so
         # that one result waits for the other: down 2, j 1. With both branches on nx it would be 15.
         ("unicast", {}, 13),
         ("per_edge", {}, 13),
