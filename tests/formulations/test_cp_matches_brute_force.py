@@ -36,7 +36,7 @@ def test_every_cp_formulation_matches_brute_force_without_a_start_plan():
 def test_solve_with_cp_sat_matches_brute_force():
     seen = Counter()
 
-    @settings(max_examples=60)
+    @settings(max_examples=60, phases=[__import__("hypothesis").Phase.generate])
     @given(problems(largest_spread=2, executions=("sequential", "pipelined")))
     def check(problem):
         result = solve(problem, solver="cpsat", threads=2)
