@@ -33,6 +33,8 @@ def test_every_cp_formulation_matches_brute_force_without_a_start_plan():
     assert {status for _, status in seen} == {"optimal", "infeasible"}
 
 
+# Known defect: on some infeasible problems CP-SAT refuses the objective (possible integer overflow), so the status is
+# "error". The phases below give a stream of examples without one; with all phases this test fails.
 def test_solve_with_cp_sat_matches_brute_force():
     seen = Counter()
 
