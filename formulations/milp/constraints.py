@@ -28,8 +28,8 @@ from dnnopt.linear_model import Columns, Values
 from dnnopt.scaling import unit_for
 
 # More than the referee lets through: with room of 1e-11 to 1e-9 of the limit, in rows that coefficients otherwise meet
-# exactly, HiGHS was seen to call feasible models infeasible and worse plans optimal. A plan that the referee then refuses
-# is forbidden.
+# exactly, HiGHS was seen to call feasible models infeasible and worse plans optimal. A plan that the referee then
+# refuses is forbidden.
 _ROOM = 1e-8
 _LARGEST = 1e12
 

@@ -164,7 +164,7 @@ def test_more_paths_than_the_limit_are_refused_with_their_number():
 @pytest.mark.parametrize("limit", [Bandwidth(link="p-q", limit=1), Bandwidth()])
 @pytest.mark.parametrize("name", ["edgewise+paths", "edgewise+potentials", "product+potentials", "treewise+paths"])
 def test_a_limit_that_the_optimum_reaches_exactly_is_no_trap_for_the_solver(name, limit):
-    # HiGHS called this infeasible, or the plan with 4 s optimal, where the row's limit was 1e-11 to 1e-9 above what is used.
+    # With the row's limit 1e-11 to 1e-9 above what is used, HiGHS called this infeasible, or the plan with 4 s optimal.
     tensors = [tensor("out", "input", "output", 1), tensor("in", "input", "a", 0), tensor("t", "a", "b", 2)]
     net = network("a b", tensors, source="p", sink="q", rate=0.5)
     pairs = {f"{i}-{j}" for i in "pqr" for j in "pqr" if i != j}
