@@ -29,7 +29,7 @@ from dnnopt.formulations import registry
 from dnnopt.linear_model import LinearArrays
 from dnnopt.solvers.highs import pass_model
 
-FORMULATIONS = ("product", "edgewise")
+FORMULATIONS = ("product", "edgewise", "boundary", "treewise")
 DEVICES = {10_000: 4, 100_000: 5, 1_000_000: 6}
 
 

@@ -1,20 +1,26 @@
 """LP bound and time to proof of formulations, by HiGHS with one thread, on the library's networks and platforms.
 
+`auto` is what `solve` does unless told otherwise; the others are one formulation, given to the solver as it is.
+
 Every network starts and ends on the platform's first device. Memory binds: each device may hold `--slack` times an
 equal share of the weights (or the largest layer, where that is more). The first formulation is what the others are
 compared with. `LP` is the bound of the linear relaxation in percent of the best plan that any run found. A run that was
 not proved optimal shows its gap, and counts with the time limit in the shifted geometric mean (shift 1 s).
+
+The file of `--json` is written after every run; started again with it, the script does what is missing.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import math
 import multiprocessing
 import sys
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, replace
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass, fields, replace
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import highspy
@@ -28,9 +34,10 @@ from dnnopt.formulations import registry
 from dnnopt.solvers.highs import pass_model, set_options, tolerance_for
 from dnnopt.solvers.interface import Limits
 
-PLATFORMS = ("pi4-wifi-nx-wan-t4", "pi4-lan-nano-nx-wan-t4")
+PLATFORMS = ("pi4-wifi-nx-wan-t4", "phone-5g-edge-cloud", "pi4-lan-nano-nx-wan-t4", "4-jetson-nx-lan")
 OBJECTIVES = {"sequential": dp.latency(), "parallel": dp.latency(), "pipelined": dp.period()}
 SHIFT = 1.0
+AUTO = "auto"
 
 
 @dataclass(frozen=True)
@@ -82,11 +89,12 @@ def relaxation_bound(stated: dp.Problem, case: Case) -> float | None:
 def run(case: Case) -> dict[str, Any]:
     """Solve the relaxation and the problem."""
     stated = problem(case)
-    bound = relaxation_bound(stated, case)
-    result = dp.solve(stated, formulation=case.formulation, solver="highs", threads=1, time_limit=case.time_limit)
+    bound = None if case.formulation == AUTO else relaxation_bound(stated, case)
+    name = None if case.formulation == AUTO else case.formulation
+    result = dp.solve(stated, formulation=name, solver="highs", threads=1, time_limit=case.time_limit)
     proved = result.status == "optimal"
     return {
-        **{name: getattr(case, name) for name in ("network", "platform", "execution", "formulation")},
+        **asdict(case),
         "lp_bound": bound,
         "status": result.status,
         "objective": result.objective,
@@ -111,21 +119,19 @@ def outcome(r: dict[str, Any]) -> str:
 
 def print_cases(results: list[dict[str, Any]], names: list[str]) -> None:
     """Print one line for each problem."""
+    relaxed, others = [name for name in names if name != AUTO], [name for name in names if name == AUTO]
     by_problem: dict[tuple[str, str, str], dict[str, dict[str, Any]]] = {}
     for r in results:
         by_problem.setdefault((r["network"], r["platform"], r["execution"]), {})[r["formulation"]] = r
     rows = []
     for key, runs in by_problem.items():
         best = min((r["objective"] for r in runs.values() if r["objective"] is not None), default=None)
-        bounds = [runs[name]["lp_bound"] for name in names]
+        bounds = [runs[name]["lp_bound"] for name in relaxed]
         shares = ["-" if bound is None or not best else f"{100 * bound / best:.1f} %" for bound in bounds]
-        first = bounds[0]
-        ratios = ["-" if not first or bound is None else f"{bound / first:.2f}" for bound in bounds[1:]]
         plan = "none" if best is None else f"{1e3 * best:.4g} ms"
-        rows.append([*key, plan, *shares, *ratios, *(outcome(runs[name]) for name in names)])
-    header = ["network", "platform", "execution", "best plan", *(f"LP {name}" for name in names)]
-    header += [f"LP {name} / {names[0]}" for name in names[1:]]
-    print_table([*header, *names], rows)
+        rows.append([*key, plan, *shares, *(outcome(runs[name]) for name in [*relaxed, *others])])
+    header = ["network", "platform", "execution", "best plan", *(f"LP {name}" for name in relaxed)]
+    print_table([*header, *relaxed, *others], rows)
 
 
 def print_summary(results: list[dict[str, Any]], names: list[str]) -> None:
@@ -144,10 +150,22 @@ def print_summary(results: list[dict[str, Any]], names: list[str]) -> None:
     print_table(["execution", "formulation", "proved", "mean time", f"times faster than {names[0]}"], rows)
 
 
+def kept(path: str | None) -> list[dict[str, Any]]:
+    """Return the results of earlier runs."""
+    if path is None or not Path(path).exists():
+        return []
+    return list(json.loads(Path(path).read_text("utf-8"))["results"])
+
+
+def key_of(result: dict[str, Any]) -> tuple[Any, ...]:
+    """Return what tells a case, or its result, from others."""
+    return tuple(result[field.name] for field in fields(Case))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
-    add("--formulations", nargs="+", default=["product", "edgewise"], metavar="NAME")
+    add("--formulations", nargs="+", default=["product", "edgewise", AUTO], metavar="NAME")
     add("--networks", nargs="+", default=sorted(WHEEL_NETWORKS), metavar="NAME")
     add("--platforms", nargs="+", default=PLATFORMS, metavar="NAME")
     add("--executions", nargs="+", default=list(OBJECTIVES), choices=list(OBJECTIVES))
@@ -169,15 +187,19 @@ def main() -> None:
             options.executions, options.platforms, options.networks, options.formulations
         )
     ]
-    results = []
+    done = {key_of(result): result for result in kept(options.json)}
+    missing = [case for case in cases if key_of(asdict(case)) not in done]
     with ProcessPoolExecutor(options.jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
-        for case, result in zip(cases, pool.map(run, cases), strict=True):
-            results.append(result)
-            print(f"[{len(results)}/{len(cases)}]", *case.key, case.formulation, outcome(result), file=sys.stderr)
+        for number, future in enumerate(as_completed([pool.submit(run, case) for case in missing]), 1):
+            result = future.result()
+            done[key_of(result)] = result
+            write_json(options.json, list(done.values()))
+            words = (result[name] for name in ("network", "platform", "execution", "formulation"))
+            print(f"[{number}/{len(missing)}]", *words, outcome(result), file=sys.stderr)
+    results = [done[key_of(asdict(case))] for case in cases]
     print_cases(results, options.formulations)
     print()
     print_summary(results, options.formulations)
-    write_json(options.json, results)
 
 
 if __name__ == "__main__":

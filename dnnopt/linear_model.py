@@ -219,9 +219,11 @@ class LinearModel:
         """
         block = Block(name, self._row_count, columns.shape[:-1], axes)
         if drop_zeros:
-            entries = np.broadcast_to(np.asarray(values, dtype=float), columns.shape)
+            entries = np.asarray(values, dtype=float)
+            if entries.shape != columns.shape:
+                entries = np.broadcast_to(entries, columns.shape)
             keep = entries != 0
-            self._add_block(block, keep.sum(axis=-1), columns[keep], entries[keep], lower, upper)
+            self._add_block(block, np.count_nonzero(keep, axis=-1), columns[keep], entries[keep], lower, upper)
         else:
             self._add_block(block, columns.shape[-1], columns, values, lower, upper)
 
@@ -402,7 +404,10 @@ def _joined(parts: _Parts, dtype: type) -> NDArray[Any]:
     joined: NDArray[Any] = np.empty(sum(sizes), dtype)
     first = 0
     for (shape, values), size in zip(parts, sizes, strict=True):
-        joined[first : first + size].reshape(shape)[...] = values
+        place = joined[first : first + size]
+        if not isinstance(values, int | float):
+            place = place.reshape(shape)
+        place[...] = values
         first += size
     parts[:] = [(joined.shape, joined)]
     return joined

@@ -58,7 +58,9 @@ def add_memory(build: Build, limit: MemoryLimit) -> None:
     unit = model.units.bytes
     upper = limit.limit / unit
     here = np.flatnonzero(c.executor_device == limit.device)
-    columns, values = build.x[:, here].ravel(), np.repeat(_clipped(limit.resident / unit, upper), len(here))
+    columns, values = build.x[:, here].ravel(), _clipped(limit.resident / unit, upper)
+    if len(here) > 1:
+        values = np.repeat(values, len(here))
     if limit.peak.any():
         columns, values = np.append(columns, _add_peak(build, limit, here)), np.append(values, 1.0)
     if limit.buffers:

@@ -42,6 +42,6 @@ def add_pairs(model: LinearModel, c: CompiledProblem, x: Columns) -> PairMoves:
     at = at_device(c, x)
     values = np.array([1.0] * len(devices) + [-1.0] * at.shape[2])
     for name, pairs, node in (("leave", by_origin, c.edge_producer), ("enter", by_destination, c.edge_consumer)):
-        columns = np.concatenate([stay[:, :, None], y[:, pairs], at[node]], axis=2)
+        columns = np.concatenate([stay[:, :, None], y.take(pairs, axis=1), at.take(node, axis=0)], axis=2)
         model.add_rows(name, columns, values, lower=0.0, upper=0.0, axes=lambda: (edge_labels(c), c.device_names))
     return PairMoves(c, y, add_copies(model, c, y))
