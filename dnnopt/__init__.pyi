@@ -12,6 +12,7 @@ from dnnopt.constraints import Leakage as Leakage
 from dnnopt.constraints import MaxCuts as MaxCuts
 from dnnopt.constraints import MaxDevices as MaxDevices
 from dnnopt.constraints import Memory as Memory
+from dnnopt.constraints import MetricLimit as MetricLimit
 from dnnopt.constraints import MonotoneTiers as MonotoneTiers
 from dnnopt.constraints import Placement as Placement
 from dnnopt.constraints import Separate as Separate
@@ -19,6 +20,9 @@ from dnnopt.constraints import Traffic as Traffic
 from dnnopt.constraints import Utilisation as Utilisation
 from dnnopt.constraints import WorstLeakage as WorstLeakage
 from dnnopt.constraints import memory as memory
+from dnnopt.custom import CustomConstraint as CustomConstraint
+from dnnopt.custom import LinkCharge as LinkCharge
+from dnnopt.custom import Metric as Metric
 from dnnopt.errors import InputError as InputError
 from dnnopt.errors import UnsupportedError as UnsupportedError
 from dnnopt.explain import Explanation as Explanation
@@ -47,6 +51,7 @@ from dnnopt.objectives import cost as cost
 from dnnopt.objectives import energy as energy
 from dnnopt.objectives import latency as latency
 from dnnopt.objectives import leakage as leakage
+from dnnopt.objectives import metric as metric
 from dnnopt.objectives import period as period
 from dnnopt.objectives import traffic as traffic
 from dnnopt.objectives import worst_leakage as worst_leakage

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from dnnopt import constraints as c
 from dnnopt.compiler import compile_problem
+from dnnopt.custom import LinkCharge, Metric
 from dnnopt.formulations import registry
 from dnnopt.networks import Layer, Network, Tensor
 from dnnopt.objectives import Term
@@ -21,6 +22,7 @@ _TERMS: dict[str, Term] = {
     "leakage": Term(metric="leakage"),
     "worst leakage": Term(metric="worst_leakage"),
     "traffic": Term(metric="traffic"),
+    "own metric": Term(metric="own"),
     "maximum": Term(metric="energy", over="max"),
 }
 _CONSTRAINTS: dict[str, c.Constraint] = {
@@ -32,6 +34,7 @@ _CONSTRAINTS: dict[str, c.Constraint] = {
     "traffic": c.Traffic(limit=1.0),
     "leakage": c.Leakage(limit=1.0),
     "worst leakage": c.WorstLeakage(limit=0.5),
+    "own metric": c.MetricLimit(metric="own", limit=1.0),
     "utilisation": c.Utilisation(),
     "placement": c.Placement(network="net", layer="a", allowed=("end",)),
     "colocate": c.Colocate(network="net", layers=("a", "b")),
@@ -63,7 +66,8 @@ def _problem(**fields: object) -> Problem:
         Route(origin="cloud", destination="end", links=("down",)),
     ]
     platform = Platform(devices=tuple(devices), links=tuple(links), routes=tuple(routes))
-    base: dict[str, object] = {"execution": "sequential", "minimize": Term(metric="latency")}
+    own = Metric(name="own", layers={"net": {"a": {"end": 1.0}}}, links={"up": LinkCharge(per_byte=1.0)})
+    base: dict[str, object] = {"execution": "sequential", "minimize": Term(metric="latency"), "metrics": (own,)}
     return Problem(network, platform, **(base | fields))  # type: ignore[arg-type]
 
 

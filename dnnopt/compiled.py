@@ -7,13 +7,14 @@ they are the devices. Communication is between devices.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dnnopt.custom import CustomConstraint
 from dnnopt.metrics import Array, Metric
 from dnnopt.model_units import Units
 from dnnopt.plan import Plan
@@ -160,6 +161,15 @@ class CutCount:
     limit: int
 
 
+@dataclass(frozen=True, eq=False)
+class CustomLimit:
+    """A constraint of the user's own, and by how much a plan breaks it."""
+
+    label: str
+    constraint: CustomConstraint
+    violation: Callable[[Plan], float]
+
+
 CompiledConstraint = (
     LinearLimit
     | MemoryLimit
@@ -171,6 +181,7 @@ CompiledConstraint = (
     | MonotoneTiers
     | DeviceCount
     | CutCount
+    | CustomLimit
 )
 
 

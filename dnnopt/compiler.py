@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from dnnopt.compiled import (
     CompiledConstraint,
     CompiledProblem,
     Contiguity,
+    CustomLimit,
     CutCount,
     DeadlineLimit,
     DeviceCount,
@@ -26,6 +28,7 @@ from dnnopt.compiled import (
     Separation,
     WorstLeakageTerm,
 )
+from dnnopt.custom import CustomConstraint
 from dnnopt.metrics import Array, Metric
 from dnnopt.networks import INPUT, OUTPUT, Network
 from dnnopt.objectives import Term
@@ -271,6 +274,25 @@ class _Compiler:
     def _rates(self) -> Array:
         return np.array([network.rate or 0.0 for network in self.problem.networks])
 
+    def _own_metric(self, name: str) -> Metric:
+        """Return one of the problem's own metrics."""
+        own = next(metric for metric in self.problem.metrics if metric.name == name)
+        alpha = np.zeros(self.time.shape)
+        for network, layers in own.layers.items():
+            for layer, places in layers.items():
+                for device, value in places.items():
+                    alpha[self.nodes[network, layer], self.devices[device]] = value
+        charges = [own.links.get(link) for link in self.links]
+        tensors = [(n.name, tensor.name) for n in self.problem.networks for tensor in n.tensors]
+        return self._metric(
+            name,
+            own.unit,
+            alpha=alpha,
+            per_copy=np.array([charge.per_copy if charge else 0.0 for charge in charges], dtype=float),
+            per_byte=np.array([charge.per_byte if charge else 0.0 for charge in charges], dtype=float),
+            gamma=np.array([own.exposed.get(n, {}).get(tensor, 0.0) for n, tensor in tensors], dtype=float),
+        )
+
     # Objective
 
     def _objective(self) -> tuple[tuple[ObjectiveTerm, ...], ...]:
@@ -309,6 +331,8 @@ class _Compiler:
             return [LinearTerm(term.weight, self._traffic(term.links))]
         if term.metric == "leakage":
             return [LinearTerm(term.weight, self._metric("leakage", "", gamma=self.sensitivity))]
+        if term.metric != "energy":
+            return [LinearTerm(term.weight, self._own_metric(term.metric))]
         terms: list[LinearTerm | LatencyTerm] = [LinearTerm(term.weight, self._energy(term.devices))]
         if term.idle:
             idle = np.array(
@@ -334,7 +358,7 @@ class _Compiler:
     def _constraints(self) -> tuple[CompiledConstraint, ...]:
         return tuple(part for spec in self.problem.subject_to for part in self._constraint(spec))
 
-    def _constraint(self, spec: specs.Constraint) -> list[CompiledConstraint]:
+    def _constraint(self, spec: specs.Constraint | CustomConstraint) -> list[CompiledConstraint]:
         label = spec.label
         match spec:
             case specs.Placement():
@@ -364,6 +388,10 @@ class _Compiler:
             case specs.WorstLeakage():
                 above = (self.sensitivity > spec.limit * (1 + 1e-9)).astype(float)
                 return [LinearLimit(label, self._metric("tensors exposed above the cap", "", gamma=above), 0.0)]
+            case specs.MetricLimit():
+                return [LinearLimit(label, self._own_metric(spec.metric), spec.limit)]
+            case CustomConstraint():
+                return [CustomLimit(label, spec, partial(spec.violation, self.problem))]
             case specs.Colocate():
                 return [Colocation(label, self._layer_nodes(spec.network, spec.layers))]
             case specs.Separate():

@@ -4,8 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import (
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    model_serializer,
+    model_validator,
+)
 
+from dnnopt.custom import STANDARD_METRICS, CustomConstraint
 from dnnopt.errors import InputError
 from dnnopt.objectives import Term
 from dnnopt.records import Bytes, Name, Number, Record, Seconds
@@ -137,6 +145,18 @@ class WorstLeakage(_Kind):
         return "worst_leakage"
 
 
+class MetricLimit(_Kind):
+    """One of the problem's own metrics at most `limit`."""
+
+    constraint: Literal["metric"] = "metric"
+    metric: Name
+    limit: Number
+
+    @property
+    def label(self) -> str:
+        return f"metric({self.metric})"
+
+
 class Utilisation(_Kind):
     """`Σ_a λ_a · load_q,a` at most `limit` for every resource q."""
 
@@ -247,6 +267,7 @@ Constraint = (
     | Traffic
     | Leakage
     | WorstLeakage
+    | MetricLimit
     | Utilisation
     | Placement
     | Colocate
@@ -256,7 +277,13 @@ Constraint = (
     | MaxDevices
     | MaxCuts
 )
-AnyConstraint = Annotated[Constraint, Field(discriminator="constraint")]
+
+
+def _own_as_it_is(value: Any, read: ValidatorFunctionWrapHandler) -> Any:
+    return value if isinstance(value, CustomConstraint) else read(value)
+
+
+AnyConstraint = Annotated[Constraint, Field(discriminator="constraint"), WrapValidator(_own_as_it_is)]
 
 
 def limit_on(term: Term, limit: float) -> Constraint:
@@ -278,6 +305,8 @@ def limit_on(term: Term, limit: float) -> Constraint:
     plain: dict[str, Any] = {"cost": Cost, "leakage": Leakage, "worst_leakage": WorstLeakage}
     if term.metric in plain:
         return plain[term.metric](limit=limit)
+    if term.metric not in STANDARD_METRICS:
+        return MetricLimit(metric=term.metric, limit=limit)
     raise InputError("a metric that can be limited", value=term.metric)
 
 

@@ -15,6 +15,7 @@ from dnnopt.compiled import (
     CompiledConstraint,
     CompiledProblem,
     Contiguity,
+    CustomLimit,
     CutCount,
     DeadlineLimit,
     DeviceCount,
@@ -272,6 +273,9 @@ class Evaluator:
             case DeviceCount():
                 used = (devices[:, c.is_layer][:, :, None] == np.arange(len(c.device_names))).any(axis=1).sum(axis=1)
                 return np.maximum(used - constraint.limit, 0).astype(float)
+            case CustomLimit():
+                found = [constraint.violation(c.plan(placement)) for placement in placements]
+                return np.array(found) * (np.array(found) > TOLERANCE)
             case CutCount():
                 return np.maximum(self.first_copies(pairs).sum(axis=1) - constraint.limit, 0).astype(float)
         raise UnsupportedError("", problem=f"the constraint {constraint.label} cannot be evaluated for many plans")
@@ -304,4 +308,5 @@ _EVALUATED = (
     MonotoneTiers,
     DeviceCount,
     CutCount,
+    CustomLimit,
 )

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 
 from dnnopt import objectives
 from dnnopt.constraints import Constraint, limit_on
+from dnnopt.custom import STANDARD_METRICS
 from dnnopt.errors import InputError
 from dnnopt.objectives import Term
 from dnnopt.units import parse_quantity
 
-_TERM = re.compile(r"(?:(?P<weight>[\d.eE+-]+)\s*\*\s*)?(?P<metric>[a-z_]+)\s*(?:\((?P<arguments>[^()]*)\))?")
+_TERM = re.compile(r"(?:(?P<weight>[\d.eE+-]+)\s*\*\s*)?(?P<metric>[A-Za-z_]\w*)\s*(?:\((?P<arguments>[^()]*)\))?")
 _DIMENSION = {"latency": "time", "energy": "energy", "cost": "money", "traffic": "bytes"}
-_METRICS = ("latency", "period", "energy", "cost", "leakage", "worst_leakage", "traffic")
 
 
-def parse_objective(text: str) -> tuple[Term, ...]:
-    """Return the terms of a weighted sum such as ``0.5*latency + 2*energy(pi,idle)``.
+def parse_objective(text: str, own: Collection[str] = ()) -> tuple[Term, ...]:
+    """Return the terms of a weighted sum such as ``0.5*latency + 2*energy(pi,idle)``; `own` are further metrics.
 
     Raises
     ------
@@ -24,7 +25,7 @@ def parse_objective(text: str) -> tuple[Term, ...]:
         For anything else.
     """
     parts = re.split(r"(?<![\d.][eE])\+", text)  # not the plus of 1e+3
-    return tuple(_parse_term(part.strip(), text) for part in parts)
+    return tuple(_parse_term(part.strip(), text, own) for part in parts)
 
 
 def parse_constraint(text: str) -> Constraint:
@@ -42,10 +43,11 @@ def parse_constraint(text: str) -> Constraint:
     return limit_on(term, parse_quantity(right, _DIMENSION.get(term.metric, "number")))
 
 
-def _parse_term(text: str, whole: str) -> Term:
+def _parse_term(text: str, whole: str, own: Collection[str] = ()) -> Term:
     match = _TERM.fullmatch(text)
-    if not match or match["metric"] not in _METRICS:
-        raise InputError(f"terms of {', '.join(_METRICS)}, such as '0.5*latency + 2*energy(pi)'", value=whole)
+    known = (*STANDARD_METRICS, *own)
+    if not match or match["metric"] not in known:
+        raise InputError(f"terms of {', '.join(known)}, such as '0.5*latency + 2*energy(pi)'", value=whole)
     arguments = [name.strip() for name in (match["arguments"] or "").split(",") if name.strip()]
     metric = match["metric"]
     if metric == "energy":

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
@@ -15,6 +16,8 @@ class Units:
         Seconds, bytes, joules and USD in one unit of the model.
     objective : float
         SI objective in one unit of the model's objective.
+    other : mapping of str to float
+        The same for units of a user's own metrics.
     """
 
     time: float
@@ -22,10 +25,11 @@ class Units:
     energy: float
     money: float
     objective: float
+    other: Mapping[str, float] = field(default_factory=dict)
 
     def of(self, unit: str) -> float:
         """Return the SI value of the model's unit for quantities measured in the SI unit `unit`."""
-        return {"s": self.time, "bytes": self.bytes, "J": self.energy, "USD": self.money}.get(unit, 1.0)
+        return {"s": self.time, "bytes": self.bytes, "J": self.energy, "USD": self.money, **self.other}.get(unit, 1.0)
 
     def describe(self) -> str:
         """Return a sentence for the top of exported files."""

@@ -87,6 +87,10 @@ class Network(Record):
         Weight `ω_a` in the total latency.
     provenance : str
         Where the network comes from (package, version, command, input shape).
+    family : str
+        Kind of architecture, such as ``residual CNN``; it only describes.
+    parameters : float, optional
+        Number of trained parameters, where the origin tells it; it only describes (`Layer.weights` counts bytes).
 
     Raises
     ------
@@ -103,6 +107,8 @@ class Network(Record):
     deadline: Seconds | None = None
     weight: Number = 1.0
     provenance: str = ""
+    family: str = ""
+    parameters: Number | None = None
 
     @model_validator(mode="after")
     def _check(self) -> Network:

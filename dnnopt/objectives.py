@@ -18,7 +18,6 @@ from dnnopt.records import Flag, Name, Number, Record
 if TYPE_CHECKING:
     from dnnopt.constraints import Constraint
 
-MetricName = Literal["latency", "period", "energy", "cost", "leakage", "worst_leakage", "traffic"]
 UNITS = {
     "latency": "s", "period": "s", "energy": "J", "cost": "USD", "leakage": "", "worst_leakage": "", "traffic": "bytes",
 }  # fmt: skip
@@ -31,7 +30,8 @@ class Term(Record):
     Attributes
     ----------
     metric : str
-        ``latency``, ``period``, ``energy``, ``cost``, ``leakage``, ``worst_leakage`` or ``traffic``.
+        ``latency``, ``period``, ``energy``, ``cost``, ``leakage``, ``worst_leakage``, ``traffic``, or the name of one
+        of the problem's own metrics.
     weight : float
     priority : int
         Terms of one priority are summed; lower priorities are optimised first.
@@ -47,7 +47,7 @@ class Term(Record):
         ``max``: the largest latency of a network, energy of one of the devices, or traffic of one of the links.
     """
 
-    metric: MetricName
+    metric: Name
     weight: Number = 1.0
     priority: int = Field(default=0, strict=True)
     network: Name | None = None
@@ -71,8 +71,8 @@ class Term(Record):
 
     @property
     def unit(self) -> str:
-        """Unit of the metric; empty for a pure number."""
-        return UNITS[self.metric]
+        """Unit of a standard metric; empty for a pure number, and for a metric of the problem's own."""
+        return UNITS.get(self.metric, "")
 
     def __mul__(self, factor: float) -> Term:
         return Term(**(dict(self) | {"weight": self.weight * factor}))
@@ -124,6 +124,11 @@ def worst_leakage() -> Term:
 def traffic(*links: str) -> Term:
     """Bytes over the named links, or over all."""
     return Term(metric="traffic", links=links or None)
+
+
+def metric(name: str) -> Term:
+    """One of the problem's own metrics (`Problem.metrics`)."""
+    return Term(metric=name)
 
 
 def largest(term: Term) -> Term:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from dnnopt.constraints import AnyConstraint, Constraint
+from dnnopt.custom import STANDARD_METRICS, CustomConstraint, Metric
 from dnnopt.errors import InputError
 from dnnopt.networks import Network
 from dnnopt.objectives import Term, as_terms
@@ -61,6 +62,8 @@ class Problem(Record):
         How copies are charged: per (tensor, destination device), per (tensor, link), or per edge.
     profile : Profile
         Measured times and energies; the roofline serves where there is none.
+    metrics : sequence of Metric
+        Metrics of the problem's own, for terms and limits to name.
     name, provenance : str
 
     Raises
@@ -80,6 +83,7 @@ class Problem(Record):
     subject_to: tuple[AnyConstraint, ...] = ()
     transport: Transport = "unicast"
     profile: Profile = Profile()
+    metrics: tuple[Metric, ...] = ()
     name: str = ""
     provenance: str = ""
 
@@ -91,9 +95,10 @@ class Problem(Record):
             platform: Platform | str,
             execution: Execution,
             minimize: Term | Sequence[Term | tuple[Term, ...]],
-            subject_to: Sequence[Constraint] = (),
+            subject_to: Sequence[Constraint | CustomConstraint] = (),
             transport: Transport = "unicast",
             profile: Profile = ...,
+            metrics: Sequence[Metric] = (),
             name: str = "",
             provenance: str = "",
         ) -> None: ...
@@ -101,6 +106,7 @@ class Problem(Record):
     @model_validator(mode="after")
     def _check(self) -> Problem:
         check_unique((network.name for network in self.networks), "networks", "network")
+        own = tuple(metric.name for metric in self.metrics)
         devices = set(self.platform.device_names())
         for index, network in enumerate(self.networks):
             field = f"networks[{index}]"
@@ -113,13 +119,33 @@ class Problem(Record):
             for layer in network.layers:
                 for device in self.platform.devices:
                     layer_seconds(self.profile, network, layer, device)
+        check_unique((metric.name for metric in self.metrics), "metrics", "metric")
+        for index, metric in enumerate(self.metrics):
+            self._check_metric(metric, f"metrics[{index}]")
         for index, term in enumerate(self.minimize):
+            check_known(term.metric, (*STANDARD_METRICS, *own), f"minimize[{index}].metric", "metric")
             self._check_names(term, f"minimize[{index}]")
             self._check_needs(term.metric, f"minimize[{index}].metric", "")
         for index, constraint in enumerate(self.subject_to):
+            if constraint.constraint == "metric":
+                check_known(constraint.metric, own, f"subject_to[{index}].metric", "metric of the problem's own")
             self._check_names(constraint, f"subject_to[{index}]")
             self._check_needs(constraint.constraint, f"subject_to[{index}].constraint", constraint)
         return self
+
+    def to_data(self) -> dict[str, Any]:
+        """Return plain data, ready for JSON.
+
+        Raises
+        ------
+        InputError
+            If there is a constraint of the user's own, which is code.
+        """
+        for index, constraint in enumerate(self.subject_to):
+            if isinstance(constraint, CustomConstraint):
+                expected = "constraints that a file can hold; one of your own lives in Python alone"
+                raise InputError(expected, field=f"subject_to[{index}]", value=constraint.label)
+        return super().to_data()
 
     def network(self, name: str) -> Network:
         """Return the network of that name."""
@@ -151,6 +177,25 @@ class Problem(Record):
             check_known(record.layer, self._layer_names(network), f"{field}.layer", "layer")
         for name in getattr(record, "limits", {}):
             check_known(name, devices, f"{field}.limits", "device")
+
+    def _check_metric(self, metric: Metric, field: str) -> None:
+        """Check every network, layer, device, link and tensor that a metric names."""
+        devices = self.platform.device_names()
+        networks = tuple(network.name for network in self.networks)
+        for name, layers in metric.layers.items():
+            check_known(name, networks, f"{field}.layers", "network")
+            for layer, places in layers.items():
+                check_known(layer, self._layer_names(name), f"{field}.layers.{name}", "layer")
+                for device in places:
+                    check_known(device, devices, f"{field}.layers.{name}.{layer}", "device")
+        for name in metric.links:
+            check_known(name, tuple(link.name for link in self.platform.links), f"{field}.links", "link")
+        for name, tensors in metric.exposed.items():
+            check_known(name, networks, f"{field}.exposed", "network")
+            known = tuple(tensor.name for tensor in self.network(name).tensors)
+            for tensor in tensors:
+                check_known(tensor, known, f"{field}.exposed.{name}", "tensor")
+            self._check_needs("leakage", f"{field}.exposed", None)
 
     def _layer_names(self, network: str | None) -> tuple[str, ...]:
         return () if network is None else tuple(layer.name for layer in self.network(network).layers)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, ValidationError, ValidationInfo
 
@@ -68,6 +68,10 @@ class Record(BaseModel, metaclass=_RecordMeta):
             return cls.model_validate(data, context={"units": units})
         except ValidationError as error:
             raise input_error(error, data, file=file) from None
+
+    def replace(self, **fields: Any) -> Self:
+        """Return a copy with other values in some fields, all checked again."""
+        return type(self)(**(dict(self) | fields))
 
     def to_data(self) -> dict[str, Any]:
         """Return plain data, ready for JSON; fields that hold their default are left out."""

@@ -49,7 +49,8 @@ def objective_name(problem: Problem, priority: int | None = None) -> tuple[str, 
         name = term.metric + (f"({','.join(arguments)})" if arguments else "") + (" with idle" if term.idle else "")
         name = f"largest {name}" if term.over == "max" else name
         words.append(name if term.weight == 1 else f"{term.weight:g} x {name}")
-    units = {term.unit for term in terms}
+    own = {metric.name: metric.unit for metric in problem.metrics}
+    units = {own.get(term.metric, term.unit) for term in terms}
     return " + ".join(words), units.pop() if len(units) == 1 else ""
 
 

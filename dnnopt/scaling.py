@@ -58,7 +58,8 @@ def choose_units(compiled: CompiledProblem) -> Units:
         objective = units[kinds.pop()]
     else:
         objective = unit_for(_least(evaluator.objectives(placements)))
-    return Units(units["s"], units["bytes"], units.get("J", 1.0), units.get("USD", 1.0), objective)
+    other = {unit: value for unit, value in units.items() if unit not in ("s", "bytes", "J", "USD", "")}
+    return Units(units["s"], units["bytes"], units.get("J", 1.0), units.get("USD", 1.0), objective, other)
 
 
 def unit_of(term: ObjectiveTerm) -> str:

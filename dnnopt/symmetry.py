@@ -8,6 +8,7 @@ import numpy as np
 
 from dnnopt.compiled import (
     CompiledProblem,
+    CustomLimit,
     Index,
     LinearLimit,
     LinearTerm,
@@ -23,7 +24,7 @@ Key = tuple[object, ...]
 
 def identical_devices(c: CompiledProblem) -> list[list[int]]:
     """Return the classes of two or more devices that can be exchanged in every plan, in the devices' order."""
-    if len(c.executor_device) != len(c.device_names):
+    if len(c.executor_device) != len(c.device_names) or any(isinstance(one, CustomLimit) for one in c.constraints):
         return []
     classes: list[list[int]] = []
     totals = c.time.sum(axis=0).tolist()  # tells most devices apart at once

@@ -1,16 +1,14 @@
 """docs/exporting.md tells the truth: its commands and programs print what it shows."""
 
-import contextlib
-import io
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+from pages import page, printed, programs
 from readers import program
 
-PAGE = (Path(__file__).parent.parent / "docs" / "exporting.md").read_text(encoding="utf-8")
+PAGE = page("exporting.md")
 
 
 def commands():
@@ -31,15 +29,8 @@ def test_commands_print_what_the_page_shows(tmp_path):
         assert done.stdout == output, command
 
 
-@pytest.mark.parametrize(
-    ("code", "output"),
-    re.findall(r"```python\n(.*?)```\n\n```\n(.*?)```", PAGE, re.DOTALL),
-    ids=["pyomo", "pulp", "values"],
-)
+@pytest.mark.parametrize(("code", "output"), programs(PAGE), ids=["pyomo", "pulp", "values"])
 def test_programs_print_what_the_page_shows(code, output):
     for module in re.findall(r"^import (pyomo|pulp)", code, re.MULTILINE):
         pytest.importorskip(module, reason=f"{module} is not installed")
-    printed = io.StringIO()
-    with contextlib.redirect_stdout(printed):
-        exec(code, {})
-    assert printed.getvalue() == output
+    assert printed(code) == output

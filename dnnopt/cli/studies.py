@@ -74,7 +74,7 @@ def pareto_command(
 
     front = pareto(
         problem,
-        [parse_objective(text) for text in objective],
+        [parse_objective(text, [metric.name for metric in problem.metrics]) for text in objective],
         tolerance=tolerance,
         time_limit=time_limit,
         formulation=formulation,

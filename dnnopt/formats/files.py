@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import tempfile
+import zlib
 from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
@@ -20,16 +22,22 @@ PLAN_KEYS = ("placement", "schedule")
 
 
 def read_text(path: str | Path | Traversable) -> str:
-    """Return the text of a file.
+    """Return the text of a file; one whose name ends in ``.gz`` is unpacked.
 
     Raises
     ------
     InputError
-        If it cannot be read or is not UTF-8.
+        If it cannot be read, is not UTF-8, or is named ``.gz`` and is no whole gzip file.
     """
     source = Path(path) if isinstance(path, str) else path
     try:
-        return source.read_text(encoding="utf-8")
+        data = source.read_bytes()
+        if source.name.endswith(".gz"):
+            data = gzip.decompress(data)
+        return data.decode("utf-8")
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        cut = "; is the file cut off?" if isinstance(error, EOFError) else ""
+        raise InputError("", file=str(path), problem=f"not a gzip file, or a damaged one: {error}{cut}") from None
     except OSError as error:
         raise InputError("", file=str(path), problem=error.strerror or str(error)) from None
     except UnicodeDecodeError:
@@ -37,15 +45,21 @@ def read_text(path: str | Path | Traversable) -> str:
 
 
 def write_text(path: str | Path, text: str | bytes) -> None:
-    """Write a file whole or not at all, text in UTF-8: to a temporary file beside it, then renamed."""
+    """Write a file whole or not at all, to a temporary file beside it that is then renamed.
+
+    Text is written in UTF-8, and packed (with no time stamp) where the name ends in ``.gz``.
+    """
     path = Path(path)
+    data = text.encode("utf-8") if isinstance(text, str) else text
+    if isinstance(text, str) and path.suffix == ".gz":
+        data = gzip.compress(data, mtime=0)
     try:
         handle, temporary = tempfile.mkstemp(dir=path.parent or ".", prefix=f".{path.name}.")
     except OSError as error:
         raise InputError("", file=str(path), problem=f"cannot be written: {error.strerror}") from None
     try:
         with os.fdopen(handle, "wb") as stream:
-            stream.write(text if isinstance(text, bytes) else text.encode("utf-8"))
+            stream.write(data)
         umask = os.umask(0)
         os.umask(umask)
         os.chmod(temporary, 0o666 & ~umask)

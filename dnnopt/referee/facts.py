@@ -75,6 +75,7 @@ class Facts:
     Attributes
     ----------
     problem : Problem
+    plan : Plan
     device_of : dict of Key to str
         Device of each layer.
     seconds, joules : dict of Key to float
@@ -87,6 +88,7 @@ class Facts:
     """
 
     problem: Problem
+    plan: Plan
     device_of: dict[Key, str]
     seconds: dict[Key, float]
     joules: dict[Key, float]
@@ -121,7 +123,7 @@ def gather(problem: Problem, plan: Plan) -> Facts:
             joules[key] = math.inf if time is None else layer_joules(problem.profile, network, layer, device, time)
     uses = tuple(use for network in problem.networks for use in _uses(problem, network, device_of))
     copies = tuple(_copies(problem, uses))
-    return Facts(problem, device_of, seconds, joules, uses, copies, tuple(_crossings(problem, copies)))
+    return Facts(problem, plan, device_of, seconds, joules, uses, copies, tuple(_crossings(problem, copies)))
 
 
 def _uses(problem: Problem, network: Network, device_of: dict[Key, str]) -> Iterator[Use]:

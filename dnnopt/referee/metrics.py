@@ -6,6 +6,7 @@ import math
 from collections.abc import Collection
 
 from dnnopt.constraints import Memory, MemoryRule
+from dnnopt.custom import Metric
 from dnnopt.networks import Network
 from dnnopt.objectives import Term
 from dnnopt.platforms import Resource
@@ -141,6 +142,26 @@ def worst_leakage(facts: Facts) -> float:
     return max(exposed(facts).values(), default=0.0)
 
 
+def own_metric(facts: Facts, name: str) -> Metric:
+    """Return one of the problem's own metrics."""
+    return next(metric for metric in facts.problem.metrics if metric.name == name)
+
+
+def own_value(facts: Facts, name: str) -> float:
+    """Return the value of one of the problem's own metrics."""
+    own = own_metric(facts, name)
+    parts = []
+    for (network, layer), device in facts.device_of.items():
+        parts.append(own.layers.get(network, {}).get(layer, {}).get(device, 0.0))
+    for crossing in facts.crossings:
+        charge = own.links.get(crossing.link.name)
+        if charge is not None:
+            parts.append(charge.per_copy + charge.per_byte * crossing.tensor.bytes)
+    if own.exposed:
+        parts.extend(own.exposed.get(network, {}).get(tensor, 0.0) for network, tensor in exposed(facts))
+    return math.fsum(parts)
+
+
 def cuts(facts: Facts) -> tuple[Copy, ...]:
     """Return one copy for each distinct tensor and destination."""
     return tuple({(copy.network, copy.tensor.name, copy.destination): copy for copy in facts.copies}.values())
@@ -174,6 +195,7 @@ def measure(facts: Facts, latencies: Latencies) -> dict[str, float]:
         metrics |= {f"memory({device})": memory(facts, device, listed.rule, listed.buffers) for device in devices}
     if _leakage_is_defined(problem.networks, [*problem.platform.devices, *problem.platform.links]):
         metrics |= {"leakage": leakage(facts), "worst_leakage": worst_leakage(facts)}
+    metrics |= {metric.name: own_value(facts, metric.name) for metric in problem.metrics}
     return metrics
 
 
@@ -202,6 +224,8 @@ def _term(facts: Facts, latencies: Latencies, term: Term) -> float:
             return worst_leakage(facts)
         case "traffic":
             return traffic(facts, term.links)
+        case own:
+            return own_value(facts, own)
 
 
 def _largest(facts: Facts, latencies: Latencies, term: Term) -> float:

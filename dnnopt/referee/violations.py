@@ -10,6 +10,7 @@ from itertools import combinations
 from typing import Any
 
 from dnnopt import constraints as c
+from dnnopt.custom import CustomConstraint
 from dnnopt.networks import INPUT, OUTPUT, Network
 from dnnopt.platforms import TIERS
 from dnnopt.referee import metrics
@@ -42,7 +43,8 @@ def platform_violations(facts: Facts) -> Found:
 def constraint_violations(facts: Facts, latencies: Latencies) -> Found:
     """Yield what violates the problem's constraints, in their order."""
     for constraint in facts.problem.subject_to:
-        yield from CHECKS[type(constraint)](facts, latencies, constraint)
+        check = _custom if isinstance(constraint, CustomConstraint) else CHECKS[type(constraint)]
+        yield from check(facts, latencies, constraint)
 
 
 def _exceeds(value: float, limit: float, cap: float = math.inf) -> bool:
@@ -199,6 +201,17 @@ def _max_cuts(facts: Facts, latencies: Latencies, entry: c.MaxCuts) -> Found:
         yield Violation(entry.label, len(cuts) - entry.limit, "cuts", message)
 
 
+def _metric_limit(facts: Facts, latencies: Latencies, entry: c.MetricLimit) -> Found:
+    unit = metrics.own_metric(facts, entry.metric).unit
+    yield from _over(entry.label, entry.metric, metrics.own_value(facts, entry.metric), entry.limit, unit)
+
+
+def _custom(facts: Facts, latencies: Latencies, entry: CustomConstraint) -> Found:
+    broken = entry.violation(facts.problem, facts.plan)
+    if broken > TOLERANCE:
+        yield Violation(entry.label, broken, "", f"{entry.label} is broken by {broken:g}")
+
+
 CHECKS: dict[type[Any], Callable[[Facts, Latencies, Any], Found]] = {
     c.Memory: _memory,
     c.Deadline: _deadline,
@@ -208,6 +221,7 @@ CHECKS: dict[type[Any], Callable[[Facts, Latencies, Any], Found]] = {
     c.Traffic: _traffic,
     c.Leakage: _leakage,
     c.WorstLeakage: _worst_leakage,
+    c.MetricLimit: _metric_limit,
     c.Utilisation: _utilisation,
     c.Placement: _placement,
     c.Colocate: _colocate,

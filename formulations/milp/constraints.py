@@ -11,6 +11,7 @@ import numpy as np
 from dnnopt.compiled import (
     Colocation,
     Contiguity,
+    CustomLimit,
     CutCount,
     DeadlineLimit,
     DeviceCount,
@@ -228,6 +229,11 @@ def add_cut_count(build: Build, constraint: CutCount) -> None:
     build.limit(constraint.label, (z, np.ones(len(z))), constraint.limit)
 
 
+def add_custom(build: Build, limit: CustomLimit) -> None:
+    """Whatever rows the user's own constraint adds."""
+    limit.constraint.add(build)
+
+
 CONSTRAINTS: dict[type, Callable[[Build, Any], None]] = {
     LinearLimit: add_linear_limit,
     MemoryLimit: add_memory,
@@ -239,6 +245,7 @@ CONSTRAINTS: dict[type, Callable[[Build, Any], None]] = {
     MonotoneTiers: add_monotone_tiers,
     DeviceCount: add_device_count,
     CutCount: add_cut_count,
+    CustomLimit: add_custom,
 }
 
 

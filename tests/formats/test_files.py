@@ -281,7 +281,12 @@ def test_text_that_is_no_problem_file_is_refused_naming_the_file(path, text, wor
         (("execution",), "fast", "execution", "got 'fast', expected one of 'sequential'"),
         (("transport",), "broadcast", "transport", "got 'broadcast', expected one of 'unicast'"),
         (("minimize",), [], "minimize", "got [], expected a list of at least 1"),
-        (("minimize", 0, "metric"), "speed", "minimize[0].metric", "got 'speed', expected one of 'latency'"),
+        (
+            ("minimize", 0, "metric"),
+            "speed",
+            "minimize[0].metric",
+            "got 'speed', expected the name of a metric: cost, energy, latency",
+        ),
         (("minimize", 0), put("weight", -1), "minimize[0].weight", "got -1, expected a number >= 0"),
         (("minimize", 0), put("priority", 0.5), "minimize[0].priority", "got 0.5, expected a whole number"),
         (

@@ -1,0 +1,198 @@
+"""Metrics, constraints and linearisations of a user's own, against enumeration, and the page that shows them."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+from brute_force import brute_force, check_solved
+from builders import link, network, platform, problem, tensor
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pages import page, printed, programs
+from strategies import problems
+
+import dnnopt as dp
+from dnnopt.compiler import compile_problem
+from dnnopt.formats.files import read_problem, write_problem
+from dnnopt.formulations import registry
+from dnnopt.formulations.milp.communication import COMMUNICATIONS
+from dnnopt.methods.exact import run_formulation
+from dnnopt.pool import Pool
+from dnnopt.solvers.interface import Control, Limits
+
+
+@pytest.fixture(autouse=True)
+def _registered_linearisations_do_not_stay():
+    before = dict(COMMUNICATIONS)
+    yield
+    COMMUNICATIONS.clear()
+    COMMUNICATIONS.update(before)
+
+
+@pytest.mark.parametrize(("code", "output"), programs(page("extending.md")), ids=["metric", "constraint", "moves"])
+def test_programs_print_what_the_page_shows(code, output):
+    assert printed(code) == output
+
+
+@st.composite
+def own_metrics(draw, one):
+    """Return a metric over whatever the problem has."""
+    values = st.sampled_from((0.0, 0.5, 1.0, 3.0))
+    devices = one.platform.device_names()
+    layers = {
+        net.name: {layer.name: {name: draw(values) for name in devices} for layer in net.layers} for net in one.networks
+    }
+    links = {
+        link.name: dp.LinkCharge(per_copy=draw(values), per_byte=draw(values) / 1e6) for link in one.platform.links
+    }
+    trusts = [place.trusted for place in (*one.platform.devices, *one.platform.links)]
+    tensors = {net.name: {tensor.name: draw(values) for tensor in net.tensors} for net in one.networks}
+    known = None not in trusts and all(t.sensitivity is not None for net in one.networks for t in net.tensors)
+    return dp.Metric(
+        name="own",
+        unit=draw(st.sampled_from(("", "g", "J"))),
+        layers=layers,
+        links=links,
+        exposed=tensors if known else {},
+    )
+
+
+def test_own_metrics_as_objective_and_as_limit_match_brute_force_in_every_formulation():
+    seen = Counter()
+
+    @settings(max_examples=25)
+    @given(problems(largest_spread=2, executions=("sequential", "pipelined", "parallel")), st.data())
+    def check(drawn, data):
+        one = drawn.replace(metrics=[data.draw(own_metrics(drawn))], minimize=dp.metric("own"))
+        best = brute_force(one)
+        check_every(one, best, seen)
+        if best.objective:
+            limited = drawn.replace(
+                metrics=one.metrics,
+                minimize=dp.traffic(),
+                subject_to=[*one.subject_to, dp.metric("own") <= 1.5 * best.objective],
+            )
+            check_every(limited, brute_force(limited), seen)
+
+    check()
+    assert {status for _, status in seen} == {"optimal", "infeasible"}
+
+
+def check_every(one, best, seen):
+    compiled = compile_problem(one)
+    for name in registry.suiting(compiled):
+        pool = Pool(one, compiled)
+        formulation = registry.formulation(name, compiled)
+        solver = "cpsat" if formulation.kind == "cp" else "highs"
+        outcome = run_formulation(pool, formulation, solver, Limits(threads=1), Control())
+        status = "optimal" if outcome.status == "feasible" and pool.objective == pool.bound else outcome.status
+        noise = 10 * pool.resolution
+        seen[name, check_solved(best, status, pool.objective, pool.bound, noise)] += 1
+
+
+class AtLeast(dp.CustomConstraint):
+    """A device runs at least so many layers, or none."""
+
+    def __init__(self, count):
+        self.count, self.label = count, f"at_least({count})"
+
+    def violation(self, problem, plan):
+        layers = Counter(device for devices in plan.placement.values() for device in devices.values())
+        return max(0, self.count - min(layers.values()))
+
+    def add(self, build):
+        c, model = build.c, build.model
+        layers = np.flatnonzero(c.is_layer)
+        x = build.x[layers]
+        used = model.add_variables(
+            "used_at_all",
+            (len(c.device_names),),
+            axes=lambda: (c.device_names,),
+            upper=1.0,
+            evaluate=lambda placement: np.isin(np.arange(len(c.device_names)), placement[layers]),
+        )
+        model.add_rows("uses_it", np.stack([np.broadcast_to(used, x.shape), x], axis=2), [1, -1], lower=0)
+        together = np.concatenate([x.T, used[:, None]], axis=1)
+        model.add_rows(self.label, together, np.append(np.ones(len(layers)), -self.count), lower=0)
+
+
+def test_own_constraints_match_brute_force_in_every_linear_formulation_and_in_solve():
+    seen = Counter()
+
+    @settings(max_examples=25)
+    @given(problems(largest_spread=2, executions=("sequential", "pipelined", "parallel")), st.integers(2, 3))
+    def check(drawn, count):
+        one = drawn.replace(subject_to=[*drawn.subject_to, AtLeast(count)], minimize=dp.traffic())
+        best = brute_force(one)
+        result = dp.solve(one, threads=1)
+        seen["solve", check_solved(best, result.status, result.objective, result.bound)] += 1
+        check_every(one, best, seen)
+
+    check()
+    assert not any(name.startswith("cp-") for name, _ in seen)
+    assert {status for _, status in seen} == {"optimal", "infeasible"}
+
+
+def two_devices(**fields):
+    net = network("a b", [tensor("t", "a", "b", 2)])
+    on = platform("p q", [link("w")], {"p>q": "w", "q>p": "w"})
+    return problem(net, on, dict.fromkeys("ab", (2, 1))).replace(**fields)
+
+
+def test_identical_devices_are_told_apart_by_an_own_metric_and_never_exchanged_under_an_own_constraint():
+    net = network("a b", [tensor("t", "a", "b", 2)])
+    on = platform("p q", [link("w"), link("u")], {"p>q": "w", "q>p": "u"})
+    one = problem(net, on, dict.fromkeys("ab", (1, 1)))
+    own = dp.Metric(name="own", layers={"net": {"a": {"p": 1.0}, "b": {"p": 1.0}}})
+    assert set(dp.solve(one.replace(metrics=[own], minimize=dp.metric("own"))).plan.placement["net"].values()) == {"q"}
+
+    class OnQ(dp.CustomConstraint):
+        label = "on q"
+
+        def violation(self, problem, plan):
+            return float(plan.placement["net"]["b"] != "q")
+
+        def add(self, build):
+            build.model.add_rows("on q", build.x[-1], [0, 1], lower=1)
+
+    result = dp.solve(one.replace(subject_to=[OnQ()]))
+    assert (result.status, result.plan.placement["net"]) == ("optimal", {"a": "q", "b": "q"})
+
+
+def test_a_problem_with_own_metrics_is_read_back_as_it_was(tmp_path):
+    own = dp.Metric(name="own", unit="g", layers={"net": {"a": {"p": 1.0}}}, links={"w": dp.LinkCharge(per_copy=2)})
+    one = two_devices(metrics=[own], minimize=dp.metric("own"), subject_to=[dp.metric("own") <= 3])
+    write_problem(one, tmp_path / "own.json")
+    assert read_problem(tmp_path / "own.json") == one
+
+
+def test_a_problem_with_an_own_constraint_is_not_written(tmp_path):
+    with pytest.raises(dp.InputError, match=r"subject_to\[0\]: got 'at_least\(2\)'"):
+        write_problem(two_devices(subject_to=[AtLeast(2)]), tmp_path / "own.json")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"layers": {"net": {"c": {"p": 1}}}}, r"metrics\[0\].layers.net: got 'c'"),
+        ({"layers": {"other": {}}}, r"metrics\[0\].layers: got 'other'"),
+        ({"layers": {"net": {"a": {"z": 1}}}}, r"metrics\[0\].layers.net.a: got 'z'"),
+        ({"links": {"v": {}}}, r"metrics\[0\].links: got 'v'"),
+        ({"exposed": {"net": {"s": 1}}}, r"metrics\[0\].exposed.net: got 's'"),
+        ({"exposed": {"net": {"t": 1}}}, r"trusted.*missing"),
+        ({"layers": {"net": {"a": {"p": -1}}}}, r"metrics\[0\].layers.net.a.p: got -1"),
+        ({"name": "energy"}, r"name: got 'energy', expected a name that no standard metric has"),
+        ({"name": "my metric"}, r"name: got 'my metric', expected a name of letters"),
+    ],
+)
+def test_bad_metrics_are_refused_by_name(fields, words):
+    with pytest.raises(dp.InputError, match=words):
+        two_devices(metrics=[{"name": "own", **fields}])
+
+
+def test_a_metric_that_the_problem_does_not_have_is_refused():
+    with pytest.raises(dp.InputError, match=r"minimize\[0\].metric: got 'carbon', expected the name of a metric"):
+        two_devices(minimize=dp.metric("carbon"))
+    with pytest.raises(dp.InputError, match=r"subject_to\[0\].metric: got 'carbon'"):
+        two_devices(subject_to=[dp.metric("carbon") <= 1])
