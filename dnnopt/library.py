@@ -15,18 +15,31 @@ if TYPE_CHECKING:
     from dnnopt.problem import Problem
 
 
-def _folder(kind: str) -> Traversable:
+# Sets of problems, from easy to hard. What is in a set never changes: a new choice would be a new version.
+SETS = ("small", "core", "hard")
+
+
+def folder(kind: str) -> Traversable:
+    """Return the library's folder, or file, of that name."""
     return files("dnnopt") / "instances" / kind
 
 
 def names(kind: str) -> list[str]:
     """Return the names of all ``networks``, ``platforms`` or ``problems`` in the library, sorted."""
-    found = {entry.name.removesuffix(".json") for entry in _folder(kind).iterdir() if entry.name.endswith(".json")}
+    if kind == "problems":
+        return [*_files(kind), *(f"{name}/{member}" for name in SETS for member in _files(f"{kind}/{name}"))]
+    found = {entry.name.removesuffix(".json") for entry in folder(kind).iterdir() if entry.name.endswith(".json")}
     if kind == "networks":
         from dnnopt.formats.onnx_reader import WHEEL_NETWORKS
 
         found |= set(WHEEL_NETWORKS)
     return sorted(found)
+
+
+def _files(kind: str) -> list[str]:
+    place = folder(kind)
+    entries = place.iterdir() if place.is_dir() else ()
+    return sorted(entry.name.removesuffix(".json") for entry in entries if entry.name.endswith(".json"))
 
 
 def unknown(kind: str, name: str, known: list[str]) -> InputError:
@@ -40,8 +53,10 @@ def unknown(kind: str, name: str, known: list[str]) -> InputError:
 
 def entry(kind: str, name: str) -> Traversable | None:
     """Return the library's file of that name, or None."""
-    path = _folder(kind) / f"{name}.json"
-    return path if "/" not in name and path.is_file() else None
+    if name not in names(kind):
+        return None
+    path = folder(kind) / f"{name}.json"
+    return path if path.is_file() else None
 
 
 def network(name: str, *, source: str | None = None, sink: str | None = None) -> Network:
@@ -93,7 +108,7 @@ def platform(name: str) -> Platform:
 
 @cache
 def load(name: str) -> Problem:
-    """Return the library's problem of that name.
+    """Return the library's problem of that name, such as ``core/017``.
 
     Raises
     ------

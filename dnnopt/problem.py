@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -40,6 +42,12 @@ def _platform_from_library(value: Any) -> Any:
     from dnnopt import library
 
     return library.platform(value) if isinstance(value, str) else value
+
+
+def _without_provenance(data: Any) -> Any:
+    if isinstance(data, dict):
+        return {key: _without_provenance(value) for key, value in data.items() if key != "provenance"}
+    return [_without_provenance(value) for value in data] if isinstance(data, list) else data
 
 
 def _as_sequence(value: Any) -> Any:
@@ -146,6 +154,17 @@ class Problem(Record):
                 expected = "constraints that a file can hold; one of your own lives in Python alone"
                 raise InputError(expected, field=f"subject_to[{index}]", value=constraint.label)
         return super().to_data()
+
+    @property
+    def is_data(self) -> bool:
+        """Whether a file can hold it: not where there is a constraint of the user's own, which is code."""
+        return not any(isinstance(constraint, CustomConstraint) for constraint in self.subject_to)
+
+    @property
+    def checksum(self) -> str:
+        """SHA-256 of all that the problem says, networks and platform included; texts on provenance do not count."""
+        text = json.dumps(_without_provenance(self.to_data()), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode("utf-8")).hexdigest()
 
     def network(self, name: str) -> Network:
         """Return the network of that name."""

@@ -11,7 +11,9 @@ from dnnopt.units import format_quantity
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
+    from dnnopt.best_known import BestKnown
     from dnnopt.comparison import Comparison
+    from dnnopt.features import Features
     from dnnopt.pareto import Front
     from dnnopt.plan import Plan
     from dnnopt.problem import Problem
@@ -290,6 +292,38 @@ def print_check(console: Console, problem: Problem, evaluation: Evaluation) -> N
         return
     rows = [(violation.constraint, _escape(violation.message)) for violation in evaluation.violations]
     console.print(_table(f"infeasible: {len(rows)} broken", [("constraint", "left"), ("what", "left")], rows))
+
+
+def print_features(console: Console, problem: Problem, found: Features, known: BestKnown | None) -> None:
+    """Print what kind of problem it is, and the best known value."""
+    name, unit = objective_name(problem)
+    networks = ", ".join(f"{network.name} ({len(network.layers)} layers)" for network in problem.networks)
+    trivial = "breaks a limit" if found.best_trivial is None else format_quantity(found.best_trivial, unit, 6)
+    rows = [
+        ("networks", networks),
+        ("devices", f"{', '.join(problem.platform.device_names())} ({found.locations or 'no tiers'})"),
+        ("links", f"{found.links}, {found.transport}"),
+        ("execution", found.execution),
+        ("minimise", name),
+        ("subject to", ", ".join(constraint.label for constraint in problem.subject_to) or "nothing"),
+        ("tensors", f"{found.tensors}, at most {found.width} alive at once; {found.edges} edges"),
+        ("treewidth", f"at most {found.treewidth}"),
+        ("computing : sending", f"{found.compute_communication:.3g}"),
+        ("all on one device", trivial),
+    ]
+    if known is None:
+        rows.append(("best known", "nothing"))
+    elif known.objective is None:
+        rows.append(("best known", known.status))
+    else:
+        bound = "no bound" if known.bound is None else f"bound {format_quantity(known.bound, unit, 6)}"
+        value = format_quantity(known.objective, unit, 6)
+        rows.append(("best known", f"{value} ({known.status}; {bound}, gap {format_gap(known.gap)})"))
+        rows.append(("", f"plan by {known.found_by}, bound by {known.bound_by}, {known.date}"))
+    if problem.provenance:
+        rows.append(("provenance", problem.provenance))
+    columns = [("", "left"), ("", "left")]
+    console.print(_table(problem.name or "problem", columns, [(left, _escape(right)) for left, right in rows]))
 
 
 def _escape(text: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from dnnopt.plan import Plan
@@ -83,6 +84,8 @@ class Result:
     seed : int
     message : str
     versions : mapping
+    date : str
+        ``YYYY-MM-DD``, UTC.
     """
 
     problem: Problem
@@ -101,6 +104,7 @@ class Result:
     seed: int = 0
     message: str = ""
     versions: dict[str, str] = field(default_factory=dict)
+    date: str = field(default_factory=lambda: f"{datetime.now(UTC):%Y-%m-%d}")
 
     @property
     def objective(self) -> float | None:
@@ -124,6 +128,8 @@ class Result:
             "format": "dnnopt-result",
             "version": 1,
             "problem": self.problem.name,
+            "checksum": self.problem.checksum if self.problem.is_data else None,
+            "date": self.date,
             "status": self.status,
             "bound": self.bound,
             "objectives": list(self.evaluation.objectives) if self.evaluation else [],

@@ -1,0 +1,104 @@
+"""Commands about the library's problems: what they are, running many of them, best known values."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dnnopt.cli.app import NO_PLAN, app, console, guarded, say
+from dnnopt.cli.options import FormulationOption, JsonOption, MethodOption, SeedOption, SolverOption, VerboseOption
+from dnnopt.cli.target import command
+from dnnopt.errors import InputError
+
+if TYPE_CHECKING:
+    from dnnopt.problem import Problem
+
+best = typer.Typer(help="Best known values of the library's problems.", no_args_is_help=True)
+app.add_typer(best, name="best")
+
+
+@command("show")
+def show_command(problem: Problem, json: JsonOption = None, verbose: VerboseOption = False) -> None:
+    """Say what kind of problem it is: dimensions, sizes, treewidth, best known value."""
+    from dnnopt.best_known import read_table
+    from dnnopt.cli.app import write_json
+    from dnnopt.features import features
+    from dnnopt.report import print_features
+
+    found, known = features(problem), read_table().get(problem.name)
+    if known is not None and known.checksum != problem.checksum:
+        known = None
+    if json is not None:
+        write_json({"problem": problem.name, **vars(found), "best_known": known and vars(known)}, json)
+    if json is None or str(json) != "-":
+        print_features(console(), problem, found, known)
+
+
+@command("bench")
+def bench_command(
+    problems: Annotated[list[str], typer.Argument(help="Sets (small, core, hard) or problems of the library.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder for the results; what is there is not redone.")
+    ],
+    time_limit: Annotated[float, typer.Option("--time-limit", "-t", help="Seconds for each problem.")] = 60.0,
+    formulation: FormulationOption = None,
+    solver: SolverOption = None,
+    method: MethodOption = "auto",
+    threads: Annotated[int, typer.Option(help="Of each problem.")] = 1,
+    jobs: Annotated[
+        int, typer.Option(min=1, help="Problems at a time; more than there are cores spoil the times.")
+    ] = 1,
+    seed: SeedOption = 0,
+    verbose: VerboseOption = False,
+) -> None:
+    """Solve many problems, each in a process of its own; started again, it does what is missing."""
+    from dnnopt.bench import run_all, units
+
+    options: list[str] = ["--threads", str(threads), "--seed", str(seed), "--method", method]
+    for name, value in (("--formulation", formulation), ("--solver", solver)):
+        options += [] if value is None else [name, value]
+    label = "+".join(filter(None, (formulation or method, solver)))
+    work = units(problems, output, time_limit=time_limit, options=tuple(options), label=label)
+    for number, (unit, data) in enumerate(run_all(work, jobs), 1):
+        gap = "" if data["gap"] is None else f", gap {100 * data['gap']:.2g} %"
+        seconds = "" if data["runtime"] is None else f" in {data['runtime']:.1f} s"
+        objective = "" if data["objective"] is None else f" {data['objective']:.6g}"
+        typer.echo(f"[{number}/{len(work)}] {unit.problem}: {data['status']}{objective}{gap}{seconds}")
+
+
+@best.command("verify")
+@guarded
+def verify_command(verbose: VerboseOption = False) -> None:
+    """Judge every plan of the table of best known values anew."""
+    from dnnopt.best_known import verify
+
+    count = wrong = 0
+    for row, problem in verify():
+        count += 1
+        if problem is not None:
+            wrong += 1
+            say(f"{row.problem}: {problem}")
+        elif verbose:
+            typer.echo(f"{row.problem}: {row.status} {row.objective}")
+    typer.echo(f"{count - wrong} of {count} rows hold")
+    if wrong:
+        raise typer.Exit(NO_PLAN)
+
+
+@best.command("update")
+@guarded
+def update_command(
+    runs: Annotated[Path, typer.Argument(help="Result file, or folder of them.")], verbose: VerboseOption = False
+) -> None:
+    """Take what result files know better into the table; nothing gets worse."""
+    from dnnopt.best_known import update
+
+    if not runs.exists():
+        raise InputError("a result file, or a folder of them", field="RUNS", value=str(runs))
+    count = 0
+    for name, better in update(runs):
+        count += 1
+        typer.echo(f"{name}: {better}")
+    typer.echo(f"{count} rows improved")

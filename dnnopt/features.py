@@ -1,0 +1,115 @@
+"""Features: what kind of problem it is, in numbers that need no solver."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from dnnopt.compiler import compile_problem
+from dnnopt.problem import Problem
+from dnnopt.scaling import all_on_one
+from dnnopt.treewidth import tree_decomposition
+
+
+@dataclass(frozen=True)
+class Features:
+    """Sizes and shape of a problem.
+
+    Attributes
+    ----------
+    networks, layers, tensors, edges, devices, links : int
+    locations : str
+        The tiers there are, such as ``end-edge-cloud``.
+    execution, transport : str
+    objectives, constraints : tuple of str
+        Kinds.
+    width : int
+        Most tensors that are alive at once, along the order of the layers.
+    treewidth : int
+        Width of a tree decomposition by minimum degree: an upper bound of the treewidth.
+    compute_communication : float
+        Seconds of all layers, each on its fastest device, over the seconds of all tensors, each over the median route.
+    best_trivial : float, optional
+        Objective of the best feasible plan that runs everything on one device (pinned and unsupported layers where they
+        can run); None: none is feasible.
+    """
+
+    networks: int
+    layers: int
+    tensors: int
+    edges: int
+    devices: int
+    links: int
+    locations: str
+    execution: str
+    transport: str
+    objectives: tuple[str, ...]
+    constraints: tuple[str, ...]
+    width: int
+    treewidth: int
+    compute_communication: float
+    best_trivial: float | None
+
+
+def features(problem: Problem) -> Features:
+    """Return the features of a problem."""
+    c = compile_problem(problem)
+    tiers = {device.tier for device in problem.platform.devices if device.tier}
+    decomposition = tree_decomposition(
+        len(c.node_names), zip(c.edge_producer.tolist(), c.edge_consumer.tolist(), strict=True)
+    )
+    per_copy, per_byte = c.pair_seconds
+    routed = np.flatnonzero(c.pair_routed)
+    sending = 0.0
+    if len(routed):
+        seconds = per_copy[routed] + c.tensor_bytes[:, None] * per_byte[routed]
+        sending = float(np.median(seconds, axis=1)[np.unique(c.edge_tensor)].sum())
+    computing = float(np.where(c.allowed, c.time, np.inf).min(axis=1)[c.is_layer].sum())
+    return Features(
+        networks=len(problem.networks),
+        layers=int(c.is_layer.sum()),
+        tensors=len(c.tensor_names),
+        edges=len(c.edges),
+        devices=len(c.device_names),
+        links=len(c.link_names),
+        locations="-".join(tier for tier in ("end", "edge", "cloud") if tier in tiers),
+        execution=problem.execution,
+        transport=problem.transport,
+        objectives=tuple(dict.fromkeys(term.metric for term in problem.minimize)),
+        constraints=tuple(dict.fromkeys(constraint.constraint for constraint in problem.subject_to)),
+        width=_width(c.edge_tensor, c.edge_producer, c.edge_consumer),
+        treewidth=decomposition.width,
+        compute_communication=computing / sending if sending else float("inf"),
+        best_trivial=best_trivial(problem),
+    )
+
+
+def best_trivial(problem: Problem) -> float | None:
+    """Return the objective of the best feasible plan that runs everything on one device; None: there is none."""
+    from dnnopt.referee import evaluate
+    from dnnopt.scheduling import list_scheduled
+
+    c = compile_problem(problem)
+    found = []
+    for placement in all_on_one(c):
+        plan = list_scheduled(c, placement) if problem.execution == "scheduled" else c.plan(placement)
+        judged = evaluate(problem, plan)
+        if judged.feasible:
+            found.append(judged.objective)
+    return min(found, default=None)
+
+
+def _width(tensor: np.ndarray, producer: np.ndarray, consumer: np.ndarray) -> int:
+    """Return the most tensors that are alive between two nodes that follow each other."""
+    if not len(tensor):
+        return 0
+    size = int(tensor.max()) + 1
+    first, last = np.full(size, -1), np.full(size, -1)
+    first[tensor] = producer
+    np.maximum.at(last, tensor, consumer)
+    sent = np.flatnonzero(first >= 0)
+    change = np.zeros(int(consumer.max()) + 2, dtype=np.int64)
+    np.add.at(change, first[sent], 1)
+    np.add.at(change, last[sent], -1)
+    return int(np.cumsum(change).max())

@@ -1,0 +1,153 @@
+"""The table of best known values: only better, never on trust; and the runs that feed it."""
+
+import json
+import shutil
+
+import pytest
+from builders import link, network, plan, platform, problem, tensor
+
+import dnnopt as dp
+from dnnopt import best_known, library
+from dnnopt.bench import Unit, run_all, run_unit, units
+from dnnopt.best_known import read_table, update, verify
+from dnnopt.features import features
+from dnnopt.formats.files import dump_json
+
+NAME = "resnet50-pi4-wifi-nx-wan-t4"
+
+
+@pytest.fixture(scope="module")
+def solved():
+    """Return the results of the best single cut and of the exact method."""
+    one = library.load(NAME)
+    return [dp.solve(one, method="single-cut").to_data(), dp.solve(one, threads=1).to_data()]
+
+
+def runs(folder, *results):
+    folder.mkdir(exist_ok=True)
+    for number, data in enumerate(results):
+        (folder / f"{number}.json").write_text(dump_json(data), encoding="utf-8")
+    return folder
+
+
+def test_results_improve_the_table_and_nothing_gets_worse(tmp_path, solved):
+    cut, optimal = solved
+    table = tmp_path / "best.csv"
+    assert [name for name, _ in update(runs(tmp_path / "a", cut), table)] == [NAME]
+    first = read_table(table)[NAME]
+    assert (first.status, first.bound, first.found_by) == ("open", None, "best single cut")
+    [(_, better)] = update(runs(tmp_path / "b", optimal), table)
+    assert "objective" in better
+    assert "bound" in better
+    best = read_table(table)[NAME]
+    assert best.status == "proved"
+    assert best.objective == optimal["objective"] < first.objective
+    assert list(update(runs(tmp_path / "c", cut, optimal), table)) == []
+    assert read_table(table)[NAME] == best
+    assert list(verify(table)) == [(best, None)]
+
+
+@pytest.fixture
+def table(tmp_path, solved):
+    list(update(runs(tmp_path / "runs", solved[1]), tmp_path / "best.csv"))
+    return tmp_path / "best.csv"
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "words"),
+    [
+        ("objective", "0.5", "not 0.5"),
+        ("bound", "0.6", "exceeds the objective"),
+        ("bound", "0.1", "status proved, but the gap"),
+        ("status", "open", "status open, but the gap is 0"),
+        ("checksum", "0" * 64, "checksum"),
+        ("plan", "plans/none.json", "No such file"),
+    ],
+)
+def test_verify_says_what_is_wrong_with_a_row(table, column, value, words):
+    row = read_table(table)[NAME]
+    best_known.write_table(
+        [best_known.replace(row, **{column: value if column in ("status", "checksum", "plan") else float(value)})],
+        table,
+    )
+    [(_, wrong)] = verify(table)
+    assert words in wrong
+
+
+def test_verify_finds_a_plan_that_breaks_a_limit(table):
+    row = read_table(table)[NAME]
+    one = library.load(NAME)
+    everything = {"resnet50": {layer.name: "pi" for layer in one.networks[0].layers}}
+    dp.write_plan(dp.Plan(placement=everything), table.parent / row.plan)
+    [(_, wrong)] = verify(table)
+    assert "infeasible: memory of pi" in wrong
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"checksum": "0" * 64}, "checksum"),
+        ({"bound": 9.0}, "exceeds the known plan"),
+        ({"status": "infeasible", "placement": None}, "infeasible, but a plan is known"),
+    ],
+)
+def test_results_that_contradict_the_table_are_refused(table, solved, changes, words):
+    before = table.read_text("utf-8")
+    with pytest.raises(dp.InputError, match=words):
+        list(update(runs(table.parent / "bad", solved[1] | changes), table))
+    assert table.read_text("utf-8") == before
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda text: text.replace("objective", "value"), "expected the columns problem, status"),
+        (lambda text: text.replace(",proved,", ",sure,"), r"line 2, status: got 'sure'"),
+        (lambda text: text.replace(",proved,0", ",proved,nan0"), r"line 2, objective: got 'nan"),
+        (lambda text: text + text.splitlines()[1] + "\n", "line 3.*every problem once"),
+        (lambda text: text[: len(text) // 2], "line 2 has not 11 cells|has not 11 cells"),
+    ],
+)
+def test_damaged_tables_are_refused_by_line_and_column(table, change, words):
+    table.write_text(change(table.read_text("utf-8")), encoding="utf-8")
+    with pytest.raises(dp.InputError, match=words):
+        read_table(table)
+
+
+def test_the_checksum_is_of_the_data_and_not_of_texts_about_them():
+    net = network("a b", [tensor("t", "a", "b", 2)])
+    on = platform("p q", [link("w")], {"p>q": "w", "q>p": "w"})
+    one = problem(net, on, dict.fromkeys("ab", (2, 1)))
+    assert one.replace(provenance="measured").checksum == one.checksum
+    assert one.replace(transport="multicast").checksum != one.checksum
+
+
+def test_runs_are_resumed_and_a_dead_process_is_an_outcome(tmp_path):
+    work = units([NAME], tmp_path, time_limit=20, options=("--threads", "1"))
+    [(unit, first)] = run_all(work)
+    assert (first["status"], unit.output) == ("optimal", str(tmp_path / "auto" / f"{NAME}.json"))
+    changed = json.loads((tmp_path / "auto" / f"{NAME}.json").read_text("utf-8")) | {"message": "kept"}
+    (tmp_path / "auto" / f"{NAME}.json").write_text(json.dumps(changed), encoding="utf-8")
+    [(_, again)] = run_all(work)
+    assert again["message"] == "kept"
+    dead = run_unit(Unit(NAME, ("--no-such-option",), 1.0, str(tmp_path / "dead.json")))
+    assert (dead["status"], dead["placement"]) == ("error", None)
+    assert dead["message"]
+    shutil.copy(tmp_path / "dead.json", tmp_path / "auto" / "dead.json")
+    assert [name for name, _ in update(tmp_path / "auto", tmp_path / "best.csv")] == [NAME]
+
+
+def test_unknown_problems_and_sets_are_refused(tmp_path):
+    with pytest.raises(dp.InputError, match=r"no problem or set named 'corr'.*did you mean core"):
+        units(["corr"], tmp_path, time_limit=1)
+
+
+def test_features_by_hand():
+    net = network("a b c", [tensor("t", "a", "b c", 2), tensor("u", "b", "c", 4)])
+    on = platform("p q", [link("w")], {"p>q": "w", "q>p": "w"})
+    found = features(problem(net, on, {"a": (2, 1), "b": (3, 6), "c": (1, 1)}))
+    assert (found.layers, found.tensors, found.edges, found.devices, found.width, found.treewidth) == (3, 2, 3, 2, 2, 2)
+    assert found.compute_communication == (1 + 3 + 1) / (2 + 4)
+    assert found.best_trivial == 6
+    only_apart = problem(net, on, {"a": (2, None), "b": (None, 6), "c": (1, 1)})
+    assert features(only_apart).best_trivial == dp.evaluate(only_apart, plan("a:p b:q c:q")).objective
