@@ -20,16 +20,22 @@ RELAYED = [  # a device in between carries the data on
     "pcie-host-4xa100",
     "pcie-host-8xt4",
     "phone-5g-edge-cloud",
+    "pcie-host-2xv100-4xt4",
     "pi4-wifi-nx-wan-t4",
+    "tx2-wifi-pc-wan-a100",
     "vehicle-5g-edge-cloud",
     "wearable-bluetooth-phone-wifi-cloud",
 ]
 STARS = [  # a switch, an access point or a router in between
+    "12-jetson-nx-lan",
+    "16-campus-lan-wan-t4",
     "4-jetson-nx-lan",
+    "8-jetson-mixed-lan",
     "four-pi3-lan-blocking",
     "pi4-lan-nano-nx-wan-t4",
     "six-pi4-wifi",
     "smart-home-cable-t4",
+    "two-phones-wifi-nx-wan-v100",
 ]
 EVIDENCE = re.compile(r"\[[ATMI]\b[^]]*\]|\bassumed\b")
 
@@ -48,7 +54,7 @@ def platform(request):
 
 
 def test_library_is_large_enough_and_has_the_names_that_others_use():
-    assert len(NAMES) >= 14
+    assert len(NAMES) >= 25
     assert {"pi4-wifi-nx-wan-t4", "pi4-lan-nano-nx-wan-t4", "4-jetson-nx-lan", *RELAYED, *STARS} <= set(NAMES)
 
 
@@ -128,7 +134,7 @@ def test_relayed_platforms_send_through_a_device(name):
     assert len(relayed - {None}) == 1
 
 
-@pytest.mark.parametrize("name", [*STARS, "pcie-host-4xa100", "pcie-host-8xt4"])
+@pytest.mark.parametrize("name", [*STARS, "pcie-host-2xv100-4xt4", "pcie-host-4xa100", "pcie-host-8xt4"])
 def test_stars_send_over_a_link_of_the_sender_then_one_of_the_receiver(name):
     platform = library.platform(name)
     ups = {route.origin: set() for route in platform.routes}
@@ -151,7 +157,7 @@ def test_end_edge_cloud_platform_is_what_problems_expect():
     assert routes["t4", "pi"] == ("wan-down", "wifi-down")
 
 
-@pytest.mark.parametrize(("name", "count"), [("six-pi4-wifi", 12), ("smart-home-cable-t4", 4)])
+@pytest.mark.parametrize(("name", "count"), [("six-pi4-wifi", 12), ("smart-home-cable-t4", 4), ("two-phones-wifi-nx-wan-v100", 4)])
 def test_shared_media_hold_all_links_of_the_channel(name, count):
     platform = library.platform(name)
     (channel,) = platform.resources
