@@ -1,0 +1,210 @@
+"""Workloads of "Efficient Algorithms for Device Placement of DNN Graph Operators" as problems.
+
+Tarnawski et al., NeurIPS 2020, arXiv 2006.16423. Accelerators and processors share the host's memory: a tensor goes
+from an accelerator to the host once, however many devices use it, and from the host to an accelerator once. Either way
+it takes the accelerator's time, and processors pay nothing. So the platform is a star, transport is multicast, and each
+accelerator and its two links are one resource.
+"""
+
+from __future__ import annotations
+
+from importlib.resources.abc import Traversable
+from itertools import permutations
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, ConfigDict, Field, model_validator
+
+from dnnopt.constraints import Colocate, Constraint, Contiguous, Memory
+from dnnopt.errors import InputError
+from dnnopt.formats.files import read_data
+from dnnopt.networks import Layer, Network, Tensor
+from dnnopt.objectives import period
+from dnnopt.platforms import Device, Link, Platform, Resource, Route
+from dnnopt.problem import Problem
+from dnnopt.profiles import Profile
+from dnnopt.records import Bytes, Flag, Name, Number, Record, check_known, check_unique
+
+Objective = Literal["throughput"]
+OBJECTIVES: tuple[Objective, ...] = ("throughput",)
+BANDWIDTH = 1e9  # of links, in bytes/s: costs are times, and a tensor has the bytes that take so long
+_MILLISECOND = 1e-3
+
+
+def _flag(value: Any) -> Any:
+    return bool(value) if type(value) in (int, float) and value in (0, 1) else value
+
+
+Bit = Annotated[Flag, BeforeValidator(_flag)]
+Count = Annotated[int, Field(strict=True, ge=0)]
+Identity = Annotated[int, Field(strict=True)]
+
+
+class _Part(Record):
+    """A part of the file; keys that no problem needs are passed over."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
+class _Node(_Part):
+    id: Identity
+    name: Name
+    supportedOnFpga: Bit
+    cpuLatency: Number
+    fpgaLatency: Number
+    isBackwardNode: Bit
+    size: Bytes
+    colorClass: Identity | None = None
+
+
+class _Edge(_Part):
+    sourceId: Identity
+    destId: Identity
+    cost: Number
+
+
+class _Workload(_Part):
+    maxSizePerFPGA: Bytes
+    maxFPGAs: Count
+    maxCPUs: Count
+    nodes: Annotated[tuple[_Node, ...], Field(min_length=1)]
+    edges: tuple[_Edge, ...]
+
+    @model_validator(mode="after")
+    def _check(self) -> _Workload:
+        check_unique((str(node.id) for node in self.nodes), "nodes", "node")
+        check_unique((node.name for node in self.nodes), "nodes", "node")
+        identities = {str(node.id) for node in self.nodes}
+        cost: dict[int, float] = {}
+        for index, edge in enumerate(self.edges):
+            for field in ("sourceId", "destId"):
+                check_known(str(getattr(edge, field)), identities, f"edges[{index}].{field}", "node (an id)")
+            expected = cost.setdefault(edge.sourceId, edge.cost)
+            if edge.cost != expected:
+                raise InputError(
+                    f"{expected}, the cost of the other edges of node {edge.sourceId}",
+                    field=f"edges[{index}].cost",
+                    value=edge.cost,
+                )
+        if self.maxFPGAs + self.maxCPUs == 0:
+            raise InputError("at least one accelerator or processor", field="maxFPGAs", value=0)
+        return self
+
+
+def read_msr(
+    path: str | Path | Traversable, *, objective: Objective = "throughput", contiguous: bool = False
+) -> Problem:
+    """Read a workload as a problem.
+
+    Parameters
+    ----------
+    path : str or Path
+        JSON file with `maxSizePerFPGA`, `maxFPGAs`, `maxCPUs`, `nodes` and `edges`; times in ms.
+    objective : {"throughput"}
+        The largest load of a device.
+    contiguous : bool
+        Whether what each device runs of the forward nodes must be contiguous.
+
+    Raises
+    ------
+    InputError
+        If the file is malformed.
+    """
+    if objective not in OBJECTIVES:
+        raise InputError(f"one of {', '.join(OBJECTIVES)}", field="objective", value=objective)
+    file = str(path)
+    workload: _Workload = _Workload.from_data(read_data(path, None), file=file)
+    name = Path(file).stem
+    try:
+        network = _network(name, workload)
+        platform = _platform(workload)
+        return Problem(
+            network,
+            platform,
+            execution="pipelined",
+            minimize=period(),
+            subject_to=_constraints(name, workload, contiguous),
+            transport="multicast",
+            profile=_profile(name, workload, platform),
+            name=f"{name}, {objective}" + (", contiguous" if contiguous else ""),
+            provenance=f"MSR workload; bytes of tensors are times over links of {BANDWIDTH:g} bytes/s",
+        )
+    except InputError as error:
+        raise error.within(file=file) from None
+
+
+def _network(name: str, workload: _Workload) -> Network:
+    names = {node.id: node.name for node in workload.nodes}
+    consumers: dict[int, list[str]] = {}
+    cost: dict[int, float] = {}
+    for edge in workload.edges:
+        consumers.setdefault(edge.sourceId, []).append(names[edge.destId])
+        cost[edge.sourceId] = edge.cost
+    return Network(
+        name=name,
+        layers=tuple(Layer(name=node.name, weights=node.size) for node in workload.nodes),
+        tensors=tuple(
+            Tensor(
+                name=names[source],
+                producer=names[source],
+                consumers=tuple(dict.fromkeys(found)),
+                bytes=cost[source] * (_MILLISECOND * BANDWIDTH),
+            )
+            for source, found in consumers.items()
+        ),
+    )
+
+
+def _devices(workload: _Workload) -> tuple[list[str], list[str]]:
+    """Return the names of the accelerators and of the processors."""
+    return (
+        [f"accelerator{number + 1}" for number in range(workload.maxFPGAs)],
+        [f"cpu{number + 1}" for number in range(workload.maxCPUs)],
+    )
+
+
+def _platform(workload: _Workload) -> Platform:
+    accelerators, processors = _devices(workload)
+    links, resources = [], []
+    for name in accelerators:
+        links.append(Link(name=f"{name}-out", bandwidth=BANDWIDTH, latency=0.0, sender=name))
+        links.append(Link(name=f"{name}-in", bandwidth=BANDWIDTH, latency=0.0, receiver=name))
+        resources.append(Resource(name=name, devices=(name,), links=(f"{name}-out", f"{name}-in")))
+
+    def hops(device: str, direction: str) -> tuple[str, ...]:
+        return (f"{device}-{direction}",) if device in accelerators else ()
+
+    return Platform(
+        devices=(
+            *(Device(name=name, memory=workload.maxSizePerFPGA) for name in accelerators),
+            *(Device(name=name) for name in processors),
+        ),
+        links=tuple(links),
+        routes=tuple(
+            Route(origin=i, destination=j, links=(*hops(i, "out"), *hops(j, "in")))
+            for i, j in permutations((*accelerators, *processors), 2)
+        ),
+        resources=tuple(resources),
+    )
+
+
+def _profile(name: str, workload: _Workload, platform: Platform) -> Profile:
+    accelerators, processors = _devices(workload)
+    times: dict[str, dict[str, float | None]] = {}
+    for node in workload.nodes:
+        there = node.fpgaLatency * _MILLISECOND if node.supportedOnFpga else None
+        times[node.name] = dict.fromkeys(accelerators, there)
+        times[node.name].update(dict.fromkeys(processors, node.cpuLatency * _MILLISECOND))
+    return Profile(time={name: times})
+
+
+def _constraints(name: str, workload: _Workload, contiguous: bool) -> tuple[Constraint, ...]:
+    """Return memory of the accelerators, colour classes together, and contiguity of the forward nodes if asked for."""
+    classes: dict[int, list[str]] = {}
+    for node in workload.nodes:
+        if node.colorClass is not None:
+            classes.setdefault(node.colorClass, []).append(node.name)
+    together = [Colocate(network=name, layers=tuple(nodes)) for nodes in classes.values() if len(nodes) > 1]
+    forward = tuple(node.name for node in workload.nodes if not node.isBackwardNode)
+    convex = [Contiguous(network=name, layers=forward)] if contiguous and forward else []
+    return (Memory(), *together, *convex)
