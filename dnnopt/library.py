@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 # Sets of problems, from easy to hard. What is in a set never changes: a new choice would be a new version.
 SETS = ("small", "core", "hard")
+ENDINGS = (".json", ".json.gz")
 
 
 def folder(kind: str) -> Traversable:
@@ -28,18 +29,14 @@ def names(kind: str) -> list[str]:
     """Return the names of all ``networks``, ``platforms`` or ``problems`` in the library, sorted."""
     if kind == "problems":
         return [*_files(kind), *(f"{name}/{member}" for name in SETS for member in _files(f"{kind}/{name}"))]
-    found = {entry.name.removesuffix(".json") for entry in folder(kind).iterdir() if entry.name.endswith(".json")}
-    if kind == "networks":
-        from dnnopt.formats.onnx_reader import WHEEL_NETWORKS
-
-        found |= set(WHEEL_NETWORKS)
-    return sorted(found)
+    return list(_files(kind))
 
 
-def _files(kind: str) -> list[str]:
+def _files(kind: str) -> dict[str, Traversable]:
+    """Return the files of a folder under their names, which are sorted."""
     place = folder(kind)
-    entries = place.iterdir() if place.is_dir() else ()
-    return sorted(entry.name.removesuffix(".json") for entry in entries if entry.name.endswith(".json"))
+    entries = [entry for entry in place.iterdir() if entry.name.endswith(ENDINGS)] if place.is_dir() else []
+    return dict(sorted((entry.name.removesuffix(".gz").removesuffix(".json"), entry) for entry in entries))
 
 
 def unknown(kind: str, name: str, known: list[str]) -> InputError:
@@ -53,10 +50,10 @@ def unknown(kind: str, name: str, known: list[str]) -> InputError:
 
 def entry(kind: str, name: str) -> Traversable | None:
     """Return the library's file of that name, or None."""
-    if name not in names(kind):
+    section, _, member = name.rpartition("/")
+    if section and (kind != "problems" or section not in SETS):
         return None
-    path = folder(kind) / f"{name}.json"
-    return path if path.is_file() else None
+    return _files(f"{kind}/{section}".rstrip("/")).get(member)
 
 
 def network(name: str, *, source: str | None = None, sink: str | None = None) -> Network:
@@ -65,6 +62,8 @@ def network(name: str, *, source: str | None = None, sink: str | None = None) ->
     Parameters
     ----------
     name : str
+        Such as ``vit-b``, whose layers are operators; or, with a coarser granularity (see `dnnopt.coarsen`),
+        ``vit-b@layer`` or ``vit-b@block``.
     source, sink : str, optional
         Device where the input starts, and device where the answer must arrive.
 
@@ -76,13 +75,19 @@ def network(name: str, *, source: str | None = None, sink: str | None = None) ->
     return _network(name).model_copy(update={"source": source, "sink": sink})
 
 
+def has_network(name: str) -> bool:
+    """Return whether the library has a network of that name, whatever granularity is asked for."""
+    return entry("networks", name.partition("@")[0]) is not None
+
+
 @cache
 def _network(name: str) -> Network:
+    from dnnopt.coarsen import coarsen
     from dnnopt.formats.files import read_network
-    from dnnopt.formats.onnx_reader import WHEEL_NETWORKS, wheel_network
 
-    if name in WHEEL_NETWORKS:
-        return wheel_network(name)
+    base, at, granularity = name.partition("@")
+    if at:
+        return coarsen(_network(base), granularity)
     path = entry("networks", name)
     if path is None:
         raise unknown("network", name, names("networks"))

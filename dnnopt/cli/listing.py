@@ -50,15 +50,34 @@ def list_command(
 
         typer.echo(markdown(), nl=False)
         return
+    if kind == "networks":
+        _list_networks()
+        return
     for name in kinds[kind]():
         typer.echo(_described(kind, name) if verbose else name)
+
+
+def _list_networks() -> None:
+    """Print a table: one network a line, its name first."""
+    from dnnopt import library
+
+    rows = [("name", "layers", "GFLOP", "parameters", "family", "source")]
+    for network in map(library.network, library.names("networks")):
+        flops = sum(layer.flops or 0.0 for layer in network.layers)
+        parameters = "" if network.parameters is None else f"{network.parameters / 1e6:,.2f} M"
+        source = network.provenance.partition(";")[0]
+        rows.append((network.name, f"{len(network.layers)}", f"{flops / 1e9:,.2f}", parameters, network.family, source))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    numbers = (1, 2, 3)
+    for row in rows:
+        cells = [c.rjust(w) if k in numbers else c.ljust(w) for k, (c, w) in enumerate(zip(row, widths, strict=True))]
+        typer.echo("  ".join(cells).rstrip())
+    typer.echo("\nNAME@layer and NAME@block are the same networks in fewer, larger layers.", err=True)
 
 
 def _described(kind: str, name: str) -> str:
     from dnnopt import library
 
-    if kind == "networks":
-        return library.network(name).summary()
     if kind == "platforms":
         platform = library.platform(name)
         devices = ", ".join(f"{device.name} ({device.tier})" for device in platform.devices)

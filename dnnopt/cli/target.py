@@ -68,11 +68,11 @@ def read_target(
         from dnnopt.formats.onnx_reader import read_onnx
 
         network = read_onnx(path, dimensions=_assignments(dim, "--dim", _whole))
-    elif path.suffix == ".json" or path.is_file():
+    elif path.suffix in (".json", ".gz") or path.is_file():
         kind = read_data(path, None).get("format")
         if kind == "dnnopt-network":
             network = read_network(path)
-    elif target in library.names("networks"):
+    elif library.has_network(target):
         network = library.network(target)
     elif target not in library.names("problems"):
         raise library.unknown("problem or network", target, library.names("problems") + library.names("networks"))
@@ -92,7 +92,7 @@ def read_target(
         for option, value in given.items():
             if value:
                 raise InputError("", field=option, problem="goes with a network; a problem means exactly what it lists")
-        return read_problem(path) if path.suffix == ".json" or path.is_file() else library.load(target)
+        return read_problem(path) if path.suffix in (".json", ".gz") or path.is_file() else library.load(target)
     if platform is None:
         names = ", ".join(library.names("platforms"))
         raise InputError("", field="--platform", problem=f"missing; a file, or one of: {names}")

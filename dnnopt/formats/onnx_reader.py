@@ -18,7 +18,6 @@ import math
 import re
 from collections import Counter
 from collections.abc import Mapping
-from importlib.util import find_spec
 from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,19 +29,6 @@ from dnnopt.networks import INPUT, OUTPUT, RESERVED, Layer, Network, Tensor
 
 if TYPE_CHECKING:
     from onnx import NodeProto
-
-WHEEL_NETWORKS = {
-    "alexnet": "light_bvlc_alexnet.onnx",
-    "densenet121": "light_densenet121.onnx",
-    "inception_v1": "light_inception_v1.onnx",
-    "inception_v2": "light_inception_v2.onnx",
-    "resnet50": "light_resnet50.onnx",
-    "shufflenet": "light_shufflenet.onnx",
-    "squeezenet": "light_squeezenet.onnx",
-    "vgg19": "light_vgg19.onnx",
-    "zfnet512": "light_zfnet512.onnx",
-}
-"""Short name -> file of the networks that the onnx wheel ships for its own tests (one image of 224 x 224)."""
 
 
 def read_onnx(
@@ -92,38 +78,8 @@ def read_onnx(
         without a cost or with a subgraph, and a tensor whose shape depends on data.
     """
     path = Path(path)
-    return _read(path, name or path.stem, path.name, dimensions or {}, source, sink, costs or {})
-
-
-def wheel_network(name: str, *, source: str | None = None, sink: str | None = None) -> Network:
-    """Return one of the networks that the onnx wheel ships, by its short name (a key of `WHEEL_NETWORKS`).
-
-    Raises
-    ------
-    InputError
-        If there is no such network, or the installed onnx does not have its file.
-    """
-    if name not in WHEEL_NETWORKS:
-        raise InputError(f"one of the networks of the onnx wheel: {', '.join(WHEEL_NETWORKS)}", value=name)
-    spec = find_spec("onnx")
-    if spec is None or spec.origin is None:
-        raise InputError("", problem=f"the network {name!r} is in the onnx package, which is not installed")
-    import onnx
-
-    path = Path(spec.origin).parent / "backend" / "test" / "data" / "light" / WHEEL_NETWORKS[name]
-    return _read(path, name, f"{path.name} of the onnx wheel {onnx.__version__}", {}, source, sink, {})
-
-
-def _read(
-    path: Path,
-    name: str,
-    origin: str,
-    dimensions: Mapping[str, int],
-    source: str | None,
-    sink: str | None,
-    own_costs: Mapping[str, CostFunction],
-) -> Network:
-    graph = OnnxGraph(path, dimensions)
+    own_costs = costs or {}
+    graph = OnnxGraph(path, dimensions or {})
     _refuse_unknown_operators(graph, own_costs)
     graph.infer_types()
     counted: set[str] = set()
@@ -145,12 +101,12 @@ def _read(
         if value in consumers
     ]
     return Network(
-        name=name,
+        name=name or path.stem,
         layers=tuple(layers),
         tensors=tuple(tensors),
         source=source,
         sink=sink,
-        provenance=f"{origin}: {graph.summary()}",
+        provenance=f"{path.name}: {graph.summary()}",
     )
 
 
