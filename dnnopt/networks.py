@@ -163,6 +163,26 @@ class Network(Record):
             )
         return tuple(order)
 
+    def with_sensitivity(self, decay: float) -> Network:
+        """Return the network with `ρ_τ = decay ** d`, d: most layers on a way from the input to where τ is made.
+
+        Raw input has 1: what deeper layers pass on tells less and less of it (assumed, as published measures do not
+        compare; see ``docs/model.md``).
+        """
+        depth = {INPUT: 0}
+        made_by: dict[str, list[str]] = {layer.name: [] for layer in self.layers}
+        for tensor in self.tensors:
+            for consumer in tensor.consumers:
+                if consumer != OUTPUT:
+                    made_by[consumer].append(tensor.producer)
+        for index in self.order:
+            name = self.layers[index].name
+            depth[name] = 1 + max((depth[producer] for producer in made_by[name]), default=0)
+        tensors = (
+            tensor.model_copy(update={"sensitivity": decay ** depth[tensor.producer]}) for tensor in self.tensors
+        )
+        return self.model_copy(update={"tensors": tuple(tensors)})
+
     def _cycle(self, successors: list[list[int]], waiting: list[int]) -> str:
         """Name one cycle: walk backwards among the layers that never became ready."""
         stuck = {v for v, count in enumerate(waiting) if count > 0}

@@ -21,21 +21,34 @@ from dnnopt.records import Record, check_known, check_unique
 Execution = Literal["sequential", "parallel", "scheduled", "pipelined"]
 Transport = Literal["unicast", "multicast", "per_edge"]
 _BASE_KEYS = ("base", "name", "source", "sink", "rate", "deadline", "weight")
+_DECAY = "sensitivity_decay"
 
 
 def _network_from_library(value: Any) -> Any:
-    """Read ``"resnet50"`` or ``{"base": "resnet50", "source": "pi"}`` as the library's network with those fields."""
+    """Read ``"resnet50"`` or ``{"base": "resnet50", "source": "pi"}`` as the library's network with those fields.
+
+    ``"sensitivity_decay"`` gives its tensors sensitivities (`Network.with_sensitivity`).
+    """
     from dnnopt import library
 
     if isinstance(value, str):
         return library.network(value)
     if isinstance(value, dict) and "base" in value:
         for key in value:
-            if key not in _BASE_KEYS:
-                raise InputError(f"one of {', '.join(_BASE_KEYS)} beside 'base'", field=key, value=value[key])
+            if key not in (*_BASE_KEYS, _DECAY):
+                raise InputError(f"one of {', '.join((*_BASE_KEYS, _DECAY))}", field=key, value=value[key])
         fields = {name: value[name] for name in _BASE_KEYS[1:] if name in value}
-        return dict(library.network(value["base"]).to_data(), **fields)
+        found = library.network(value["base"])
+        if _DECAY in value:
+            found = found.with_sensitivity(_decay(value[_DECAY]))
+        return dict(found.to_data(), **fields)
     return value
+
+
+def _decay(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 1:
+        raise InputError("a number > 0 and <= 1", field=_DECAY, value=value)
+    return float(value)
 
 
 def _platform_from_library(value: Any) -> Any:
