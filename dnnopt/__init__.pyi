@@ -40,6 +40,7 @@ from dnnopt.formats.solutions import plan_from_file as plan_from_file
 from dnnopt.formats.solutions import plan_from_pulp as plan_from_pulp
 from dnnopt.formats.solutions import plan_from_pyomo as plan_from_pyomo
 from dnnopt.formats.solutions import plan_from_values as plan_from_values
+from dnnopt.granularity import coarsen as coarsen
 from dnnopt.library import load as load
 from dnnopt.library import network as network
 from dnnopt.library import platform as platform

@@ -62,7 +62,7 @@ def network(name: str, *, source: str | None = None, sink: str | None = None) ->
     Parameters
     ----------
     name : str
-        Such as ``vit-b``, whose layers are operators; or, with a coarser granularity (see `dnnopt.coarsen`),
+        Such as ``vit-b``, whose layers are operators; or, with a coarser granularity (see `dnnopt.granularity`),
         ``vit-b@layer`` or ``vit-b@block``.
     source, sink : str, optional
         Device where the input starts, and device where the answer must arrive.
@@ -82,7 +82,7 @@ def has_network(name: str) -> bool:
 
 @cache
 def _network(name: str) -> Network:
-    from dnnopt.coarsen import coarsen
+    from dnnopt.granularity import coarsen
     from dnnopt.formats.files import read_network
 
     base, at, granularity = name.partition("@")

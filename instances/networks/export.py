@@ -287,11 +287,15 @@ def export(
     assert program is not None
     ir = program.model
     ir.producer_version = torch.__version__.partition("+")[0]
-    places = []
+    places: dict[str | None, str] = {}
     for position, node in enumerate(ir.graph):
-        scopes = ast.literal_eval(node.metadata_props.get("pkg.torch.onnx.name_scopes", "['']"))
-        places.append(scopes[-2] if len(scopes) > 1 else "")
+        before = next((value.producer() for value in node.inputs if value is not None and value.producer()), None)
         node.name = f"node.{position}"
+        if "pkg.torch.onnx.name_scopes" in node.metadata_props:
+            scopes = ast.literal_eval(node.metadata_props["pkg.torch.onnx.name_scopes"])
+            places[node.name] = scopes[-2] if len(scopes) > 1 else ""
+        else:  # what the exporter put in belongs to what it works on
+            places[node.name] = places.get(before.name, "") if before is not None else ""
     for value in ir.graph.initializers.values():
         tensor = value.const_value
         if tensor is not None and tensor.size > 4096:  # its values are of no use; they would be gigabytes
@@ -302,8 +306,7 @@ def export(
         path = Path(folder) / f"{name}.onnx"
         path.write_bytes(onnx_ir.to_proto(ir).SerializeToString())
         network = read_onnx(path, name=name)
-    names = _layer_names(network, {f"node.{position}": place for position, place in enumerate(places)})
-    return _renamed(network, names).model_copy(
+    return _renamed(network, _layer_names(network, places)).model_copy(
         update={
             "provenance": _provenance(source, name, network),
             "parameters": float(sum(parameter.numel() for parameter in model.parameters())),
@@ -316,7 +319,7 @@ def _provenance(source: str, name: str, network: Network) -> str:
     return f"{source}; {graph}; built by instances/networks/export.py --only {name}"
 
 
-def _layer_names(network: Network, places: Mapping[str, str]) -> dict[str, str]:
+def _layer_names(network: Network, places: Mapping[str | None, str]) -> dict[str, str]:
     """Name each layer after its module, and its operator and a number where the module has several layers."""
     modules = {
         layer.name: places[layer.name].removeprefix("model").lstrip(".").replace("encoder_layer_", "")
@@ -462,8 +465,10 @@ NETWORKS: dict[str, Row] = {
             "detection",
             yolos_tiny=transformers(
                 "YolosForObjectDetection",
-                {"pixel_values": (1, 3, 512, 864)},
+                {"pixel_values": (1, 3, 800, 1333)},
                 ["logits", "pred_boxes"],
+                image_size=[800, 1333],
+                use_mid_position_embeddings=False,
                 hidden_size=192,
                 num_hidden_layers=12,
                 num_attention_heads=3,

@@ -101,8 +101,8 @@ def merge(network: Network, groups: Sequence[Collection[str]]) -> Network:
     its members run one after the other, so a device that hosts it needs what it needs for them under the memory rule
     ``weights+largest_activation``. What one member leaves open (None), the merged layer does. Its name is the longest
     path that all its members' names begin with (``layer1.0`` of ``layer1.0.conv1`` and ``layer1.0.relu``) where that is
-    its own alone, else that of the member with most FLOP; its operator is those
-    of the members that compute something, joined by ``+``.
+    its own alone, else that of the member with most FLOP; its operator is those of the members that compute something,
+    joined by ``+``.
 
     Tensors keep their name, size and sensitivity, and lose the consumers that are in their producer's group.
 
@@ -115,11 +115,13 @@ def merge(network: Network, groups: Sequence[Collection[str]]) -> Network:
     Raises
     ------
     InputError
-        If a name is unknown, missing or in two groups, or the merged layers would form a cycle.
+        If a name is unknown, missing or in two groups, a group is empty, or the merged layers would form a cycle.
     """
     index = {layer.name: v for v, layer in enumerate(network.layers)}
     place: dict[str, int] = {}
     for g, group in enumerate(groups):
+        if not group:
+            raise InputError("at least one layer", field=f"groups[{g}]", value=group)
         for name in group:
             if name not in index:
                 raise InputError(f"the name of a layer of {network.name!r}", field=f"groups[{g}]", value=name)
@@ -144,7 +146,7 @@ def merge(network: Network, groups: Sequence[Collection[str]]) -> Network:
         if consumers:
             producer = INPUT if home is None else names[home]
             tensors.append(tensor.model_copy(update={"producer": producer, "consumers": tuple(consumers)}))
-    layers = tuple(_merged(group, name) for group, name in zip(members, names, strict=True) if group)
+    layers = tuple(_merged(group, name) for group, name in zip(members, names, strict=True))
     fields = {field: getattr(network, field) for field in Network.model_fields}
     return Network(**{**fields, "layers": layers, "tensors": tuple(tensors)})
 
@@ -157,9 +159,10 @@ def _merged(members: list[Layer], name: str) -> Layer:
         values = [getattr(layer, field) for layer in members]
         return None if None in values else combine(values)
 
+    computing = [layer for layer in members if layer.flops != 0] or members
     return Layer(
         name=name,
-        op="+".join(dict.fromkeys(layer.op for layer in members if layer.op and layer.flops != 0)),
+        op="+".join(dict.fromkeys(layer.op for layer in computing if layer.op)),
         flops=over("flops", math.fsum),
         bytes=over("bytes", math.fsum),
         weights=over("weights", math.fsum),
@@ -177,7 +180,7 @@ def _names(groups: list[list[Layer]]) -> list[str]:
         if path and often[path] == 1 and owner.get(path, g) == g and path not in RESERVED:
             names.append(path)
         else:
-            names.append(max(group, key=lambda layer: layer.flops or 0.0).name if group else "")
+            names.append(max(group, key=lambda layer: layer.flops or 0.0).name)
     return names
 
 
