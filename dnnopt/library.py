@@ -82,8 +82,8 @@ def has_network(name: str) -> bool:
 
 @cache
 def _network(name: str) -> Network:
-    from dnnopt.granularity import coarsen
     from dnnopt.formats.files import read_network
+    from dnnopt.granularity import coarsen
 
     base, at, granularity = name.partition("@")
     if at:

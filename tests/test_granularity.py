@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dnnopt import library
-from dnnopt.granularity import GRANULARITIES, LIGHT, coarsen, groups, merge
 from dnnopt.errors import InputError
+from dnnopt.granularity import GRANULARITIES, LIGHT, coarsen, groups, merge
 from dnnopt.networks import Layer, Network, Tensor
 
 OPERATORS = ("Conv", "MatMul", "Concat", "Relu", "Add", "Reshape", "Sigmoid", "LayerNormalization")

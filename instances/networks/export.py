@@ -3,6 +3,7 @@
     python instances/networks/export.py                    # all, beside this script
     python instances/networks/export.py --only vit-b       # these alone (may be repeated)
     python instances/networks/export.py --check            # build and compare with what is here; writes nothing
+    python instances/networks/export.py --readme           # bring the table in README.md up to date
 
 Only the graph and the shapes are kept, so weights are random and nothing is downloaded. Users of dnnopt need none of
 what this script imports. The files here are made with the versions in `PINS`; install those beside dnnopt::
@@ -29,8 +30,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dnnopt.formats.files import read_text, write_network
+from dnnopt.formats.files import read_network, read_text, write_network, write_text
 from dnnopt.formats.onnx_reader import read_onnx
+from dnnopt.granularity import GRANULARITIES, coarsen
 from dnnopt.networks import INPUT, OUTPUT, Network
 
 if TYPE_CHECKING:
@@ -107,7 +109,6 @@ def transformers(
     model: str,
     inputs: Mapping[str, Sequence[int]],
     outputs: Sequence[str],
-    parts: Mapping[str, Mapping[str, Any]] | None = None,
     **configuration: Any,
 ) -> Callable[[str], Network]:
     """Export a model of transformers.
@@ -120,8 +121,6 @@ def transformers(
         Argument -> shape. Arguments that end in ``ids`` are whole numbers, all others floating-point.
     outputs : sequence of str
         Which of the model's outputs are kept.
-    parts : mapping, optional
-        Configurations inside the configuration: field -> class (``class``) and its arguments.
     configuration
         What differs from the defaults of the configuration class.
     """
@@ -134,11 +133,7 @@ def transformers(
             def __init__(self) -> None:
                 super().__init__()
                 cls = getattr(package, model)
-                inner = {
-                    field: getattr(package, part["class"])(**{k: v for k, v in part.items() if k != "class"})
-                    for field, part in (parts or {}).items()
-                }
-                config = cls.config_class(**configuration, **inner)
+                config = cls.config_class(**configuration)
                 config._attn_implementation = "eager"
                 if hasattr(config, "use_cache"):
                     config.use_cache = False
@@ -148,12 +143,8 @@ def transformers(
                 found = self.model(**dict(zip(inputs, values, strict=True)), return_dict=True)
                 return tuple(found[output] for output in outputs)
 
-        settings = [f"{key}={value!r}" for key, value in configuration.items()]
-        settings += [
-            f"{field}={part['class']}({', '.join(f'{k}={v!r}' for k, v in part.items() if k != 'class')})"
-            for field, part in (parts or {}).items()
-        ]
-        source = f"transformers {version('transformers')}: {model}, configuration {', '.join(settings) or 'default'}"
+        settings = ", ".join(f"{key}={value!r}" for key, value in configuration.items())
+        source = f"transformers {version('transformers')}: {model}, configuration {settings or 'default'}"
         return export(name, Model(), inputs, source, output_names=outputs)
 
     return build
@@ -479,7 +470,7 @@ NETWORKS: dict[str, Row] = {
                 "DetrForObjectDetection",
                 {"pixel_values": (1, 3, 800, 1066)},
                 ["logits", "pred_boxes"],
-                parts={"backbone_config": {"class": "ResNetConfig", "out_features": ["stage4"]}},
+                backbone_config={"model_type": "resnet", "out_features": ["stage4"]},
                 num_labels=91,
             ),
         ),
@@ -561,16 +552,53 @@ def build(name: str) -> Network:
 
 
 def checksum(path: Path) -> str:
-    """Return the SHA-256 of a file's text, which does not depend on how it was packed."""
-    return hashlib.sha256(read_text(path).encode()).hexdigest()
+    """Return the start of the SHA-256 of a file's text, which does not depend on how it was packed."""
+    return hashlib.sha256(read_text(path).encode()).hexdigest()[:16]
+
+
+def table() -> str:
+    """Return the table of the networks in this folder, in Markdown."""
+    lines = [
+        "| name | family | layers | `@layer` | `@block` | GFLOP | parameters | input | source | checksum |",
+        "|---|---|--:|--:|--:|--:|--:|---|---|---|",
+    ]
+    for name in NETWORKS:
+        path = FOLDER / f"{name}.json.gz"
+        network = read_network(path)
+        source, _, inputs, _ = network.provenance.split("; ")
+        flops = sum(layer.flops or 0.0 for layer in network.layers)
+        sizes = [len(coarsen(network, granularity).layers) for granularity in GRANULARITIES]
+        cells = [
+            f"`{name}`",
+            network.family,
+            *map(str, sizes),
+            f"{flops / 1e9:.3g}" if flops < 1e11 else f"{flops / 1e9:.0f}",
+            f"{network.parameters or 0.0:,.0f}",
+            inputs.removeprefix("input "),
+            source,
+            f"`{checksum(path)}`",
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def readme() -> str:
+    """Return the text of the README in this folder with its table brought up to date."""
+    before, _, rest = read_text(FOLDER / "README.md").partition("| name |")
+    lines = rest.split("\n")
+    after = next(position for position, line in enumerate(lines) if position and not line.startswith("|"))
+    return before + table() + "\n" + "\n".join(lines[after:])
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", action="append", choices=NETWORKS, metavar="NAME", help="build this network only")
     parser.add_argument("--check", action="store_true", help="compare with the files that are here; write none")
-    parser.add_argument("--out", type=Path, default=FOLDER, help="folder to write to")
+    parser.add_argument("--readme", action="store_true", help="build nothing; write the table in README.md again")
     arguments = parser.parse_args()
+    if arguments.readme:
+        write_text(FOLDER / "README.md", readme())
+        return
     different = []
     for name in arguments.only or NETWORKS:
         print(f"{name} ...", end=" ", flush=True)
@@ -583,7 +611,7 @@ def main() -> None:
             print("the same" if same else "DIFFERENT")
             different += [] if same else [name]
         else:
-            write_network(network, arguments.out / f"{name}.json.gz")
+            write_network(network, FOLDER / f"{name}.json.gz")
             print(network.summary().partition(": ")[2])
     if different:
         sys.exit(f"different from the files here: {', '.join(different)}")
