@@ -29,11 +29,14 @@ from common import add_json_option, print_table, write_json
 
 import dnnopt as dp
 from dnnopt.compiler import compile_problem
-from dnnopt.formats.onnx_reader import WHEEL_NETWORKS
 from dnnopt.formulations import registry
 from dnnopt.solvers.highs import pass_model, set_options, tolerance_for
 from dnnopt.solvers.interface import Limits
 
+NETWORKS = (
+    "alexnet", "densenet121", "inception_v1", "inception_v2", "resnet50", "shufflenet", "squeezenet", "vgg19",
+    "zfnet512",
+)  # fmt: skip
 PLATFORMS = ("pi4-wifi-nx-wan-t4", "phone-5g-edge-cloud", "pi4-lan-nano-nx-wan-t4", "4-jetson-nx-lan")
 OBJECTIVES = {"sequential": dp.latency(), "parallel": dp.latency(), "pipelined": dp.period()}
 SHIFT = 1.0
@@ -166,7 +169,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("--formulations", nargs="+", default=["product", "edgewise", AUTO], metavar="NAME")
-    add("--networks", nargs="+", default=sorted(WHEEL_NETWORKS), metavar="NAME")
+    add("--networks", nargs="+", default=NETWORKS, metavar="NAME")
     add("--platforms", nargs="+", default=PLATFORMS, metavar="NAME")
     add("--executions", nargs="+", default=list(OBJECTIVES), choices=list(OBJECTIVES))
     add("--time-limit", type=float, default=60.0, help="seconds for each run (default: %(default)s)")
