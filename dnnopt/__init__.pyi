@@ -35,11 +35,16 @@ from dnnopt.formats.files import write_network as write_network
 from dnnopt.formats.files import write_plan as write_plan
 from dnnopt.formats.files import write_platform as write_platform
 from dnnopt.formats.files import write_problem as write_problem
+from dnnopt.formats.msr import read_msr as read_msr
 from dnnopt.formats.onnx_reader import read_onnx as read_onnx
+from dnnopt.formats.pipeedge import read_pipeedge as read_pipeedge
 from dnnopt.formats.solutions import plan_from_file as plan_from_file
 from dnnopt.formats.solutions import plan_from_pulp as plan_from_pulp
 from dnnopt.formats.solutions import plan_from_pyomo as plan_from_pyomo
 from dnnopt.formats.solutions import plan_from_values as plan_from_values
+from dnnopt.generators import Generated as Generated
+from dnnopt.generators import Recipe as Recipe
+from dnnopt.generators import generate as generate
 from dnnopt.granularity import coarsen as coarsen
 from dnnopt.library import load as load
 from dnnopt.library import network as network

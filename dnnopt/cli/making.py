@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from dnnopt.cli.app import app, guarded
-from dnnopt.cli.options import VerboseOption
+from dnnopt.cli.options import SeedOption, VerboseOption
+from dnnopt.cli.target import command, named
 from dnnopt.errors import InputError
 
 if TYPE_CHECKING:
@@ -76,8 +78,76 @@ def _counts(text: str) -> dict[str, int]:
 
 
 def _write(problem: Problem, output: Path) -> None:
-    from dnnopt.formats.files import write_problem
+    """Write a problem file, and say what is in it; the checksum is that of its text, before it is packed."""
+    from dnnopt.formats.files import read_text, write_problem
 
     write_problem(problem, output)
     layers = sum(len(network.layers) for network in problem.networks)
     typer.echo(f"{output}: {problem.name}; {layers} layers, {len(problem.platform.devices)} devices")
+    typer.echo(f"sha256 {sha256(read_text(output).encode()).hexdigest()}")
+
+
+@command("generate")
+def generate_command(
+    kinds: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="KIND...",
+            help="One for each network: chain, series-parallel, inception, dense, encoder-decoder, transformer, "
+            "training or layered.",
+        ),
+    ],
+    output: OutputOption,
+    size: Annotated[int, typer.Option(help="Layers of each network, at least.")] = 30,
+    devices: Annotated[int, typer.Option(help="Number of devices.")] = 3,
+    topology: Annotated[str, typer.Option(help="mesh, star, shared, line or hosts.")] = "mesh",
+    hosts: Annotated[int, typer.Option(help="Number of hosts, for that topology.")] = 2,
+    heterogeneity: Annotated[float, typer.Option(help="Fastest device through slowest.")] = 8.0,
+    link_heterogeneity: Annotated[float, typer.Option(help="Fastest link through slowest.")] = 4.0,
+    communication: Annotated[float, typer.Option(help="Time to send everything through time to compute it.")] = 1.0,
+    memory: Annotated[float, typer.Option("--memory", "-m", help="Tightness, 0 to 1.")] = 0.0,
+    deadline: Annotated[float | None, typer.Option(help="Tightness, 0 to 1; default: no deadline.")] = None,
+    decay: Annotated[float, typer.Option(help="Loss of sensitivity along the depth, 0 to 1.")] = 1.0,
+    execution: Annotated[str, typer.Option(help="sequential, parallel, scheduled or pipelined.")] = "sequential",
+    transport: Annotated[str, typer.Option(help="unicast, multicast or per_edge.")] = "unicast",
+    minimize: Annotated[
+        str | None, typer.Option(help="Default: energy with a deadline, else period (pipelined) or latency.")
+    ] = None,
+    subject_to: Annotated[
+        list[str] | None, typer.Option("--subject-to", "-s", help="Such as 'worst_leakage <= 0.5'; may be repeated.")
+    ] = None,
+    seed: SeedOption = 0,
+    witness: Annotated[
+        Path | None,
+        typer.Option(help="Write a plan there that keeps to memory, and to deadlines of a tightness up to 0.5."),
+    ] = None,
+    verbose: VerboseOption = False,
+) -> None:
+    """Make a problem from a seed and a few knobs: the same file on every machine."""
+    from dnnopt.expressions import parse_constraint, parse_objective
+    from dnnopt.formats.files import write_plan
+    from dnnopt.generators import Recipe, generate
+
+    made = generate(
+        Recipe(
+            kinds=tuple(kinds),
+            size=size,
+            devices=devices,
+            topology=topology,
+            hosts=hosts,
+            heterogeneity=heterogeneity,
+            link_heterogeneity=link_heterogeneity,
+            communication=communication,
+            memory=memory,
+            deadline=deadline,
+            decay=decay,
+            execution=execution,
+            transport=transport,
+            minimize=named(parse_objective, minimize, "--minimize") if minimize else (),
+            subject_to=tuple(named(parse_constraint, text, "--subject-to") for text in subject_to or ()),
+            seed=seed,
+        )
+    )
+    _write(made.problem, output)
+    if witness is not None:
+        write_plan(made.witness, witness)
