@@ -31,10 +31,12 @@ from dnnopt.formats.files import read_network as read_network
 from dnnopt.formats.files import read_plan as read_plan
 from dnnopt.formats.files import read_platform as read_platform
 from dnnopt.formats.files import read_problem as read_problem
+from dnnopt.formats.files import read_profile as read_profile
 from dnnopt.formats.files import write_network as write_network
 from dnnopt.formats.files import write_plan as write_plan
 from dnnopt.formats.files import write_platform as write_platform
 from dnnopt.formats.files import write_problem as write_problem
+from dnnopt.formats.files import write_profile as write_profile
 from dnnopt.formats.msr import read_msr as read_msr
 from dnnopt.formats.onnx_reader import read_onnx as read_onnx
 from dnnopt.formats.pipeedge import read_pipeedge as read_pipeedge
@@ -70,7 +72,10 @@ from dnnopt.platforms import Platform as Platform
 from dnnopt.platforms import Resource as Resource
 from dnnopt.platforms import Route as Route
 from dnnopt.problem import Problem as Problem
+from dnnopt.profiles import FusedGroup as FusedGroup
+from dnnopt.profiles import Measurement as Measurement
 from dnnopt.profiles import Profile as Profile
+from dnnopt.profiling import profile_onnx as profile_onnx
 from dnnopt.referee import Evaluation as Evaluation
 from dnnopt.referee import Transmission as Transmission
 from dnnopt.referee import Violation as Violation

@@ -20,6 +20,7 @@ from dnnopt.records import Record, check_known, check_unique
 
 Execution = Literal["sequential", "parallel", "scheduled", "pipelined"]
 Transport = Literal["unicast", "multicast", "per_edge"]
+_PROVENANCE = ("provenance", "measurements")
 _BASE_KEYS = ("base", "name", "source", "sink", "rate", "deadline", "weight")
 _DECAY = "sensitivity_decay"
 
@@ -59,7 +60,7 @@ def _platform_from_library(value: Any) -> Any:
 
 def _without_provenance(data: Any) -> Any:
     if isinstance(data, dict):
-        return {key: _without_provenance(value) for key, value in data.items() if key != "provenance"}
+        return {key: _without_provenance(value) for key, value in data.items() if key not in _PROVENANCE}
     return [_without_provenance(value) for value in data] if isinstance(data, list) else data
 
 
@@ -135,7 +136,10 @@ class Problem(Record):
             check_known(network.sink, devices, f"{field}.sink", "device")
             for position, tensor in enumerate(network.tensors):
                 check_known(tensor.source, devices, f"{field}.tensors[{position}].source", "device")
-        self.profile.check(self.networks, self.platform)
+        try:
+            self.profile.check(self.networks, self.platform)
+        except InputError as error:
+            raise error.within(field="profile") from None
         for network in self.networks:
             for layer in network.layers:
                 for device in self.platform.devices:

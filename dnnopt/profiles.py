@@ -4,12 +4,98 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from pydantic import Field
+
 from dnnopt.errors import InputError
-from dnnopt.networks import Layer, Network
+from dnnopt.networks import INPUT, Layer, Network
 from dnnopt.platforms import Device, Platform
-from dnnopt.records import Number, Record, Seconds, check_known
+from dnnopt.records import Bytes, Flag, Name, Number, Record, Seconds, check_known
 
 Table = Mapping[str, Mapping[str, Mapping[str, Seconds | None]]]
+Quartiles = tuple[Seconds, Seconds]
+
+
+class FusedGroup(Record):
+    """Layers that a runtime does not keep apart.
+
+    Attributes
+    ----------
+    layers : tuple of str
+    nodes : tuple of str
+        What the runtime runs in their place.
+    seconds : float
+        Median of what these nodes take together; it is split over the layers.
+    """
+
+    layers: tuple[Name, ...] = Field(min_length=2)
+    nodes: tuple[str, ...]
+    seconds: Seconds
+
+
+class Measurement(Record):
+    """How the times of one network on one device were measured, and how far they scatter.
+
+    Attributes
+    ----------
+    network, device : str
+        Whose times these are.
+    model : str
+        The file that was run.
+    inputs : mapping
+        Bytes of each input. A network whose input of that name has another size (another batch) is refused.
+    optimised : bool
+        False: layers ran apart. True: as the runtime fuses them; then `groups` lists what it fused.
+    repetitions, warmup : int
+        Runs that were measured, and runs before them that were not.
+    threads : int
+        Threads for one layer.
+    seed : int
+        Of the random inputs.
+    quartiles : mapping
+        For each layer, the first and the third quartile of its seconds; the medians are the profile's times.
+    sum_of_layers : float
+        Sum of the medians of all layers, in seconds.
+    overhead : float
+        Median seconds of a run that the runtime spends between layers.
+    total, total_quartiles : float, tuple
+        Seconds of a whole run under the same settings, not observed layer by layer: median, first and third quartile.
+    fastest : float
+        Median seconds of a whole run with everything that the runtime can do to speed it up.
+    groups : tuple of FusedGroup
+    other : mapping
+        Median seconds of what the runtime ran and that is no layer.
+    processor, date : str
+    versions : mapping
+    """
+
+    network: Name
+    device: Name
+    model: str
+    inputs: dict[Name, Bytes]
+    optimised: Flag = False
+    repetitions: int = Field(ge=1)
+    warmup: int = Field(ge=0)
+    threads: int = Field(ge=1)
+    seed: int
+    quartiles: dict[Name, Quartiles]
+    sum_of_layers: Seconds
+    overhead: Seconds
+    total: Seconds
+    total_quartiles: Quartiles
+    fastest: Seconds
+    groups: tuple[FusedGroup, ...] = ()
+    other: dict[str, Seconds] = {}
+    processor: str
+    date: str
+    versions: dict[str, str]
+
+    @property
+    def unexplained(self) -> float:
+        """Seconds by which a whole run takes longer than its parts (below zero: less long).
+
+        Other programs are the usual cause: they disturb some layer in every run, and each layer in few.
+        """
+        return self.total - self.sum_of_layers - self.overhead - sum(self.other.values())
 
 
 class Profile(Record):
@@ -21,23 +107,65 @@ class Profile(Record):
         Seconds `t_vi`, launch overhead included; None: the device cannot run the layer.
     energy : mapping
         Joules `ε_vi`; where absent, busy power x time.
+    measurements : tuple of Measurement
+        Where times come from, if `dnnopt.profiling` measured them.
     """
 
     time: dict[str, dict[str, dict[str, Seconds | None]]] = {}
     energy: dict[str, dict[str, dict[str, Number]]] = {}
+    measurements: tuple[Measurement, ...] = ()
 
     def check(self, networks: tuple[Network, ...], platform: Platform) -> None:
-        """Raise InputError if a table names a network, layer or device that does not exist."""
+        """Raise InputError if a table does not fit the networks and the platform.
+
+        That is: it names a network, layer or device that does not exist, or was measured with inputs of other sizes.
+        """
         by_name = {network.name: network for network in networks}
         devices = set(platform.device_names())
         for kind, table in (("time", self.time), ("energy", self.energy)):
             for network, layers in table.items():
-                check_known(network, by_name, f"profile.{kind}", "network")
+                check_known(network, by_name, kind, "network")
                 known = {layer.name for layer in by_name[network].layers}
                 for layer, values in layers.items():
-                    check_known(layer, known, f"profile.{kind}.{network}", "layer")
+                    check_known(layer, known, f"{kind}.{network}", "layer")
                     for device in values:
-                        check_known(device, devices, f"profile.{kind}.{network}.{layer}", "device")
+                        check_known(device, devices, f"{kind}.{network}.{layer}", "device")
+        for index, measurement in enumerate(self.measurements):
+            check_known(measurement.network, by_name, f"measurements[{index}].network", "network")
+            for tensor in by_name[measurement.network].tensors:
+                measured = measurement.inputs.get(tensor.name, tensor.bytes)
+                if tensor.producer == INPUT and measured != tensor.bytes:
+                    raise InputError(
+                        f"{tensor.bytes:.0f} bytes, as in the network (another batch size?)",
+                        field=f"measurements[{index}].inputs.{tensor.name}",
+                        value=measured,
+                    )
+
+    def merged(self, other: Profile) -> Profile:
+        """Return the entries of both profiles.
+
+        Raises
+        ------
+        InputError
+            If both have the same entry with different values.
+        """
+        return Profile(
+            time=_merged(self.time, other.time, "time"),
+            energy=_merged(self.energy, other.energy, "energy"),
+            measurements=(*self.measurements, *(m for m in other.measurements if m not in self.measurements)),
+        )
+
+
+def _merged(first: Table, second: Table, kind: str) -> dict[str, dict[str, dict[str, float | None]]]:
+    found = {network: {layer: dict(values) for layer, values in layers.items()} for network, layers in first.items()}
+    for network, layers in second.items():
+        for layer, values in layers.items():
+            known = found.setdefault(network, {}).setdefault(layer, {})
+            for device, value in values.items():
+                if known.setdefault(device, value) != value:
+                    field = f"{kind}.{network}.{layer}.{device}"
+                    raise InputError(f"{known[device]!r}, as in another profile, or no entry", field=field, value=value)
+    return found
 
 
 def roofline_seconds(layer: Layer, device: Device) -> float | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from dnnopt.units import format_quantity
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from dnnopt.pareto import Front
     from dnnopt.plan import Plan
     from dnnopt.problem import Problem
+    from dnnopt.profiles import Measurement, Profile
     from dnnopt.referee import Evaluation, Violation
     from dnnopt.result import Result
     from dnnopt.side_by_side import SideBySide
@@ -341,3 +342,71 @@ def as_text(show: Callable[[Console], None]) -> str:
     stream = io.StringIO()
     show(Console(file=stream, width=110, no_color=True))
     return "\n".join(line.rstrip() for line in stream.getvalue().rstrip().split("\n"))
+
+
+_SLOWEST = 10
+_DISTURBED = 0.1  # of a whole run
+
+
+def print_profile(console: Console, profile: Profile, *, verbose: bool = False) -> None:
+    """Print measured times: the slowest layers (or all), what was fused, what is no layer, the whole and its parts."""
+    for measurement in profile.measurements:
+        for part in _measurement_report(profile, measurement, None if verbose else _SLOWEST):
+            console.print(part, highlight=False, markup=False)
+
+
+def _measurement_report(
+    profile: Profile, measurement: Measurement, limit: int | None
+) -> Iterator[RenderableType | str]:
+    def seconds(value: float) -> str:
+        return format_quantity(value, "s", 3)
+
+    device = measurement.device
+    times = {
+        layer: values[device] or 0.0
+        for layer, values in profile.time[measurement.network].items()
+        if layer in measurement.quartiles
+    }
+    fused = {layer for group in measurement.groups for layer in group.layers}
+    threads = "1 thread" if measurement.threads == 1 else f"{measurement.threads} threads"
+    kind = "layers fused by the runtime" if measurement.optimised else "each layer apart"
+    yield (
+        f"{measurement.network} on {device}: {len(times)} layers, {kind}, median of {measurement.repetitions} runs, "
+        f"{threads}, onnxruntime {measurement.versions.get('onnxruntime', '')}"
+    )
+    rows = [
+        (
+            layer,
+            seconds(time),
+            f"{seconds(measurement.quartiles[layer][0])} to {seconds(measurement.quartiles[layer][1])}",
+            f"{100 * time / measurement.sum_of_layers:.1f} %" if measurement.sum_of_layers else "",
+            "a share of a group" if layer in fused else "",
+        )
+        for layer, time in sorted(times.items(), key=lambda item: -item[1])
+    ]
+    columns = [("layer", "left"), ("time", "right"), ("quartiles", "right"), ("of all layers", "right"), ("", "left")]
+    yield _table("Layers" if limit is None or len(rows) <= limit else "Slowest layers", columns, rows[:limit])
+    if measurement.groups:
+        groups = [
+            (seconds(group.seconds), ", ".join(group.nodes), ", ".join(group.layers)) for group in measurement.groups
+        ]
+        yield _table(
+            "Groups that the runtime fused; each layer has a share of the time",
+            [("time", "right"), ("ran as", "left"), ("layers", "left")],
+            groups,
+        )
+    if measurement.other:
+        others = [(seconds(time), node) for node, time in measurement.other.items()]
+        yield _table("Ran too, and is no layer", [("time", "right"), ("node", "left")], others)
+    first, third = measurement.total_quartiles
+    yield (
+        f"All layers {seconds(measurement.sum_of_layers)}, between them {seconds(measurement.overhead)}; "
+        f"a whole run {seconds(measurement.total)} ({seconds(first)} to {seconds(third)}), "
+        f"with every optimisation {seconds(measurement.fastest)}"
+    )
+    if abs(measurement.unexplained) > _DISTURBED * measurement.total:
+        yield (
+            f"A whole run takes {seconds(abs(measurement.unexplained))} "
+            f"{'more' if measurement.unexplained > 0 else 'less'} than its parts: other programs disturb the "
+            "measurement. Measure on an idle machine, or with fewer --threads."
+        )

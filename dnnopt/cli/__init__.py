@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dnnopt.cli import exchange, instances, listing, making, solving, studies
+from dnnopt.cli import exchange, instances, listing, making, profiling, solving, studies
 from dnnopt.cli.app import app
 
-COMMANDS = (solving, studies, exchange, making, listing, instances)  # importing them registers the commands
+COMMANDS = (solving, studies, exchange, profiling, making, listing, instances)  # importing them registers the commands
 
 
 def main() -> None:

@@ -13,7 +13,10 @@ from dnnopt.cli.app import app, guarded, say
 from dnnopt.errors import InputError
 
 if TYPE_CHECKING:
+    from dnnopt.networks import Network
+    from dnnopt.platforms import Platform
     from dnnopt.problem import Problem
+    from dnnopt.profiles import Profile
 
 _Network = "for a network"
 _TARGET = "A problem file, an ONNX or network file, or a name in the library."
@@ -43,6 +46,9 @@ NoMemoryOption = Annotated[bool, typer.Option("--no-memory", help="Do not limit 
 DimensionOption = Annotated[
     list[str] | None, typer.Option("--dim", help="Symbolic dimension of an ONNX file, such as 'batch=1'.")
 ]
+ProfileOption = Annotated[
+    list[Path] | None, typer.Option("--profile", help="Measured times (see 'profile'); may be repeated.")
+]
 
 
 def read_target(
@@ -57,6 +63,7 @@ def read_target(
     memory: MemoryOption = None,
     no_memory: NoMemoryOption = False,
     dim: DimensionOption = None,
+    profile: ProfileOption = None,
 ) -> Problem:
     """Return the problem that a target and its options describe."""
     from dnnopt import library
@@ -88,6 +95,7 @@ def read_target(
             "--memory": memory,
             "--no-memory": no_memory,
             "--dim": dim,
+            "--profile": profile,
         }
         for option, value in given.items():
             if value:
@@ -97,7 +105,7 @@ def read_target(
         names = ", ".join(library.names("platforms"))
         raise InputError("", field="--platform", problem=f"missing; a file, or one of: {names}")
     return _network_problem(
-        network, platform, minimize, execution, transport, subject_to, source, sink, memory, no_memory
+        network, platform, minimize, execution, transport, subject_to, source, sink, memory, no_memory, profile
     )
 
 
@@ -112,6 +120,7 @@ def _network_problem(
     sink: str | None,
     memory: list[str] | None,
     no_memory: bool,
+    profiles: list[Path] | None,
 ) -> Problem:
     from dnnopt import constraints, library
     from dnnopt.expressions import parse_constraint, parse_objective
@@ -133,6 +142,7 @@ def _network_problem(
     start = "is everywhere" if ends["source"] is None else f"starts on {source}"
     end = "stays where it is made" if ends["sink"] is None else f"goes to {sink}"
     rule = "memory is not limited" if no_memory else "memory: weights + largest activation"
+    profile = _read_profiles(profiles or [], network, platform)
     say(f"The input {start}, the answer {end}; {rule}.")
     return Problem(
         network.model_copy(update=ends),
@@ -141,8 +151,30 @@ def _network_problem(
         minimize=named(parse_objective, minimize or "latency", "--minimize"),
         subject_to=limits,
         transport=transport or "unicast",  # type: ignore[arg-type]
+        profile=profile,
         name=f"{network.name} on {platform.name or platform_name}",
     )
+
+
+def _read_profiles(paths: list[Path], network: Network, platform: Platform) -> Profile:
+    """Return the entries of all profile files, which must fit the network and the platform and agree."""
+    from dnnopt.formats.files import read_profile
+    from dnnopt.profiles import Profile
+
+    merged = Profile()
+    for path in paths:
+        profile = read_profile(path)
+        try:
+            profile.check((network,), platform)
+            merged = merged.merged(profile)
+        except InputError as error:
+            raise error.within(file=str(path)) from None
+    return merged
+
+
+def read_dimensions(texts: list[str] | None) -> dict[str, int]:
+    """Return the sizes that ``--dim`` gives."""
+    return _assignments(texts, "--dim", _whole)
 
 
 def named(parse: Callable[[str], Any], text: str, option: str) -> Any:

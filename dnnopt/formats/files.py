@@ -1,4 +1,4 @@
-"""JSON files of networks, platforms, problems, plans and results: read with checks, written whole or not at all."""
+"""The JSON files of dnnopt: read with checks, written whole or not at all."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from dnnopt.networks import Network
 from dnnopt.plan import Plan
 from dnnopt.platforms import Platform
 from dnnopt.problem import Problem
+from dnnopt.profiles import Profile
 
 VERSION = 1
 PLAN_KEYS = ("placement", "schedule")
@@ -145,6 +146,16 @@ def read_platform(path: str | Path | Traversable) -> Platform:
 def write_platform(platform: Platform, path: str | Path) -> None:
     """Write a platform file, in SI units."""
     _write(path, "platform", platform.to_data())
+
+
+def read_profile(path: str | Path | Traversable) -> Profile:
+    """Read a profile file: measured times and energies of layers on devices."""
+    return Profile.from_data(read_data(path, "profile"), file=str(path))
+
+
+def write_profile(profile: Profile, path: str | Path) -> None:
+    """Write a profile file."""
+    _write(path, "profile", profile.to_data())
 
 
 def read_problem(path: str | Path | Traversable) -> Problem:
