@@ -345,7 +345,7 @@ def as_text(show: Callable[[Console], None]) -> str:
 
 
 _SLOWEST = 10
-_DISTURBED = 0.1  # of a whole run
+_DISTURBED = 0.1, 1e-3  # of a whole run, and in seconds: the least that other programs take at a time
 
 
 def print_profile(console: Console, profile: Profile, *, verbose: bool = False) -> None:
@@ -404,7 +404,8 @@ def _measurement_report(
         f"a whole run {seconds(measurement.total)} ({seconds(first)} to {seconds(third)}), "
         f"with every optimisation {seconds(measurement.fastest)}"
     )
-    if abs(measurement.unexplained) > _DISTURBED * measurement.total:
+    share, least = _DISTURBED
+    if abs(measurement.unexplained) > max(share * measurement.total, least):
         yield (
             f"A whole run takes {seconds(abs(measurement.unexplained))} "
             f"{'more' if measurement.unexplained > 0 else 'less'} than its parts: other programs disturb the "
