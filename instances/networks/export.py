@@ -52,6 +52,11 @@ class Row:
     needs: tuple[str, ...]
 
 
+def _release(package: str) -> str:
+    """Return the version that is installed, without the kind of build."""
+    return version(package).partition("+")[0]
+
+
 # Building blocks: each returns a function that takes the network's name and builds it.
 
 
@@ -64,7 +69,7 @@ def wheel(file: str) -> Callable[[str], Network]:
             raise SystemExit("the onnx package is not installed")
         network = read_onnx(Path(spec.origin).parent / "backend" / "test" / "data" / "light" / file, name=name)
         weights = sum(layer.weights or 0.0 for layer in network.layers)
-        source = f"onnx {version('onnx')}: {file} of its test data"
+        source = f"onnx {_release('onnx')}: {file} of its test data"
         return network.model_copy(update={"provenance": _provenance(source, name, network), "parameters": weights / 4})
 
     return build
@@ -77,7 +82,7 @@ def torchvision(model: str, *shape: int, input_name: str = "image", **options: A
         from torchvision import models
 
         text = ", ".join(f"{key}={value!r}" for key, value in options.items())
-        source = f"torchvision {version('torchvision')}: models.{model}({text})"
+        source = f"torchvision {_release('torchvision')}: models.{model}({text})"
         return export(name, models.get_model(model, weights=None, **options), {input_name: shape}, source)
 
     return build
@@ -99,7 +104,7 @@ def detector(model: str, *shape: int) -> Callable[[str], Network]:
             def forward(self, image: Any) -> tuple[Any, ...]:
                 return tuple(self.head(list(self.backbone(image).values())).values())
 
-        source = f"torchvision {version('torchvision')}: backbone and head of models.detection.{model}()"
+        source = f"torchvision {_release('torchvision')}: backbone and head of models.detection.{model}()"
         return export(name, Detector(), {"image": shape}, source)
 
     return build
@@ -144,7 +149,7 @@ def transformers(
                 return tuple(found[output] for output in outputs)
 
         settings = ", ".join(f"{key}={value!r}" for key, value in configuration.items())
-        source = f"transformers {version('transformers')}: {model}, configuration {settings or 'default'}"
+        source = f"transformers {_release('transformers')}: {model}, configuration {settings or 'default'}"
         return export(name, Model(), inputs, source, output_names=outputs)
 
     return build
@@ -152,7 +157,12 @@ def transformers(
 
 def own(make: Callable[[], nn.Module], description: str, *shape: int) -> Callable[[str], Network]:
     """Export a model that this script defines."""
-    return lambda name: export(name, make(), {"image": shape}, f"{make.__name__}() of export.py: {description}")
+
+    def build(name: str) -> Network:
+        source = f"torch {_release('torch')}: {make.__name__}() of export.py, {description}"
+        return export(name, make(), {"image": shape}, source)
+
+    return build
 
 
 # Models that no package defines
@@ -277,7 +287,7 @@ def export(
         )
     assert program is not None
     ir = program.model
-    ir.producer_version = torch.__version__.partition("+")[0]
+    ir.producer_version = _release("torch")
     places: dict[str | None, str] = {}
     for position, node in enumerate(ir.graph):
         before = next((value.producer() for value in node.inputs if value is not None and value.producer()), None)
@@ -287,6 +297,8 @@ def export(
             places[node.name] = scopes[-2] if len(scopes) > 1 else ""
         else:  # what the exporter put in belongs to what it works on
             places[node.name] = places.get(before.name, "") if before is not None else ""
+        if node.op_type == "Conv":  # and not to the batch normalisation that has become a part of it
+            places[node.name] = (node.inputs[1].name or "").removesuffix(".weight")
     for value in ir.graph.initializers.values():
         tensor = value.const_value
         if tensor is not None and tensor.size > 4096:  # its values are of no use; they would be gigabytes
@@ -310,24 +322,34 @@ def _provenance(source: str, name: str, network: Network) -> str:
     return f"{source}; {graph}; built by instances/networks/export.py --only {name}"
 
 
+_SHORTER = {  # in paths of modules that say things twice
+    "encoder_layer_": "",
+    "albert_layer_groups.0.albert_layers.0": "layer",
+    "backbone.model.encoder": "backbone",
+}
+
+
 def _layer_names(network: Network, places: Mapping[str | None, str]) -> dict[str, str]:
-    """Name each layer after its module, and its operator and a number where the module has several layers."""
-    modules = {
-        layer.name: places[layer.name].removeprefix("model").lstrip(".").replace("encoder_layer_", "")
-        for layer in network.layers
-    }
+    """Name each layer after its module, with its operator where that has more layers, and a number where need be."""
+    modules = {}
+    for layer in network.layers:
+        module = places[layer.name].removeprefix("model").lstrip(".")
+        for long, short in _SHORTER.items():
+            module = module.replace(long, short)
+        modules[layer.name] = module
     layers_of = Counter(modules.values())
-    stems = {
-        layer.name: modules[layer.name]
-        if modules[layer.name] and layers_of[modules[layer.name]] == 1
-        else ".".join(filter(None, (modules[layer.name], layer.op.lower())))
-        for layer in network.layers
-    }
+    parents = {module[:end] for module in layers_of for end, letter in enumerate(module) if letter == "."}
+    stems = {}
+    for layer in network.layers:
+        module, operator = modules[layer.name], layer.op.lower()
+        alone = module and layers_of[module] == 1 and module not in parents
+        own_name = module.rpartition(".")[2] == operator
+        stems[layer.name] = module if alone or own_name else f"{module}.{operator}".lstrip(".")
     often, seen = Counter(stems.values()), Counter[str]()
     names = {}
-    for layer, stem in stems.items():
+    for key, stem in stems.items():
         seen[stem] += 1
-        names[layer] = f"{stem}{seen[stem]}" if often[stem] > 1 else stem
+        names[key] = f"{stem}{seen[stem]}" if often[stem] > 1 else stem
     return names
 
 
@@ -599,6 +621,9 @@ def main() -> None:
     if arguments.readme:
         write_text(FOLDER / "README.md", readme())
         return
+    for package, pin in PINS.items():
+        if find_spec(package) is not None and _release(package) != pin:
+            print(f"note: {package} is {_release(package)} here; the files were made with {pin}", file=sys.stderr)
     different = []
     for name in arguments.only or NETWORKS:
         print(f"{name} ...", end=" ", flush=True)
