@@ -99,10 +99,10 @@ def merge(network: Network, groups: Sequence[Collection[str]]) -> Network:
 
     A merged layer has the sum of its members' `flops`, `bytes` and `weights`, and the largest of their `activations`:
     its members run one after the other, so a device that hosts it needs what it needs for them under the memory rule
-    ``weights+largest_activation``. What one member leaves open (None), the merged layer does. Its name is the longest
-    path that all its members' names begin with (``layer1.0`` of ``layer1.0.conv1`` and ``layer1.0.relu``) where that is
-    its own alone, else that of the member with most FLOP; its operator is those of the members that compute something,
-    joined by ``+``.
+    ``weights+largest_activation``; under ``weights+activations`` it needs less, as what stays inside is not kept. What
+    one member leaves open (None), the merged layer does. Its name is the longest path that all its members' names begin
+    with (``layer1.0`` of ``layer1.0.conv1`` and ``layer1.0.relu``) where that is its own alone, else that of the member
+    with most FLOP; its operator is those of the members that compute something, joined by ``+``.
 
     Tensors keep their name, size and sensitivity, and lose the consumers that are in their producer's group.
 

@@ -59,6 +59,12 @@ def sent(network, device_of):
     return sum(t.bytes * len({device[c] for c in t.consumers} - {device[t.producer]}) for t in network.tensors)
 
 
+def memory(network, device_of, device):
+    """Bytes on a device under the rule weights+largest_activation."""
+    hosted = [layer for layer in network.layers if device_of[layer.name] == device]
+    return sum(layer.weights for layer in hosted) + max((layer.activations for layer in hosted), default=0)
+
+
 @given(networks(), st.sampled_from(GRANULARITIES), st.integers(1, 6))
 def test_coarsening_keeps_totals_and_every_layer_once(network, granularity, largest):
     coarse = coarsen(network, granularity, largest=largest)
@@ -72,7 +78,7 @@ def test_coarsening_keeps_totals_and_every_layer_once(network, granularity, larg
 
 
 @given(networks(), st.sampled_from(("layer", "block")), st.data())
-def test_placements_of_the_coarse_network_send_what_they_send_at_the_granularity_of_operators(
+def test_placements_of_the_coarse_network_send_and_need_what_they_do_at_the_granularity_of_operators(
     network, granularity, data
 ):
     coarse = coarsen(network, granularity)
@@ -81,6 +87,7 @@ def test_placements_of_the_coarse_network_send_what_they_send_at_the_granularity
     placed = {layer.name: device for layer, device in zip(coarse.layers, devices, strict=True)}
     lifted = {name: device for group, device in zip(members, devices, strict=True) for name in group}
     assert sent(coarse, placed) == sent(network, lifted)
+    assert all(memory(coarse, placed, device) == memory(network, lifted, device) for device in "pqr")
 
 
 @given(networks(), st.sampled_from(("layer", "block")))
