@@ -44,11 +44,11 @@ _CONSTRAINTS: dict[str, c.Constraint] = {
     "max devices": c.MaxDevices(limit=1),
     "max cuts": c.MaxCuts(limit=1),
 }
-_EXECUTIONS = ("sequential", "parallel", "scheduled", "pipelined")
+_EXECUTIONS = ("sequential", "parallel", "scheduled", "pipelined", "call")
 
 
 def _problem(**fields: object) -> Problem:
-    """Return a small problem with every kind of data, on a star."""
+    """Return a small problem with every kind of data, on two devices."""
     layers = [Layer(name=name, flops=1e9, bytes=1e6, weights=1e6, activations=1e6) for name in "ab"]
     tensors = [
         Tensor(name="x", producer="input", consumers=("a",), bytes=1e5, sensitivity=1.0),
@@ -57,10 +57,13 @@ def _problem(**fields: object) -> Problem:
     network = Network(name="net", layers=tuple(layers), tensors=tuple(tensors), source="end", rate=1.0)
     rates = {"flops_per_s": 1e10, "bytes_per_s": 1e10, "memory": 1e9, "power": 5.0, "idle_power": 1.0, "price": 1e-4}
     devices = [
-        Device(name="end", tier="end", trusted=True, **rates),
+        Device(name="end", tier="end", trusted=True, pool=True, **rates),
         Device(name="cloud", tier="cloud", trusted=False, **rates),
     ]
-    links = [Link(name=name, bandwidth=1e6, latency=0.01, trusted=True) for name in ("up", "down")]
+    links = [
+        Link(name="up", bandwidth=1e6, latency=0.01, sender="end", receiver="cloud", trusted=True),
+        Link(name="down", bandwidth=1e6, latency=0.01, sender="cloud", receiver="end", trusted=True),
+    ]
     routes = [
         Route(origin="end", destination="cloud", links=("up",)),
         Route(origin="cloud", destination="end", links=("down",)),
@@ -94,7 +97,7 @@ def capabilities() -> list[tuple[str, str, dict[str, bool]]]:
     for group, feature, problem in _features():
         able = set(registry.supporting(compile_problem(problem)))
         if group != "latency under":
-            for execution in ("parallel", "scheduled"):
+            for execution in ("parallel", "scheduled", "call"):
                 able |= set(registry.supporting(compile_problem(problem.model_copy(update={"execution": execution}))))
         rows.append((group, feature, {name: name in able for name in names}))
     return rows

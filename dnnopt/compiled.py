@@ -211,6 +211,10 @@ class CompiledProblem:
     resource_devices, resource_links : (Q, D), (Q, L)
     forbidden_moves : (E, P), optional
         Pairs of devices that an edge may not go over, though there is a route.
+    call_links : (D, L), optional
+        Under `call` execution: the links at each device that runs calls; none at pools, which have rows of zeros.
+    pools : (D,), optional
+        Under `call` execution: which devices are pools.
     floor, cap : float
         What is known of the optimum (SI): no plan is below the floor, and plans above the cap need not be found.
     """
@@ -250,6 +254,8 @@ class CompiledProblem:
     constraints: tuple[CompiledConstraint, ...]
     layer_keys: tuple[tuple[str, str] | None, ...]
     forbidden_moves: Mask | None = None
+    call_links: Mask | None = None
+    pools: Mask | None = None
     floor: float = -np.inf
     cap: float = np.inf
 

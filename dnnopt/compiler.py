@@ -20,6 +20,7 @@ from dnnopt.compiled import (
     LatencyTerm,
     LinearLimit,
     LinearTerm,
+    Mask,
     MaxTerm,
     MemoryLimit,
     MonotoneTiers,
@@ -116,7 +117,17 @@ class _Compiler:
             objective=self._objective(),
             constraints=constraints,
             layer_keys=tuple(self.layer_keys),
+            call_links=self._call_links() if self.problem.execution == "call" else None,
+            pools=np.array([device.pool for device in platform.devices]) if self.problem.execution == "call" else None,
         )
+
+    def _call_links(self) -> Mask:
+        """Return the links at each device that is no pool (D, L)."""
+        ends = [
+            [not device.pool and device.name in (link.sender, link.receiver) for link in self._links]
+            for device in self.problem.platform.devices
+        ]
+        return np.array(ends, dtype=bool).reshape(len(self.devices), len(self.links))
 
     def _add_node(self, network: Network, name: str, *, layer: bool, pin: int = -1) -> None:
         self.nodes[network.name, name] = len(self.node_names)

@@ -10,6 +10,7 @@ from functools import cached_property
 import numpy as np
 
 from dnnopt.batch_scheduling import BatchScheduler
+from dnnopt.calls import call_times
 from dnnopt.compiled import (
     Colocation,
     CompiledConstraint,
@@ -169,13 +170,33 @@ class Evaluator:
         return starts
 
     def latencies(self, placements: Index, starts: Array | None = None) -> Array:
-        """Return the critical path of every network (B, A); under scheduled execution, the end of a simple schedule."""
+        """Return each network's latency (B, A): critical path, end of a simple schedule, or of the last call."""
         c = self.compiled
         if c.execution == "scheduled" and starts is None:
             return self._batch_scheduler.latencies(placements)
+        if c.execution == "call":
+            seconds = self.call_seconds(placements)
+            ends = [
+                call_times(c, placement, times).end.max() for placement, times in zip(placements, seconds, strict=True)
+            ]
+            return np.array(ends)[:, None]
         starts = self.starts(placements) if starts is None else starts
         finish = starts + self._time[self._nodes, placements]
         return np.stack([finish[:, c.node_network == a].max(axis=1) for a in range(len(c.network_names))], axis=1)
+
+    def call_seconds(self, placements: Index) -> Array:
+        """Return the time of each device's call, all that it receives and sends included (B, D); 0 for pools."""
+        c = self.compiled
+        assert c.call_links is not None
+        assert c.pools is not None
+        here = self.devices(placements)[:, :, None] == np.flatnonzero(~c.pools)
+        seconds = np.zeros((len(placements), len(c.device_names)))
+        seconds[:, ~c.pools] = np.einsum("bn,bnd->bd", self._time[self._nodes, placements], here)
+        if len(c.edges) and len(c.link_names):
+            copies = self.copies_by_link(self.edge_pairs(placements))
+            seconds_per_copy = c.link_latency + c.tensor_bytes[:, None] / c.link_bandwidth
+            seconds += np.einsum("btl,tl->bl", copies, seconds_per_copy) @ c.call_links.T
+        return seconds
 
     @cached_property
     def _batch_scheduler(self) -> BatchScheduler:
@@ -232,6 +253,9 @@ class Evaluator:
         excess = (~c.allowed[self._nodes, placements]).sum(axis=1).astype(float)
         excess += ((pairs >= 0) & ~np.append(c.pair_routed, True)[pairs]).sum(axis=1)
         latencies: Array | None = None
+        if c.execution == "call":
+            latencies = self.latencies(placements)
+            excess += ~np.isfinite(latencies[:, 0])
         for constraint in c.constraints:
             match constraint:
                 case LinearLimit():

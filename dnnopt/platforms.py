@@ -49,6 +49,8 @@ class Device(Record):
         `π_i`, USD per busy second.
     trusted : bool, optional
         Inside the data owner's trust domain; needed where leakage is measured.
+    pool : bool
+        Under `call` execution: runs any number of layers at a time, as they come; other devices run calls.
     provenance : str
         Where the numbers come from.
     """
@@ -64,6 +66,7 @@ class Device(Record):
     idle_power: Watts = 0.0
     price: DollarsPerSecond = 0.0
     trusted: Flag | None = None
+    pool: Flag = False
     provenance: str = ""
 
 

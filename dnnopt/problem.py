@@ -18,7 +18,7 @@ from dnnopt.platforms import Platform
 from dnnopt.profiles import Profile, layer_seconds
 from dnnopt.records import Record, check_known, check_unique
 
-Execution = Literal["sequential", "parallel", "scheduled", "pipelined"]
+Execution = Literal["sequential", "parallel", "scheduled", "pipelined", "call"]
 Transport = Literal["unicast", "multicast", "per_edge"]
 _PROVENANCE = ("provenance", "measurements")
 _BASE_KEYS = ("base", "name", "source", "sink", "rate", "deadline", "weight")
@@ -76,7 +76,7 @@ class Problem(Record):
     networks : Network, str, or a sequence of them
         A text is the name of a network in the library.
     platform : Platform or str
-    execution : {"sequential", "parallel", "scheduled", "pipelined"}
+    execution : {"sequential", "parallel", "scheduled", "pipelined", "call"}
         What latency means (see ``docs/model.md``).
     minimize : Term, sum of terms, or list of either
     subject_to : sequence of Constraint
@@ -136,6 +136,8 @@ class Problem(Record):
             check_known(network.sink, devices, f"{field}.sink", "device")
             for position, tensor in enumerate(network.tensors):
                 check_known(tensor.source, devices, f"{field}.tensors[{position}].source", "device")
+        if self.execution == "call":
+            self._check_calls()
         try:
             self.profile.check(self.networks, self.platform)
         except InputError as error:
@@ -190,6 +192,30 @@ class Problem(Record):
     def source_of(self, network: Network, tensor_source: str | None) -> str | None:
         """Return the device where a raw input of `network` starts; None: it is everywhere."""
         return tensor_source if tensor_source is not None else network.source
+
+    def _check_calls(self) -> None:
+        """Check that every transmission is part of a call: that of its sender, of its receiver, or of both."""
+        if len(self.networks) > 1:
+            raise InputError(
+                "one network under call execution", field="networks", value=[n.name for n in self.networks]
+            )
+        network = self.networks[0]
+        calling = {device.name for device in self.platform.devices if not device.pool}
+        pinned = [("source", network.source), ("sink", network.sink)]
+        pinned += [(f"tensors[{position}].source", tensor.source) for position, tensor in enumerate(network.tensors)]
+        for field, device in pinned:
+            if device in calling:
+                raise InputError("a pool, under call execution", field=f"networks[0].{field}", value=device)
+        ends = {link.name: {link.sender, link.receiver} & calling for link in self.platform.links}
+        for index, route in enumerate(self.platform.routes):
+            for position, name in enumerate(route.links):
+                if not ends[name] or not ends[name] <= {route.origin, route.destination}:
+                    raise InputError(
+                        f"under call execution, a link at {route.origin} or {route.destination} (one that is no pool), "
+                        "and at no third device that runs calls",
+                        field=f"platform.routes[{index}].links[{position}]",
+                        value=name,
+                    )
 
     def _check_names(self, record: Any, field: str) -> None:
         """Check every device, link, network and layer that a term or a constraint names."""

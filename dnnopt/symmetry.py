@@ -60,6 +60,7 @@ def _alike(c: CompiledProblem, i: int, j: int) -> bool:
         and np.array_equal(c.allowed[:, i], c.allowed[:, j])
         and c.device_tier[i] == c.device_tier[j]
         and c.device_trusted[i] == c.device_trusted[j]
+        and (c.pools is None or c.pools[i] == c.pools[j])
     )
 
 
@@ -73,6 +74,8 @@ def _is_automorphism(c: CompiledProblem, i: int, j: int) -> bool:
     for values in (c.link_bandwidth, c.link_latency, c.link_trusted):
         if not np.array_equal(values, values[link]):
             return False
+    if c.call_links is not None and not np.array_equal(c.call_links, c.call_links[device][:, link]):
+        return False
     resources = {(c.resource_devices[q].tobytes(), c.resource_links[q].tobytes()) for q in range(len(c.resource_names))}
     exchanged = {
         (c.resource_devices[q, device].tobytes(), c.resource_links[q, link].tobytes())

@@ -3,7 +3,7 @@
     head_vj = max_{e = (u, v)} min_i (head_ui + t_ui + s_e(i, j))
     tail_ui = max_{e = (u, v)} min_j (s_e(i, j) + t_vj + tail_vj)
 
-Resources are ignored, so that these hold for `parallel` and `scheduled` execution. Infinite: impossible there.
+Resources are ignored, so that these hold for `parallel`, `scheduled` and `call` execution. Infinite: impossible there.
 """
 
 from __future__ import annotations
@@ -166,4 +166,5 @@ def serial_bound(c: CompiledProblem) -> float:
     durations = Durations.of(c)
     layers = np.where(c.allowed, durations.node, 0.0).max(axis=1, initial=0.0).sum()
     transfer = np.where(np.isfinite(over := durations.transfer(c)), over, 0.0)
-    return float(layers + transfer.max(axis=(1, 2), initial=0.0).sum())
+    calls = 2 if c.execution == "call" else 1  # of which a transfer may be part
+    return float(layers + calls * transfer.max(axis=(1, 2), initial=0.0).sum())

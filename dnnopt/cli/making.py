@@ -38,9 +38,9 @@ def _imports(name: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
 def import_msr_command(
     file: FileArgument,
     output: OutputOption,
-    objective: Annotated[str, typer.Option(help="throughput.")] = "throughput",
+    objective: Annotated[str, typer.Option(help="throughput or latency.")] = "throughput",
     contiguous: Annotated[
-        bool, typer.Option("--contiguous", help="What each device runs of the forward nodes is contiguous.")
+        bool, typer.Option("--contiguous", help="Throughput: what a device runs of the forward nodes is contiguous.")
     ] = False,
     verbose: VerboseOption = False,
 ) -> None:

@@ -29,7 +29,7 @@ MinimizeOption = Annotated[
     str | None, typer.Option(help="Such as 'latency' (the default) or '0.5*latency + 2*energy(pi)'.")
 ]
 ExecutionOption = Annotated[
-    str | None, typer.Option(help="sequential (the default), parallel, scheduled or pipelined.")
+    str | None, typer.Option(help="sequential (the default), parallel, scheduled, pipelined or call.")
 ]
 TransportOption = Annotated[str | None, typer.Option(help="unicast (the default), multicast or per_edge.")]
 LimitOption = Annotated[

@@ -4,6 +4,9 @@ Tarnawski et al., NeurIPS 2020, arXiv 2006.16423. Accelerators and processors sh
 from an accelerator to the host once, however many devices use it, and from the host to an accelerator once. Either way
 it takes the accelerator's time, and processors pay nothing. So the platform is a star, transport is multicast, and each
 accelerator and its two links are one resource.
+
+For throughput, every processor is a device. For latency they are one pool that runs any number of nodes at a time, and
+each accelerator runs what it has as one call.
 """
 
 from __future__ import annotations
@@ -19,14 +22,15 @@ from dnnopt.constraints import Colocate, Constraint, Contiguous, Memory
 from dnnopt.errors import InputError
 from dnnopt.formats.files import read_data
 from dnnopt.networks import Layer, Network, Tensor
-from dnnopt.objectives import period
+from dnnopt.objectives import latency, period
 from dnnopt.platforms import Device, Link, Platform, Resource, Route
 from dnnopt.problem import Problem
 from dnnopt.profiles import Profile
 from dnnopt.records import Bytes, Flag, Name, Number, Record, check_known, check_unique
 
-Objective = Literal["throughput"]
-OBJECTIVES: tuple[Objective, ...] = ("throughput",)
+Objective = Literal["throughput", "latency"]
+OBJECTIVES: tuple[Objective, ...] = ("throughput", "latency")
+POOL = "cpus"
 BANDWIDTH = 1e9  # of links, in bytes/s: costs are times, and a tensor has the bytes that take so long
 _MILLISECOND = 1e-3
 
@@ -100,10 +104,10 @@ def read_msr(
     ----------
     path : str or Path
         JSON file with `maxSizePerFPGA`, `maxFPGAs`, `maxCPUs`, `nodes` and `edges`; times in ms.
-    objective : {"throughput"}
-        The largest load of a device.
+    objective : {"throughput", "latency"}
+        The largest load of a device, or the end of the last call or node.
     contiguous : bool
-        Whether what each device runs of the forward nodes must be contiguous.
+        For throughput: whether what each device runs of the forward nodes must be contiguous.
 
     Raises
     ------
@@ -112,20 +116,25 @@ def read_msr(
     """
     if objective not in OBJECTIVES:
         raise InputError(f"one of {', '.join(OBJECTIVES)}", field="objective", value=objective)
+    if contiguous and objective == "latency":
+        raise InputError("", field="contiguous", problem="goes with throughput; calls are contiguous anyway")
     file = str(path)
     workload: _Workload = _Workload.from_data(read_data(path, None), file=file)
     name = Path(file).stem
+    accelerators = [f"accelerator{number + 1}" for number in range(workload.maxFPGAs)]
+    if objective == "throughput":
+        processors = [f"cpu{number + 1}" for number in range(workload.maxCPUs)]
+    else:
+        processors = [POOL] if workload.maxCPUs else []
     try:
-        network = _network(name, workload)
-        platform = _platform(workload)
         return Problem(
-            network,
-            platform,
-            execution="pipelined",
-            minimize=period(),
+            _network(name, workload),
+            _platform(workload, accelerators, processors),
+            execution="pipelined" if objective == "throughput" else "call",
+            minimize=period() if objective == "throughput" else latency(),
             subject_to=_constraints(name, workload, contiguous),
             transport="multicast",
-            profile=_profile(name, workload, platform),
+            profile=_profile(name, workload, accelerators, processors),
             name=f"{name}, {objective}" + (", contiguous" if contiguous else ""),
             provenance=f"MSR workload; bytes of tensors are times over links of {BANDWIDTH:g} bytes/s",
         )
@@ -155,16 +164,7 @@ def _network(name: str, workload: _Workload) -> Network:
     )
 
 
-def _devices(workload: _Workload) -> tuple[list[str], list[str]]:
-    """Return the names of the accelerators and of the processors."""
-    return (
-        [f"accelerator{number + 1}" for number in range(workload.maxFPGAs)],
-        [f"cpu{number + 1}" for number in range(workload.maxCPUs)],
-    )
-
-
-def _platform(workload: _Workload) -> Platform:
-    accelerators, processors = _devices(workload)
+def _platform(workload: _Workload, accelerators: list[str], processors: list[str]) -> Platform:
     links, resources = [], []
     for name in accelerators:
         links.append(Link(name=f"{name}-out", bandwidth=BANDWIDTH, latency=0.0, sender=name))
@@ -177,7 +177,7 @@ def _platform(workload: _Workload) -> Platform:
     return Platform(
         devices=(
             *(Device(name=name, memory=workload.maxSizePerFPGA) for name in accelerators),
-            *(Device(name=name) for name in processors),
+            *(Device(name=name, pool=name == POOL) for name in processors),
         ),
         links=tuple(links),
         routes=tuple(
@@ -188,8 +188,7 @@ def _platform(workload: _Workload) -> Platform:
     )
 
 
-def _profile(name: str, workload: _Workload, platform: Platform) -> Profile:
-    accelerators, processors = _devices(workload)
+def _profile(name: str, workload: _Workload, accelerators: list[str], processors: list[str]) -> Profile:
     times: dict[str, dict[str, float | None]] = {}
     for node in workload.nodes:
         there = node.fpgaLatency * _MILLISECOND if node.supportedOnFpga else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -11,7 +11,7 @@ from dnnopt.errors import InputError
 from dnnopt.generators.networks import KINDS
 from dnnopt.generators.platforms import TOPOLOGIES
 from dnnopt.objectives import Term, as_terms
-from dnnopt.problem import Execution, Transport
+from dnnopt.problem import Transport
 from dnnopt.records import Number, Positive, Probability, Record, check_known
 
 Count = Annotated[int, Field(strict=True, ge=1)]
@@ -43,7 +43,7 @@ class Recipe(Record):
     decay : float
         In [0, 1]: how much of the raw input's sensitivity is lost in the deepest layer's output.
     execution, transport : str
-        As for `Problem`.
+        As for `Problem`; ``call`` execution needs a platform of its own.
     minimize : Term, sum of terms, or list, optional
         None: energy where there is a deadline, else the period under ``pipelined`` execution and the latency elsewhere.
     subject_to : tuple of Constraint
@@ -67,7 +67,7 @@ class Recipe(Record):
     memory: Probability = 0.0
     deadline: Probability | None = None
     decay: Probability = 1.0
-    execution: Execution = "sequential"
+    execution: Literal["sequential", "parallel", "scheduled", "pipelined"] = "sequential"
     transport: Transport = "unicast"
     minimize: Annotated[tuple[Term, ...], BeforeValidator(as_terms)] = ()
     subject_to: tuple[AnyConstraint, ...] = ()

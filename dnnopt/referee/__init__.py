@@ -10,7 +10,7 @@ import math
 
 from dnnopt.plan import Plan
 from dnnopt.problem import Problem
-from dnnopt.referee import metrics, schedule, timing
+from dnnopt.referee import calls, metrics, schedule, timing
 from dnnopt.referee.evaluation import Evaluation, Transmission, Violation
 from dnnopt.referee.facts import Facts, gather, link_seconds
 from dnnopt.referee.violations import constraint_violations, platform_violations
@@ -45,6 +45,11 @@ def _timing(facts: Facts, plan: Plan) -> tuple[metrics.Latencies, list[Violation
         return {network.name: timing.sequential_latency(facts, network) for network in problem.networks}, []
     if problem.execution == "parallel":
         return {network.name: timing.critical_path(facts, network) for network in problem.networks}, []
+    if problem.execution == "call":
+        found = {network.name: calls.call_latency(facts, network) for network in problem.networks}
+        return {name: latency for name, (latency, _) in found.items()}, [
+            v for _, wrong in found.values() for v in wrong
+        ]
     if plan.schedule is None:
         missing = Violation("schedule", math.inf, "", "the plan has no schedule, and execution is scheduled")
         return {network.name: math.inf for network in problem.networks}, [missing]

@@ -93,6 +93,33 @@ def test_the_optimum_by_hand(write):
         assert result.objective == pytest.approx(8e-3)  # a, b | c: 2 + 3 + 1 + 2; a | b, c: 3 + 4 + 1; a, c | b: 9
 
 
+def test_latency_is_that_of_calls_and_of_a_pool_of_processors(write):
+    problem = read_msr(write(SMALL | {"maxCPUs": 3}), objective="latency")
+    assert problem.platform.device_names() == ("accelerator1", "accelerator2", "cpus")
+
+    def latency(placement):
+        return 1e3 * evaluate(problem, plan(placement)).metrics["latency"]
+
+    assert latency("a:cpus b:cpus c:cpus") == pytest.approx(20 + 30 + 40)
+    # a and b in one call: a goes out for nobody but c, which is on the other device.
+    assert latency("a:accelerator1 b:accelerator1 c:accelerator2") == pytest.approx((2 + 3 + 1 + 2) + (1 + 2 + 4))
+    assert latency("a:accelerator1 b:accelerator2 c:accelerator2") == pytest.approx((2 + 1) + (1 + 3 + 4))
+    result = dp.solve(problem, time_limit=60)
+    assert result.status == "optimal"
+    assert result.objective == pytest.approx(11e-3)
+
+
+def test_a_call_is_convex(write):
+    problem = read_msr(write(SMALL), objective="latency")
+    found = evaluate(problem, plan("a:accelerator1 b:accelerator2 c:accelerator1"))
+    assert [violation.constraint for violation in found.violations] == ["call(net)"]
+
+
+def test_contiguous_goes_with_throughput(write):
+    with pytest.raises(InputError, match="contiguous: goes with throughput"):
+        read_msr(write(SMALL), objective="latency", contiguous=True)
+
+
 # Forward a, b, c and backward C, B, A. Forward and backward of one layer share their class.
 TRAINING = {
     "maxSizePerFPGA": 100.0,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from dnnopt.compiled import CompiledProblem
 from dnnopt.formulations.milp.build import Build
-from dnnopt.formulations.milp.timing import disjunctive, modules, paths, potentials, time_indexed
+from dnnopt.formulations.milp.timing import calls, disjunctive, modules, paths, potentials, time_indexed
 from dnnopt.formulations.needs import needs_critical_path, needs_period
 
 
@@ -53,6 +53,7 @@ TIMINGS: dict[str, Timing] = {
     "period": Timing("period", period=True, latency=None, add=_nothing),
     "potentials": Timing("potentials", period=True, latency="parallel", add=potentials.add_start_times),
     "paths": Timing("paths", period=True, latency="parallel", add=paths.add),
+    "calls": Timing("calls", period=True, latency="call", add=calls.add),
     "modules": Timing("modules", period=True, latency="scheduled", add=modules.add, value="bound"),
     "disjunctive": Timing(
         "disjunctive", period=True, latency="scheduled", add=disjunctive.add, refuses=disjunctive.refuses, pairs=True
@@ -81,5 +82,5 @@ TIMINGS: dict[str, Timing] = {
 def default_timing(c: CompiledProblem) -> str:
     """Return the name of the timing that a problem needs."""
     if needs_critical_path(c):
-        return "disjunctive" if c.execution == "scheduled" else "potentials"
+        return {"scheduled": "disjunctive", "call": "calls"}.get(c.execution, "potentials")
     return "period" if needs_period(c) else "sum"

@@ -1,0 +1,121 @@
+"""Timing `calls`: each device but pools runs what it has of the network as one call.
+
+    end_v  >= end_u + Σ_{i a pool} t_vi x_vi                  for each edge e = (u, v); what v makes appears at end_v
+    end_v  >= Σ_{i a pool} t_vi x_vi                          for each other node v
+    end_v  >= finish_i - M (1 - x_vi)                         a call's outputs appear at its end
+    begin_i >= end_u - M (1 - into_ei)                        for each edge e that enters device i
+    finish_i >= begin_i + Σ_v t_vi x_vi + Σ_τℓ s_τℓ w_τℓ      with all links ℓ at i
+    rank_v >= rank_u + Σ_i into_ei                            no calls that wait for each other:
+    rank_v  = order_i where x_vi = 1                          what one call runs has one rank
+    Λ      >= end_v
+
+i: devices that are no pools; into_ei: the edge's move to device i. M: no latency is above it. The rows of
+`potentials` are added too: the critical path without calls is never longer, and its relaxation is far stronger.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from dnnopt.calls import CallTimes, call_times
+from dnnopt.compiled import Index
+from dnnopt.evaluator import Evaluator
+from dnnopt.formulations.edges import at_device, edge_labels
+from dnnopt.formulations.milp.build import Build
+from dnnopt.formulations.milp.timing import potentials
+from dnnopt.formulations.windows import serial_bound
+from dnnopt.linear_model import Columns, Values
+from dnnopt.metrics import Metric
+
+Part = tuple[Columns, float | Values]
+
+
+def add(build: Build) -> None:
+    """Add `end`, `begin`, `finish`, the ranks, and what ties the latency to them."""
+    potentials.add_start_times(build)
+    c, model = build.c, build.model
+    assert c.pools is not None
+    assert c.call_links is not None
+    unit, calling = model.units.time, np.flatnonzero(~c.pools)
+    latest = serial_bound(c) / unit
+    evaluator = Evaluator(c)
+
+    def times(placement: Index) -> CallTimes:
+        return call_times(c, placement, evaluator.call_seconds(placement[None])[0])
+
+    nodes, names = len(c.node_names), [c.device_names[device] for device in calling]
+
+    def variables(name: str, device: bool, value: Callable[[CallTimes], Values], upper: float = np.inf) -> Columns:
+        labels = names if device else c.node_names
+        return model.add_variables(
+            name,
+            (len(labels),),
+            axes=lambda: (labels,),
+            upper=upper,
+            evaluate=lambda placement: value(times(placement)),
+        )
+
+    end = variables("end", False, lambda found: found.end / unit)
+    begin = variables("call_begin", True, lambda found: found.call_start[calling] / unit)
+    finish = variables("call_end", True, lambda found: found.call_end[calling] / unit)
+    rank = variables("rank", False, lambda found: found.rank, float(nodes))
+    order = variables("order", True, lambda found: found.call_rank[calling], float(nodes))
+    u, v = c.edge_producer, c.edge_consumer
+    on_pools = np.flatnonzero(c.pools[c.executor_device])
+    at = at_device(c, build.x)
+
+    def rows(name: str, parts: list[Part], lower: float, labels: Callable[[], list[str]]) -> None:
+        """Add one row for each item of the parts: blocks of columns (rows, w), each with its coefficients."""
+        columns = [part if part.ndim == 2 else part[:, None] for part, _ in parts]
+        values = [np.broadcast_to(value, column.shape) for column, (_, value) in zip(columns, parts, strict=True)]
+        model.add_rows(
+            name,
+            np.concatenate(columns, axis=1),
+            np.concatenate(values, axis=1).astype(float),
+            lower=lower,
+            drop_zeros=True,
+            axes=lambda: (labels(),),
+        )
+
+    every = np.arange(nodes)
+    first = np.setdiff1d(every, v)
+    if len(c.edges):
+        own = (build.x[v][:, on_pools], -build.seconds[v][:, on_pools])
+        rows("end_after", [(end[v], 1.0), (end[u], -1.0), own], 0.0, lambda: edge_labels(c))
+        moves = [build.moves.into(device) for device in range(len(c.device_names))]
+        into = np.concatenate(moves, axis=1)
+        rows("rank_after", [(rank[v], 1.0), (rank[u], -1.0), (into, -1.0)], 0.0, lambda: edge_labels(c))
+    own = (build.x[first][:, on_pools], -build.seconds[first][:, on_pools])
+    rows("end_first", [(end[first], 1.0), own], 0.0, lambda: [c.node_names[node] for node in first])
+    rows("last", [(np.full(nodes, build.latency[0]), 1.0), (end, -1.0)], 0.0, lambda: list(c.node_names))
+    for position, device in enumerate(calling):
+        name, here = names[position], at[:, device]
+        call_end, place = np.full(nodes, finish[position]), np.full(nodes, order[position])
+        rows(f"appears({name})", [(end, 1.0), (call_end, -1.0), (here, -latest)], -latest, lambda: list(c.node_names))
+        for side, sign in (("low", 1.0), ("high", -1.0)):
+            tie: list[Part] = [(rank, sign), (place, -sign), (here, -float(nodes))]
+            rows(f"rank_{side}({name})", tie, -float(nodes), lambda: list(c.node_names))
+        if len(c.edges):
+            call_begin = np.full(len(u), begin[position])
+            waiting: list[Part] = [(call_begin, 1.0), (end[u], -1.0), (moves[device], -latest)]
+            rows(f"needs({name})", waiting, -latest, lambda: edge_labels(c))
+        columns, values = build.entries(_call(build, int(device)))
+        ends = np.array([begin[position], finish[position]], dtype=columns.dtype)
+        build.at_most(f"call({name})", np.append(columns, ends), np.append(values, [1.0, -1.0]), 0.0)
+
+
+def _call(build: Build, device: int) -> Metric:
+    """Return the time of a device's call, as a metric."""
+    c = build.c
+    assert c.call_links is not None
+    zero = c.zero_metric("call", "s")
+    links = c.call_links[device].astype(float)
+    return replace(
+        zero,
+        alpha=np.where(np.isfinite(c.time), c.time, 0.0) * (c.executor_device == device),
+        per_copy=c.link_latency * links,
+        per_byte=links / c.link_bandwidth,
+    )

@@ -1,0 +1,130 @@
+"""Timing `calls` finds the optimum that the referee finds by judging every placement."""
+
+import numpy as np
+import pytest
+from brute_force import brute_force, check_solved, judged_plans
+from builders import layer, link, network, platform, problem, tensor
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import dnnopt as dp
+from dnnopt.compiler import compile_problem
+from dnnopt.constraints import Deadline, MaxDevices, Memory
+from dnnopt.evaluator import Evaluator
+from dnnopt.formulations import registry
+from dnnopt.platforms import Device
+
+FORMULATIONS = ("edgewise+calls", "product+calls", "boundary+calls", "treewise+calls")
+
+
+@st.composite
+def call_problems(draw):
+    """Draw a problem on one or two devices that run calls and a pool, around a host's memory or with direct links."""
+    calling = ["acc", "gpu"][: draw(st.integers(1, 2))]
+    devices = [*(Device(name=name) for name in calling), Device(name="cpu", pool=True)]
+    names = [device.name for device in devices]
+    alike = draw(st.booleans())
+    bandwidths = st.just(1.0) if alike else st.sampled_from((0.5, 1.0, 4.0))
+    if draw(st.booleans()):
+        links = [link(f"{name}-out", draw(bandwidths), sender=name) for name in calling]
+        links += [link(f"{name}-in", draw(bandwidths), receiver=name) for name in calling]
+        routes = {
+            f"{i}>{j}": " ".join([f"{i}-out"] * (i in calling) + [f"{j}-in"] * (j in calling))
+            for i in names
+            for j in names
+            if i != j
+        }
+    else:
+        links = [link(f"{i}>{j}", draw(bandwidths), sender=i, receiver=j) for i in names for j in names if i != j]
+        routes = {one.name: one.name for one in links}
+    words = "abcde"[: draw(st.integers(1, 5 if len(names) == 3 else 6))]
+    amounts = st.sampled_from((0.0, 1.0, 1.0, 2.0, 3.0, 7.0))
+    tensors = []
+    for position, word in enumerate(words):
+        later = [other for other in words[position + 1 :] if draw(st.integers(0, 2))]
+        result = ["output"] if draw(st.integers(0, 3)) == 0 else []
+        if later or result:
+            tensors.append(tensor(f"t{word}", word, " ".join(later + result), draw(amounts)))
+    if draw(st.booleans()):
+        tensors.append(tensor("in", "input", words[0], draw(amounts)))
+    net = network(
+        [layer(word, draw(amounts)) for word in words],
+        tensors,
+        source=draw(st.sampled_from((None, "cpu"))),
+        sink=draw(st.sampled_from((None, "cpu"))),
+    )
+    times = {}
+    for word in words:
+        own = [draw(amounts)] * len(calling) if alike else [draw(amounts) for _ in calling]
+        times[word] = (*own, 3 * draw(amounts))
+    limits = [
+        Memory(limits=dict.fromkeys(calling if alike else calling[:1], draw(st.sampled_from((2.0, 5.0))))),
+        Deadline(limit=draw(st.sampled_from((3.0, 10.0, 30.0)))),
+        MaxDevices(limit=1),
+    ]
+    return problem(
+        net,
+        platform(devices, links, routes),
+        times,
+        "call",
+        minimize=draw(st.sampled_from((dp.latency(), dp.period(), dp.latency() + 0.5 * dp.traffic()))),
+        subject_to=[limit for limit in limits if draw(st.integers(0, 3)) == 0],
+        transport=draw(st.sampled_from(("multicast", "unicast", "per_edge"))),
+    )
+
+
+@settings(max_examples=60)
+@given(call_problems())
+def test_the_evaluator_agrees_with_the_referee(problem):
+    compiled = compile_problem(problem)
+    evaluator = Evaluator(compiled)
+    for plan, judged in judged_plans(problem):
+        placement = compiled.placement(plan)[None]
+        latency = evaluator.latencies(placement)[0, 0]
+        assert latency == pytest.approx(judged.metrics["latency"])
+        assert (evaluator.excess(placement)[0] > 0) == (not judged.feasible)
+
+
+@settings(max_examples=20)
+@given(call_problems(), st.data())
+def test_formulations_match_brute_force(problem, data):
+    able = registry.supporting(compile_problem(problem))
+    assert set(FORMULATIONS[:2]) <= set(able) <= set(FORMULATIONS)
+    result = dp.solve(problem, formulation=data.draw(st.sampled_from(able)), solver="highs")
+    check_solved(brute_force(problem), result.status, result.objective, result.bounds[0], noise=1e-6)
+
+
+@settings(max_examples=15)
+@given(call_problems())
+def test_auto_matches_brute_force(problem):
+    result = dp.solve(problem)
+    check_solved(brute_force(problem), result.status, result.objective, result.bounds[0], noise=1e-6)
+
+
+@settings(max_examples=30)
+@given(call_problems(), st.data())
+def test_every_feasible_plan_is_a_solution_of_the_model(problem, data):
+    compiled = compile_problem(problem)
+    found = registry.formulation(data.draw(st.sampled_from(registry.supporting(compiled))), compiled)
+    model = found.build(compiled)
+    for plan, judged in judged_plans(problem):
+        if judged.feasible:
+            values = found.encode(compiled, model, plan)
+            arrays = model.arrays()
+            assert arrays.worst_violation(values) <= 1e-7
+            assert arrays.cost @ values * model.objective_unit == pytest.approx(judged.objective, rel=1e-9, abs=1e-9)
+
+
+def test_calls_that_take_no_time_may_not_wait_for_each_other_either():
+    net = network("a b c", [tensor("s", "a", "b", 0), tensor("t", "b", "c", 0)])
+    on = platform(
+        [Device(name="acc"), Device(name="cpu", pool=True)],
+        [link("out", sender="acc"), link("in", receiver="acc")],
+        {"acc>cpu": "out", "cpu>acc": "in"},
+    )
+    # b cannot run on the accelerator, and the pool is slow at a and c: only one of them may be called.
+    made = problem(net, on, {"a": (0, 5), "b": (None, 0), "c": (0, 7)}, "call")
+    result = dp.solve(made, formulation="edgewise", solver="highs")
+    assert result.status == "optimal"
+    assert result.objective == pytest.approx(5)
+    assert np.isinf(Evaluator(compile_problem(made)).latencies(np.array([[0, 1, 0]]))[0, 0])
