@@ -97,7 +97,10 @@ def read_table(path: Path | None = None) -> dict[str, BestKnown]:
         if None in cells or None in cells.values():
             raise InputError("", file=str(path), field=where, problem=f"has not {len(COLUMNS)} cells")
         numbers = {name: _number(cells[name], path, f"{where}, {name}") for name in ("objective", "bound", "seconds")}
-        row = BestKnown(**{**cells, **numbers, "seconds": numbers["seconds"] or 0.0})
+        texts = {name: str(cells[name]) for name in COLUMNS if name not in numbers}
+        row = BestKnown(
+            **texts, objective=numbers["objective"], bound=numbers["bound"], seconds=numbers["seconds"] or 0.0
+        )
         if row.status not in STATUSES:
             raise InputError(
                 f"one of {', '.join(STATUSES)}", file=str(path), field=f"{where}, status", value=row.status

@@ -71,7 +71,8 @@ class Record(BaseModel, metaclass=_RecordMeta):
 
     def replace(self, **fields: Any) -> Self:
         """Return a copy with other values in some fields, all checked again."""
-        return type(self)(**(dict(self) | fields))
+        own = {name: getattr(self, name) for name in type(self).model_fields}
+        return type(self)(**(own | fields))
 
     def to_data(self) -> dict[str, Any]:
         """Return plain data, ready for JSON; fields that hold their default are left out."""

@@ -186,7 +186,7 @@ class Search:
         solver = self.solver or default_solver(chosen)
         self.used = chosen.name, solver
         if baselines and Evaluator.refuses(pool.compiled) is None:
-            for baseline in ("all-on-one", "single-cut", "greedy"):
+            for baseline in ("all-on-one", "single-cut", "multi-cut", "greedy"):
                 if baseline != "greedy" or pool.plan is None:
                     _run_baseline(pool, baseline, Clock(min(_START_SECONDS, _START_SHARE * (time_limit or math.inf))))
         left = Limits(clock.left(), self.limits.gap, self.limits.threads, self.limits.seed)

@@ -1,8 +1,9 @@
 """`auto`: what `solve` does where no formulation is named.
 
-Presolve with the best simple plan. For a maximum (period, critical path), a destructive bound, then a search for any
-plan below a cap, with caps from the bound upwards: low caps leave little to search, and each one that has no plan is a
-bound. What is left between plan and bound goes to the formulation as a whole.
+Presolve with the best simple plan. For a linear objective, prices on the limits give a bound, and what each choice
+costs at least: what costs more than the plan is forbidden. For a maximum (period, critical path), a destructive bound,
+then a search for any plan below a cap, with caps from the bound upwards: low caps leave little to search, and each one
+that has no plan is a bound. What is left between plan and bound goes to the formulation as a whole.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import replace
 from dnnopt.compiled import CompiledProblem, LinearTerm, ObjectiveLimit, WorstLeakageTerm
 from dnnopt.formulations.formulation import Formulation
 from dnnopt.methods.bounds.destructive import destructive_bound
+from dnnopt.methods.bounds.lagrangian import Lagrangian, below
 from dnnopt.methods.exact import run_formulation
 from dnnopt.pool import Pool
 from dnnopt.presolve import presolve
@@ -24,6 +26,8 @@ from dnnopt.solvers.interface import Clock, Control, Limits, Outcome
 _BOUND_SHARE = 0.25
 _BOUND_SECONDS = 30.0
 _CAP_SHARE = 0.2
+_PRICE_SHARE = 0.05
+_PRICE_SECONDS = 2.0
 # Caps as multiples of the bound.
 _CAPS = (1.0005, 1.01, 1.05, 1.2)
 # A gap at which a search ends with its first plan.
@@ -39,15 +43,18 @@ def run_auto(pool: Pool, formulation: Formulation, solver: str, limits: Limits, 
         Of the last search.
     """
     clock = Clock(limits.time_limit)
-    reduced = presolve(pool.compiled, _cap(pool))
+    kept = pool.compiled
+    reduced = presolve(kept, _cap(pool))
     if not reduced.infeasible and pool.objective is not None and formulation.kind == "milp":
         if is_maximum(pool.compiled):
             share = math.inf if limits.time_limit is None else _BOUND_SHARE * limits.time_limit
             destructive_bound(pool, formulation, within(limits, min(_BOUND_SECONDS, share)), control)
             _search_below_caps(pool, formulation, solver, limits, control, clock)
+        elif Lagrangian.refuses(pool.compiled) is None:
+            kept = _priced_out(pool, limits, control)
         if is_closed(pool, limits.gap) or control.stop.is_set():
             return Outcome("feasible")
-        reduced = presolve(pool.compiled, _cap(pool))
+        reduced = presolve(kept, _cap(pool))
     if reduced.infeasible:
         if pool.objective is None:
             return Outcome("infeasible")
@@ -55,6 +62,18 @@ def run_auto(pool: Pool, formulation: Formulation, solver: str, limits: Limits, 
         return Outcome("feasible")
     left = within(limits, clock.left())
     return run_formulation(pool, formulation, solver, left, control, reduced.compiled, _cap(pool))
+
+
+def _priced_out(pool: Pool, limits: Limits, control: Control) -> CompiledProblem:
+    """Raise the bound by prices on limits; return the problem without choices that cost more than the best plan."""
+    share = math.inf if limits.time_limit is None else _PRICE_SHARE * limits.time_limit
+    lagrangian = Lagrangian(pool.compiled)
+    lagrangian.maximize(within(limits, min(_PRICE_SECONDS, share)), control)
+    pool.add_bound(min(lagrangian.bound, _cap(pool)), "Lagrangian")
+    if is_closed(pool, limits.gap):
+        return pool.compiled
+    marginals = lagrangian.marginals(within(limits, min(_PRICE_SECONDS, share)), control, seed=limits.seed)
+    return below(pool.compiled, marginals, _cap(pool))
 
 
 def is_maximum(compiled: CompiledProblem) -> bool:
