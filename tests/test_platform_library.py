@@ -157,7 +157,9 @@ def test_end_edge_cloud_platform_is_what_problems_expect():
     assert routes["t4", "pi"] == ("wan-down", "wifi-down")
 
 
-@pytest.mark.parametrize(("name", "count"), [("six-pi4-wifi", 12), ("smart-home-cable-t4", 4), ("two-phones-wifi-nx-wan-v100", 4)])
+@pytest.mark.parametrize(
+    ("name", "count"), [("six-pi4-wifi", 12), ("smart-home-cable-t4", 4), ("two-phones-wifi-nx-wan-v100", 4)]
+)
 def test_shared_media_hold_all_links_of_the_channel(name, count):
     platform = library.platform(name)
     (channel,) = platform.resources
