@@ -9,6 +9,7 @@ from builders import layer, link, network, platform, problem, tensor
 from dnnopt import compiled as compiled_kinds
 from dnnopt import constraints as c
 from dnnopt.compiler import compile_problem
+from dnnopt.custom import CustomConstraint, Metric
 from dnnopt.errors import InputError, UnsupportedError
 from dnnopt.evaluator import Evaluator
 from dnnopt.formulations import registry
@@ -29,6 +30,7 @@ KINDS = {
     c.Traffic: (c.Traffic(limit=5), "traffic"),
     c.Leakage: (c.Leakage(limit=0.5), "leakage"),
     c.WorstLeakage: (c.WorstLeakage(limit=0.5), "worst_leakage"),
+    c.MetricLimit: (c.MetricLimit(metric="own", limit=5), "metric(own)"),
     c.Utilisation: (c.Utilisation(), "utilisation(p)"),
     c.Placement: (c.Placement(network="net", layer="a", allowed=("p",)), "placement(net.a)"),
     c.Colocate: (c.Colocate(network="net", layers=("a", "b")), "colocate(net:a,b)"),
@@ -46,7 +48,9 @@ def small(execution="sequential", minimize=None, subject_to=()):
     net = network([layer("a", 1, 1), layer("b", 2, 1)], [tensor("t", "a", "b", 3, sensitivity=1.0)], rate=0.1)
     devices = [Device(name="p", tier="end", trusted=True), Device(name="q", tier="cloud", trusted=False)]
     on = platform(devices, [link("w", trusted=True)], {"p>q": "w", "q>p": "w"})
-    return problem(net, on, {"a": (1, 2), "b": (2, 1)}, execution, minimize, subject_to)
+    one = problem(net, on, {"a": (1, 2), "b": (2, 1)}, execution, minimize)
+    own = Metric(name="own", layers={"net": {"a": {"p": 1}}})
+    return one.replace(metrics=[own], subject_to=subject_to)
 
 
 def enforcers():
@@ -103,7 +107,9 @@ def test_a_compiled_constraint_that_a_formulation_does_not_know_is_refused_by_na
         ),
         None,
     )
-    if constraint is None:
+    if kind is compiled_kinds.CustomLimit:
+        constraint = kind("custom", CustomConstraint(), lambda plan: 0.0)
+    elif constraint is None:
         constraint = compiled_kinds.ObjectiveLimit("objective 0", (), 1.0)
         assert kind is compiled_kinds.ObjectiveLimit
     compiled = replace(compile_problem(small()), constraints=(constraint,))
