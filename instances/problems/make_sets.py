@@ -69,9 +69,9 @@ def trivial(data: Data, metric: Data) -> float:
     return float(values[np.isfinite(values) & (values > 0)].min())
 
 
-def cut_latency(data: Data, memory: Data) -> float:
-    """Return the latency of the best contiguous cuts that fit into the memory: a deadline that can be met."""
-    evaluator = evaluator_of(data | {"subject_to": [memory]}, _LATENCY)
+def cut(data: Data, memory: Data, metric: Data) -> float:
+    """Return a metric of the best contiguous cuts that fit into the memory: what can be reached."""
+    evaluator = evaluator_of(data | {"subject_to": [memory]}, metric)
     [(_, placement)] = multi_cut.placements(evaluator, Clock(None))
     return float(evaluator.objectives(placement[None])[0])
 
@@ -142,10 +142,11 @@ def multicast(data: Data) -> Data:
 
 def crowded(data: Data) -> Data:
     """The largest latency of several networks, each with a rate that the resources must sustain."""
-    slowest = trivial(data | {"execution": "pipelined"}, {"metric": "period"})
-    networks = [{**network, "rate": float(f"{0.5 / slowest:.3g}")} for network in data["networks"]]
+    memory = tight_memory(data, 2.0)
+    period = cut(data | {"execution": "pipelined"}, memory, {"metric": "period"})
+    networks = [{**network, "rate": float(f"{0.8 / period:.3g}")} for network in data["networks"]]
     goal = {"metric": "period"} if data["execution"] == "pipelined" else {"metric": "latency", "over": "max"}
-    limits = [tight_memory(data, 2.0), {"constraint": "utilisation", "limit": 1.0}]
+    limits = [memory, {"constraint": "utilisation", "limit": 1.0}]
     return {"networks": networks, "minimize": [goal], "subject_to": limits}
 
 
@@ -162,7 +163,7 @@ def _speed(data: Data) -> Data:
 def _in_time(data: Data, slack: float, factor: float) -> list[Data]:
     """Return memory, and a deadline of so many times the latency of the best contiguous cuts."""
     memory = tight_memory(data, slack)
-    return [memory, {"constraint": "deadline", "limit": rounded(factor * cut_latency(data, memory))}]
+    return [memory, {"constraint": "deadline", "limit": rounded(factor * cut(data, memory, _LATENCY))}]
 
 
 # Platforms by location, with the devices between which a network's input and answer go.
