@@ -6,9 +6,11 @@ goes, and needs nothing else. A process that dies or hangs is an outcome like an
 
 from __future__ import annotations
 
-import json
+import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -16,9 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from dnnopt import library
-from dnnopt.formats.files import dump_json, write_text
+from dnnopt.formats.files import dump_json, make_folder, read_result, write_text
 
-_GRACE = 30.0  # seconds beyond the limit after which a process is killed
+_GRACE = 30.0  # seconds beyond one and a half times the limit after which a process is ended
+_POLL = 0.1
+_NEVER = threading.Event()
 
 
 @dataclass(frozen=True)
@@ -64,39 +68,93 @@ def units(
     return [Unit(name, options, time_limit, str(runs / label / f"{name}.json")) for name in names]
 
 
-def run_unit(unit: Unit) -> dict[str, Any]:
-    """Solve a unit's problem in a process of its own, and return its result file's data; it is there afterwards."""
+def run_unit(unit: Unit, stop: threading.Event = _NEVER) -> dict[str, Any]:
+    """Solve a unit's problem in a process of its own, and return its result file's data; it is there afterwards.
+
+    Raises
+    ------
+    InputError
+        If the result cannot be written.
+    KeyboardInterrupt
+        If `stop` is set before the process ends; there is no result file then, as its search was cut short.
+    """
     output = Path(unit.output)
-    output.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(output.parent)
+    unfinished = output.with_name(f".{output.name}.unfinished")
     limit = ("--time-limit", f"{unit.time_limit:g}")
-    words = [sys.executable, "-m", "dnnopt", "solve", unit.problem, *unit.options, *limit, "--json", unit.output]
+    words = [sys.executable, "-m", "dnnopt", "solve", unit.problem, *unit.options, *limit, "--json", str(unfinished)]
     try:
-        done = subprocess.run(
-            words, capture_output=True, text=True, timeout=1.5 * unit.time_limit + _GRACE, check=False
-        )
-        message = done.stderr.strip().splitlines()[-1:] if done.returncode not in (0, 1) else []
+        code, said = _run(words, 1.5 * unit.time_limit + _GRACE, stop)
+        message = " ".join(said.strip().splitlines()[-1:]) or f"the process died with exit code {code}"
+        if unfinished.exists():
+            unfinished.replace(output)
     except subprocess.TimeoutExpired:
-        message = [f"killed, as it ran {_GRACE:g} s longer than one and a half times its limit"]
+        message = f"ended, as it ran {_GRACE:g} s longer than one and a half times its limit"
+    finally:
+        unfinished.unlink(missing_ok=True)
     if not output.exists():
         dead = {"format": "dnnopt-result", "version": 1, "problem": unit.problem, "status": "error"}
         empty = {"objective": None, "bound": None, "gap": None, "placement": None, "runtime": None}
-        write_text(output, dump_json(dead | empty | {"message": " ".join(message) or "the process died"}))
-    return dict(json.loads(output.read_text("utf-8")))
+        write_text(output, dump_json(dead | empty | {"message": message}))
+    return read_result(output)
+
+
+def _run(words: list[str], seconds: float, stop: threading.Event) -> tuple[int, str]:
+    """Run a process that no Ctrl-C reaches but through us; return its exit code and what it wrote to stderr."""
+    end = time.monotonic() + seconds
+    with subprocess.Popen(
+        words,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+        errors="replace",
+        start_new_session=True,
+    ) as process:
+        try:
+            while True:
+                try:
+                    said = process.communicate(timeout=_POLL)[1]
+                    return process.returncode, said
+                except subprocess.TimeoutExpired:
+                    if stop.is_set():
+                        raise KeyboardInterrupt from None
+                    if time.monotonic() > end:
+                        raise
+        except BaseException:
+            _end(process)
+            raise
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """Interrupt a process until it ends, so that it ends what it has started; kill it where that does not help."""
+    for _ in range(10):
+        if process.poll() is not None:
+            return
+        process.send_signal(signal.SIGINT)
+        try:
+            process.wait(0.5)
+        except subprocess.TimeoutExpired:
+            continue
+    process.kill()
 
 
 def run_all(work: list[Unit], jobs: int = 1) -> Iterator[tuple[Unit, dict[str, Any]]]:
-    """Yield each unit with its result, as they end; units whose result is there already come first."""
+    """Yield each unit with its result, as they end; units whose result is there already come first.
+
+    Where the iteration ends early (Ctrl-C), so do the processes; what they have not finished is not there.
+    """
     missing = []
     for unit in work:
         if Path(unit.output).exists():
-            yield unit, dict(json.loads(Path(unit.output).read_text("utf-8")))
+            yield unit, read_result(unit.output)
         else:
             missing.append(unit)
+    stop = threading.Event()
     with ThreadPoolExecutor(jobs) as pool:
-        futures = {pool.submit(run_unit, unit): unit for unit in missing}
         try:
+            futures = {pool.submit(run_unit, unit, stop): unit for unit in missing}
             for future in as_completed(futures):
                 yield futures[future], future.result()
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+        finally:
+            stop.set()
+            pool.shutdown(cancel_futures=True)

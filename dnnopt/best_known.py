@@ -17,13 +17,14 @@ from typing import Any
 from dnnopt import library
 from dnnopt.errors import InputError
 from dnnopt.evaluator import TOLERANCE
-from dnnopt.formats.files import read_data, read_plan, read_text, write_plan, write_text
+from dnnopt.formats.files import make_folder, read_plan, read_result, read_text, write_plan, write_text
 from dnnopt.problem import Problem
 from dnnopt.referee import evaluate
 from dnnopt.result import OPTIMAL_GAP, relative_gap
 
 STATUSES = ("proved", "open", "infeasible")
 _SHOWN = ("dnnopt", "python", "highspy", "ortools")
+_SAME = 1e-12  # relative: values this close are the same
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ def read_table(path: Path | None = None) -> dict[str, BestKnown]:
     if tuple(reader.fieldnames or ()) != COLUMNS:
         raise InputError(f"the columns {', '.join(COLUMNS)}", file=str(path), value=", ".join(reader.fieldnames or ()))
     rows: dict[str, BestKnown] = {}
-    for cells in reader:
+    for cells in _cells(reader, path):
         where = f"line {reader.line_num}"
         if None in cells or None in cells.values():
             raise InputError("", file=str(path), field=where, problem=f"has not {len(COLUMNS)} cells")
@@ -109,6 +110,13 @@ def read_table(path: Path | None = None) -> dict[str, BestKnown]:
             raise InputError("every problem once", file=str(path), field=where, value=row.problem)
         rows[row.problem] = row
     return rows
+
+
+def _cells(reader: csv.DictReader[str], path: Path) -> Iterator[dict[str, str]]:
+    try:
+        yield from reader
+    except csv.Error as error:
+        raise InputError("", file=str(path), field=f"after line {reader.line_num}", problem=str(error)) from None
 
 
 def _number(text: str, path: Path, field: str) -> float | None:
@@ -149,7 +157,9 @@ def _wrong(row: BestKnown, folder: Path) -> str | None:
     if problem.checksum != row.checksum:
         return "the checksum is of other data than the library's"
     if row.objective is None:
-        return None if not row.plan else "there is a plan without an objective"
+        if row.plan:
+            return "there is a plan without an objective"
+        return "status proved, but there is no plan" if row.status == "proved" else None
     evaluation = evaluate(problem, read_plan(folder / row.plan, problem))
     if not evaluation.feasible:
         return f"the plan is infeasible: {evaluation.violations[0].message}"
@@ -157,8 +167,12 @@ def _wrong(row: BestKnown, folder: Path) -> str | None:
         return f"the plan's objective is {evaluation.objective!r}, not {row.objective!r}"
     if row.bound is not None and row.bound > row.objective * (1 + TOLERANCE):
         return f"the bound {row.bound!r} exceeds the objective"
-    proved = row.gap is not None and row.gap <= OPTIMAL_GAP
-    return None if proved == (row.status == "proved") else f"status {row.status}, but the gap is {row.gap}"
+    return None if row.status == _status(row) else f"status {row.status}, but the gap is {row.gap}"
+
+
+def _status(row: BestKnown) -> str:
+    """Return what objective and bound say."""
+    return "proved" if row.gap is not None and row.gap <= OPTIMAL_GAP else "open"
 
 
 def update(runs: Path, path: Path | None = None) -> Iterator[tuple[str, str]]:
@@ -177,15 +191,15 @@ def update(runs: Path, path: Path | None = None) -> Iterator[tuple[str, str]]:
         If a result is of other data than the library's, or contradicts the table.
     """
     path = table_path() if path is None else path
-    rows = read_table(path)
+    rows, names = read_table(path), library.names("problems")
     for file in sorted(runs.rglob("*.json")) if runs.is_dir() else [runs]:
-        data = read_data(file, "result")
-        if data["status"] == "error" or data["problem"] not in library.names("problems"):
+        data = read_result(file)
+        if data["status"] == "error" or data["problem"] not in names:
             continue
         problem = library.load(data["problem"])
-        if data.get("checksum") != problem.checksum:
+        if data["checksum"] != problem.checksum:
             raise InputError(
-                "the checksum of the library's problem", file=str(file), field="checksum", value=data.get("checksum")
+                "the checksum of the library's problem", file=str(file), field="checksum", value=data["checksum"]
             )
         row, better = _improved(rows.get(problem.name), problem, data, file, path.parent)
         if better:
@@ -197,43 +211,43 @@ def update(runs: Path, path: Path | None = None) -> Iterator[tuple[str, str]]:
 def _improved(
     old: BestKnown | None, problem: Problem, data: dict[str, Any], file: Path, folder: Path
 ) -> tuple[BestKnown, str]:
-    """Return the row with what a result knows better, and what that is."""
-    new = old or BestKnown(problem.name, "open", None, None, "", "", "", 0.0, "", "", problem.checksum)
-    if old is not None and old.checksum != problem.checksum:
-        new = replace(new, objective=None, bound=None, plan="", status="open", checksum=problem.checksum)
-    better = []
+    """Return the row with what a result knows better, and what that is; write the plan if it is better."""
+    known = old
+    if known is None or known.checksum != problem.checksum:
+        known = BestKnown(problem.name, "open", None, None, "", "", "", 0.0, "", "", problem.checksum)
+    new, better, plan = known, [], None
     if data["placement"] is not None:
         plan = read_plan(file, problem)
-        objective = evaluate(problem, plan)
-        if not objective.feasible:
-            raise InputError("", file=str(file), problem=f"the plan is infeasible: {objective.violations[0].message}")
-        if new.objective is None or objective.objective < new.objective * (1 - 1e-12):
+        judged = evaluate(problem, plan)
+        if not judged.feasible:
+            raise InputError("", file=str(file), problem=f"the plan is infeasible: {judged.violations[0].message}")
+        if known.objective is None or judged.objective < known.objective * (1 - _SAME):
             name = f"plans/{problem.name}.json.gz"
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            write_plan(plan, folder / name)
-            new = replace(new, objective=objective.objective, plan=name, found_by=data["found_by"])
-            better.append(f"objective {objective.objective:.9g}")
-    bound = None if data["status"] == "infeasible" else data["bound"]
-    if bound is not None and (new.bound is None or bound > new.bound + 1e-12 * abs(new.bound)):
-        if new.objective is not None and bound > new.objective + 1e-6 * abs(new.objective):
-            raise InputError(
-                "", file=str(file), field="bound", problem=f"{bound!r} exceeds the known plan's {new.objective!r}"
-            )
+            new = replace(new, objective=judged.objective, plan=name, found_by=data["found_by"])
+            better.append(f"objective {judged.objective:.9g}")
+        else:
+            plan = None
+    infeasible, bound = data["status"] == "infeasible", data["bound"]
+    if bound is not None and not infeasible and (known.bound is None or bound > known.bound + _SAME * abs(known.bound)):
         new = replace(new, bound=bound, bound_by=data["bound_by"])
         better.append(f"bound {bound:.9g}")
+    if infeasible and known.status != "infeasible":
+        better.append("infeasible")
+    if not better:
+        return known, ""
+    if new.objective is not None and infeasible:
+        raise InputError("", file=str(file), field="status", problem="infeasible, but a plan is known")
+    if new.objective is not None and known.status == "infeasible":
+        raise InputError("", file=str(file), problem="a plan of a problem that the table says is infeasible")
     if new.objective is not None and new.bound is not None:
+        if new.bound > new.objective + OPTIMAL_GAP * abs(new.objective):
+            words = f"the bound {new.bound!r} exceeds the known plan's objective {new.objective!r}"
+            raise InputError("", file=str(file), field="bound", problem=words)
         new = replace(new, bound=min(new.bound, new.objective))
-    if data["status"] == "infeasible":
-        if new.objective is not None:
-            raise InputError("", file=str(file), field="status", problem="infeasible, but a plan is known")
-        if new.status != "infeasible":
-            better.append("infeasible")
-        status = "infeasible"
-    else:
-        status = "proved" if new.gap is not None and new.gap <= OPTIMAL_GAP else "open"
-    if better:
-        listed = ", ".join(f"{name} {data['versions'][name]}" for name in _SHOWN if name in data["versions"])
-        new = replace(
-            new, status=status, seconds=round(data["runtime"], 3), date=str(data.get("date", "")), versions=listed
-        )
-    return new, ", ".join(better)
+    if plan is not None:
+        make_folder((folder / new.plan).parent)
+        write_plan(plan, folder / new.plan)
+    listed = ", ".join(f"{name} {data['versions'][name]}" for name in _SHOWN if name in data["versions"])
+    status = "infeasible" if "infeasible" in (data["status"], known.status) else _status(new)
+    seconds = round(data["runtime"] or 0.0, 3)
+    return replace(new, status=status, seconds=seconds, date=data["date"], versions=listed), ", ".join(better)

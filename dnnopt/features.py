@@ -29,7 +29,8 @@ class Features:
     treewidth : int
         Width of a tree decomposition by minimum degree: an upper bound of the treewidth.
     compute_communication : float
-        Seconds of all layers, each on its fastest device, over the seconds of all tensors, each over the median route.
+        Seconds of all layers, each on its fastest device, over the seconds of all tensors, each over the median route;
+        infinite where nothing is sent.
     best_trivial : float, optional
         Objective of the best feasible plan that runs everything on one device (pinned and unsupported layers where they
         can run); None: none is feasible.

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 # Sets of problems, from easy to hard. What is in a set never changes: a new choice would be a new version.
 SETS = ("small", "core", "hard")
 ENDINGS = (".json", ".json.gz")
+_MOST_LISTED = 60
 
 
 def folder(kind: str) -> Traversable:
@@ -44,7 +45,12 @@ def unknown(kind: str, name: str, known: list[str]) -> InputError:
     import difflib
 
     close = difflib.get_close_matches(name, known, n=3)
-    hint = f"did you mean {', '.join(close)}?" if close else f"there are: {', '.join(known)}"
+    if close:
+        hint = f"did you mean {', '.join(close)}?"
+    elif len(known) <= _MOST_LISTED:
+        hint = f"there are: {', '.join(known)}"
+    else:
+        hint = f"there are {len(known)}: see 'dnnopt list'"
     return InputError("", problem=f"no {kind} named {name!r} in the library; {hint}")
 
 

@@ -320,7 +320,8 @@ def print_features(console: Console, problem: Problem, found: Features, known: B
         bound = "no bound" if known.bound is None else f"bound {format_quantity(known.bound, unit, 6)}"
         value = format_quantity(known.objective, unit, 6)
         rows.append(("best known", f"{value} ({known.status}; {bound}, gap {format_gap(known.gap)})"))
-        rows.append(("", f"plan by {known.found_by}, bound by {known.bound_by}, {known.date}"))
+        bounded = f", bound by {known.bound_by}" if known.bound_by else ""
+        rows.append(("", f"plan by {known.found_by}{bounded}, {known.date}"))
     if problem.provenance:
         rows.append(("provenance", problem.provenance))
     columns = [("", "left"), ("", "left")]

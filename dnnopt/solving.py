@@ -23,6 +23,7 @@ from dnnopt.problem import Problem
 from dnnopt.result import OPTIMAL_GAP, Event, Result
 from dnnopt.scaling import Units
 from dnnopt.solvers import kind_of
+from dnnopt.solvers import solver as solver_of
 from dnnopt.solvers.interface import Clock, Control, Limits, Outcome, stop_on_interrupt
 from dnnopt.versions import versions
 
@@ -41,6 +42,17 @@ _BOUND_TOLERANCE = 1e-6
 def methods() -> list[str]:
     """Return the names of all methods: ``auto`` and the baselines."""
     return ["auto", *BASELINES]
+
+
+def check_choice(method: str = "auto", formulation: str | None = None, solver: str | None = None) -> None:
+    """Raise InputError where there is no such method, formulation or solver, or where they do not go together."""
+    if method not in methods():
+        raise InputError(f"one of {', '.join(methods())}", field="method", value=method)
+    if method != "auto" and (formulation is not None or solver is not None):
+        raise InputError("no formulation or solver with a baseline", field="method", value=method)
+    kind = None if formulation is None else registry.kind_of(formulation)
+    if solver is not None:
+        solver_of(solver, kind or kind_of(solver))
 
 
 def solve(
@@ -95,10 +107,7 @@ def solve(
         If the formulation does not support the problem.
     """
     limits = Limits(time_limit, gap, threads, seed)
-    if method not in methods():
-        raise InputError(f"one of {', '.join(methods())}", field="method", value=method)
-    if method != "auto" and (formulation is not None or solver is not None):
-        raise InputError("no formulation or solver with a baseline", field="method", value=method)
+    check_choice(method, formulation, solver)
     compiled = compile_problem(problem)
     control = Control(log=log)
     search = Search(problem, compiled, limits, control, method, formulation, solver, watch)

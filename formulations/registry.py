@@ -19,6 +19,17 @@ def names() -> list[str]:
     return [f"{communication}+{timing}" for communication in COMMUNICATIONS for timing in TIMINGS] + list(CP)
 
 
+def kind_of(name: str) -> str:
+    """Return the kind of models that a formulation makes, ``milp`` or ``cp``.
+
+    Raises
+    ------
+    InputError
+        If there is no such formulation.
+    """
+    return "milp" if name in COMMUNICATIONS else _find(name).kind
+
+
 def formulation(name: str, compiled: CompiledProblem) -> Formulation:
     """Return a formulation that supports the problem.
 

@@ -60,6 +60,7 @@ def table(tmp_path, solved):
         ("bound", "0.6", "exceeds the objective"),
         ("bound", "0.1", "status proved, but the gap"),
         ("status", "open", "status open, but the gap is 0"),
+        ("status", "infeasible", "status infeasible, but the gap is 0"),
         ("checksum", "0" * 64, "checksum"),
         ("plan", "plans/none.json", "No such file"),
     ],
@@ -89,13 +90,65 @@ def test_verify_finds_a_plan_that_breaks_a_limit(table):
         ({"checksum": "0" * 64}, "checksum"),
         ({"bound": 9.0}, "exceeds the known plan"),
         ({"status": "infeasible", "placement": None}, "infeasible, but a plan is known"),
+        ({"bound": float("nan")}, "bound: got nan, expected a finite number, or null"),
+        ({"runtime": "1"}, "runtime: got '1'"),
+        ({"status": None}, "status: got None, expected a text"),
+        ({"placement": {"resnet50": {}}}, "placement"),
     ],
 )
-def test_results_that_contradict_the_table_are_refused(table, solved, changes, words):
+def test_results_that_contradict_the_table_or_are_damaged_are_refused(table, solved, changes, words):
     before = table.read_text("utf-8")
+    (table.parent / "bad.json").write_text(json.dumps(solved[1] | changes), encoding="utf-8")
     with pytest.raises(dp.InputError, match=words):
-        list(update(runs(table.parent / "bad", solved[1] | changes), table))
+        list(update(table.parent / "bad.json", table))
     assert table.read_text("utf-8") == before
+
+
+def test_a_refused_result_leaves_the_plans_as_they_were(tmp_path, solved):
+    cut, optimal = solved
+    table = tmp_path / "best.csv"
+    list(update(runs(tmp_path / "a", cut), table))
+    with pytest.raises(dp.InputError, match="exceeds the known plan"):
+        list(update(runs(tmp_path / "b", optimal | {"bound": 9.0}), table))
+    [(_, wrong)] = verify(table)
+    assert wrong is None
+
+
+def test_a_plan_below_a_bound_of_the_table_is_refused(tmp_path, solved):
+    cut, optimal = solved
+    table = tmp_path / "best.csv"
+    between = (cut["objective"] + optimal["objective"]) / 2
+    list(update(runs(tmp_path / "a", cut | {"bound": between}), table))
+    with pytest.raises(dp.InputError, match="exceeds the known plan"):
+        list(update(runs(tmp_path / "b", optimal), table))
+
+
+def test_what_is_infeasible_stays_so(tmp_path, solved):
+    nothing = solved[0] | {"placement": None, "objective": None, "gap": None}
+    table = tmp_path / "best.csv"
+    list(update(runs(tmp_path / "a", nothing | {"status": "infeasible"}), table))
+    assert list(update(runs(tmp_path / "b", nothing | {"status": "no_solution", "bound": 0.1}), table)) != []
+    row = read_table(table)[NAME]
+    assert (row.status, list(verify(table))) == ("infeasible", [(row, None)])
+    with pytest.raises(dp.InputError, match="the table says is infeasible"):
+        list(update(runs(tmp_path / "c", solved[1]), table))
+
+
+def test_the_best_of_several_results_of_one_problem_is_taken(tmp_path, solved):
+    cut, optimal = solved
+    for order in ([cut, optimal], [optimal, cut]):
+        table = tmp_path / order[0]["method"] / "best.csv"
+        table.parent.mkdir()
+        list(update(runs(tmp_path / f"runs-{order[0]['method']}", *order), table))
+        assert read_table(table)[NAME].objective == optimal["objective"]
+
+
+def test_rows_without_a_plan_are_judged_too(table):
+    row = best_known.replace(read_table(table)[NAME], objective=None)
+    for changes, words in [({}, "without an objective"), ({"plan": ""}, "proved, but there is no plan")]:
+        best_known.write_table([best_known.replace(row, **changes)], table)
+        [(_, wrong)] = verify(table)
+        assert words in wrong
 
 
 @pytest.mark.parametrize(
@@ -105,6 +158,7 @@ def test_results_that_contradict_the_table_are_refused(table, solved, changes, w
         (lambda text: text.replace(",proved,", ",sure,"), r"line 2, status: got 'sure'"),
         (lambda text: text.replace(",proved,0", ",proved,nan0"), r"line 2, objective: got 'nan"),
         (lambda text: text + text.splitlines()[1] + "\n", "line 3.*every problem once"),
+        (lambda text: text + "a\rb,c\n", "after line 2: new-line character"),
         (lambda text: text[: len(text) // 2], "line 2 has not 11 cells|has not 11 cells"),
     ],
 )

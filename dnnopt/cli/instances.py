@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -31,7 +32,8 @@ def show_command(problem: Problem, json: JsonOption = None, verbose: VerboseOpti
     if known is not None and known.checksum != problem.checksum:
         known = None
     if json is not None:
-        write_json({"problem": problem.name, **vars(found), "best_known": known and vars(known)}, json)
+        numbers = {key: None if value == math.inf else value for key, value in vars(found).items()}
+        write_json({"problem": problem.name, **numbers, "best_known": known and vars(known)}, json)
     if json is None or str(json) != "-":
         print_features(console(), problem, found, known)
 
@@ -55,7 +57,11 @@ def bench_command(
 ) -> None:
     """Solve many problems, each in a process of its own; started again, it does what is missing."""
     from dnnopt.bench import run_all, units
+    from dnnopt.solvers.interface import Limits
+    from dnnopt.solving import check_choice
 
+    Limits(time_limit, threads=threads, seed=seed)  # a mistake in the options is no outcome of every problem
+    check_choice(method, formulation, solver)
     options: list[str] = ["--threads", str(threads), "--seed", str(seed), "--method", method]
     for name, value in (("--formulation", formulation), ("--solver", solver)):
         options += [] if value is None else [name, value]
@@ -65,7 +71,8 @@ def bench_command(
         gap = "" if data["gap"] is None else f", gap {100 * data['gap']:.2g} %"
         seconds = "" if data["runtime"] is None else f" in {data['runtime']:.1f} s"
         objective = "" if data["objective"] is None else f" {data['objective']:.6g}"
-        typer.echo(f"[{number}/{len(work)}] {unit.problem}: {data['status']}{objective}{gap}{seconds}")
+        why = f": {data['message']}" if data["status"] == "error" else ""
+        typer.echo(f"[{number}/{len(work)}] {unit.problem}: {data['status']}{objective}{gap}{seconds}{why}")
 
 
 @best.command("verify")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import math
 import os
 import tempfile
 import zlib
@@ -70,6 +71,20 @@ def write_text(path: str | Path, text: str | bytes) -> None:
         if isinstance(error, OSError):
             raise InputError("", file=str(path), problem=f"cannot be written: {error.strerror}") from None
         raise
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder, and those above it, where it is not there yet.
+
+    Raises
+    ------
+    InputError
+        If that is not possible.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError("", file=str(path), problem=f"the folder cannot be made: {error.strerror}") from None
 
 
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -180,6 +195,27 @@ def read_plan(path: str | Path, problem: Problem | None = None) -> Plan:
         except InputError as error:
             raise error.within(file=str(path)) from None
     return plan
+
+
+def read_result(path: str | Path) -> dict[str, Any]:
+    """Return the data of a result file; what a run that ended in an error lacks is None or empty.
+
+    Raises
+    ------
+    InputError
+        For what `read_data` refuses, and for values of another kind. The plan is left to `read_plan`.
+    """
+    data = read_data(path, "result")
+    for key in ("problem", "status"):
+        if not isinstance(data.get(key), str):
+            raise InputError("a text", file=str(path), field=key, value=data.get(key))
+    for key in ("objective", "bound", "gap", "runtime"):
+        value = data.setdefault(key, None)
+        number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        if value is not None and not number:
+            raise InputError("a finite number, or null", file=str(path), field=key, value=value)
+    empty = {"checksum": None, "placement": None, "found_by": "", "bound_by": "", "date": "", "message": ""}
+    return {**empty, "versions": {}, **data}
 
 
 def write_plan(plan: Plan, path: str | Path) -> None:

@@ -1,0 +1,98 @@
+"""The commands about the library's problems, as a person uses them."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from builders import network, platform, problem, tensor
+from typer.testing import CliRunner
+
+import dnnopt as dp
+from dnnopt.cli import app
+
+SOLVED = {"problem": "small/001", "status": "optimal", "objective": 1.0, "gap": 0.0, "runtime": 1.0}
+
+
+def dnnopt(*words):
+    return CliRunner().invoke(app, [str(word) for word in words])
+
+
+def refused(*words):
+    """Return the one line that a mistake gives."""
+    run = dnnopt(*words)
+    assert run.exit_code == 2, run.output
+    [line] = run.output.strip().splitlines()
+    return line
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["no-such-problem"], "no problem or set named 'no-such-problem'"),
+        (["small/1"], "did you mean small/0"),
+        (["small/001", "--time-limit", "-1"], "expected seconds > 0"),
+        (["small/001", "--time-limit", "nan"], "expected seconds > 0"),
+        (["small/001", "--threads", "0"], "threads: got 0"),
+        (["small/001", "--seed", "-1"], "seed: got -1"),
+        (["small/001", "--method", "none"], "method: got 'none'"),
+        (["small/001", "--formulation", "none"], "formulation: got 'none'"),
+        (["small/001", "--solver", "none"], "solver: got 'none'"),
+        (["small/001", "--formulation", "edgewise", "--solver", "cpsat"], "a solver for milp models"),
+        (["small/001", "--method", "single-cut", "--solver", "cbc"], "no formulation or solver with a baseline"),
+    ],
+)
+def test_mistakes_in_the_options_of_bench_are_told_before_anything_is_run(tmp_path, words, message):
+    assert message in refused("bench", *words, "--output", tmp_path / "runs")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_bench_says_which_folder_it_cannot_make(tmp_path):
+    (tmp_path / "file").write_text("")
+    assert "the folder cannot be made" in refused("bench", "small/001", "--output", tmp_path / "file")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"format": "dnnopt-res', "not JSON"),
+        ("{}", "expected 'dnnopt-result'"),
+        (json.dumps({"format": "dnnopt-result", "version": 1, "problem": "small/001"}), "status: got None"),
+        (json.dumps({"format": "dnnopt-result", "version": 1, **SOLVED, "gap": "0"}), "gap: got '0'"),
+    ],
+)
+def test_a_damaged_result_is_named_and_left(tmp_path, text, message):
+    file = tmp_path / "auto" / "small" / "001.json"
+    file.parent.mkdir(parents=True)
+    file.write_text(text)
+    line = refused("bench", "small/001", "--output", tmp_path)
+    assert str(file) in line
+    assert message in line
+    assert file.read_text() == text
+
+
+def test_what_goes_wrong_with_one_problem_is_said(tmp_path):
+    for _ in range(2):  # the second time from the file
+        run = dnnopt("bench", "small/001", "-t", "5", "-f", "cp-schedule", "--output", tmp_path)
+        assert "[1/1] small/001: error: dnnopt: formulation 'cp-schedule' does not support" in run.output
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+def test_ctrl_c_ends_bench_and_its_processes_and_leaves_no_half_result(tmp_path):
+    command = [sys.executable, "-m", "dnnopt", "bench", "hard/003", "-t", "60", "-f", "product", "--output", tmp_path]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    time.sleep(4)
+    os.kill(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=20)
+    assert (process.returncode, errors) == (130, "dnnopt: interrupted\n")
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_features_are_json_where_nothing_is_sent(tmp_path):
+    net = network("a b", [tensor("t", "a", "b", 2)])
+    dp.write_problem(problem(net, platform("p", [], {}), {"a": (2,), "b": (1,)}), tmp_path / "one.json")
+    run = dnnopt("show", tmp_path / "one.json", "--json", "-")
+    assert json.loads(run.output)["compute_communication"] is None
