@@ -69,11 +69,21 @@ def trivial(data: Data, metric: Data) -> float:
     return float(values[np.isfinite(values) & (values > 0)].min())
 
 
-def cut(data: Data, memory: Data, metric: Data) -> float:
-    """Return a metric of the best contiguous cuts that fit into the memory: what can be reached."""
+def cut(data: Data, memory: Data, metric: Data) -> tuple[float, bool]:
+    """Return a metric of the best contiguous cuts, and whether they fit into the memory: what can be reached."""
     evaluator = evaluator_of(data | {"subject_to": [memory]}, metric)
     [(_, placement)] = multi_cut.placements(evaluator, Clock(None))
-    return float(evaluator.objectives(placement[None])[0])
+    return float(evaluator.objectives(placement[None])[0]), bool(evaluator.excess(placement[None])[0] == 0)
+
+
+def met_memory(data: Data, slack: float, buffers: int = 0) -> tuple[Data, float]:
+    """Return a memory constraint into which contiguous cuts fit, with more slack if need be, and their latency."""
+    while True:
+        memory = tight_memory(data, slack) | ({"buffers": buffers} if buffers else {})
+        seconds, fits = cut(data, memory, _LATENCY)
+        if fits:
+            return memory, seconds
+        slack *= 1.2
 
 
 # Themes: from the bare data, what is minimised and what must hold.
@@ -86,7 +96,8 @@ def fast(data: Data) -> Data:
 
 def roomy(data: Data) -> Data:
     """The same with twice the memory that is needed, and few devices or cuts."""
-    limits = [tight_memory(data, 2.0), {"constraint": "max_cuts", "limit": 6}]
+    devices = len(library.platform(data["platform"]).devices)
+    limits = [tight_memory(data, 2.0), {"constraint": "max_cuts", "limit": 6 if devices < 10 else devices}]
     return {"minimize": [_speed(data)], "subject_to": limits}
 
 
@@ -136,14 +147,15 @@ def ranked(data: Data) -> Data:
 
 def multicast(data: Data) -> Data:
     """Speed, where a tensor crosses a link once for all its destinations, and every buffer counts."""
-    memory = tight_memory(data, 1.8) | {"buffers": 1}
+    data = data | {"transport": "multicast"}
+    memory, _ = met_memory(data, 1.8, buffers=1)
     return {"transport": "multicast", "minimize": [_speed(data)], "subject_to": [memory]}
 
 
 def crowded(data: Data) -> Data:
     """The largest latency of several networks, each with a rate that the resources must sustain."""
     memory = tight_memory(data, 2.0)
-    period = cut(data | {"execution": "pipelined"}, memory, {"metric": "period"})
+    period, _ = cut(data | {"execution": "pipelined"}, memory, {"metric": "period"})
     networks = [{**network, "rate": float(f"{0.8 / period:.3g}")} for network in data["networks"]]
     goal = {"metric": "period"} if data["execution"] == "pipelined" else {"metric": "latency", "over": "max"}
     limits = [memory, {"constraint": "utilisation", "limit": 1.0}]
@@ -162,8 +174,8 @@ def _speed(data: Data) -> Data:
 
 def _in_time(data: Data, slack: float, factor: float) -> list[Data]:
     """Return memory, and a deadline of so many times the latency of the best contiguous cuts."""
-    memory = tight_memory(data, slack)
-    return [memory, {"constraint": "deadline", "limit": rounded(factor * cut(data, memory, _LATENCY))}]
+    memory, seconds = met_memory(data, slack)
+    return [memory, {"constraint": "deadline", "limit": rounded(factor * seconds)}]
 
 
 # Platforms by location, with the devices between which a network's input and answer go.
