@@ -36,7 +36,7 @@ class Metric(Record):
     Attributes
     ----------
     name : str
-        Letters, digits and underscores; not the name of a standard metric.
+        Letters, digits and underscores, no digit first; not the name of a standard metric.
     unit : str
         For reports, such as ``g``; SI units (``s``, ``bytes``, ``J``, ``USD``) are scaled with the problem's.
     layers : mapping of str to mapping of str to mapping of str to float
@@ -56,7 +56,7 @@ class Metric(Record):
     @model_validator(mode="after")
     def _check(self) -> Metric:
         if not _NAME.fullmatch(self.name):
-            raise InputError("a name of letters, digits and underscores", field="name", value=self.name)
+            raise InputError("a name of letters, digits and underscores, no digit first", field="name", value=self.name)
         if self.name in STANDARD_METRICS:
             raise InputError("a name that no standard metric has", field="name", value=self.name)
         return self

@@ -111,9 +111,12 @@ _EXPECTED: dict[str, Callable[[dict[str, Any]], str]] = {
 
 def _without_tags(location: Iterable[str | int], data: Any) -> Iterator[str | int]:
     """Yield the parts of a field's place in `data`: pydantic adds the kind of a constraint, which is no part of it."""
+    tagged = False
     for part in location:
-        if isinstance(data, Mapping) and part not in data and part == data.get("constraint"):
+        if not tagged and isinstance(data, Mapping) and part == data.get("constraint"):
+            tagged = True  # what follows is a key, even if it has the same name
             continue
+        tagged = False
         yield part
         try:
             data = data[part]

@@ -92,7 +92,7 @@ def _table(title: str, columns: Sequence[tuple[str, str]], rows: Iterable[Sequen
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=any(name for name, _ in columns))
     for name, side in columns:
         table.add_column(name, justify="right" if side == "right" else "left", overflow="fold")
     for row in rows:

@@ -96,3 +96,39 @@ def test_features_are_json_where_nothing_is_sent(tmp_path):
     dp.write_problem(problem(net, platform("p", [], {}), {"a": (2,), "b": (1,)}), tmp_path / "one.json")
     run = dnnopt("show", tmp_path / "one.json", "--json", "-")
     assert json.loads(run.output)["compute_communication"] is None
+
+
+def test_folders_that_are_not_there_are_told_before_a_long_run(tmp_path):
+    for option in ("--json", "--log"):
+        run = dnnopt("solve", "small/001", option, tmp_path / "none" / "out")
+        assert run.exit_code == 2
+        assert f"no files can be written to the folder '{tmp_path / 'none'}'" in " ".join(run.output.split())
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"metrics": [{"name": "two words"}]}, "metrics[0].name: got 'two words'"),
+        ({"metrics": [{"name": "2nd"}]}, "digits and underscores, no digit first"),
+        ({"metrics": [{"name": "energy"}]}, "a name that no standard metric has"),
+        ({"metrics": [{"name": "own"}] * 2}, "metrics[1]: got 'own'"),
+        ({"metrics": [{"name": "own", "links": {"w": {}}}]}, "metrics[0].links: got 'w'"),
+        ({"metrics": [{"name": "own", "layers": {"net": {"a": {"p": -1}}}}]}, "metrics[0].layers.net.a.p: got -1"),
+        ({"minimize": [{"metric": "own"}]}, "minimize[0].metric: got 'own'"),
+        (
+            {"metrics": [{"name": "own"}], "subject_to": [{"constraint": "metric", "metric": "own", "limit": -1}]},
+            "subject_to[0].limit: got -1",
+        ),
+        (
+            {"metrics": [{"name": "own"}], "subject_to": [{"constraint": "metric", "metric": 3, "limit": 1}]},
+            "subject_to[0].metric: got 3",
+        ),
+    ],
+)
+def test_mistakes_in_own_metrics_of_a_problem_file_are_named_by_field(tmp_path, changes, message):
+    net = network("a b", [tensor("t", "a", "b", 2)])
+    data = problem(net, platform("p", [], {}), {"a": (2,), "b": (1,)}).to_data() | changes
+    file = tmp_path / "one.json"
+    file.write_text(json.dumps({"format": "dnnopt-problem", "version": 1, **data}), encoding="utf-8")
+    assert f"{file}: " in refused("show", file)
+    assert message in refused("show", file)

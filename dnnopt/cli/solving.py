@@ -18,6 +18,7 @@ from dnnopt.cli.options import (
     ThreadsOption,
     TimeOption,
     VerboseOption,
+    checked_folder,
 )
 from dnnopt.cli.target import command
 
@@ -38,7 +39,7 @@ def solve_command(
     threads: ThreadsOption = None,
     seed: SeedOption = 0,
     start: Annotated[Path | None, typer.Option(help="Plan or result file to start from.")] = None,
-    log: Annotated[Path | None, typer.Option(help="Write the solver's own log there.")] = None,
+    log: Annotated[Path | None, typer.Option(help="Write the solver's own log there.", callback=checked_folder)] = None,
     json: JsonOption = None,
     verbose: VerboseOption = False,
 ) -> None:

@@ -118,7 +118,7 @@ class Lagrangian:
         clock = Clock(limits.time_limit)
         value, placement = self.program.solve(self.alpha, self.beta)
         self.bound = value
-        if not self.rows or not np.isfinite(value):
+        if not self.rows:
             return
         size = abs(value) or 1.0
         used = self._used(placement)
