@@ -402,7 +402,7 @@ class _Compiler:
             case specs.MetricLimit():
                 return [LinearLimit(label, self._own_metric(spec.metric), spec.limit)]
             case CustomConstraint():
-                return [CustomLimit(label, spec, partial(spec.violation, self.problem))]
+                return [CustomLimit(label, spec, partial(spec.amount, self.problem))]
             case specs.Colocate():
                 return [Colocation(label, self._layer_nodes(spec.network, spec.layers))]
             case specs.Separate():

@@ -6,6 +6,7 @@ says by how much a plan breaks it, which the referee asks, and how it is written
 
 from __future__ import annotations
 
+import math
 import re
 from typing import TYPE_CHECKING
 
@@ -82,11 +83,22 @@ class CustomConstraint:
 
         Only `plan.placement` is there while searches ask.
         """
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} has no method 'violation'")
+
+    def amount(self, problem: Problem, plan: Plan) -> float:
+        """Return `violation`, which must be a number: whether nan breaks a limit is unknown."""
+        value = self.violation(problem, plan)
+        try:
+            number = float(value)
+        except (TypeError, ValueError):
+            number = math.nan
+        if math.isnan(number):
+            raise InputError("a number", field=f"violation of {self.label}", value=value)
+        return number
 
     def add(self, build: Build) -> None:
         """Add rows, and the variables that they need, to a linear model: no plan may be cut off that keeps to it.
 
         `build.x` (nodes, devices) are the columns of the placement, `build.c` the problem as arrays; see `Build`.
         """
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} has no method 'add'")

@@ -196,3 +196,18 @@ def test_a_metric_that_the_problem_does_not_have_is_refused():
         two_devices(minimize=dp.metric("carbon"))
     with pytest.raises(dp.InputError, match=r"subject_to\[0\].metric: got 'carbon'"):
         two_devices(subject_to=[dp.metric("carbon") <= 1])
+
+
+@pytest.mark.parametrize("value", [float("nan"), None, "much"])
+def test_a_violation_that_is_no_number_is_refused(value):
+    class Odd(dp.CustomConstraint):
+        label = "odd"
+
+        def violation(self, problem, plan):
+            return value
+
+        def add(self, build):
+            pass
+
+    with pytest.raises(dp.InputError, match=r"violation of odd: got .*, expected a number"):
+        dp.solve(two_devices(subject_to=[Odd()]))

@@ -207,7 +207,7 @@ def _metric_limit(facts: Facts, latencies: Latencies, entry: c.MetricLimit) -> F
 
 
 def _custom(facts: Facts, latencies: Latencies, entry: CustomConstraint) -> Found:
-    broken = entry.violation(facts.problem, facts.plan)
+    broken = entry.amount(facts.problem, facts.plan)
     if broken > TOLERANCE:
         yield Violation(entry.label, broken, "", f"{entry.label} is broken by {broken:g}")
 
