@@ -20,7 +20,7 @@ from dnnopt.metrics import Array
 from dnnopt.scaling import all_on_one, total_load
 from dnnopt.solvers.interface import Clock
 
-_MOST_ORDERS = 400  # of devices; more are not tried
+_MOST_ORDERS = 400  # of devices, shared by those that may come first; more are not tried
 _MOST_POSITIONS = 400  # where there are more layers, cuts are tried at every second, third, ... place
 
 
@@ -97,11 +97,11 @@ class _Segments:
     def search(self, clock: Clock, largest: bool) -> Iterator[Index]:
         """Yield the best segmentation (N,) for each order of devices; of the sum of loads, or of the largest."""
         executors = range(self.c.time.shape[1])
-        tried = 0
         for first in executors:
+            tried = 0
             value = self._segment(first)[0]
             stack: list[tuple[tuple[int, ...], Array, tuple[Index, ...]]] = [((first,), value, ())]
-            while stack and tried < _MOST_ORDERS and not clock.expired():
+            while stack and tried < _MOST_ORDERS / len(executors) and not clock.expired():
                 order, value, cuts = stack.pop()
                 tried += 1
                 if np.isfinite(value[-1]):
