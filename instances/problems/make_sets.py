@@ -97,8 +97,11 @@ def fast(data: Data) -> Data:
 
 def roomy(data: Data) -> Data:
     """The same with twice the memory that is needed, and few devices or cuts."""
-    devices = len(library.platform(data["platform"]).devices)
-    limits = [tight_memory(data, 2.0), {"constraint": "max_cuts", "limit": 6 if devices < 10 else devices}]
+    memory = tight_memory(data, 2.0)
+    evaluator = evaluator_of(data | {"subject_to": [memory, {"constraint": "max_cuts", "limit": 6}]}, _LATENCY)
+    [(_, placement)] = multi_cut.placements(evaluator, Clock(None))
+    cuts = int(evaluator.first_copies(evaluator.edge_pairs(placement[None])).sum())
+    limits = [memory, {"constraint": "max_cuts", "limit": max(6, cuts)}]
     return {"minimize": [_speed(data)], "subject_to": limits}
 
 
