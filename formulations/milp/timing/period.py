@@ -2,7 +2,7 @@
 
     T >= Σ_{i ∈ q} Σ_v t_vi x_vi + Σ_{ℓ ∈ q} Σ_τ s_τℓ w_τℓ      for each resource q
 
-Size: 1 variable, Q rows.
+Size: 1 variable, Q rows; and a few more where a cap on the period is known (`covers.py`).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dnnopt.compiled import Index
 from dnnopt.evaluator import Evaluator
 from dnnopt.formulations.copies import Copies
 from dnnopt.formulations.milp.build import Build
+from dnnopt.formulations.milp.timing.covers import add_load_covers
 from dnnopt.linear_model import Columns, Values
 from dnnopt.metrics import Array
 
@@ -54,4 +55,5 @@ def add_period(build: Build) -> int:
         lower=0.0,
         axes=lambda: (c.resource_names,),
     )
+    add_load_covers(build)
     return column
