@@ -49,7 +49,9 @@ def solver(name: str, kind: str) -> Solver:
     if kind_of(name) != kind:
         raise InputError(f"a solver for {kind} models: {', '.join(names(kind))}", field="solver", value=name)
     if name.startswith(_PYOMO):
-        return partial(import_module("dnnopt.solvers.pyomo_solver").solve, name.removeprefix(_PYOMO))
+        through_pyomo, own = import_module("dnnopt.solvers.pyomo_solver"), name.removeprefix(_PYOMO)
+        through_pyomo.interface(own)  # refuses what is not there
+        return partial(through_pyomo.solve, own)
     try:
         return import_module(_SOLVERS[name][0]).solve
     except ModuleNotFoundError as error:

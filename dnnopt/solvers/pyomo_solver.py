@@ -66,7 +66,7 @@ def _quiet() -> Iterator[None]:
         log.setLevel(level)
 
 
-def _solver(name: str) -> Any:
+def interface(name: str) -> Any:
     """Return Pyomo's interface to a solver.
 
     Raises
@@ -123,7 +123,7 @@ def _writes_log(solver: Any) -> bool:
 def solve(name: str, model: LinearModel, limits: Limits, start: Values | None, control: Control) -> Outcome:
     """Solve a linear model by the solver that Pyomo calls `name`, in a process that can be ended at any time."""
     begun = time.time()
-    solver = _solver(name)
+    solver = interface(name)
     if control.log is not None and not _writes_log(solver):
         raise InputError("", field="log", problem=f"Pyomo's interface to {name!r} writes no log")
     with tempfile.TemporaryDirectory(prefix="dnnopt-pyomo-", ignore_cleanup_errors=True) as folder:
@@ -169,7 +169,7 @@ def _main(job: str, result: str) -> None:
 def _solve_here(
     name: str, arrays: LinearArrays, limits: Limits, start: Values | None, log: str | None, begun: float
 ) -> Outcome:
-    solver = _solver(name)
+    solver = interface(name)
     m = import_pyomo().ConcreteModel()
     columns = Component("x", {column: column for column in range(len(arrays.cost))})
     rows = Component("row", {row: row for row in range(len(arrays.row_lower))})

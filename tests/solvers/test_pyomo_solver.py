@@ -71,7 +71,7 @@ def test_search_that_is_to_stop_is_ended_whatever_the_solver_is():
 @pytest.mark.parametrize("name", ["highs", "cbc"])
 def test_log_goes_to_the_file_asked_for_and_not_to_the_screen(small, name, tmp_path, capfd):
     log = tmp_path / "solver.log"
-    dp.solve(small, solver=f"pyomo:{name}", log=str(log))
+    dp.solve(small, formulation="edgewise", solver=f"pyomo:{name}", log=str(log))
     assert log.stat().st_size > 100
     assert capfd.readouterr() == ("", "")
 
@@ -96,7 +96,7 @@ def test_formulation_for_another_kind_of_solver_is_refused(small):
 
 def test_interface_without_a_log_says_so(small, tmp_path):
     with pytest.raises(dp.InputError, match=r"log: .*'appsi_highs' writes no log"):
-        dp.solve(small, solver="pyomo:appsi_highs", log=str(tmp_path / "log"))
+        dp.solve(small, formulation="edgewise", solver="pyomo:appsi_highs", log=str(tmp_path / "log"))
 
 
 def test_missing_pyomo_is_said_with_how_to_get_it(small, monkeypatch):
