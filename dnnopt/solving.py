@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
-from dnnopt.compiled import CompiledProblem
+from dnnopt.compiled import CompiledProblem, PeriodTerm
 from dnnopt.compiler import compile_problem
 from dnnopt.constraint_model import sums_below
 from dnnopt.errors import InputError, UnsupportedError
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 # Formulations in the order in which `auto` prefers them, without timing: that follows from the problem.
 _PREFERRED = ("edgewise", "product", "cp-assignment", "cp-schedule")
+# Periods are proved sooner without variables for pairs of devices (measured: see benchmarks/README.md).
+_PREFERRED_FOR_PERIODS = ("boundary", *_PREFERRED)
 _START_SECONDS = 2.0
 _START_SHARE = 0.1
 # A bound may exceed the objective by rounding; by more than this it is wrong.
@@ -246,7 +248,8 @@ def formulate(
 def _preferred(compiled: CompiledProblem, kind: str | None) -> str:
     """Return the first formulation that supports the problem and, where a solver is named, that it can solve."""
     able = registry.supporting(compiled, kind)
-    for name in _PREFERRED:
+    period = any(isinstance(term, PeriodTerm) for term in compiled.objective[0])
+    for name in _PREFERRED_FOR_PERIODS if period else _PREFERRED:
         if any(full.partition("+")[0] == name for full in able):
             return name
     what = Evaluator.refuses(compiled) or "this combination of objective and constraints"

@@ -3,7 +3,8 @@
 Presolve with the best simple plan. For a linear objective, prices on the limits give a bound, and what each choice
 costs at least: what costs more than the plan is forbidden. For a maximum (period, critical path), a destructive bound,
 then a search for any plan below a cap, with caps from the bound upwards: low caps leave little to search, and each one
-that has no plan is a bound. What is left between plan and bound goes to the formulation as a whole.
+that has no plan is a bound. What is left between plan and bound goes to the formulation as a whole. For a period, the
+whole is tried for a while before all that: many are decided by one transfer that no plan can avoid.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from dnnopt.compiled import CompiledProblem, LinearTerm, ObjectiveLimit, WorstLeakageTerm
+from dnnopt.compiled import CompiledProblem, LinearTerm, ObjectiveLimit, PeriodTerm, WorstLeakageTerm
 from dnnopt.formulations.formulation import Formulation
 from dnnopt.methods.bounds.destructive import destructive_bound
 from dnnopt.methods.bounds.lagrangian import Lagrangian, below
@@ -23,6 +24,8 @@ from dnnopt.scaling import total_load
 from dnnopt.solvers import solver as solver_of
 from dnnopt.solvers.interface import Clock, Control, Limits, Outcome
 
+_WHOLE_SHARE = 0.25
+_WHOLE_SECONDS = 8.0  # without a time limit
 _BOUND_SHARE = 0.25
 _BOUND_SECONDS = 30.0
 _CAP_SHARE = 0.2
@@ -46,6 +49,12 @@ def run_auto(pool: Pool, formulation: Formulation, solver: str, limits: Limits, 
     kept = pool.compiled
     reduced = presolve(kept, _cap(pool))
     if not reduced.infeasible and pool.objective is not None and formulation.kind == "milp":
+        if any(isinstance(term, PeriodTerm) for term in pool.compiled.objective[0]):
+            seconds = _WHOLE_SECONDS if limits.time_limit is None else _WHOLE_SHARE * limits.time_limit
+            tried = within(limits, seconds)
+            outcome = run_formulation(pool, formulation, solver, tried, control, reduced.compiled, _cap(pool))
+            if is_closed(pool, limits.gap) or control.stop.is_set() or outcome.status == "error":
+                return outcome
         if is_maximum(pool.compiled):
             share = math.inf if limits.time_limit is None else _BOUND_SHARE * limits.time_limit
             destructive_bound(pool, formulation, within(limits, min(_BOUND_SECONDS, share)), control)
