@@ -127,7 +127,7 @@ class Evaluator:
         if metric.sends and len(c.edges):
             pairs = self.edge_pairs(placements) if pairs is None else pairs
             if c.transport == "multicast":
-                per_tensor = metric.scale[:, None] * (metric.per_copy + c.tensor_bytes[:, None] * metric.per_byte)
+                per_tensor = metric.link_charges(c.tensor_bytes)
                 total = total + np.einsum("btl,tl->b", self.copies_by_link(pairs), per_tensor)
             else:
                 per_copy = np.append(c.pair_uses_link @ metric.per_copy, 0.0)

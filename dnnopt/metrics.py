@@ -61,6 +61,10 @@ class Metric:
         """Whether copies cost anything."""
         return bool(self.scale.any() and (self.per_copy.any() or self.per_byte.any()))
 
+    def link_charges(self, tensor_bytes: Array) -> Array:
+        """Return `β_τℓ`, what a copy of each tensor (with these bytes) costs over each link (T, L)."""
+        return self.scale[:, None] * (self.per_copy + tensor_bytes[:, None] * self.per_byte)
+
     @property
     def exposes(self) -> bool:
         """Whether exposure costs anything."""

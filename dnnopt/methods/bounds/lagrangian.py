@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from dnnopt.compiled import CompiledProblem, Index, LinearLimit, LinearTerm, MemoryLimit
+from dnnopt.evaluator import Evaluator
 from dnnopt.linear_model import LinearModel
 from dnnopt.methods.bounds.tree_program import Marginals, TreeProgram
 from dnnopt.metrics import Array, Metric
@@ -60,7 +61,8 @@ class Lagrangian:
         self.rows = self._limits()
         self.bound = -np.inf
         self.prices = np.zeros(len(self.rows))
-        self._least: Marginals | None = None
+        self._evaluator = Evaluator(compiled)
+        self._classes = identical_devices(compiled)
 
     @staticmethod
     def refuses(compiled: CompiledProblem) -> str | None:
@@ -70,8 +72,7 @@ class Lagrangian:
         return TreeProgram.refuses(compiled)
 
     def _parts(self, metric: Metric) -> tuple[Array, Array]:
-        c = self.c
-        return metric.alpha, metric.scale[:, None] * (metric.per_copy + c.tensor_bytes[:, None] * metric.per_byte)
+        return metric.alpha, metric.link_charges(self.c.tensor_bytes)
 
     def _objective(self) -> tuple[Array, Array]:
         c = self.c
@@ -105,12 +106,8 @@ class Lagrangian:
 
     def _used(self, placement: Index) -> Array:
         """Return what a placement takes of each limit, less 1."""
-        from dnnopt.evaluator import Evaluator
-
-        c, evaluator = self.c, Evaluator(self.c)
-        pairs = evaluator.edge_pairs(placement[None])
-        copies = evaluator.copies_by_link(pairs)[0]
-        nodes = np.arange(len(c.node_names))
+        copies = self._evaluator.copies_by_link(self._evaluator.edge_pairs(placement[None]))[0]
+        nodes = np.arange(len(placement))
         return np.array([row.alpha[nodes, placement].sum() + (row.beta * copies).sum() - 1.0 for row in self.rows])
 
     def maximize(self, limits: Limits, control: Control) -> None:
@@ -139,7 +136,7 @@ class Lagrangian:
     def _alike(self, prices: Array) -> Array:
         """Return the prices with those of identical devices levelled, which costs nothing and keeps them identical."""
         level = prices.copy()
-        for members in identical_devices(self.c):
+        for members in self._classes:
             rows = [number for number, row in enumerate(self.rows) if row.device in members]
             if rows:
                 level[rows] = prices[rows].mean()

@@ -49,6 +49,7 @@ class _Segments:
         self.seconds = self._sums(time)
         self.room, self.bytes, self.peak = self._memory()
         self.crossing = self._crossing()
+        self.segments = [self._segment(executor) for executor in range(c.time.shape[1])]
 
     def _sums(self, values: Array) -> Array:
         """Return the sums of rows before each position."""
@@ -76,8 +77,7 @@ class _Segments:
         """Return the seconds of what is alive at each position, from device to device (positions, D, D)."""
         c = self.c
         size = len(c.device_names)
-        metric = total_load(c)
-        beta = metric.per_copy + c.tensor_bytes[:, None] * metric.per_byte
+        beta = total_load(c).link_charges(c.tensor_bytes)
         seconds = np.full((len(c.tensor_names), size, size), np.inf)
         seconds[:, range(size), range(size)] = 0.0
         seconds[:, c.pair_origin, c.pair_destination] = np.where(c.pair_routed, beta @ c.pair_uses_link.T, np.inf)
@@ -99,7 +99,7 @@ class _Segments:
         executors = range(self.c.time.shape[1])
         for first in executors:
             tried = 0
-            value = self._segment(first)[0]
+            value = self.segments[first][0]
             stack: list[tuple[tuple[int, ...], Array, tuple[Index, ...]]] = [((first,), value, ())]
             while stack and tried < _MOST_ORDERS / len(executors) and not clock.expired():
                 order, value, cuts = stack.pop()
@@ -124,7 +124,7 @@ class _Segments:
         """Return the values with one more segment, and where it begins for each of its ends."""
         device = self.c.executor_device
         sent = self.crossing[:, device[before], device[executor]]
-        segment = self._segment(executor)
+        segment = self.segments[executor]
         if largest:
             through = np.maximum(np.maximum(value, sent)[:, None], segment)
         else:
