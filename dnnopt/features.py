@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dnnopt.compiled import CompiledProblem
 from dnnopt.compiler import compile_problem
+from dnnopt.pool import Pool
 from dnnopt.problem import Problem
 from dnnopt.scaling import all_on_one
 from dnnopt.treewidth import tree_decomposition
@@ -82,23 +84,16 @@ def features(problem: Problem) -> Features:
         width=_width(c.edge_tensor, c.edge_producer, c.edge_consumer),
         treewidth=decomposition.width,
         compute_communication=computing / sending if sending else float("inf"),
-        best_trivial=best_trivial(problem),
+        best_trivial=_best_trivial(problem, c),
     )
 
 
-def best_trivial(problem: Problem) -> float | None:
+def _best_trivial(problem: Problem, compiled: CompiledProblem) -> float | None:
     """Return the objective of the best feasible plan that runs everything on one device; None: there is none."""
-    from dnnopt.referee import evaluate
-    from dnnopt.scheduling import list_scheduled
-
-    c = compile_problem(problem)
-    found = []
-    for placement in all_on_one(c):
-        plan = list_scheduled(c, placement) if problem.execution == "scheduled" else c.plan(placement)
-        judged = evaluate(problem, plan)
-        if judged.feasible:
-            found.append(judged.objective)
-    return min(found, default=None)
+    pool = Pool(problem, compiled)
+    for placement in all_on_one(compiled):
+        pool.offer_placement(placement, "all on one")
+    return pool.objective
 
 
 def _width(tensor: np.ndarray, producer: np.ndarray, consumer: np.ndarray) -> int:
