@@ -13,8 +13,9 @@ from dnnopt.constraint_model import sums_below
 from dnnopt.errors import InputError, UnsupportedError
 from dnnopt.evaluator import Evaluator
 from dnnopt.formulations import registry
-from dnnopt.methods.auto import run_auto
-from dnnopt.methods.exact import default_solver, run_formulation
+from dnnopt.methods.auto import run_auto, within
+from dnnopt.methods.exact import EXACT
+from dnnopt.methods.formulated import default_solver, run_formulation
 from dnnopt.methods.heuristics import BASELINES
 from dnnopt.methods.scheduled import RELAXATION, is_timed_schedule, run_scheduled
 from dnnopt.plan import Plan
@@ -42,8 +43,8 @@ _BOUND_TOLERANCE = 1e-6
 
 
 def methods() -> list[str]:
-    """Return the names of all methods: ``auto`` and the baselines."""
-    return ["auto", *BASELINES]
+    """Return the names of all methods: ``auto``, the exact methods and the baselines."""
+    return ["auto", *EXACT, *BASELINES]
 
 
 def check_choice(method: str = "auto", formulation: str | None = None, solver: str | None = None) -> None:
@@ -51,7 +52,7 @@ def check_choice(method: str = "auto", formulation: str | None = None, solver: s
     if method not in methods():
         raise InputError(f"one of {', '.join(methods())}", field="method", value=method)
     if method != "auto" and (formulation is not None or solver is not None):
-        raise InputError("no formulation or solver with a baseline", field="method", value=method)
+        raise InputError("auto, where a formulation or a solver is named", field="method", value=method)
     kind = None if formulation is None else registry.kind_of(formulation)
     if solver is not None:
         solver_of(solver, kind or kind_of(solver))
@@ -77,7 +78,7 @@ def solve(
     ----------
     problem : Problem
     method : str
-        ``auto``, or the name of a baseline, which is then run alone.
+        ``auto``, or the name of an exact method or a baseline, which is then run alone.
     formulation : str, optional
         Run just this one, such as ``edgewise`` or ``product+potentials``.
     solver : str, optional
@@ -106,7 +107,7 @@ def solve(
     InputError
         For unknown names and values out of range.
     UnsupportedError
-        If the formulation does not support the problem.
+        If the formulation or the method does not support the problem.
     """
     limits = Limits(time_limit, gap, threads, seed)
     check_choice(method, formulation, solver)
@@ -187,6 +188,8 @@ class Search:
 
     def _run_stage(self, pool: Pool, time_limit: float | None, *, baselines: bool) -> Outcome:
         clock = Clock(time_limit)
+        if self.method in EXACT:
+            return _run_exact(pool, self.method, within(self.limits, time_limit), self.control)
         if self.method != "auto":
             _run_baseline(pool, self.method, clock)
             return Outcome("no_solution")
@@ -255,6 +258,13 @@ def _preferred(compiled: CompiledProblem, kind: str | None) -> str:
     what = Evaluator.refuses(compiled) or "this combination of objective and constraints"
     suffix = f" for {kind} solvers" if kind else ""
     raise UnsupportedError("", problem=f"no formulation{suffix} supports {what}")
+
+
+def _run_exact(pool: Pool, name: str, limits: Limits, control: Control) -> Outcome:
+    reason = EXACT[name].refuses(pool.compiled)
+    if reason:
+        raise UnsupportedError("", problem=f"the method {name!r} does not support {reason}")
+    return EXACT[name].run(pool, limits, control)
 
 
 def _run_baseline(pool: Pool, name: str, clock: Clock) -> None:

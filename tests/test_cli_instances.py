@@ -42,7 +42,7 @@ def refused(*words):
         (["small/001", "--formulation", "none"], "formulation: got 'none'"),
         (["small/001", "--solver", "none"], "solver: got 'none'"),
         (["small/001", "--formulation", "edgewise", "--solver", "cpsat"], "a solver for milp models"),
-        (["small/001", "--method", "single-cut", "--solver", "cbc"], "no formulation or solver with a baseline"),
+        (["small/001", "--method", "single-cut", "--solver", "cbc"], "auto, where a formulation or a solver is named"),
     ],
 )
 def test_mistakes_in_the_options_of_bench_are_told_before_anything_is_run(tmp_path, words, message):

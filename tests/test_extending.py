@@ -16,7 +16,7 @@ from dnnopt.compiler import compile_problem
 from dnnopt.formats.files import read_problem, write_problem
 from dnnopt.formulations import registry
 from dnnopt.formulations.milp.communication import COMMUNICATIONS
-from dnnopt.methods.exact import run_formulation
+from dnnopt.methods.formulated import run_formulation
 from dnnopt.pool import Pool
 from dnnopt.solvers.interface import Control, Limits
 

@@ -16,7 +16,7 @@ from dnnopt.compiled import CompiledProblem, LinearTerm, ObjectiveLimit, PeriodT
 from dnnopt.formulations.formulation import Formulation
 from dnnopt.methods.bounds.destructive import destructive_bound
 from dnnopt.methods.bounds.lagrangian import Lagrangian, below
-from dnnopt.methods.exact import run_formulation
+from dnnopt.methods.formulated import run_formulation
 from dnnopt.pool import Pool
 from dnnopt.presolve import presolve
 from dnnopt.result import OPTIMAL_GAP

@@ -27,7 +27,7 @@ from dnnopt.formulations import registry
 from dnnopt.formulations.hops import not_a_tree
 from dnnopt.formulations.needs import needs_critical_path
 from dnnopt.methods.auto import is_closed, within
-from dnnopt.methods.exact import default_solver, run_formulation
+from dnnopt.methods.formulated import default_solver, run_formulation
 from dnnopt.methods.heuristics.annealing import anneal
 from dnnopt.methods.sequencing import sequence
 from dnnopt.metrics import Metric

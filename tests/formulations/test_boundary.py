@@ -14,7 +14,7 @@ from dnnopt.compiler import compile_problem
 from dnnopt.errors import UnsupportedError
 from dnnopt.formulations import registry
 from dnnopt.formulations.milp.communication.boundary import ends_of_routes
-from dnnopt.methods.exact import run_formulation
+from dnnopt.methods.formulated import run_formulation
 from dnnopt.objectives import energy, latency, leakage, period, traffic, worst_leakage
 from dnnopt.platforms import Device
 from dnnopt.pool import Pool

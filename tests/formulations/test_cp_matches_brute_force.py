@@ -11,7 +11,7 @@ from strategies import problems
 from dnnopt.compiler import compile_problem
 from dnnopt.constraints import MaxCuts
 from dnnopt.formulations import registry
-from dnnopt.methods.exact import run_formulation
+from dnnopt.methods.formulated import run_formulation
 from dnnopt.objectives import latency, traffic
 from dnnopt.pool import Pool
 from dnnopt.solvers.interface import Control, Limits

@@ -11,7 +11,7 @@ from strategies import problems
 from dnnopt.compiler import compile_problem
 from dnnopt.formulations import registry
 from dnnopt.formulations.milp.communication import COMMUNICATIONS
-from dnnopt.methods.exact import run_formulation
+from dnnopt.methods.formulated import run_formulation
 from dnnopt.pool import Pool
 from dnnopt.solvers.interface import Control, Limits
 from dnnopt.solving import solve

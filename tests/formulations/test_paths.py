@@ -17,7 +17,7 @@ from dnnopt.errors import UnsupportedError
 from dnnopt.formulations import registry
 from dnnopt.formulations.milp.communication import COMMUNICATIONS
 from dnnopt.formulations.milp.timing.paths import MOST_PATHS
-from dnnopt.methods.exact import run_formulation, separate_on_relaxations
+from dnnopt.methods.formulated import run_formulation, separate_on_relaxations
 from dnnopt.objectives import latency
 from dnnopt.pool import Pool
 from dnnopt.scaling import choose_units

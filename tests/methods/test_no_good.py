@@ -9,7 +9,7 @@ from dnnopt.constraints import Deadline, Memory, Traffic
 from dnnopt.formulations import registry
 from dnnopt.linear_model import LinearModel
 from dnnopt.methods import exact
-from dnnopt.methods.exact import run_formulation
+from dnnopt.methods.formulated import run_formulation
 from dnnopt.objectives import energy
 from dnnopt.pool import Pool
 from dnnopt.solvers.highs import solve_arrays

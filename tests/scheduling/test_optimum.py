@@ -14,7 +14,7 @@ from dnnopt.compiler import compile_problem
 from dnnopt.errors import UnsupportedError
 from dnnopt.formulations import registry
 from dnnopt.formulations.hops import not_a_tree
-from dnnopt.methods.exact import default_solver, run_formulation
+from dnnopt.methods.formulated import default_solver, run_formulation
 from dnnopt.objectives import largest, latency
 from dnnopt.pool import Pool
 from dnnopt.solvers.interface import Control, Limits

@@ -12,7 +12,7 @@ from scheduled_optimum import scheduled, scheduled_optimum
 from dnnopt.compiler import compile_problem
 from dnnopt.formulations import registry
 from dnnopt.formulations.precedence import fork_joins, reachability
-from dnnopt.methods.exact import default_solver, run_formulation
+from dnnopt.methods.formulated import default_solver, run_formulation
 from dnnopt.pool import Pool
 from dnnopt.referee import evaluate
 from dnnopt.scaling import all_on_one

@@ -14,7 +14,7 @@ from dnnopt.compiler import compile_problem
 from dnnopt.constraints import MaxDevices
 from dnnopt.errors import InputError
 from dnnopt.formulations import registry
-from dnnopt.methods.exact import run_formulation
+from dnnopt.methods.formulated import run_formulation
 from dnnopt.pool import Pool
 from dnnopt.referee import evaluate
 from dnnopt.solvers import names

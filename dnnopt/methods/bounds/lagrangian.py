@@ -57,7 +57,7 @@ class Lagrangian:
     def __init__(self, compiled: CompiledProblem) -> None:
         self.c = compiled
         self.program = TreeProgram(compiled)
-        self.alpha, self.beta = self._objective()
+        self.alpha, self.beta = linear_costs(compiled)
         self.rows = self._limits()
         self.bound = -np.inf
         self.prices = np.zeros(len(self.rows))
@@ -71,24 +71,12 @@ class Lagrangian:
             return "an objective that is not linear"
         return TreeProgram.refuses(compiled)
 
-    def _parts(self, metric: Metric) -> tuple[Array, Array]:
-        return metric.alpha, metric.link_charges(self.c.tensor_bytes)
-
-    def _objective(self) -> tuple[Array, Array]:
-        c = self.c
-        alpha, beta = np.zeros(c.time.shape), np.zeros((len(c.tensor_names), len(c.link_names)))
-        for term in c.objective[0]:
-            assert isinstance(term, LinearTerm)  # see `refuses`
-            more = self._parts(term.metric)
-            alpha, beta = alpha + term.weight * more[0], beta + term.weight * more[1]
-        return alpha, beta
-
     def _limits(self) -> list[_Row]:
         c, rows = self.c, []
         for constraint in c.constraints:
             match constraint:
                 case LinearLimit() if constraint.limit > 0:
-                    alpha, beta = self._parts(constraint.metric)
+                    alpha, beta = _parts(c, constraint.metric)
                     rows.append(_Row(alpha / constraint.limit, beta / constraint.limit, -1))
                 case MemoryLimit() if constraint.limit > 0:
                     here = c.executor_device == constraint.device
@@ -115,7 +103,7 @@ class Lagrangian:
         clock = Clock(limits.time_limit)
         value, placement = self.program.solve(self.alpha, self.beta)
         self.bound = value
-        if not self.rows:
+        if not self.rows or np.isinf(value):
             return
         size = abs(value) or 1.0
         used = self._used(placement)
@@ -156,6 +144,21 @@ class Lagrangian:
             np.maximum(nodes, found.nodes - prices.sum(), out=nodes)
             np.maximum(edges, found.edges - prices.sum(), out=edges)
         return Marginals(nodes, edges)
+
+
+def linear_costs(compiled: CompiledProblem) -> tuple[Array, Array]:
+    """Return what a linear objective charges for each placement (N, k), and for each copy over each link (T, L)."""
+    alpha = np.zeros(compiled.time.shape)
+    beta = np.zeros((len(compiled.tensor_names), len(compiled.link_names)))
+    for term in compiled.objective[0]:
+        assert isinstance(term, LinearTerm)  # see `refuses`
+        more = _parts(compiled, term.metric)
+        alpha, beta = alpha + term.weight * more[0], beta + term.weight * more[1]
+    return alpha, beta
+
+
+def _parts(compiled: CompiledProblem, metric: Metric) -> tuple[Array, Array]:
+    return metric.alpha, metric.link_charges(compiled.tensor_bytes)
 
 
 def below(compiled: CompiledProblem, marginals: Marginals, cap: float) -> CompiledProblem:

@@ -217,13 +217,15 @@ class TreeProgram:
         alpha : array (N, k)
         beta : array (T, L)
             What a copy of each tensor costs over each link; 0 or more.
+
+        The value is infinite where no placement is allowed.
         """
         tables, value = self._up(alpha, beta)
         chosen = np.zeros(len(self._size), dtype=np.int64)
         for bag in range(len(tables) - 1, -1, -1):
             variables = self._tree.bags[bag]
             chosen[variables[0]] = tables[bag][(slice(None), *chosen[list(variables[1:])])].argmin()
-        return value, chosen[: len(self.c.node_names)]
+        return np.inf if value > _BIG / 2 else value, chosen[: len(self.c.node_names)]
 
     def _up(self, alpha: Array, beta: Array) -> tuple[list[Array], float]:
         """Return the tables with all that comes from below, and the least value."""
