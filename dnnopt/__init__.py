@@ -19,7 +19,7 @@ def __getattr__(name: str) -> Any:
     module = _home.get(name)
     if module is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(module), name)
+    return import_module(f"{module}.{name}") if module == __name__ else getattr(import_module(module), name)
 
 
 def __dir__() -> list[str]:

@@ -1,5 +1,6 @@
 """The public names of dnnopt: the one list of them, which `__init__.py` reads too."""
 
+from dnnopt import plot as plot
 from dnnopt.comparison import Comparison as Comparison
 from dnnopt.comparison import compare as compare
 from dnnopt.constraints import Bandwidth as Bandwidth

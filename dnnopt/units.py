@@ -79,10 +79,15 @@ _FORMATS: dict[str, list[tuple[float, str]]] = {
 }
 
 
-def format_quantity(value: float, unit: str, digits: int = 4) -> str:
-    """Return `value` (in the SI unit `unit`) for a person to read, with a fitting prefix."""
+def fitting_unit(value: float, unit: str) -> tuple[float, str]:
+    """Return the unit with the prefix that fits `value` (in the SI unit `unit`): what to divide by, and its name."""
     scales = _FORMATS.get(unit)
     if not scales or value == 0 or not math.isfinite(value):
-        return f"{value:.{digits}g} {unit}".rstrip()
-    factor, name = next(((f, n) for f, n in scales if abs(value) >= f), scales[-1])
-    return f"{value / factor:.{digits}g} {name}"
+        return 1.0, unit
+    return next(((factor, name) for factor, name in scales if abs(value) >= factor), scales[-1])
+
+
+def format_quantity(value: float, unit: str, digits: int = 4) -> str:
+    """Return `value` (in the SI unit `unit`) for a person to read, with a fitting prefix."""
+    factor, name = fitting_unit(value, unit)
+    return f"{value / factor:.{digits}g} {name}".rstrip()

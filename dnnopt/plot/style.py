@@ -1,0 +1,93 @@
+"""What all plots share: colours that colour-blind people tell apart, with hatches and markers; new axes; units."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from dnnopt.errors import InputError
+from dnnopt.units import fitting_unit
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Okabe, Ito: Color universal design, 2008; yellow comes last, as it is hard to see on white.
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442")
+INK = "#222222"  # text, edges, what matters
+FAINT = "#BBBBBB"  # what is only context
+HATCHES = ("", "////", "....", "xxxx", "\\\\\\\\", "----", "++++", "oo")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+LINES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1, 1, 1)))
+
+
+def colour(index: int) -> str:
+    """Return the colour of the device, method or whatever has this index."""
+    return COLOURS[index % len(COLOURS)]
+
+
+def hatch(index: int) -> str:
+    """Return the hatch that goes with a colour; the pair repeats after 56."""
+    return HATCHES[index % len(HATCHES)]
+
+
+def marker(index: int) -> str:
+    """Return the marker that goes with a colour."""
+    return MARKERS[index % len(MARKERS)]
+
+
+def line(index: int) -> str | tuple[int, tuple[int, ...]]:
+    """Return the line style that goes with a colour."""
+    return LINES[index % len(LINES)]
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """Return an empty figure of that size in inches.
+
+    Raises
+    ------
+    InputError
+        If matplotlib is not installed.
+    """
+    try:
+        from dnnopt.plot.figure import Drawing
+    except ImportError:
+        raise InputError("", problem="matplotlib is not installed: pip install 'dnnopt[plot]'") from None
+    return Drawing(figsize=(width, height), layout="constrained")
+
+
+def axes_or_new(axes: Axes | None, width: float, height: float) -> Axes:
+    """Return the axes given, or those of a new figure of that size in inches."""
+    return new_figure(width, height).subplots() if axes is None else axes
+
+
+def figure_of(axes: Axes) -> Figure:
+    """Return the figure that axes belong to."""
+    figure = axes.get_figure(root=True)
+    assert figure is not None, "axes without a figure cannot be drawn"
+    return figure
+
+
+def clean(axes: Axes) -> None:
+    """Take away the frame above and on the right."""
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def axis_unit(values: Iterable[float], unit: str) -> tuple[float, str]:
+    """Return what to divide values by (in the SI unit `unit`) for an axis, and the unit they then have."""
+    largest = max((abs(value) for value in values if math.isfinite(value)), default=0.0)
+    return fitting_unit(largest, unit)
+
+
+def labelled(name: str, unit: str) -> str:
+    """Return the text at an axis: ``latency (ms)``; no brackets for a pure number."""
+    return f"{name} ({unit})" if unit else name
+
+
+def shorten(text: str, length: int) -> str:
+    """Return a text without its middle where it is longer than `length`."""
+    if len(text) <= length:
+        return text
+    tail = (length - 1) // 2
+    return f"{text[: length - 1 - tail]}…{text[-tail:]}" if tail else text[: length - 1] + "…"
