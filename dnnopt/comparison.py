@@ -10,7 +10,7 @@ from typing import Any
 from dnnopt.compiler import compile_problem
 from dnnopt.errors import UnsupportedError
 from dnnopt.evaluator import Evaluator
-from dnnopt.methods.heuristics import BASELINES
+from dnnopt.methods.heuristics import BASELINES, Effort
 from dnnopt.pool import Pool
 from dnnopt.problem import Problem
 from dnnopt.referee import Evaluation, Violation
@@ -105,7 +105,7 @@ def compare(
         for baseline in BASELINES.values():
             pool = Pool(problem, compiled)
             evaluator, clock = Evaluator(compiled), Clock(time_limit)
-            for name, placement in baseline(evaluator, clock):
+            for name, placement in baseline.run(evaluator, Effort(clock, seed=seed)):
                 evaluation = pool.offer_placement(placement, name)
                 status = "feasible" if evaluation.feasible else "infeasible"
                 outcomes.append((name, status, evaluation, clock.elapsed()))

@@ -16,7 +16,7 @@ from dnnopt.formulations import registry
 from dnnopt.methods.auto import run_auto, within
 from dnnopt.methods.exact import EXACT
 from dnnopt.methods.formulated import default_solver, run_formulation
-from dnnopt.methods.heuristics import BASELINES
+from dnnopt.methods.heuristics import BASELINES, Effort
 from dnnopt.methods.scheduled import RELAXATION, is_timed_schedule, run_scheduled
 from dnnopt.plan import Plan
 from dnnopt.pool import Pool
@@ -47,6 +47,11 @@ def methods() -> list[str]:
     return ["auto", *EXACT, *BASELINES]
 
 
+def is_search(method: str) -> bool:
+    """Return whether a method is a heuristic that searches until its time or its iterations are over."""
+    return method in BASELINES and BASELINES[method].searches
+
+
 def check_choice(method: str = "auto", formulation: str | None = None, solver: str | None = None) -> None:
     """Raise InputError where there is no such method, formulation or solver, or where they do not go together."""
     if method not in methods():
@@ -67,6 +72,7 @@ def solve(
     time_limit: float | None = None,
     gap: float = OPTIMAL_GAP,
     threads: int | None = None,
+    iterations: int | None = None,
     seed: int = 0,
     start: Plan | None = None,
     watch: Callable[[Event], None] | None = None,
@@ -89,6 +95,8 @@ def solve(
         Relative gap at which the search may stop.
     threads : int, optional
         None: one for each processor.
+    iterations : int, optional
+        Limit for a heuristic that searches; where the time suffices for it, the same seed gives the same plan.
     seed : int
     start : Plan, optional
         A plan to start from; by default the best of the cheap baselines.
@@ -111,9 +119,15 @@ def solve(
     """
     limits = Limits(time_limit, gap, threads, seed)
     check_choice(method, formulation, solver)
+    if iterations is not None and not is_search(method):
+        raise InputError(
+            "no limit, unless the method is a baseline that searches", field="iterations", value=iterations
+        )
+    if is_search(method) and iterations is None and time_limit is None:
+        raise InputError("seconds > 0, or a limit on iterations", field="time_limit", value=time_limit)
     compiled = compile_problem(problem)
     control = Control(log=log)
-    search = Search(problem, compiled, limits, control, method, formulation, solver, watch)
+    search = Search(problem, compiled, limits, control, method, formulation, solver, watch, iterations=iterations)
     with stop_on_interrupt(control):
         return search.run(range(len(compiled.objective)), start=start)
 
@@ -132,6 +146,8 @@ class Search:
         As for `solve`.
     baselines : bool
         Whether cheap baselines give a plan to start from, where there is none.
+    iterations : int, optional
+        As for `solve`.
     """
 
     def __init__(
@@ -145,6 +161,7 @@ class Search:
         solver: str | None = None,
         watch: Callable[[Event], None] | None = None,
         baselines: bool = True,
+        iterations: int | None = None,
     ) -> None:
         self.problem = problem
         self.compiled = compiled
@@ -155,6 +172,7 @@ class Search:
         self.solver = solver
         self.watch = watch
         self.baselines = baselines
+        self.iterations = iterations
         self.used: tuple[str | None, str | None] = (formulation, solver)
 
     def run(self, stages: Sequence[int], caps: Mapping[int, float] | None = None, start: Plan | None = None) -> Result:
@@ -191,7 +209,9 @@ class Search:
         if self.method in EXACT:
             return _run_exact(pool, self.method, within(self.limits, time_limit), self.control)
         if self.method != "auto":
-            _run_baseline(pool, self.method, clock)
+            start = None if pool.plan is None else pool.compiled.placement(pool.plan)
+            effort = Effort(clock, self.iterations, self.limits.seed, start, self.control.stop)
+            _run_baseline(pool, self.method, effort)
             return Outcome("no_solution")
         kind = None if self.solver is None else kind_of(self.solver)
         scheduled = self.formulation is None and kind is None and is_timed_schedule(pool.compiled)
@@ -202,7 +222,8 @@ class Search:
         if baselines and Evaluator.refuses(pool.compiled) is None:
             for baseline in ("all-on-one", "single-cut", "multi-cut", "greedy"):
                 if baseline != "greedy" or pool.plan is None:
-                    _run_baseline(pool, baseline, Clock(min(_START_SECONDS, _START_SHARE * (time_limit or math.inf))))
+                    seconds = min(_START_SECONDS, _START_SHARE * (time_limit or math.inf))
+                    _run_baseline(pool, baseline, Effort(Clock(seconds), stop=self.control.stop))
         left = Limits(clock.left(), self.limits.gap, self.limits.threads, self.limits.seed)
         if scheduled:
             return run_scheduled(pool, left, self.control)
@@ -267,12 +288,15 @@ def _run_exact(pool: Pool, name: str, limits: Limits, control: Control) -> Outco
     return EXACT[name].run(pool, limits, control)
 
 
-def _run_baseline(pool: Pool, name: str, clock: Clock) -> None:
+def _run_baseline(pool: Pool, name: str, effort: Effort) -> None:
     reason = Evaluator.refuses(pool.compiled)
     if reason:
         raise UnsupportedError("", problem=f"the baseline {name!r} does not support {reason}")
-    for source, placement in BASELINES[name](Evaluator(pool.compiled), clock):
-        pool.baselines.append((source, pool.offer_placement(placement, source)))
+    last = {
+        source: pool.offer_placement(placement, source)
+        for source, placement in BASELINES[name].run(Evaluator(pool.compiled), effort)
+    }
+    pool.baselines += last.items()
 
 
 def _conclude(pool: Pool, outcome: Outcome, stopped: bool) -> tuple[str, float | None, str]:

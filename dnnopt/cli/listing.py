@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated
 
 import typer
@@ -30,28 +30,23 @@ def list_command(
 
         return [*names(), "pyomo:NAME"]
 
-    def heuristics() -> list[str]:
-        from dnnopt.methods.heuristics import BASELINES
-
-        return list(BASELINES)
-
     kinds: dict[str, Callable[[], list[str]]] = {
         "networks": lambda: library.names("networks"),
         "platforms": lambda: library.names("platforms"),
         "problems": lambda: library.names("problems"),
         "formulations": formulations,
         "solvers": solvers,
-        "heuristics": heuristics,
     }
-    if kind not in kinds:
-        raise InputError(f"one of {', '.join(kinds)}", field="KIND", value=kind)
+    known = [*kinds, "heuristics"]
+    if kind not in known:
+        raise InputError(f"one of {', '.join(known)}", field="KIND", value=kind)
     if kind == "formulations" and verbose:
         from dnnopt.capabilities import markdown
 
         typer.echo(markdown(), nl=False)
         return
-    if kind == "networks":
-        _list_networks()
+    if kind in ("networks", "heuristics"):
+        _list_networks() if kind == "networks" else _list_heuristics()
         return
     for name in kinds[kind]():
         typer.echo(_described(kind, name) if verbose else name)
@@ -67,12 +62,26 @@ def _list_networks() -> None:
         parameters = "" if network.parameters is None else f"{network.parameters / 1e6:,.2f} M"
         source = network.provenance.partition(";")[0]
         rows.append((network.name, f"{len(network.layers)}", f"{flops / 1e9:,.2f}", parameters, network.family, source))
+    _print_columns(rows, numbers=(1, 2, 3))
+    typer.echo("\nNAME@layer and NAME@block are the same networks in fewer, larger layers.", err=True)
+
+
+def _list_heuristics() -> None:
+    """Print a table: one heuristic a line, its name first."""
+    from dnnopt.methods.heuristics import BASELINES
+
+    rows = [("name", "ends", "what it does", "source")]
+    for baseline in BASELINES.values():
+        rows.append((baseline.name, "at its limit" if baseline.searches else "soon", baseline.summary, baseline.source))
+    _print_columns(rows)
+
+
+def _print_columns(rows: Sequence[Sequence[str]], numbers: Sequence[int] = ()) -> None:
+    """Print rows of cells below each other; columns of numbers are aligned on the right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    numbers = (1, 2, 3)
     for row in rows:
         cells = [c.rjust(w) if k in numbers else c.ljust(w) for k, (c, w) in enumerate(zip(row, widths, strict=True))]
         typer.echo("  ".join(cells).rstrip())
-    typer.echo("\nNAME@layer and NAME@block are the same networks in fewer, larger layers.", err=True)
 
 
 def _described(kind: str, name: str) -> str:

@@ -11,6 +11,7 @@ from dnnopt.cli.app import INTERNAL, INTERRUPTED, NO_PLAN, console, say, write_j
 from dnnopt.cli.options import (
     FormulationOption,
     GapOption,
+    IterationsOption,
     JsonOption,
     MethodOption,
     SeedOption,
@@ -37,6 +38,7 @@ def solve_command(
     time_limit: TimeOption = None,
     gap: GapOption = 1e-6,
     threads: ThreadsOption = None,
+    iterations: IterationsOption = None,
     seed: SeedOption = 0,
     start: Annotated[Path | None, typer.Option(help="Plan or result file to start from.")] = None,
     log: Annotated[Path | None, typer.Option(help="Write the solver's own log there.", callback=checked_folder)] = None,
@@ -59,6 +61,7 @@ def solve_command(
             time_limit=time_limit,
             gap=gap,
             threads=threads,
+            iterations=iterations,
             seed=seed,
             start=plan,
             watch=watch,

@@ -24,10 +24,9 @@ from dnnopt import library
 from dnnopt.compiler import compile_problem
 from dnnopt.evaluator import Evaluator
 from dnnopt.formats.files import dump_json, write_text
-from dnnopt.methods.heuristics import multi_cut
+from dnnopt.methods.heuristics import Effort, multi_cut
 from dnnopt.problem import Problem
 from dnnopt.scaling import all_on_one
-from dnnopt.solvers.interface import Clock
 
 Data = dict[str, Any]
 FOLDER = Path(__file__).parent
@@ -73,7 +72,7 @@ def trivial(data: Data, metric: Data) -> float:
 def cut(data: Data, memory: Data, metric: Data) -> tuple[float, bool]:
     """Return a metric of the best contiguous cuts, and whether they fit into the memory: what can be reached."""
     evaluator = evaluator_of(data | {"subject_to": [memory]}, metric)
-    [(_, placement)] = multi_cut.placements(evaluator, Clock(None))
+    [(_, placement)] = multi_cut.placements(evaluator, Effort())
     return float(evaluator.objectives(placement[None])[0]), bool(evaluator.excess(placement[None])[0] == 0)
 
 
@@ -99,7 +98,7 @@ def roomy(data: Data) -> Data:
     """The same with twice the memory that is needed, and few devices or cuts."""
     memory = tight_memory(data, 2.0)
     evaluator = evaluator_of(data | {"subject_to": [memory, {"constraint": "max_cuts", "limit": 6}]}, _LATENCY)
-    [(_, placement)] = multi_cut.placements(evaluator, Clock(None))
+    [(_, placement)] = multi_cut.placements(evaluator, Effort())
     cuts = int(evaluator.first_copies(evaluator.edge_pairs(placement[None])).sum())
     limits = [memory, {"constraint": "max_cuts", "limit": max(6, cuts)}]
     return {"minimize": [_speed(data)], "subject_to": limits}

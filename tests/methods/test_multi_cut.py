@@ -12,7 +12,7 @@ from strategies import problems
 from dnnopt.compiler import compile_problem
 from dnnopt.constraints import memory
 from dnnopt.evaluator import Evaluator
-from dnnopt.methods.heuristics import multi_cut
+from dnnopt.methods.heuristics import Effort, multi_cut
 from dnnopt.objectives import latency, period
 from dnnopt.referee import evaluate
 from dnnopt.solvers.interface import Clock
@@ -44,7 +44,7 @@ def test_chains_are_cut_as_enumeration_cuts_them(execution, goal, seed):
     evaluator = Evaluator(c)
     every = np.array(list(segmentations(6, 3)))
     values = np.where(evaluator.excess(every) > 0, np.inf, evaluator.objectives(every))
-    [(name, found)] = multi_cut.placements(evaluator, Clock(None))
+    [(name, found)] = multi_cut.placements(evaluator, Effort())
     assert name == "best multi-cut"
     judged = evaluate(one, c.plan(found))
     assert judged.feasible == bool(np.isfinite(values).any())
@@ -58,7 +58,7 @@ def test_it_takes_every_problem():
     def check(one, short):
         c = compile_problem(one)
         if Evaluator.refuses(c) is None:
-            [(_, found)] = multi_cut.placements(Evaluator(c), Clock(0.0 if short else None))
+            [(_, found)] = multi_cut.placements(Evaluator(c), Effort(Clock(0.0 if short else None)))
             assert found.shape == (len(c.node_names),)
             evaluate(one, c.plan(found))
 

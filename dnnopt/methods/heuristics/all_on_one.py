@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 from dnnopt.compiled import Index
 from dnnopt.evaluator import Evaluator
+from dnnopt.methods.heuristics.effort import Effort
 from dnnopt.scaling import all_on_one
-from dnnopt.solvers.interface import Clock
 
 
-def placements(evaluator: Evaluator, clock: Clock) -> Iterator[tuple[str, Index]]:
+def placements(evaluator: Evaluator, effort: Effort) -> Iterator[tuple[str, Index]]:
     """Yield ``all on <executor>`` for each executor; layers that may not run there run where they are fastest."""
     c = evaluator.compiled
     for name, placement in zip(c.executor_names, all_on_one(c), strict=True):

@@ -9,18 +9,18 @@ import numpy as np
 from dnnopt.compiled import Index
 from dnnopt.evaluator import Evaluator
 from dnnopt.methods.heuristics.choice import best
+from dnnopt.methods.heuristics.effort import Effort
 from dnnopt.scaling import all_on_one
-from dnnopt.solvers.interface import Clock
 
 
-def placements(evaluator: Evaluator, clock: Clock) -> Iterator[tuple[str, Index]]:
+def placements(evaluator: Evaluator, effort: Effort) -> Iterator[tuple[str, Index]]:
     """Yield the greedy placement; when the time is up, the layers that are left stay where the last one went."""
     c = evaluator.compiled
     whole = all_on_one(c)
     placement = best(evaluator, whole)
     nodes = np.arange(len(placement))
     for node in np.flatnonzero(c.is_layer):
-        if clock.expired():
+        if effort.spent():
             break
         moved = np.where(nodes < node, placement, whole)
         placement = best(evaluator, np.concatenate([placement[None], moved]))

@@ -16,20 +16,20 @@ import numpy as np
 from dnnopt.compiled import Index, MemoryLimit
 from dnnopt.evaluator import Evaluator
 from dnnopt.methods.heuristics.choice import best
+from dnnopt.methods.heuristics.effort import Effort
 from dnnopt.metrics import Array
 from dnnopt.scaling import all_on_one, total_load
-from dnnopt.solvers.interface import Clock
 
 _MOST_ORDERS = 400  # of devices, shared by those that may come first; more are not tried
 _MOST_POSITIONS = 400  # where there are more layers, cuts are tried at every second, third, ... place
 
 
-def placements(evaluator: Evaluator, clock: Clock) -> Iterator[tuple[str, Index]]:
+def placements(evaluator: Evaluator, effort: Effort) -> Iterator[tuple[str, Index]]:
     """Yield the best segmentation of those that the time allows to find."""
     segments = _Segments(evaluator)
     candidates = [best(evaluator, segments.whole)]
     for largest in (False, True):
-        found = list(segments.search(clock, largest))
+        found = list(segments.search(effort, largest))
         if found:
             candidates.append(best(evaluator, np.array(found)))
     yield "best multi-cut", best(evaluator, np.array(candidates))
@@ -94,14 +94,14 @@ class _Segments:
             else np.zeros((len(self.positions), size, size))
         )
 
-    def search(self, clock: Clock, largest: bool) -> Iterator[Index]:
+    def search(self, effort: Effort, largest: bool) -> Iterator[Index]:
         """Yield the best segmentation (N,) for each order of devices; of the sum of loads, or of the largest."""
         executors = range(self.c.time.shape[1])
         for first in executors:
             tried = 0
             value = self.segments[first][0]
             stack: list[tuple[tuple[int, ...], Array, tuple[Index, ...]]] = [((first,), value, ())]
-            while stack and tried < _MOST_ORDERS / len(executors) and not clock.expired():
+            while stack and tried < _MOST_ORDERS / len(executors) and not effort.spent():
                 order, value, cuts = stack.pop()
                 tried += 1
                 if np.isfinite(value[-1]):

@@ -13,11 +13,11 @@ import numpy as np
 from dnnopt.compiled import Index
 from dnnopt.evaluator import Evaluator
 from dnnopt.methods.heuristics.choice import best
+from dnnopt.methods.heuristics.effort import Effort
 from dnnopt.scaling import all_on_one
-from dnnopt.solvers.interface import Clock
 
 
-def placements(evaluator: Evaluator, clock: Clock) -> Iterator[tuple[str, Index]]:
+def placements(evaluator: Evaluator, effort: Effort) -> Iterator[tuple[str, Index]]:
     """Yield the best single cut of those that the time allows to scan."""
     c = evaluator.compiled
     whole = all_on_one(c)
@@ -26,7 +26,7 @@ def placements(evaluator: Evaluator, clock: Clock) -> Iterator[tuple[str, Index]
     before = np.arange(len(c.node_names))[None, :] < layers[1:, None]
     for first in range(len(whole)):
         for second in range(len(whole)):
-            if first != second and not clock.expired() and len(before):
+            if first != second and not effort.spent() and len(before):
                 cuts = np.where(before, whole[first], whole[second])
                 candidates.append(best(evaluator, cuts))
     yield "best single cut", best(evaluator, np.array(candidates))
