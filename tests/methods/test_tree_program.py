@@ -15,7 +15,7 @@ from dnnopt.compiler import compile_problem
 from dnnopt.constraints import memory
 from dnnopt.methods.bounds.lagrangian import Lagrangian, below
 from dnnopt.methods.bounds.tree_program import TreeProgram
-from dnnopt.objectives import cost, energy, latency, traffic
+from dnnopt.objectives import cost, energy, latency, period, traffic
 from dnnopt.solvers.interface import Control, Limits
 
 OBJECTIVES = st.sampled_from((latency(), energy(), cost(), traffic(), latency() + 0.5 * energy()))
@@ -106,7 +106,7 @@ def test_prices_give_a_bound_and_what_they_price_out_is_in_no_plan_of_that_value
         c = compile_problem(one)
         feasible = [(judged.objective, c.placement(plan)) for plan, judged in judged_plans(one) if judged.feasible]
         lagrangian = Lagrangian(c)
-        unpriced, _ = lagrangian.program.solve(lagrangian.alpha, lagrangian.beta)
+        unpriced, _ = lagrangian.program.solve(*parts(c))
         lagrangian.maximize(FAST, Control())
         if not feasible:
             seen["infeasible"] += 1
@@ -140,7 +140,7 @@ def test_the_price_of_memory_by_hand():
     lagrangian = Lagrangian(compile_problem(one))
     lagrangian.maximize(FAST, Control())
     assert lagrangian.bound == pytest.approx(2.5, rel=1e-4)  # one and a half layers on q
-    assert lagrangian.prices == pytest.approx([1.5], rel=1e-3)  # a second for each 2 of 3 bytes
+    assert lagrangian.prices == pytest.approx([1, 1.5], rel=1e-3)  # a second for each 2 of 3 bytes
 
 
 def test_what_is_too_wide_or_not_linear_is_refused_by_reason():
@@ -150,4 +150,33 @@ def test_what_is_too_wide_or_not_linear_is_refused_by_reason():
     assert TreeProgram.refuses(compile_problem(wide)) == "more than 10 devices"
     on = platform("p q", [link("w")], {"p>q": "w", "q>p": "w"})
     parallel = problem(net, on, dict.fromkeys("ab", (1, 2)), "parallel")
-    assert Lagrangian.refuses(compile_problem(parallel)) == "an objective that is not linear"
+    assert (
+        Lagrangian.refuses(compile_problem(parallel))
+        == "an objective that is not linear, nor the largest of linear ones"
+    )
+
+
+def test_weights_over_resources_give_a_bound_on_the_period():
+    seen = Counter()
+
+    @settings(max_examples=60)
+    @given(problems(executions=("pipelined",), largest_spread=2))
+    def check(one):
+        one = one.replace(minimize=period())
+        c = compile_problem(one)
+        feasible = [(judged.objective, c.placement(plan)) for plan, judged in judged_plans(one) if judged.feasible]
+        lagrangian = Lagrangian(c)
+        lagrangian.maximize(FAST, Control())
+        if not feasible:
+            return
+        best = min(value for value, _ in feasible)
+        assert lagrangian.bound <= best + 1e-9 * abs(best) + 1e-12
+        assert lagrangian.prices[: len(lagrangian.objective)].sum() == pytest.approx(1)
+        reduced = below(c, lagrangian.marginals(FAST, Control()), best)
+        for value, placement in feasible:
+            assert value > best or reduced.allowed[np.arange(len(placement)), placement].all()
+        seen["tight"] += lagrangian.bound >= best * (1 - 1e-4)
+        seen["priced out"] += bool((~reduced.allowed & c.allowed).any())
+
+    check()
+    assert min(seen[name] for name in ("tight", "priced out")) >= 1

@@ -1,164 +1,159 @@
 """Lagrangian bounds: limits become prices, and the tree program solves what is left.
 
-    max_{μ >= 0} min_x  objective(x) + Σ_m μ_m (metric_m(x) / limit_m - 1)
+    max_{λ, μ >= 0, Σ λ = 1} min_x  Σ_o λ_o objective_o(x) + Σ_m μ_m (metric_m(x) / limit_m - 1)
 
-Without tensors that have several uses this is the bound of the `edgewise` relaxation (Geoffrion: Lagrangean relaxation
-for integer programming, 1974: the oracle has the integrality property), for much less time. Prices are found by cutting
-planes with in-out separation (Ben-Ameur, Neto: Acceleration of cutting-plane and column generation algorithms, 2007).
-With them, the tree program's max-marginals say what each placement and each move costs at least, which presolve and
-searches below a cap use.
+The objective is one sum, or the largest of several (a period: λ weighs the resources). Without tensors that have
+several uses this is the bound of the `edgewise` relaxation (Geoffrion: Lagrangean relaxation for integer programming,
+1974: the oracle has the integrality property), for much less time. Prices are found by cutting planes with in-out
+separation (Ben-Ameur, Neto: Acceleration of cutting-plane and column generation algorithms, 2007). With them, the tree
+program's max-marginals say what each placement and each move costs at least, which presolve and searches below a cap
+use.
 
-Limits whose metric counts exposure, largest activations or buffers are priced without these: the bound still holds.
+Limits whose metric counts exposure, largest activations, buffers or cuts are priced without these: the bound holds.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
-from dnnopt.compiled import CompiledProblem, Index, LinearLimit, LinearTerm, MemoryLimit
+from dnnopt.compiled import CompiledProblem, Index
 from dnnopt.evaluator import Evaluator
 from dnnopt.linear_model import LinearModel
+from dnnopt.methods import rows as sums
 from dnnopt.methods.bounds.tree_program import Marginals, TreeProgram
-from dnnopt.metrics import Array, Metric
+from dnnopt.methods.rows import Row, rows_of
+from dnnopt.metrics import Array
 from dnnopt.solvers.interface import Clock, Control, Limits
 from dnnopt.symmetry import identical_devices
 
-_MOST_CUTS = 80
+_MOST_CUTS = 200
 _CLOSE = 1e-5  # relative: where bound and cutting planes are this close, prices are found
 _HIGHEST_PRICE = 50.0  # of a whole limit, in multiples of the objective without limits
 _ROOM = 1e-9
 
 
-@dataclass(frozen=True, eq=False)
-class _Row:
-    """`Σ alpha x + Σ beta w <= 1`: a limit, divided by its right-hand side."""
-
-    alpha: Array
-    beta: Array
-    device: int  # of a memory limit; -1: another one
-
-
 class Lagrangian:
-    """The bound of a problem whose objective is linear, and what its choices cost.
+    """The bound of a problem whose objective is a sum or the largest of some, and what its choices cost.
 
     Parameters
     ----------
     compiled : CompiledProblem
-        Linear objective; `TreeProgram` must not refuse it.
+        `refuses` must not refuse it.
 
     Attributes
     ----------
+    objective, limits : tuple of Row
+        The limits divided by their right-hand sides.
     bound : float
-        SI; -inf before `maximize`.
+        SI; -inf before `maximize`, inf where no placement is allowed.
+    prices : array
+        Of the rows of the objective (they sum to 1), then of the limits.
     """
 
     def __init__(self, compiled: CompiledProblem) -> None:
         self.c = compiled
         self.program = TreeProgram(compiled)
-        self.alpha, self.beta = linear_costs(compiled)
-        self.rows = self._limits()
+        rows = rows_of(compiled)
+        self.objective = rows.objective
+        self.limits = tuple(
+            replace(row, alpha=row.alpha / row.limit, beta=row.beta / row.limit, limit=1.0)
+            for row in rows.limits
+            if row.limit > 0 and not row.copy
+        )
         self.bound = -np.inf
-        self.prices = np.zeros(len(self.rows))
+        self._weighed = len(self.objective)
+        self.prices = np.zeros(self._weighed + len(self.limits))
+        self.prices[: self._weighed] = 1.0 / self._weighed
+        self._rows = (*self.objective, *self.limits)
+        self._limit = np.array([0.0] * self._weighed + [1.0] * len(self.limits))
         self._evaluator = Evaluator(compiled)
-        self._classes = identical_devices(compiled)
+        self._alike = _alike_rows(self._rows, self._weighed, identical_devices(compiled))
 
     @staticmethod
     def refuses(compiled: CompiledProblem) -> str | None:
         """Return why there is no such bound for a problem, or None."""
-        if not all(isinstance(term, LinearTerm) for term in compiled.objective[0]):
-            return "an objective that is not linear"
-        return TreeProgram.refuses(compiled)
+        return sums.refuses(compiled) or TreeProgram.refuses(compiled)
 
-    def _limits(self) -> list[_Row]:
-        c, rows = self.c, []
-        for constraint in c.constraints:
-            match constraint:
-                case LinearLimit() if constraint.limit > 0:
-                    alpha, beta = _parts(c, constraint.metric)
-                    rows.append(_Row(alpha / constraint.limit, beta / constraint.limit, -1))
-                case MemoryLimit() if constraint.limit > 0:
-                    here = c.executor_device == constraint.device
-                    alpha = constraint.resident[:, None] * here / constraint.limit
-                    rows.append(_Row(alpha, np.zeros_like(self.beta), constraint.device))
-        return rows
+    def _values(self, placement: Index) -> Array:
+        """Return what a placement comes to in each row, less its limit."""
+        copies = self._evaluator.copies_by_link(self._evaluator.edge_pairs(placement[None]))[0]
+        nodes = np.arange(len(placement))
+        found = [row.alpha[nodes, placement].sum() + (row.beta * copies).sum() for row in self._rows]
+        return np.array(found) - self._limit
 
     def _priced(self, prices: Array) -> tuple[Array, Array]:
-        alpha, beta = self.alpha.copy(), self.beta.copy()
-        for price, row in zip(prices, self.rows, strict=True):
+        alpha, beta = np.zeros_like(self._rows[0].alpha), np.zeros_like(self._rows[0].beta)
+        for price, row in zip(prices.tolist(), self._rows, strict=True):
             if price > 0:
                 alpha += price * row.alpha
                 beta += price * row.beta
         return alpha, beta
 
-    def _used(self, placement: Index) -> Array:
-        """Return what a placement takes of each limit, less 1."""
-        copies = self._evaluator.copies_by_link(self._evaluator.edge_pairs(placement[None]))[0]
-        nodes = np.arange(len(placement))
-        return np.array([row.alpha[nodes, placement].sum() + (row.beta * copies).sum() - 1.0 for row in self.rows])
-
-    def maximize(self, limits: Limits, control: Control) -> None:
-        """Find prices that give the best bound."""
+    def maximize(self, limits: Limits, control: Control, cap: float = np.inf) -> None:
+        """Find prices that give the best bound, or one above the cap."""
         clock = Clock(limits.time_limit)
-        value, placement = self.program.solve(self.alpha, self.beta)
+        value, placement = self.program.solve(*self._priced(self.prices))
         self.bound = value
-        if not self.rows or np.isinf(value):
+        if np.isinf(value):
             return
-        size = abs(value) or 1.0
-        used = self._used(placement)
-        cuts = [(value, used)]
-        breaks = bool((used > 0).any())  # else this plan is optimal
+        values = self._values(placement)
+        cuts = [values]
+        size = abs(value) or float(np.abs(values[: self._weighed]).max()) or 1.0
+        breaks = bool((values[self._weighed :] > 0).any()) or self._weighed > 1  # else this plan is optimal
         while breaks and len(cuts) < _MOST_CUTS and not clock.expired() and not control.stop.is_set():
-            master, outer = _master(cuts, _HIGHEST_PRICE * size)
-            if master - self.bound <= _CLOSE * abs(master):
+            master, outer = _master(np.array(cuts), self._weighed, _HIGHEST_PRICE * size)
+            if master - self.bound <= _CLOSE * abs(master) or self.bound > cap:
                 break
-            prices = self._alike(0.5 * (outer + self.prices))
+            prices = self._levelled(0.5 * (outer + self.prices))
             value, placement = self.program.solve(*self._priced(prices))
-            value -= float(prices.sum())
-            used = self._used(placement)
-            cuts.append((value - float(prices @ used), used))
+            value -= float(prices @ self._limit)
+            cuts.append(self._values(placement))
             if value > self.bound:
                 self.bound, self.prices = value, prices
 
-    def _alike(self, prices: Array) -> Array:
+    def _levelled(self, prices: Array) -> Array:
         """Return the prices with those of identical devices levelled, which costs nothing and keeps them identical."""
         level = prices.copy()
-        for members in self._classes:
-            rows = [number for number, row in enumerate(self.rows) if row.device in members]
-            if rows:
-                level[rows] = prices[rows].mean()
+        for alike in self._alike:
+            level[alike] = prices[alike].mean()
         return level
+
+    def around(self, tries: int, seed: int) -> Array:
+        """Return prices (tries, rows): the best, then random ones around them."""
+        draw = np.random.default_rng(seed)
+        many = self.prices * np.vstack(
+            [np.ones(len(self.prices)), draw.uniform(0.0, 2.0, (tries - 1, len(self.prices)))]
+        )
+        many = np.array([self._levelled(prices) for prices in many])
+        many[:, : self._weighed] /= many[:, : self._weighed].sum(axis=1, keepdims=True)
+        return many
 
     def marginals(self, limits: Limits, control: Control, tries: int = 24, seed: int = 0) -> Marginals:
         """Return the best bound known of all plans with each choice: with the best prices, and others around them."""
-        clock, draw = Clock(limits.time_limit), np.random.default_rng(seed)
+        clock = Clock(limits.time_limit)
         nodes = np.full(self.c.time.shape, -np.inf)
         edges = np.full((len(self.c.edges), len(self.c.pair_origin)), -np.inf)
-        for number in range(tries):
-            if number and (clock.expired() or control.stop.is_set() or not self.prices.any()):
+        for number, prices in enumerate(self.around(tries, seed)):
+            if number and (clock.expired() or control.stop.is_set() or not self.limits):
                 break
-            factor = np.ones(len(self.rows)) if number == 0 else draw.uniform(0.0, 2.0, len(self.rows))
-            prices = self._alike(self.prices * factor)
             found = self.program.marginals(*self._priced(prices))
-            np.maximum(nodes, found.nodes - prices.sum(), out=nodes)
-            np.maximum(edges, found.edges - prices.sum(), out=edges)
+            charged = float(prices @ self._limit)
+            np.maximum(nodes, found.nodes - charged, out=nodes)
+            np.maximum(edges, found.edges - charged, out=edges)
         return Marginals(nodes, edges)
 
 
-def linear_costs(compiled: CompiledProblem) -> tuple[Array, Array]:
-    """Return what a linear objective charges for each placement (N, k), and for each copy over each link (T, L)."""
-    alpha = np.zeros(compiled.time.shape)
-    beta = np.zeros((len(compiled.tensor_names), len(compiled.link_names)))
-    for term in compiled.objective[0]:
-        assert isinstance(term, LinearTerm)  # see `refuses`
-        more = _parts(compiled, term.metric)
-        alpha, beta = alpha + term.weight * more[0], beta + term.weight * more[1]
-    return alpha, beta
-
-
-def _parts(compiled: CompiledProblem, metric: Metric) -> tuple[Array, Array]:
-    return metric.alpha, metric.link_charges(compiled.tensor_bytes)
+def _alike_rows(rows: tuple[Row, ...], weighed: int, classes: list[list[int]]) -> list[list[int]]:
+    """Return groups of rows of identical devices: of the objective's, and of the limits'."""
+    groups = []
+    for members in classes:
+        for part in (range(weighed), range(weighed, len(rows))):
+            alike = [number for number in part if rows[number].device in members]
+            if len(alike) > 1:
+                groups.append(alike)
+    return groups
 
 
 def below(compiled: CompiledProblem, marginals: Marginals, cap: float) -> CompiledProblem:
@@ -169,21 +164,23 @@ def below(compiled: CompiledProblem, marginals: Marginals, cap: float) -> Compil
     return replace(compiled, allowed=compiled.allowed & (marginals.nodes <= room), forbidden_moves=moves)
 
 
-def _master(cuts: list[tuple[float, Array]], most: float) -> tuple[float, Array]:
-    """Return the most that the cuts allow, and the prices there."""
+def _master(cuts: Array, weighed: int, most: float) -> tuple[float, Array]:
+    """Return the most that the cuts (values of all rows, for each plan) allow, and the prices there."""
     from dnnopt.solvers.highs import relaxation
 
-    values = np.array([value for value, _ in cuts])
-    used = np.array([row for _, row in cuts])
     unit = most or 1.0
     model = LinearModel("master")
-    prices = model.add_variables("price", (used.shape[1],), upper=1.0)
+    weights = model.add_variables("weight", (weighed,), upper=1.0)
+    prices = model.add_variables("price", (cuts.shape[1] - weighed,), upper=1.0)
     bound = model.add_variables("bound", (1,), lower=-np.inf)
-    columns = np.broadcast_to(np.append(bound, prices), (len(cuts), 1 + len(prices)))
-    rows = np.concatenate([np.ones((len(cuts), 1)), -used], axis=1)
-    model.add_rows("cut", columns, rows, upper=values / unit)
+    columns = np.broadcast_to(np.concatenate([bound, weights, prices]), (len(cuts), 1 + cuts.shape[1]))
+    scaled = np.concatenate([cuts[:, :weighed] / unit, cuts[:, weighed:]], axis=1)
+    model.add_rows("cut", columns, np.concatenate([np.ones((len(cuts), 1)), -scaled], axis=1), upper=0.0)
+    model.add_rows("weights", weights[None, :], np.ones((1, weighed)), lower=1.0, upper=1.0)
     model.minimize(bound, -1.0)
     outcome = relaxation(model, Limits(threads=1))
     if outcome.values is None:
         raise RuntimeError("the cutting planes have no best prices")
-    return float(outcome.values[-1]) * unit, outcome.values[:-1] * unit
+    found = outcome.values[: cuts.shape[1]].copy()
+    found[weighed:] *= unit
+    return float(outcome.values[-1]) * unit, found

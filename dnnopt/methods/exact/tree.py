@@ -9,8 +9,8 @@ from __future__ import annotations
 import math
 
 from dnnopt.compiled import CompiledProblem, LinearTerm
-from dnnopt.methods.bounds.lagrangian import Lagrangian, linear_costs
 from dnnopt.methods.bounds.tree_program import TreeProgram
+from dnnopt.methods.rows import exposes, linear_costs
 from dnnopt.pool import Pool
 from dnnopt.solvers.interface import Control, Limits, Outcome
 
@@ -19,9 +19,11 @@ def refuses(compiled: CompiledProblem) -> str | None:
     """Return why the problem is not of this kind, or None."""
     for constraint in compiled.constraints:
         return f"the constraint {constraint.label}"
-    if any(isinstance(term, LinearTerm) and term.metric.exposes for term in compiled.objective[0]):
+    if not all(isinstance(term, LinearTerm) for term in compiled.objective[0]):
+        return "an objective that is not linear"
+    if exposes(compiled):
         return "exposure in the objective"
-    return Lagrangian.refuses(compiled)
+    return TreeProgram.refuses(compiled)
 
 
 def run(pool: Pool, limits: Limits, control: Control) -> Outcome:

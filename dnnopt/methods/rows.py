@@ -1,0 +1,162 @@
+"""Rows: a problem as sums over placements and copies. The objective is the largest of some, the others have limits.
+
+    objective(x) = max_o Σ_vi α_ovi x_vi + Σ_τℓ β_oτℓ w_τℓ + κ_o |copies|,     the same sums <= limit_m for every m
+
+What walks along a network and adds up (label search) and what prices limits (Lagrangian bounds) reads these.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from dnnopt.compiled import (
+    CompiledProblem,
+    CutCount,
+    LinearLimit,
+    LinearTerm,
+    MaxTerm,
+    MemoryLimit,
+    ObjectiveLimit,
+    ObjectiveTerm,
+    PeriodTerm,
+)
+from dnnopt.metrics import Array, Metric
+
+
+@dataclass(frozen=True, eq=False)
+class Row:
+    """A sum over a plan.
+
+    Attributes
+    ----------
+    alpha : array (N, k)
+        What a placement adds.
+    beta : array (T, L)
+        What a copy of a tensor over a link adds.
+    copy : float
+        What a copy adds for each device that it reaches.
+    limit : float
+        Infinite for rows of the objective.
+    device : int
+        Of a memory limit or a load; -1: of no device.
+    peak : array (N,), optional
+        The largest of these on `device` counts too.
+    buffers : int
+        How often the bytes of each tensor that `device` sends or receives count too.
+    """
+
+    alpha: Array
+    beta: Array
+    copy: float = 0.0
+    limit: float = np.inf
+    device: int = -1
+    peak: Array | None = None
+    buffers: int = 0
+
+    def plus(self, other: Row, weight: float = 1.0) -> Row:
+        """Return the sum of this row and `weight` times another's coefficients; the device is the other's."""
+        alpha, beta = self.alpha + weight * other.alpha, self.beta + weight * other.beta
+        return replace(self, alpha=alpha, beta=beta, device=other.device)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows of a problem's objective, and of its limits."""
+
+    objective: tuple[Row, ...]
+    limits: tuple[Row, ...]
+
+
+def refuses(compiled: CompiledProblem) -> str | None:
+    """Return why the objective (of the first priority) is not the largest of some sums, or None."""
+    return _no_sums(compiled.objective[0])
+
+
+def rows_of(compiled: CompiledProblem) -> Rows:
+    """Return the rows of the objective (`refuses` must not refuse it), and of all limits that are such sums."""
+    limits: list[Row] = []
+    for constraint in compiled.constraints:
+        match constraint:
+            case LinearLimit():
+                limits.append(replace(_metric(compiled, constraint.metric), limit=constraint.limit))
+            case MemoryLimit():
+                limits.append(_memory(compiled, constraint))
+            case ObjectiveLimit() if _no_sums(constraint.terms) is None:
+                limits += [replace(row, limit=constraint.limit) for row in _largest(compiled, constraint.terms)]
+            case CutCount():
+                limits.append(replace(_zero(compiled), copy=1.0, limit=float(constraint.limit)))
+    return Rows(tuple(_largest(compiled, compiled.objective[0])), tuple(limits))
+
+
+def _no_sums(terms: tuple[ObjectiveTerm, ...]) -> str | None:
+    maxima = [term for term in terms if not isinstance(term, LinearTerm)]
+    if len(maxima) > 1:
+        return "a sum of several maxima"
+    for term in maxima:
+        parts = term.parts if isinstance(term, MaxTerm) else ()
+        if not isinstance(term, PeriodTerm) and not (parts and all(isinstance(part, LinearTerm) for part in parts)):
+            return "an objective that is not linear, nor the largest of linear ones"
+    return None
+
+
+def _zero(c: CompiledProblem) -> Row:
+    return Row(np.zeros(c.time.shape), np.zeros((len(c.tensor_names), len(c.link_names))))
+
+
+def _metric(c: CompiledProblem, metric: Metric) -> Row:
+    return Row(metric.alpha, metric.link_charges(c.tensor_bytes))
+
+
+def _memory(c: CompiledProblem, limit: MemoryLimit) -> Row:
+    here = c.executor_device == limit.device
+    return replace(
+        _zero(c),
+        alpha=limit.resident[:, None] * here,
+        limit=limit.limit,
+        device=limit.device,
+        peak=limit.peak if limit.peak.any() else None,
+        buffers=limit.buffers,
+    )
+
+
+def _largest(c: CompiledProblem, terms: tuple[ObjectiveTerm, ...]) -> list[Row]:
+    """Return rows of which the largest is the sum of the terms."""
+    common = _zero(c)
+    parts: list[Row] = []
+    for term in terms:
+        match term:
+            case LinearTerm():
+                common = common.plus(_metric(c, term.metric), term.weight)
+            case PeriodTerm():
+                parts = [_zero(c).plus(load, term.weight) for load in _loads(c)]
+            case MaxTerm():
+                linear = [part for part in term.parts if isinstance(part, LinearTerm)]
+                parts = [_zero(c).plus(_metric(c, part.metric), term.weight * part.weight) for part in linear]
+    return [common.plus(part) for part in parts] or [common]
+
+
+def _loads(c: CompiledProblem) -> list[Row]:
+    """Return the load of each resource."""
+    time = np.where(np.isfinite(c.time), c.time, 0.0)
+    seconds = c.link_latency + c.tensor_bytes[:, None] / c.link_bandwidth
+    rows = []
+    for devices, links in zip(c.resource_devices, c.resource_links, strict=True):
+        held = np.flatnonzero(devices)
+        device = int(held[0]) if len(held) == 1 and not links.any() else -1
+        rows.append(Row(time * devices[c.executor_device], seconds * links, device=device))
+    return rows
+
+
+def exposes(compiled: CompiledProblem) -> bool:
+    """Return whether exposure of tensors counts in the objective or in a limit; rows leave it out."""
+    metrics = [term.metric for term in compiled.terms() if isinstance(term, LinearTerm)]
+    metrics += [limit.metric for limit in compiled.constraints if isinstance(limit, LinearLimit)]
+    return any(metric.exposes for metric in metrics)
+
+
+def linear_costs(compiled: CompiledProblem) -> tuple[Array, Array]:
+    """Return what a linear objective charges for each placement (N, k), and for each copy over each link (T, L)."""
+    (row,) = rows_of(compiled).objective
+    return row.alpha, row.beta
