@@ -3,3 +3,13 @@
 Each function returns a matplotlib Figure (``figure.savefig("name.pdf")``), or draws on the axes given. matplotlib comes
 with ``pip install 'dnnopt[plot]'``; it is imported when the first picture is drawn.
 """
+
+from dnnopt.plot.front import front
+from dnnopt.plot.gaps import gaps
+from dnnopt.plot.layers import layers
+from dnnopt.plot.loads import loads
+from dnnopt.plot.placement import placement
+from dnnopt.plot.progress import progress
+from dnnopt.plot.schedule import schedule
+
+__all__ = ["front", "gaps", "layers", "loads", "placement", "progress", "schedule"]

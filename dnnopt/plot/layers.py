@@ -1,0 +1,128 @@
+"""Layer profile: the time of each layer on each device, and the bytes at each place where the network could be cut."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from dnnopt.errors import InputError
+from dnnopt.networks import INPUT, OUTPUT, Network
+from dnnopt.plot.style import COLOURS, axis_unit, clean, colour, figure_of, labelled, marker, new_figure, shorten
+from dnnopt.problem import Problem
+from dnnopt.profiles import layer_seconds
+from dnnopt.records import check_known
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_NAMED = 60  # up to so many layers, the axis has their names
+
+
+def layers(problem: Problem, network: str | None = None, *, axes: tuple[Axes, Axes] | None = None) -> Figure:
+    """Draw the time of each layer on each device (above), and the tensors along the network (below).
+
+    Layers stand in a topological order. Below, bars are what each layer makes, and steps what would be sent if the
+    network were cut after it, all tensors that are made before and used later: the best single cuts are where few
+    bytes are left and much time lies on the right side.
+
+    Parameters
+    ----------
+    problem : Problem
+    network : str, optional
+        Which, where there are several.
+    axes : pair of matplotlib Axes, optional
+        Where to draw, instead of a new figure.
+
+    Raises
+    ------
+    InputError
+        If there are several networks and none is named, or matplotlib is not installed.
+    """
+    names = [one.name for one in problem.networks]
+    if network is None and len(names) > 1:
+        raise InputError(f"one of {', '.join(names)}", field="network", value=None)
+    check_known(network, names, "network", "network")
+    drawn = problem.network(network or names[0])
+    order = [drawn.layers[position] for position in drawn.order]
+    named = len(order) <= _NAMED
+    if axes is None:
+        width = min(14.0, max(6.4, 0.17 * len(order)))
+        axes = tuple(new_figure(width, 5.6).subplots(2, 1, sharex=True, height_ratios=(3, 2)))
+    above, below = axes
+    times = [
+        [_seconds(layer_seconds(problem.profile, drawn, layer, device)) for layer in order]
+        for device in problem.platform.devices
+    ]
+    factor, unit = axis_unit([value for row in times for value in row], "s")
+    places = range(len(order))
+    for index, (device, row) in enumerate(zip(problem.platform.devices, times, strict=True)):
+        above.plot(
+            places,
+            [value / factor for value in row],
+            color=colour(index),
+            marker=marker(index),
+            markersize=3.5 if named else 2.5,
+            linewidth=0.7 if named else 0,
+            label=f"{device.name}: {_total(row)}",
+        )
+    if any(value > 0 for row in times for value in row):
+        above.set_yscale("log")
+    above.set(ylabel=labelled("time", unit))
+    above.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1), markerscale=1 if named else 2)
+    above.set_title(f"{drawn.name}: {len(order)} layers", fontsize=10, loc="left")
+    made, cut = tensor_bytes(drawn)
+    factor, unit = axis_unit([*made, *cut], "bytes")
+    below.bar(places, [size / factor for size in made], width=1.0, color=COLOURS[4], label="made by the layer")
+    below.step(
+        places,
+        [size / factor for size in cut],
+        where="mid",
+        color=COLOURS[5],
+        linewidth=1.1,
+        label="cut after the layer",
+    )
+    below.set(ylabel=labelled("tensors", unit), xlim=(-0.8, len(order) - 0.2))
+    below.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
+    if named:
+        below.set_xticks(list(places), [shorten(layer.name, 16) for layer in order], rotation=90, fontsize=7)
+    else:
+        below.set_xlabel("layer, in topological order")
+    clean(above)
+    clean(below)
+    return figure_of(above)
+
+
+def _seconds(value: float | None) -> float:
+    return math.nan if value is None else value
+
+
+def _total(row: list[float]) -> str:
+    from dnnopt.units import format_quantity
+
+    missing = sum(math.isnan(value) for value in row)
+    total = format_quantity(math.fsum(value for value in row if not math.isnan(value)), "s", 3)
+    return f"{total}, {missing} unsupported" if missing else total
+
+
+def tensor_bytes(network: Network) -> tuple[list[float], list[float]]:
+    """Return for each layer, in topological order, the bytes that it makes, and those alive just after it.
+
+    Alive is what was made before, raw input included, and is used later; results are not, unless layers use them.
+    """
+    place = {network.layers[position].name: index for index, position in enumerate(network.order)}
+    made = [0.0] * len(place)
+    change = [0.0] * (len(place) + 1)
+    for tensor in network.tensors:
+        users = [place[consumer] for consumer in tensor.consumers if consumer != OUTPUT]
+        first = 0 if tensor.producer == INPUT else place[tensor.producer]
+        if tensor.producer != INPUT:
+            made[first] += tensor.bytes
+        if users and max(users) > first:
+            change[first] += tensor.bytes
+            change[max(users)] -= tensor.bytes
+    alive, cut = 0.0, []
+    for step in change[:-1]:
+        alive += step
+        cut.append(alive)
+    return made, cut

@@ -1,0 +1,316 @@
+"""A network with its placement: layers in the colours of their devices, and the tensors that are sent."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dnnopt.networks import INPUT, OUTPUT, Network
+from dnnopt.plan import Plan
+from dnnopt.plot.layout import layered
+from dnnopt.plot.style import FAINT, INK, axes_or_new, colour, figure_of, hatch, shorten
+from dnnopt.plot.subject import headline, planned
+from dnnopt.problem import Problem
+from dnnopt.result import Result
+from dnnopt.units import format_quantity
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.path import Path
+
+_NAMED = 48  # up to so many layers, each is a box with its name
+_NAME_LENGTH = 15
+_WIDE, _SMALL = (1.15, 0.62), (0.27, 0.3)  # inches of a cell, with and without names
+_MOST_HEIGHT = 30.0  # inches
+_HALF_WIDTH, _HALF_HEIGHT = 0.38, 0.33  # of a box, in cells
+_GAP = 0.9  # between rows, in cells
+_MOST_LABELS = 40
+
+
+@dataclass(frozen=True)
+class _Node:
+    """A box: a layer, or where the input starts or the answer is wanted."""
+
+    name: str
+    device: str | None
+    row: int
+    x: float
+    y: float
+
+
+@dataclass(frozen=True)
+class _Edge:
+    """A tensor on its way to one consumer."""
+
+    tensor: str
+    size: float
+    producer: str
+    consumer: str
+
+
+def placement(
+    subject: Result | Problem, plan: Plan | None = None, *, axes: Axes | None = None, columns: int | None = None
+) -> Figure:
+    """Draw the networks with the device of each layer, and each tensor that is sent with its size.
+
+    Layers stand in columns by their depth; a long network goes on in the next row, like text. Up to 48 layers have
+    names. Sizes stand at the tensors that are sent, the largest first as far as there is space.
+
+    Parameters
+    ----------
+    subject : Result or Problem
+    plan : Plan, optional
+        Of the problem; a result has one.
+    axes : matplotlib Axes, optional
+        Where to draw, instead of a new figure.
+    columns : int, optional
+        Columns in a row; by default such that the figure is about as wide as a page.
+
+    Raises
+    ------
+    InputError
+        If there is no plan, or matplotlib is not installed.
+    """
+    problem, plan, evaluation = planned(subject, plan)
+    named = sum(len(network.layers) for network in problem.networks) <= _NAMED
+    cell = _WIDE if named else _SMALL
+    graphs = [_graph(problem, network, plan) for network in problem.networks]
+    layouts = [layered(list(devices), [(e.producer, e.consumer) for e in edges]) for devices, edges in graphs]
+    columns = columns or _fitting_columns(layouts, cell)
+    top = 0.0
+    drawn: list[tuple[dict[str, _Node], list[_Edge]]] = []
+    headings: list[tuple[float, str]] = []
+    for network, (devices, edges), (depth, tracks) in zip(problem.networks, graphs, layouts, strict=True):
+        if len(problem.networks) > 1:
+            headings.append((top - 0.1, network.name))
+            top -= 0.6
+        nodes, top = _rows(devices, depth, tracks, columns, top)
+        drawn.append((nodes, edges))
+    width = max(node.x for nodes, _ in drawn for node in nodes.values()) + 2.2
+    height = -top + 0.5
+    scale = min(1.0, _MOST_HEIGHT / (height * cell[1]))
+    axes = axes_or_new(axes, max(5.0, width * cell[0] * scale), max(1.8, height * cell[1] * scale + 0.9))
+    axes.set(xlim=(-1.1, width - 1.1), ylim=(top, 0.5))
+    axes.set_axis_off()
+    sent = []
+    for nodes, edges in drawn:
+        _draw_boxes(axes, problem, nodes, cell, scale)
+        sent += _draw_edges(axes, nodes, edges, columns, cell, problem.transport == "per_edge")
+    for y, text in headings:
+        axes.text(-0.5, y, text, fontsize=9, fontweight="bold", color=INK, va="center")
+    labels = _draw_sizes(axes, sent, cell)
+    title = headline(problem, evaluation)
+    if sent:
+        title += "; 1 tensor sent" if len(sent) == 1 else f"; {len(sent)} tensors sent"
+        title += f", sizes at {labels} of them" if labels < len(sent) else ""
+    axes.set_title(title, fontsize=10, loc="left")
+    _draw_legend(axes, problem, plan, evaluation.metrics)
+    return figure_of(axes)
+
+
+def _graph(problem: Problem, network: Network, plan: Plan) -> tuple[dict[str, str | None], list[_Edge]]:
+    """Return the device of each node in a topological order, and the edges; each source of raw input is a node."""
+    devices: dict[str, str | None] = {}
+    edges = []
+    for tensor in network.tensors:
+        producer = tensor.producer
+        if producer == INPUT:
+            source = problem.source_of(network, tensor.source)
+            producer = INPUT if source is None else f"{INPUT} at {source}"
+            devices[producer] = source
+        for consumer in tensor.consumers:
+            if consumer != OUTPUT or network.sink is not None:
+                edges.append(_Edge(tensor.name, tensor.bytes, producer, consumer))
+    for index in network.order:
+        name = network.layers[index].name
+        devices[name] = plan.placement[network.name][name]
+    if any(edge.consumer == OUTPUT for edge in edges):
+        devices[OUTPUT] = network.sink
+    return devices, edges
+
+
+def _fitting_columns(layouts: list[tuple[dict[str, int], dict[str, int]]], cell: tuple[float, float]) -> int:
+    """Return how many columns make a page at least 1.2 times as wide as high, within 7 to 26 inches."""
+    longest = max(max(depth.values()) for depth, _ in layouts) + 1
+    for columns in range(round(7 / cell[0]), round(26 / cell[0]) + 1):
+        height = sum(
+            highest - lowest + 1 + _GAP
+            for depth, tracks in layouts
+            for lowest, highest in _extents(depth, tracks, columns)
+        )
+        if columns >= longest or columns * cell[0] >= 1.2 * height * cell[1]:
+            break
+    return min(columns, longest)
+
+
+def _extents(depth: dict[str, int], tracks: dict[str, int], columns: int) -> list[tuple[int, int]]:
+    """Return the lowest and the highest track of each row."""
+    rows: dict[int, list[int]] = defaultdict(list)
+    for name, column in depth.items():
+        rows[column // columns].append(tracks[name])
+    return [(min(rows[row]), max(rows[row])) for row in sorted(rows)]
+
+
+def _rows(
+    devices: dict[str, str | None], depth: dict[str, int], tracks: dict[str, int], columns: int, top: float
+) -> tuple[dict[str, _Node], float]:
+    """Return the nodes at their places, and where the next row would begin."""
+    nodes: dict[str, _Node] = {}
+    for row, (lowest, highest) in enumerate(_extents(depth, tracks, columns)):
+        for name, device in devices.items():
+            if depth[name] // columns == row:
+                y = top - 0.5 - (highest - tracks[name])
+                nodes[name] = _Node(name, device, row, depth[name] % columns, y)
+        top -= highest - lowest + 1 + _GAP
+    return nodes, top
+
+
+def _draw_boxes(axes: Axes, problem: Problem, nodes: dict[str, _Node], cell: tuple[float, float], scale: float) -> None:
+    from matplotlib.collections import PatchCollection
+    from matplotlib.patches import Ellipse, Rectangle
+
+    names = problem.platform.device_names()
+    for index, device in enumerate((*names, None)):
+        here = [node for node in nodes.values() if node.device == device]
+        layers = [node for node in here if not _is_end(node.name)]
+        corners = [(node.x - _HALF_WIDTH, node.y - _HALF_HEIGHT) for node in layers]
+        boxes = [Rectangle(corner, 2 * _HALF_WIDTH, 2 * _HALF_HEIGHT) for corner in corners]
+        style = _fill(index) if device is not None else {"facecolor": "white", "edgecolor": INK}
+        if boxes:
+            axes.add_collection(PatchCollection(boxes, label=device, linewidth=0.5, zorder=3, **style))
+        ends = [Ellipse((node.x, node.y), *_end_size(cell)) for node in here if _is_end(node.name)]
+        if ends:
+            axes.add_collection(PatchCollection(ends, linewidth=1.2, zorder=3, **style))
+    for node in nodes.values():
+        if cell == _WIDE or _is_end(node.name):
+            text = shorten(node.name, _NAME_LENGTH)
+            below = _is_end(node.name)
+            axes.text(
+                node.x,
+                node.y - (0.4 if below else 0.0),
+                text.replace(" at ", "\nat ") if below else text,
+                fontsize=max(4.0, 6.5 * scale),
+                ha="center",
+                va="top" if below else "center",
+                color=INK,
+                zorder=5,
+                bbox=None if below else {"facecolor": "white", "edgecolor": "none", "pad": 0.8, "alpha": 0.85},
+            )
+
+
+def _end_size(cell: tuple[float, float]) -> tuple[float, float]:
+    """Return width and height, in cells, of the circle where the input starts or the answer is wanted."""
+    return 0.16 / cell[0], 0.16 / cell[1]
+
+
+def _is_end(name: str) -> bool:
+    return name in (INPUT, OUTPUT) or name.startswith(f"{INPUT} at ")
+
+
+def _fill(index: int) -> dict[str, Any]:
+    """Return the look of the device of this index."""
+    return {"facecolor": colour(index), "hatch": hatch(index), "edgecolor": "white"}
+
+
+def _draw_edges(
+    axes: Axes, nodes: dict[str, _Node], edges: list[_Edge], columns: int, cell: tuple[float, float], per_edge: bool
+) -> list[tuple[float, float, float]]:
+    """Draw the edges; return for each copy that is sent its size and where it arrives (x, y)."""
+    from matplotlib.collections import PathCollection
+    from matplotlib.patches import FancyArrowPatch
+
+    quiet = []
+    sent: dict[tuple[str, str | None, str], tuple[float, float, float]] = {}
+    for edge in edges:
+        start, end = nodes[edge.producer], nodes[edge.consumer]
+        paths = _ways(start, end, columns, cell)
+        if start.device in (None, end.device):
+            quiet += paths
+            continue
+        for path in paths:
+            axes.add_patch(
+                FancyArrowPatch(
+                    path=path, arrowstyle="-|>", mutation_scale=7, color=INK, linewidth=1.2, zorder=4, shrinkA=0
+                )
+            )
+        middle = np.asarray(paths[-1].vertices, dtype=float).mean(axis=0)
+        key = (edge.tensor, end.device, edge.consumer if per_edge else "")
+        sent.setdefault(key, (edge.size, float(middle[0]), float(middle[1])))
+    axes.add_collection(PathCollection(quiet, facecolors="none", edgecolors=FAINT, linewidths=0.8, zorder=1))
+    return list(sent.values())
+
+
+def _ways(start: _Node, end: _Node, columns: int, cell: tuple[float, float]) -> list[Path]:
+    """Return the way from one node to another: one line, or two where it goes on in another row."""
+    halves = [_end_size(cell)[0] / 2 if _is_end(node.name) else _HALF_WIDTH for node in (start, end)]
+    here, there = (start.x + halves[0], start.y), (end.x - halves[1], end.y)
+    if start.row == end.row:
+        return [_line(here, there)]
+    right = columns - 0.3
+    return [_line(here, (right, start.y)), _line((-0.85, end.y), there)]
+
+
+def _line(start: tuple[float, float], end: tuple[float, float]) -> Path:
+    """Return a straight line to the next column, or a bow over the columns between."""
+    from matplotlib.path import Path
+
+    span = end[0] - start[0]
+    if span < 1:
+        return Path([start, end])
+    bow = max(start[1], end[1]) + 0.5 + 0.06 * min(span, 8)
+    middle = (start[0] + end[0]) / 2
+    return Path(
+        [start, (start[0] + 0.3, bow), (middle, bow), (end[0] - 0.3, bow), end],
+        [Path.MOVETO, Path.CURVE3, Path.CURVE3, Path.CURVE3, Path.CURVE3],
+    )
+
+
+def _draw_sizes(axes: Axes, sent: list[tuple[float, float, float]], cell: tuple[float, float]) -> int:
+    """Write the sizes of what is sent, the largest first, as far as there is space; return how many were written."""
+    width, height = 0.62 / cell[0], 0.15 / cell[1]
+    taken: list[tuple[float, float]] = []
+    for size, x, y in sorted(sent, key=lambda one: -one[0]):
+        if len(taken) == _MOST_LABELS:
+            break
+        for shift in (1.1, -1.1, 2.2, -2.2):
+            place = (x, y + shift * height)
+            if all(abs(place[0] - a) > width or abs(place[1] - b) > height for a, b in taken):
+                taken.append(place)
+                axes.text(
+                    *place,
+                    format_quantity(size, "bytes", 3),
+                    fontsize=6.5,
+                    fontweight="bold",
+                    color=INK,
+                    ha="center",
+                    va="center",
+                    zorder=6,
+                    bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.4, "alpha": 0.8},
+                )
+                break
+    return len(taken)
+
+
+def _draw_legend(axes: Axes, problem: Problem, plan: Plan, metrics: dict[str, float]) -> None:
+    from matplotlib.patches import Patch
+
+    count = Counter(device for placed in plan.placement.values() for device in placed.values())
+    entries = []
+    for index, device in enumerate(problem.platform.device_names()):
+        if count[device]:
+            layers = "1 layer" if count[device] == 1 else f"{count[device]} layers"
+            busy = format_quantity(metrics[f"busy({device})"], "s", 3)
+            entries.append(Patch(label=f"{device}: {layers}, {busy}", **_fill(index)))
+    axes.legend(
+        handles=entries,
+        loc="upper left",
+        bbox_to_anchor=(0, 0),
+        ncols=min(4, len(entries)),
+        frameon=False,
+        fontsize=8,
+        handleheight=1.1,
+    )

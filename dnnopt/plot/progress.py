@@ -1,0 +1,93 @@
+"""Incumbent and bound over time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from dnnopt.errors import InputError
+from dnnopt.plot.style import COLOURS, FAINT, axes_or_new, axis_unit, clean, figure_of, labelled
+from dnnopt.plot.subject import title_of
+from dnnopt.report import format_gap, objective_name
+from dnnopt.result import Event, Result
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Steps = tuple[list[float], list[float]]
+
+
+def progress(result: Result, *, axes: Axes | None = None) -> Figure:
+    """Draw the best plan's objective and the best bound of a run over time, each as steps; what is between is the gap.
+
+    Of several priorities, the first.
+
+    Parameters
+    ----------
+    result : Result
+    axes : matplotlib Axes, optional
+        Where to draw, instead of a new figure.
+
+    Raises
+    ------
+    InputError
+        If the run found neither plan nor bound, or matplotlib is not installed.
+    """
+    events = first_stage(result.trace)
+    end = result.runtime if len(events) == len(result.trace) else events[-1].time
+    incumbent = steps([(event.time, event.objective) for event in events], end)
+    bound = steps([(event.time, event.bound) for event in events], end)
+    if not incumbent[0] and not bound[0]:
+        raise InputError("a result with a plan or a bound", field="result.trace", value=result.status)
+    axes = axes_or_new(axes, 7.2, 3.4)
+    name, unit = objective_name(result.problem)
+    factor, shown = axis_unit(incumbent[1] or bound[1], unit)
+    look: dict[str, Any] = {"drawstyle": "steps-post", "markersize": 4}
+    if incumbent[0]:
+        axes.plot(
+            incumbent[0],
+            [value / factor for value in incumbent[1]],
+            color=COLOURS[0],
+            marker="o",
+            markevery=slice(0, -1),
+            label=f"plan ({result.found_by})" if result.found_by else "plan",
+            **look,
+        )
+    if bound[0]:
+        axes.plot(
+            bound[0],
+            [value / factor for value in bound[1]],
+            color=COLOURS[5],
+            linestyle="--",
+            marker="s",
+            markevery=slice(0, -1),
+            label=f"bound ({result.bound_by})" if result.bound_by else "bound",
+            **look,
+        )
+    axes.axvline(end, color=FAINT, linewidth=0.8)
+    axes.set(xlim=(0, 1.02 * end or 1), xlabel="time (s)", ylabel=labelled(name, shown))
+    axes.set_title(
+        f"{title_of(result.problem)}: {result.status}, gap {format_gap(result.gap)}", fontsize=10, loc="left"
+    )
+    axes.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
+    clean(axes)
+    return figure_of(axes)
+
+
+def first_stage(trace: tuple[Event, ...]) -> tuple[Event, ...]:
+    """Return the events of the first priority: each priority's clock starts anew."""
+    for position in range(1, len(trace)):
+        if trace[position].time < trace[position - 1].time:
+            return trace[:position]
+    return trace
+
+
+def steps(points: list[tuple[float, float | None]], end: float) -> Steps:
+    """Return times and values where a value changes, and the last one at the end; without those that are missing."""
+    times: list[float] = []
+    values: list[float] = []
+    for time, value in points:
+        if value is not None and (not values or value != values[-1]):
+            times.append(time)
+            values.append(value)
+    return ([*times, max(end, times[-1])], [*values, values[-1]]) if times else ([], [])

@@ -1,0 +1,41 @@
+"""What a plot of a plan is of."""
+
+from __future__ import annotations
+
+from dnnopt.errors import InputError
+from dnnopt.plan import Plan
+from dnnopt.problem import Problem
+from dnnopt.referee import Evaluation, evaluate
+from dnnopt.report import objective_name
+from dnnopt.result import Result
+from dnnopt.units import format_quantity
+
+
+def planned(subject: Result | Problem, plan: Plan | None) -> tuple[Problem, Plan, Evaluation]:
+    """Return problem, plan and what the referee says of it, from a result, or from a problem and a plan.
+
+    Raises
+    ------
+    InputError
+        For a result without a plan, and a problem without one.
+    """
+    if isinstance(subject, Problem):
+        if plan is None:
+            raise InputError("a plan, as the first argument is a problem", field="plan", value=None)
+        return subject, plan, evaluate(subject, plan)
+    if plan is not None:
+        return subject.problem, plan, evaluate(subject.problem, plan)
+    if subject.plan is None or subject.evaluation is None:
+        raise InputError("a result with a plan", field="result.status", value=subject.status)
+    return subject.problem, subject.plan, subject.evaluation
+
+
+def title_of(problem: Problem) -> str:
+    """Return the problem's name, or those of its networks."""
+    return problem.name or " + ".join(network.name for network in problem.networks)
+
+
+def headline(problem: Problem, evaluation: Evaluation) -> str:
+    """Return the name of a problem with a plan's objective: ``core/017: latency 39.04 ms``."""
+    name, unit = objective_name(problem)
+    return f"{title_of(problem)}: {name} {format_quantity(evaluation.objective, unit)}"
