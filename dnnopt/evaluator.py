@@ -315,10 +315,16 @@ class Evaluator:
         origin, destination = devices[:, u].ravel(), devices[:, v].ravel()
         moved = origin != destination
         reach[batch[moved], origin[moved], destination[moved]] = True
-        for _ in range(max(size - 1, 1).bit_length()):
-            reach |= reach @ reach
-        on_cycle = np.diagonal(reach, axis1=1, axis2=2)
-        return on_cycle.sum(axis=1).astype(float)
+        return cyclic_devices(reach)
+
+
+def cyclic_devices(moves: Mask) -> Array:
+    """Return how many devices lie on a cycle (B,) of the graphs with these edges (B, D, D)."""
+    reach = moves.copy()
+    for _ in range(max(moves.shape[1] - 1, 1).bit_length()):
+        reach |= reach @ reach
+    on_cycle = np.diagonal(reach, axis1=1, axis2=2)
+    return on_cycle.sum(axis=1).astype(float)
 
 
 _EVALUATED = (
