@@ -1,39 +1,239 @@
 """Every exact method finds and proves the optimum of enumeration where it accepts a problem, and refuses by reason."""
 
 from collections import Counter
+from itertools import pairwise
 
 import pytest
-from brute_force import brute_force, check_solved
+from brute_force import brute_force, check_solved, judged_plans
+from builders import link, network, platform, problem, tensor
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import problems
 
+from dnnopt import constraints, library
+from dnnopt.best_known import read_table
 from dnnopt.compiler import compile_problem
 from dnnopt.errors import UnsupportedError
 from dnnopt.methods.exact import EXACT
-from dnnopt.objectives import cost, energy, latency, period, traffic
+from dnnopt.methods.exact.chain import k_best
+from dnnopt.networks import Tensor
+from dnnopt.objectives import cost, energy, latency, traffic
 from dnnopt.solving import solve
 
-OBJECTIVES = st.sampled_from((latency(), energy(), cost(), traffic(), latency() + 0.5 * energy(), period()))
+LINEAR = st.sampled_from((latency(), energy(), energy(idle=True), cost(), traffic(), latency() + 0.5 * energy()))
+FEW = 90  # placements
+
+
+def proved(one, name, best):
+    """Solve by a method that accepts the problem; return the status, which is right."""
+    result = solve(one, method=name, threads=1)
+    assert result.method == name
+    return check_solved(best, result.status, result.objective, result.bound)
+
+
+def test_methods_match_brute_force_where_they_accept_a_problem_and_refuse_it_by_reason_elsewhere():
+    seen = Counter()
+
+    @settings(max_examples=60)
+    @given(problems(most_placements=FEW, largest_spread=2), st.none() | LINEAR, st.booleans())
+    def check(one, objective, free):
+        if objective is not None:
+            one = one.replace(minimize=objective)
+        if free:
+            one = one.replace(subject_to=())
+        best = brute_force(one)
+        for name, method in EXACT.items():
+            reason = method.refuses(compile_problem(one))
+            if reason is None:
+                seen[name, proved(one, name, best)] += 1
+            else:
+                seen[name, "refused"] += 1
+                with pytest.raises(UnsupportedError) as caught:
+                    solve(one, method=name)
+                assert str(caught.value) == f"the method '{name}' does not support {reason}"
+
+    check()
+    assert all(seen[name, "refused"] for name in EXACT if name != "scan")
+    assert seen["tree", "optimal"] >= 5
+
+
+# Problems of each method's own class
+
+
+def unlimited(**options):
+    return problems(executions=("sequential", "pipelined"), most_placements=FEW, largest_spread=2, **options)
+
+
+@st.composite
+def linear(draw):
+    return draw(unlimited(most_constraints=0)).replace(minimize=draw(LINEAR))
+
+
+def pinned(draw, one, most):
+    """Draw placement constraints that leave some layers at most so many devices."""
+    devices = one.platform.device_names()
+    return [
+        constraints.Placement(
+            network=net.name,
+            layer=layer.name,
+            allowed=tuple(draw(st.lists(st.sampled_from(devices), min_size=1, max_size=most, unique=True))),
+        )
+        for net in one.networks
+        for layer in net.layers
+        if draw(st.integers(0, 3)) == 0
+    ]
+
+
+@st.composite
+def chains(draw):
+    """Draw chains with tensors of their own from the input and to the output, and layers that are pinned."""
+    one = draw(linear())
+    networks = []
+    for net in one.networks:
+        words = [layer.name for layer in net.layers]
+        ends = [("input", words[0]), *pairwise(words), (words[-1], "output")]
+        ends += [("input", words[-1])] * draw(st.booleans()) + [(words[0], "output")] * draw(st.booleans())
+        sizes = [draw(st.sampled_from((0.0, 1.0, 2.0, 7.0))) * (net.layers[0].weights or 1.0) for _ in ends]
+        tensors = [
+            Tensor(name=f"t{n}", producer=u, consumers=(v,), bytes=size, sensitivity=0.5)
+            for n, ((u, v), size) in enumerate(zip(ends, sizes, strict=True))
+            if draw(st.integers(0, 9))
+        ]
+        networks.append(net.replace(tensors=tensors))
+    return one.replace(networks=networks, subject_to=pinned(draw, one, 2))
+
+
+@st.composite
+def two_sides(draw):
+    """Draw problems in which layers choose between two devices; a third one holds inputs, outputs and pinned layers."""
+    one = draw(linear())
+    devices = one.platform.device_names()[:2]
+    limits = pinned(draw, one, 1)
+    limits += [
+        constraints.Placement(network=net.name, layer=layer.name, allowed=devices)
+        for net in one.networks
+        for layer in net.layers
+        if layer.name not in {limit.layer for limit in limits}
+    ]
+    return one.replace(subject_to=limits)
+
+
+CLASSES = {
+    "chain": chains(),
+    "min-cut": two_sides(),
+    "tree": linear(),
+    "scan": problems(most_placements=FEW, largest_spread=2),
+}
 
 
 @pytest.mark.parametrize("name", EXACT)
-def test_the_method_matches_brute_force_where_it_accepts_the_problem(name):
+def test_the_method_matches_brute_force_on_problems_of_its_class(name):
     seen = Counter()
 
-    @settings(max_examples=150)
-    @given(problems(executions=("sequential", "pipelined"), largest_spread=2), OBJECTIVES, st.booleans())
-    def check(problem, objective, free):
-        problem = problem.replace(minimize=objective, subject_to=() if free else problem.subject_to)
-        if EXACT[name].refuses(compile_problem(problem)) is not None:
+    @settings(max_examples=40)
+    @given(CLASSES[name])
+    def check(one):
+        if EXACT[name].refuses(compile_problem(one)) is not None:
             seen["refused"] += 1
-            with pytest.raises(UnsupportedError, match=f"the method '{name}' does not support"):
-                solve(problem, method=name)
             return
-        result = solve(problem, method=name, threads=1)
-        seen[check_solved(brute_force(problem), result.status, result.objective, result.bound)] += 1
-        assert result.method == name
+        seen[proved(one, name, brute_force(one))] += 1
 
     check()
     assert seen["optimal"] >= 10
-    assert seen["refused"] >= 10
+    assert seen["refused"] <= 10
+
+
+def test_the_k_best_placements_of_chains_are_those_of_enumeration_in_order():
+    seen = Counter()
+
+    @settings(max_examples=25)
+    @given(chains(), st.integers(1, 12))
+    def check(one, k):
+        c = compile_problem(one)
+        values = {tuple(c.placement(plan)): judged.objective for plan, judged in judged_plans(one) if judged.feasible}
+        found = list(k_best(c, k))
+        assert len(found) == min(k, len(values))
+        assert len({tuple(placement) for _, placement in found}) == len(found)
+        for (value, placement), expected in zip(found, sorted(values.values()), strict=False):
+            assert value == pytest.approx(expected, rel=1e-9, abs=1e-12)
+            assert values[tuple(placement)] == pytest.approx(expected, rel=1e-9, abs=1e-12)
+        seen[len(found) == k] += 1
+
+    check()
+    assert seen[True]
+    assert seen[False]
+
+
+ON = platform("p q r", [link("w")], {"p>q": "w", "q>p": "w", "p>r": "w", "r>p": "w", "q>r": "w", "r>q": "w"})
+
+
+@pytest.mark.parametrize(
+    ("tensors", "words"),
+    [
+        ([tensor("t", "a", "b c", 1)], "a sends a tensor to several places"),
+        ([tensor("t", "a", "b", 1), tensor("u", "a", "c", 1)], "a sends tensors to several layers"),
+        ([tensor("t", "a", "c", 1), tensor("u", "b", "c", 1)], "c gets tensors from several layers"),
+    ],
+)
+def test_what_is_no_chain_is_refused_by_its_first_layer(tensors, words):
+    one = problem(network("a b c", tensors), ON, dict.fromkeys("abc", (1, 1, 1)))
+    assert EXACT["chain"].refuses(compile_problem(one)) == f"what is no chain: {words}"
+
+
+def test_a_choice_among_three_is_no_cut_but_one_between_two_of_them_is():
+    one = problem(network("a b", [tensor("t", "a", "b", 1)]), ON, {"a": (1, 1, 1), "b": (1, 1, 1)})
+    words = "a choice among more than two executors (p, q, r)"
+    assert EXACT["min-cut"].refuses(compile_problem(one)) == words
+    one = problem(network("a b", [tensor("t", "a", "b", 1)]), ON, {"a": (3, None, 1), "b": (None, 1, None)})
+    assert solve(one, method="min-cut").objective == 3
+
+
+def test_costs_that_are_far_apart_do_not_blur_the_cut():
+    # Keeping b on p costs a million million times what the choice of a is about.
+    net = network("a b", [tensor("t", "a", "b", 1e-6)])
+    on = platform("p q", [link("w")], {"p>q": "w", "q>p": "w"})
+    one = problem(net, on, {"a": (1e-6, 1.5e-6), "b": (1e6, 0)})
+    result = solve(one, method="min-cut")
+    assert result.objective == pytest.approx(1.5e-6, rel=1e-12)
+    assert result.bound == pytest.approx(1.5e-6, rel=1e-9)
+
+
+def test_scans_refuse_schedules_and_what_is_too_much():
+    one = problem(network("a"), ON, {"a": (1, 1, 1)}, "scheduled")
+    assert EXACT["scan"].refuses(compile_problem(one)).startswith("scheduled execution")
+    words = " ".join(f"l{v}" for v in range(12))
+    one = problem(network(words), ON, dict.fromkeys(words.split(), (1, 1, 1)))
+    assert EXACT["scan"].refuses(compile_problem(one)) == "more than 200,000 placements"
+
+
+SMALL = [row for row in read_table().values() if row.problem.startswith("small/")]
+
+
+def test_small_problems_have_their_best_known_values():
+    accepted = Counter()
+    for row in SMALL:
+        one = library.load(row.problem)
+        compiled = compile_problem(one)
+        for name, method in EXACT.items():
+            if len(compiled.objective) == 1 and method.refuses(compiled) is None:
+                result = solve(one, method=name)
+                assert result.status == "optimal"
+                assert result.objective == pytest.approx(row.objective, rel=2e-6)
+                accepted[name] += 1
+    assert accepted["scan"]
+
+
+def test_methods_agree_on_small_problems_without_their_limits():
+    accepted = Counter()
+    for row in SMALL:
+        one = library.load(row.problem).replace(subject_to=())
+        compiled = compile_problem(one)
+        if len(compiled.objective) > 1:
+            continue
+        results = {name: solve(one, method=name) for name in EXACT if EXACT[name].refuses(compiled) is None}
+        for name, result in results.items():
+            assert result.status == "optimal"
+            assert result.objective <= row.objective * (1 + 1e-9)
+            assert result.objective == pytest.approx(min(other.objective for other in results.values()), rel=1e-9)
+            accepted[name] += 1
+    assert min(accepted[name] for name in ("chain", "min-cut", "tree")) >= 1

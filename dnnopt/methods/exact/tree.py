@@ -8,22 +8,17 @@ from __future__ import annotations
 
 import math
 
-from dnnopt.compiled import CompiledProblem, LinearTerm
+from dnnopt.compiled import CompiledProblem
 from dnnopt.methods.bounds.tree_program import TreeProgram
-from dnnopt.methods.rows import exposes, linear_costs
+from dnnopt.methods.exact import linear
+from dnnopt.methods.rows import linear_costs
 from dnnopt.pool import Pool
 from dnnopt.solvers.interface import Control, Limits, Outcome
 
 
 def refuses(compiled: CompiledProblem) -> str | None:
     """Return why the problem is not of this kind, or None."""
-    for constraint in compiled.constraints:
-        return f"the constraint {constraint.label}"
-    if not all(isinstance(term, LinearTerm) for term in compiled.objective[0]):
-        return "an objective that is not linear"
-    if exposes(compiled):
-        return "exposure in the objective"
-    return TreeProgram.refuses(compiled)
+    return linear.refuses(compiled) or TreeProgram.refuses(compiled)
 
 
 def run(pool: Pool, limits: Limits, control: Control) -> Outcome:
