@@ -16,6 +16,21 @@ def checked_folder(path: Path | None) -> Path | None:
     return path
 
 
+def checked_figure(path: Path | None) -> Path | None:
+    """Return a file for a figure, where matplotlib is there and knows the ending."""
+    if path is not None:
+        from dnnopt.errors import InputError
+        from dnnopt.plot.style import new_figure
+
+        try:
+            endings = new_figure(1, 1).canvas.get_supported_filetypes()
+        except InputError as error:
+            raise typer.BadParameter(str(error)) from None
+        if path.suffix.removeprefix(".").lower() not in endings:
+            raise typer.BadParameter(f"got {path.name!r}, expected a file that ends in one of {', '.join(endings)}")
+    return checked_folder(path)
+
+
 FormulationOption = Annotated[str | None, typer.Option("--formulation", "-f", help="Run just this one (see 'list').")]
 SolverOption = Annotated[str | None, typer.Option(help="highs, cbc, scip, cpsat or pyomo:NAME.")]
 MethodOption = Annotated[str, typer.Option(help="auto, or a heuristic (see 'list heuristics').")]
@@ -28,5 +43,9 @@ IterationsOption = Annotated[
 SeedOption = Annotated[int, typer.Option(help="Of everything random.")]
 JsonOption = Annotated[
     Path | None, typer.Option("--json", help="Write the result there, as JSON; '-' prints it.", callback=checked_folder)
+]
+FigureOption = Annotated[
+    Path | None,
+    typer.Option("--figure", help="Draw the result there: .pdf, .svg, .png, ...", callback=checked_figure),
 ]
 VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Say more.")]

@@ -9,6 +9,7 @@ import typer
 
 from dnnopt.cli.app import INTERNAL, INTERRUPTED, NO_PLAN, console, say, write_json
 from dnnopt.cli.options import (
+    FigureOption,
     FormulationOption,
     GapOption,
     IterationsOption,
@@ -43,6 +44,7 @@ def solve_command(
     start: Annotated[Path | None, typer.Option(help="Plan or result file to start from.")] = None,
     log: Annotated[Path | None, typer.Option(help="Write the solver's own log there.", callback=checked_folder)] = None,
     json: JsonOption = None,
+    figure: FigureOption = None,
     verbose: VerboseOption = False,
 ) -> None:
     """Find a plan, prove how good it is, and say what runs where."""
@@ -71,6 +73,10 @@ def solve_command(
         write_json(result.to_data(), json)
     if json is None or str(json) != "-":
         print_result(console(), result, verbose=verbose)
+    if figure is not None and result.plan is not None:
+        from dnnopt.plot import placement
+
+        placement(result).savefig(figure)
     exit_for(problem, result)
 
 

@@ -8,6 +8,7 @@ import typer
 
 from dnnopt.cli.app import INTERRUPTED, NO_PLAN, console, say, write_json
 from dnnopt.cli.options import (
+    FigureOption,
     FormulationOption,
     JsonOption,
     SeedOption,
@@ -65,6 +66,7 @@ def pareto_command(
     threads: ThreadsOption = None,
     seed: SeedOption = 0,
     json: JsonOption = None,
+    figure: FigureOption = None,
     verbose: VerboseOption = False,
 ) -> None:
     """Find every plan that no other beats in all objectives, with proof that none is missed."""
@@ -87,5 +89,9 @@ def pareto_command(
         write_json(front.to_data(), json)
     if json is None or str(json) != "-":
         print_front(console(), front)
+    if figure is not None and front.points:
+        from dnnopt.plot import front as draw
+
+        draw(front).savefig(figure)
     if not front.points:
         raise typer.Exit(NO_PLAN if front.complete or not front.zones_left else INTERRUPTED)
