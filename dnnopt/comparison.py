@@ -92,7 +92,7 @@ def compare(
     seed: int = 0,
     watch: Callable[[Event], None] | None = None,
 ) -> Comparison:
-    """Run every baseline, `auto`, and the formulations named, each with the time limit.
+    """Run every baseline that ends by itself, `auto`, and the formulations named, each with the time limit.
 
     Raises
     ------
@@ -102,7 +102,7 @@ def compare(
     outcomes: list[tuple[str, str, Evaluation | None, float]] = []
     compiled = compile_problem(problem)
     if Evaluator.refuses(compiled) is None:
-        for baseline in BASELINES.values():
+        for baseline in (baseline for baseline in BASELINES.values() if not baseline.searches):
             pool = Pool(problem, compiled)
             evaluator, clock = Evaluator(compiled), Clock(time_limit)
             for name, placement in baseline.run(evaluator, Effort(clock, seed=seed)):

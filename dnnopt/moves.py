@@ -41,6 +41,7 @@ from dnnopt.metrics import Array, Metric
 
 _REFRESHED = 100  # moves after which sums are made anew, so that rounding does not pile up
 _MOST_KEPT = 200_000  # rows of tensors
+_WHOLE_BELOW = 500  # nodes; up to there, and for critical paths, whole plans in numpy are judged faster than changes
 
 
 Change = tuple[Sequence[int], Sequence[int]]  # distinct nodes, and the executors that they go to
@@ -556,3 +557,43 @@ class _Quotient:
             if device[u] != device[v]:
                 counts[device[u], device[v]] += 1
         return counts
+
+
+class WholePlan:
+    """A placement that moves like a `MovingPlan`, for every problem: each change is evaluated whole.
+
+    Parameters
+    ----------
+    evaluator : Evaluator
+    placement : array (N,)
+    """
+
+    def __init__(self, evaluator: Evaluator, placement: Index) -> None:
+        self._evaluator = evaluator
+        self.reset(placement)
+
+    def reset(self, placement: Index) -> None:
+        """Go to another placement (N,)."""
+        self.placement: list[int] = placement.tolist()
+        self.move([], [])
+
+    def judge(self, changes: Sequence[Change]) -> tuple[Array, Array]:
+        """Return the excess and the objective (B,) after each of some changes, none of which is made."""
+        placements = np.tile(np.array(self.placement), (len(changes), 1))
+        for row, (nodes, executors) in enumerate(changes):
+            placements[row, nodes] = executors
+        return self._evaluator.excess(placements), self._evaluator.objectives(placements)
+
+    def move(self, nodes: Sequence[int], executors: Sequence[int]) -> None:
+        """Make a change."""
+        for node, executor in zip(nodes, executors, strict=True):
+            self.placement[node] = executor
+        excess, objective = self.judge([([], [])])
+        self.excess, self.objective = float(excess[0]), float(objective[0])
+
+
+def moving(evaluator: Evaluator, placement: Index) -> MovingPlan | WholePlan:
+    """Return the placement as one that moves, in the way that is faster for the problem (see benchmarks/README.md)."""
+    c = evaluator.compiled
+    small = len(c.node_names) < _WHOLE_BELOW or needs_latencies(c)
+    return WholePlan(evaluator, placement) if small or MovingPlan.refuses(c) else MovingPlan(evaluator, placement)

@@ -120,9 +120,7 @@ def solve(
     limits = Limits(time_limit, gap, threads, seed)
     check_choice(method, formulation, solver)
     if iterations is not None and not is_search(method):
-        raise InputError(
-            "no limit, unless the method is a baseline that searches", field="iterations", value=iterations
-        )
+        raise InputError(f"no limit, as {method!r} has no iterations", field="iterations", value=iterations)
     if is_search(method) and iterations is None and time_limit is None:
         raise InputError("seconds > 0, or a limit on iterations", field="time_limit", value=time_limit)
     compiled = compile_problem(problem)

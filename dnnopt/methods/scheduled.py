@@ -15,7 +15,6 @@ import numpy as np
 from dnnopt.compiled import (
     CompiledProblem,
     DeadlineLimit,
-    Index,
     LatencyTerm,
     LinearTerm,
     MaxTerm,
@@ -29,6 +28,7 @@ from dnnopt.formulations.needs import needs_critical_path
 from dnnopt.methods.auto import is_closed, within
 from dnnopt.methods.formulated import default_solver, run_formulation
 from dnnopt.methods.heuristics.annealing import anneal
+from dnnopt.methods.heuristics.effort import Effort
 from dnnopt.methods.sequencing import sequence
 from dnnopt.metrics import Metric
 from dnnopt.pool import Pool
@@ -149,19 +149,12 @@ class _Scheduled:
     def _anneal(self) -> None:
         if self._done() or self.pool.plan is None:
             return
-        limits = self._limits(_ANNEALING)
-        anneal(
-            Evaluator(self.compiled),
-            self.compiled.placement(self.pool.plan),
-            limits.time_limit or 0.0,
-            self.limits.seed,
-            self._offer,
-            self.control.stop.is_set,
-        )
+        seconds = self._limits(_ANNEALING).time_limit or 0.0
+        effort = Effort(Clock(seconds), seed=self.limits.seed, stop=self.control.stop)
+        start = self.compiled.placement(self.pool.plan)
+        for name, placement in anneal(Evaluator(self.compiled), start, effort):
+            self.pool.offer_placement(placement, name)
         self._sequence()
-
-    def _offer(self, placement: Index) -> None:
-        self.pool.offer_placement(placement, "annealing")
 
     def _search(self, limits: Limits) -> Outcome:
         """Search by an exact formulation for what is left between plan and bound."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from dnnopt.compiled import Index
 from dnnopt.evaluator import Evaluator
-from dnnopt.methods.heuristics import all_on_one, greedy, multi_cut, single_cut
+from dnnopt.methods.heuristics import all_on_one, annealing, greedy, local_search, multi_cut, random_plans, single_cut
 from dnnopt.methods.heuristics.effort import Effort
 
 
@@ -70,6 +70,27 @@ BASELINES: dict[str, Baseline] = {
             "",
             False,
             greedy.placements,
+        ),
+        Baseline(
+            "random",
+            "random plans, the best of them: the floor for all that search",
+            "",
+            True,
+            random_plans.placements,
+        ),
+        Baseline(
+            "local-search",
+            "moves that improve (one layer, swap, block, cut shift), then a kick, and again",
+            "Lourenço, Martin, Stützle: Iterated local search, Handbook of Metaheuristics, 2003",
+            True,
+            local_search.placements,
+        ),
+        Baseline(
+            "annealing",
+            "moves that improve, and some that do not, fewer and fewer of them",
+            "Kirkpatrick, Gelatt, Vecchi: Optimization by simulated annealing, Science 220, 1983",
+            True,
+            annealing.placements,
         ),
     )
 }
