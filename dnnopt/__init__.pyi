@@ -85,5 +85,7 @@ from dnnopt.result import Event as Event
 from dnnopt.result import Result as Result
 from dnnopt.solving import formulate as formulate
 from dnnopt.solving import solve as solve
+from dnnopt.sweeping import Sweep as Sweep
+from dnnopt.sweeping import sweep as sweep
 from dnnopt.versions import __version__ as __version__
 from dnnopt.versions import show_versions as show_versions

@@ -77,7 +77,8 @@ class Comparison:
         }
 
     def __str__(self) -> str:
-        from dnnopt.report import as_text, print_comparison
+        from dnnopt.report import as_text
+        from dnnopt.study_report import print_comparison
 
         return as_text(lambda console: print_comparison(console, self))
 

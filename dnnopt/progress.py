@@ -58,3 +58,23 @@ def progress_line(problem: Problem) -> Iterator[Callable[[Event], None] | None]:
     line = _Line(problem)
     with Live(line, console=Console(stderr=True), transient=True, refresh_per_second=5):
         yield line.watch
+
+
+@contextmanager
+def counter() -> Iterator[Callable[[str], None]]:
+    """Show on the terminal's error stream how many things are done, and the last of them; yield what is to be told."""
+    if not sys.stderr.isatty():
+        yield lambda text: None
+        return
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    done = 0
+    with console.status("", spinner="line") as status:
+
+        def tell(text: str) -> None:
+            nonlocal done
+            done += 1
+            status.update(f"{done}: {text}")
+
+        yield tell

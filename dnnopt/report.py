@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
     from dnnopt.best_known import BestKnown
-    from dnnopt.comparison import Comparison
     from dnnopt.features import Features
     from dnnopt.pareto import Front
     from dnnopt.plan import Plan
@@ -87,7 +86,7 @@ def runs(problem: Problem, plan: Plan) -> dict[str, list[str]]:
     return found
 
 
-def _table(title: str, columns: Sequence[tuple[str, str]], rows: Iterable[Sequence[str]]) -> RenderableType:
+def table(title: str, columns: Sequence[tuple[str, str]], rows: Iterable[Sequence[str]]) -> RenderableType:
     from rich.console import Group
     from rich.table import Table
     from rich.text import Text
@@ -118,7 +117,7 @@ def _placement_table(problem: Problem, plan: Plan, evaluation: Evaluation) -> Re
             (device, str(count), format_quantity(busy, "s") if count else "", memory if count else "", _shorten(texts))
         )
     columns = [("device", "left"), ("layers", "right"), ("busy", "right"), ("memory", "right"), ("which", "left")]
-    return _table("What runs where", columns, rows)
+    return table("What runs where", columns, rows)
 
 
 def _shorten(texts: Sequence[str], most: int = 4) -> str:
@@ -143,7 +142,7 @@ def _transmission_table(evaluation: Evaluation, most: int) -> RenderableType:
     if hidden > 0:
         rows.append((f"and {hidden} more", "", "", "", ""))
     columns = [("tensor", "left"), ("size", "right"), ("from -> to", "left"), ("links", "left"), ("time", "right")]
-    return _table("What is sent", columns, rows)
+    return table("What is sent", columns, rows)
 
 
 def metric_line(evaluation: Evaluation) -> str:
@@ -156,7 +155,7 @@ def metric_line(evaluation: Evaluation) -> str:
     return ", ".join(parts)
 
 
-def _against(value: float, unit: str, best: float | None, violations: Sequence[Violation]) -> tuple[str, str]:
+def against(value: float, unit: str, best: float | None, violations: Sequence[Violation]) -> tuple[str, str]:
     shown = format_quantity(value, unit) if math.isfinite(value) else "-"
     if violations:
         more = f" and {len(violations) - 1} more" if len(violations) > 1 else ""
@@ -172,9 +171,9 @@ def print_result(console: Console, result: Result, *, verbose: bool = False) -> 
     """Print a result."""
     name, unit = objective_name(result.problem)
     title = result.problem.name or " + ".join(network.name for network in result.problem.networks)
-    console.print(f"[bold]{_escape(title)}[/bold]: {_STATUS[result.status]}", highlight=False)
+    console.print(f"[bold]{escaped(title)}[/bold]: {_STATUS[result.status]}", highlight=False)
     if result.message:
-        console.print(f"  {_escape(result.message)}", highlight=False)
+        console.print(f"  {escaped(result.message)}", highlight=False)
     if result.bound is not None and result.evaluation is None:
         console.print(f"  no plan is better than {name} {format_quantity(result.bound, unit)}", highlight=False)
     if result.plan is None or result.evaluation is None:
@@ -198,35 +197,14 @@ def print_result(console: Console, result: Result, *, verbose: bool = False) -> 
     console.print(f"[bold]Metrics[/bold]  {metric_line(evaluation)}", highlight=False)
     if verbose:
         rows = [(key, f"{value:.9g}") for key, value in evaluation.metrics.items()]
-        console.print(_table("All metrics (SI units)", [("metric", "left"), ("value", "right")], rows))
+        console.print(table("All metrics (SI units)", [("metric", "left"), ("value", "right")], rows))
     if result.baselines:
         by_hand = [
-            (label, *_against(baseline.objective, unit, evaluation.objective, baseline.violations))
+            (label, *against(baseline.objective, unit, evaluation.objective, baseline.violations))
             for label, baseline in result.baselines
         ]
         console.print()
-        console.print(_table("By hand", [("plan", "left"), (name, "right"), ("against this plan", "left")], by_hand))
-
-
-def print_comparison(console: Console, comparison: Comparison) -> None:
-    """Print a comparison."""
-    name, unit = objective_name(comparison.problem)
-    bound = comparison.bound
-    rows = []
-    for row in comparison.rows:
-        shown, against = _against(row.objective, unit, comparison.best, row.violations)
-        gap = "" if row.violations or row.gap is None else format_gap(row.gap)
-        rows.append((row.name, row.status, shown, gap, against, format_runtime(row.seconds)))
-    title = f"{comparison.problem.name}: best bound {'unknown' if bound is None else format_quantity(bound, unit, 6)}"
-    columns = [
-        ("method", "left"),
-        ("status", "left"),
-        (name, "right"),
-        ("gap to bound", "right"),
-        ("to best plan", "left"),
-        ("time", "right"),
-    ]
-    console.print(_table(title, columns, rows))
+        console.print(table("By hand", [("plan", "left"), (name, "right"), ("against this plan", "left")], by_hand))
 
 
 def print_side_by_side(console: Console, comparison: SideBySide) -> None:
@@ -254,7 +232,7 @@ def print_side_by_side(console: Console, comparison: SideBySide) -> None:
     ]
     heads = ("formulation", "variables", "rows", "nonzeros", "build", "LP bound", "first plan", name, "proof")
     columns = [(head, "right" if position else "left") for position, head in enumerate(heads)]
-    console.print(_table(f"{comparison.problem.name}: formulations", columns, rows))
+    console.print(table(f"{comparison.problem.name}: formulations", columns, rows))
 
 
 def print_front(console: Console, front: Front) -> None:
@@ -265,17 +243,17 @@ def print_front(console: Console, front: Front) -> None:
         (
             *(format_quantity(value, unit, 5) for value, (_, unit) in zip(point.objectives, named, strict=True)),
             "yes" if point.proved else "no",
-            _where(front.problem, point.plan),
+            where(front.problem, point.plan),
         )
         for point in front.points
     ]
     state = f"complete within {100 * front.tolerance:.2g} %" if front.complete else "not complete"
     title = f"{front.problem.name}: {len(front.points)} points, {state}, in {format_runtime(front.runtime)}"
     columns = [*((name, "right") for name, _ in named), ("proved", "left"), ("layers on each device", "left")]
-    console.print(_table(title, columns, rows))
+    console.print(table(title, columns, rows))
 
 
-def _where(problem: Problem, plan: Plan) -> str:
+def where(problem: Problem, plan: Plan) -> str:
     counts = dict.fromkeys(problem.platform.device_names(), 0)
     for placed in plan.placement.values():
         for device in placed.values():
@@ -291,8 +269,8 @@ def print_check(console: Console, problem: Problem, evaluation: Evaluation) -> N
     if evaluation.feasible:
         console.print("feasible: every constraint holds")
         return
-    rows = [(violation.constraint, _escape(violation.message)) for violation in evaluation.violations]
-    console.print(_table(f"infeasible: {len(rows)} broken", [("constraint", "left"), ("what", "left")], rows))
+    rows = [(violation.constraint, escaped(violation.message)) for violation in evaluation.violations]
+    console.print(table(f"infeasible: {len(rows)} broken", [("constraint", "left"), ("what", "left")], rows))
 
 
 def print_features(console: Console, problem: Problem, found: Features, known: BestKnown | None) -> None:
@@ -325,10 +303,10 @@ def print_features(console: Console, problem: Problem, found: Features, known: B
     if problem.provenance:
         rows.append(("provenance", problem.provenance))
     columns = [("", "left"), ("", "left")]
-    console.print(_table(problem.name or "problem", columns, [(left, _escape(right)) for left, right in rows]))
+    console.print(table(problem.name or "problem", columns, [(left, escaped(right)) for left, right in rows]))
 
 
-def _escape(text: str) -> str:
+def escaped(text: str) -> str:
     from rich.markup import escape
 
     return escape(text)
@@ -341,7 +319,7 @@ def as_text(show: Callable[[Console], None]) -> str:
     from rich.console import Console
 
     stream = io.StringIO()
-    show(Console(file=stream, width=110, no_color=True))
+    show(Console(file=stream, width=110, color_system=None, force_jupyter=False))  # plain in notebooks too
     return "\n".join(line.rstrip() for line in stream.getvalue().rstrip().split("\n"))
 
 
@@ -386,19 +364,19 @@ def _measurement_report(
         for layer, time in sorted(times.items(), key=lambda item: -item[1])
     ]
     columns = [("layer", "left"), ("time", "right"), ("quartiles", "right"), ("of all layers", "right"), ("", "left")]
-    yield _table("Layers" if limit is None or len(rows) <= limit else "Slowest layers", columns, rows[:limit])
+    yield table("Layers" if limit is None or len(rows) <= limit else "Slowest layers", columns, rows[:limit])
     if measurement.groups:
         groups = [
             (seconds(group.seconds), ", ".join(group.nodes), ", ".join(group.layers)) for group in measurement.groups
         ]
-        yield _table(
+        yield table(
             "Groups that the runtime fused; each layer has a share of the time",
             [("time", "right"), ("ran as", "left"), ("layers", "left")],
             groups,
         )
     if measurement.other:
         others = [(seconds(time), node) for node, time in measurement.other.items()]
-        yield _table("Ran too, and is no layer", [("time", "right"), ("node", "left")], others)
+        yield table("Ran too, and is no layer", [("time", "right"), ("node", "left")], others)
     first, third = measurement.total_quartiles
     yield (
         f"All layers {seconds(measurement.sum_of_layers)}, between them {seconds(measurement.overhead)}; "

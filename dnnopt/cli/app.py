@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -62,6 +62,20 @@ def write_json(data: Any, path: Path) -> None:
         typer.echo(dump_json(data), nl=False)
     else:
         write_text(path, dump_json(data))
+
+
+def write_tables(rows: Sequence[Mapping[str, Any]], **paths: Path | None) -> bool:
+    """Write rows to each path in its format (``csv``, ``markdown``, ``latex``); return whether one was printed."""
+    from dnnopt.formats.files import write_text
+    from dnnopt.tables import WRITERS
+
+    given = {kind: path for kind, path in paths.items() if path is not None}
+    for kind, path in given.items():
+        if str(path) == "-":
+            typer.echo(WRITERS[kind](rows), nl=False)
+        else:
+            write_text(path, WRITERS[kind](rows))
+    return any(str(path) == "-" for path in given.values())
 
 
 def console() -> Any:

@@ -44,6 +44,13 @@ SeedOption = Annotated[int, typer.Option(help="Of everything random.")]
 JsonOption = Annotated[
     Path | None, typer.Option("--json", help="Write the result there, as JSON; '-' prints it.", callback=checked_folder)
 ]
+CsvOption = Annotated[
+    Path | None, typer.Option("--csv", help="Write the table there, as CSV; '-' prints it.", callback=checked_folder)
+]
+MarkdownOption = Annotated[
+    Path | None, typer.Option("--markdown", help="The same, as Markdown.", callback=checked_folder)
+]
+LatexOption = Annotated[Path | None, typer.Option("--latex", help="The same, as LaTeX.", callback=checked_folder)]
 FigureOption = Annotated[
     Path | None,
     typer.Option("--figure", help="Draw the result there: .pdf, .svg, .png, ...", callback=checked_figure),

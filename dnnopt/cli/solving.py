@@ -109,7 +109,7 @@ def compare_command(
     """Put baselines and exact methods side by side, with gaps to the best bound."""
     from dnnopt.comparison import compare
     from dnnopt.progress import progress_line
-    from dnnopt.report import print_comparison
+    from dnnopt.study_report import print_comparison
 
     with progress_line(problem) as watch:
         comparison = compare(

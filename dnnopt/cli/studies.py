@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dnnopt.cli.app import INTERRUPTED, NO_PLAN, console, say, write_json
+from dnnopt.cli.app import INTERRUPTED, NO_PLAN, console, say, write_json, write_tables
 from dnnopt.cli.options import (
+    CsvOption,
     FigureOption,
     FormulationOption,
     JsonOption,
+    LatexOption,
+    MarkdownOption,
     SeedOption,
     SolverOption,
     ThreadsOption,
@@ -95,3 +99,70 @@ def pareto_command(
         draw(front).savefig(figure)
     if not front.points:
         raise typer.Exit(NO_PLAN if front.complete or not front.zones_left else INTERRUPTED)
+
+
+@command("sweep")
+def sweep_command(
+    problem: Problem,
+    vary: Annotated[
+        str,
+        typer.Option(
+            help="NAME=LOW..HIGH, with NAME bandwidth(LINK), memory(DEVICE), deadline, rate or weight(TERM); bandwidth "
+            "and memory alone are factors on all."
+        ),
+    ],
+    points: Annotated[int, typer.Option(help="To begin with.")] = 20,
+    scale: Annotated[str, typer.Option(help="log or linear.")] = "log",
+    tolerance: Annotated[float, typer.Option(help="Of break points, relative.")] = 1e-6,
+    most: Annotated[int, typer.Option(help="Points to solve, those at break points included.")] = 200,
+    baseline: Annotated[
+        list[str] | None, typer.Option(help="To run beside (see 'list heuristics'); may be repeated.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", help="Folder for the points; what is there is not solved again.")
+    ] = None,
+    formulation: FormulationOption = None,
+    solver: SolverOption = None,
+    time_limit: Annotated[float, typer.Option("--time-limit", "-t", help="Seconds for each point.")] = 60.0,
+    threads: ThreadsOption = None,
+    seed: SeedOption = 0,
+    json: JsonOption = None,
+    csv: CsvOption = None,
+    markdown: MarkdownOption = None,
+    latex: LatexOption = None,
+    figure: FigureOption = None,
+    verbose: VerboseOption = False,
+) -> None:
+    """Vary one parameter: the optimal plan, its value, and where the plan changes."""
+    from dnnopt.progress import counter
+    from dnnopt.study_report import print_sweep
+    from dnnopt.sweeping import sweep
+
+    with counter() as count:
+        found = sweep(
+            problem,
+            vary,
+            points=points,
+            scale=scale,
+            tolerance=tolerance,
+            most=most,
+            baselines=baseline or ("all-on-one", "single-cut"),
+            time_limit=time_limit,
+            formulation=formulation,
+            solver=solver,
+            threads=threads,
+            seed=seed,
+            output=output,
+            watch=lambda point: count(f"solved at {point.value:.6g}: {point.status}"),
+        )
+    if json is not None:
+        write_json(found.to_data(), json)
+    printed = write_tables(found.to_rows(), csv=csv, markdown=markdown, latex=latex)
+    if not printed and (json is None or str(json) != "-"):
+        print_sweep(console(), found)
+    if figure is not None and found.points:
+        from dnnopt.plot import sweep as draw
+
+        draw(found).savefig(figure, bbox_inches="tight")
+    if not found.plans:
+        raise typer.Exit(NO_PLAN if found.complete else INTERRUPTED)

@@ -11,5 +11,6 @@ from dnnopt.plot.loads import loads
 from dnnopt.plot.placement import placement
 from dnnopt.plot.progress import progress
 from dnnopt.plot.schedule import schedule
+from dnnopt.plot.sweep import sweep
 
-__all__ = ["front", "gaps", "layers", "loads", "placement", "progress", "schedule"]
+__all__ = ["front", "gaps", "layers", "loads", "placement", "progress", "schedule", "sweep"]

@@ -1,0 +1,177 @@
+"""Parameters of a problem that a sweep varies, as a person types them: ``bandwidth(wan-up)=1MB/s..100MB/s``."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from dnnopt.constraints import Bandwidth, Deadline, Memory, Utilisation
+from dnnopt.custom import CustomConstraint
+from dnnopt.errors import InputError
+from dnnopt.expressions import parse_objective
+from dnnopt.objectives import Term
+from dnnopt.problem import Problem
+from dnnopt.records import check_known
+from dnnopt.units import parse_quantity
+
+Kind = Literal["bandwidth", "memory", "deadline", "rate", "weight"]
+_SYNTAX = "NAME=LOW..HIGH, such as 'bandwidth(wan-up)=1MB/s..100MB/s', 'memory(pi)=8MiB..64MiB' or 'deadline=50ms..1s'"
+# Dimension (of units.py) and SI unit of a value: with names in brackets, and without.
+_UNITS = {
+    "bandwidth": (("bandwidth", "bytes/s"), ("number", "")),
+    "memory": (("bytes", "bytes"), ("number", "")),
+    "deadline": (("time", "s"), ("time", "s")),
+    "rate": (("frequency", "1/s"), ("frequency", "1/s")),
+    "weight": (("number", ""), ("number", "")),
+}
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """What is varied.
+
+    Attributes
+    ----------
+    kind : {"bandwidth", "memory", "deadline", "rate", "weight"}
+        Bandwidth of links (bytes/s; of none in particular: a factor on all). Memory that a memory constraint allows on
+        devices (bytes; a factor on all). Deadline of a network or of all (s), which is added where there is none.
+        Requests of networks, or of each (1/s). Weight of a term of the objective.
+    names : tuple of str
+        Links, devices, networks; for a weight, the term.
+    """
+
+    kind: Kind
+    names: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return self.kind + (f"({','.join(self.names)})" if self.names else "")
+
+    @property
+    def unit(self) -> str:
+        """SI unit of its values; empty for a pure number."""
+        return _UNITS[self.kind][0 if self.names else 1][1]
+
+    def check(self, problem: Problem) -> None:
+        """Raise InputError where the problem has no such parameter, or nothing depends on it."""
+        kinds = [spec.constraint for spec in problem.subject_to]
+        links = [link.name for link in problem.platform.links]
+        networks = [network.name for network in problem.networks]
+        known = {"bandwidth": (links, "link"), "memory": (problem.platform.device_names(), "device")}
+        if self.kind != "weight":
+            names, what = known.get(self.kind, (networks, "network"))
+            for name in self.names:
+                check_known(name, names, self.kind, what)
+        if self.kind == "memory" and "memory" not in kinds:
+            raise self._idle("there is no memory constraint")
+        if self.kind == "bandwidth" and not links:
+            raise self._idle("there are no links")
+        if self.kind == "deadline" and len(self.names) > 1:
+            raise InputError("one network, or none for all of them", field="deadline", value=list(self.names))
+        if self.kind == "rate" and not any(map(_reads_rates, problem.subject_to)):
+            raise self._idle("no utilisation or bandwidth constraint reads rates")
+        if self.kind == "weight" and not any(_is_term(term, self._term(problem)) for term in problem.minimize):
+            raise self._idle("the objective has no such term")
+
+    def _idle(self, why: str) -> InputError:
+        return InputError("", field=str(self), problem=f"nothing depends on it: {why}")
+
+    def _term(self, problem: Problem) -> Term:
+        terms = parse_objective(",".join(self.names), [metric.name for metric in problem.metrics])
+        if len(terms) != 1:
+            raise InputError("one term of the objective, such as 'weight(energy(pi))'", value=str(self))
+        return terms[0]
+
+    def at(self, problem: Problem, value: float) -> Problem:
+        """Return the problem with this value of the parameter."""
+        return getattr(self, f"_{self.kind}")(problem, value)
+
+    def _bandwidth(self, problem: Problem, value: float) -> Problem:
+        links = tuple(
+            link.replace(bandwidth=value if self.names else value * link.bandwidth)
+            if not self.names or link.name in self.names
+            else link
+            for link in problem.platform.links
+        )
+        return _with(problem, platform=problem.platform.model_copy(update={"links": links}))
+
+    def _memory(self, problem: Problem, value: float) -> Problem:
+        own = {device.name: device.memory for device in problem.platform.devices if device.memory is not None}
+
+        def limited(spec: Any) -> Any:
+            if not isinstance(spec, Memory):
+                return spec
+            before = own | spec.limits
+            scaled = {name: value * limit for name, limit in before.items()}
+            return spec.replace(limits=before | dict.fromkeys(self.names, value) if self.names else scaled)
+
+        return _with(problem, subject_to=tuple(map(limited, problem.subject_to)))
+
+    def _deadline(self, problem: Problem, value: float) -> Problem:
+        new = Deadline(limit=value, network=self.names[0] if self.names else None)
+        others = [s for s in problem.subject_to if not (isinstance(s, Deadline) and s.network == new.network)]
+        return _with(problem, subject_to=(*others, new))
+
+    def _rate(self, problem: Problem, value: float) -> Problem:
+        networks = tuple(
+            network.model_copy(update={"rate": value}) if not self.names or network.name in self.names else network
+            for network in problem.networks
+        )
+        return _with(problem, networks=networks)
+
+    def _weight(self, problem: Problem, value: float) -> Problem:
+        varied = self._term(problem)
+        terms = [term.replace(weight=value) if _is_term(term, varied) else term for term in problem.minimize]
+        return _with(problem, minimize=tuple(terms))
+
+    def values_are_constant(self) -> bool:
+        """Return whether the objective of each plan does not depend on it: only which plans are feasible does."""
+        return self.kind in ("memory", "deadline", "rate")
+
+    def is_looser_when_low(self) -> bool:
+        """Return whether fewer plans are feasible the larger it is, where it matters for that alone."""
+        return self.kind == "rate"
+
+    def limits_are_constant(self, problem: Problem) -> bool:
+        """Return whether it does not matter for which plans are feasible."""
+        if self.kind == "bandwidth":
+            timed = (Deadline, Utilisation, CustomConstraint)
+            return not any(isinstance(spec, timed) or _reads_rates(spec) for spec in problem.subject_to)
+        return self.kind == "weight"
+
+
+def _with(problem: Problem, **fields: Any) -> Problem:
+    """Return a copy; what differs cannot make it invalid."""
+    return problem.model_copy(update=fields)
+
+
+def _reads_rates(spec: Any) -> bool:
+    return isinstance(spec, Utilisation) or (isinstance(spec, Bandwidth) and spec.limit is None)
+
+
+def _is_term(term: Term, other: Term) -> bool:
+    return term.replace(weight=1.0, priority=0) == other.replace(weight=1.0, priority=0)
+
+
+def parse_range(text: str) -> tuple[Parameter, float, float]:
+    """Return the parameter, and its least and largest value (SI; a bare number is already SI).
+
+    Raises
+    ------
+    InputError
+        For anything but ``NAME=LOW..HIGH``.
+    """
+    match = re.fullmatch(r"\s*([a-z]+)\s*(?:\((.*)\))?\s*=(.*?)\.\.(.*)", text)
+    if not match or match[1] not in _UNITS:
+        raise InputError(f"{_SYNTAX}; NAME is one of {', '.join(_UNITS)}", value=text)
+    kind: Any = match[1]
+    names = [match[2]] if kind == "weight" else (match[2] or "").split(",")
+    parameter = Parameter(kind, tuple(name.strip() for name in names if name and name.strip()))
+    if kind == "weight" and not parameter.names:
+        raise InputError("a term of the objective in brackets, such as 'weight(energy(pi))=0..1'", value=text)
+    dimension = _UNITS[kind][0 if parameter.names else 1][0]
+    low, high = (parse_quantity(part, dimension) for part in (match[3], match[4]))
+    if not 0 <= low < high or (kind == "bandwidth" and low == 0):
+        least = "0 < LOW < HIGH" if kind == "bandwidth" else "0 <= LOW < HIGH"
+        raise InputError(least, value=text)
+    return parameter, low, high

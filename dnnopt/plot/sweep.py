@@ -1,0 +1,140 @@
+"""Sweeps: the value over a parameter, and the plan below it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from dnnopt.errors import InputError
+from dnnopt.plot.style import (
+    COLOURS,
+    FAINT,
+    INK,
+    axis_unit,
+    clean,
+    colour,
+    figure_of,
+    hatch,
+    labelled,
+    line,
+    marker,
+    new_figure,
+)
+from dnnopt.plot.subject import title_of
+from dnnopt.report import objective_name
+from dnnopt.sweeping import Sweep
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+def sweep(found: Sweep, *, axes: tuple[Axes, Axes] | None = None) -> Figure:
+    """Draw the optimal value and the baselines over the parameter (above), and which layer runs where (below).
+
+    Below, layers stand in a topological order from bottom to top, and each has the colour of its device: where colours
+    meet, the network is cut. Vertical lines are break points.
+
+    Parameters
+    ----------
+    found : Sweep
+    axes : pair of matplotlib Axes, optional
+        Where to draw, instead of a new figure.
+
+    Raises
+    ------
+    InputError
+        If the sweep has no point, or matplotlib is not installed.
+    """
+    if not found.points:
+        raise InputError("a sweep with points", field="sweep.points", value=[])
+    if axes is None:
+        above, below = new_figure(7.2, 5.6).subplots(2, 1, sharex=True, height_ratios=(3, 2))
+    else:
+        above, below = axes
+    per, unit = axis_unit([point.value for point in found.points], found.parameter.unit)
+    _draw_values(above, found, per)
+    _draw_plans(below, found, per)
+    for limit in found.breaks:
+        for panel in (above, below):
+            panel.axvline(limit.high / per, color=INK if panel is above else "white", linewidth=0.8, linestyle=":")
+    for panel in (above, below):
+        panel.set_xscale(found.scale)
+        panel.set_xlim(found.low / per, found.high / per)
+        panel.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    below.set_xlabel(labelled(str(found.parameter), unit))
+    count = len(found.breaks)
+    title = f"{title_of(found.problem)}: {count or 'no'} break point{'' if count == 1 else 's'}"
+    above.set_title(title, fontsize=10, loc="left")
+    clean(above)
+    return figure_of(above)
+
+
+def _draw_values(axes: Axes, found: Sweep, per: float) -> None:
+    name, unit = objective_name(found.problem)
+    asked = [point for point in found.points if point.asked]
+    names = list(dict.fromkeys(baseline for point in asked for baseline in point.baselines))
+    values = [point.objective for point in found.points if point.objective is not None]
+    factor, unit = axis_unit(values, unit)
+    for index, baseline in enumerate(names, 1):
+        here = [point for point in asked if point.baselines.get(baseline) is not None]
+        if not here:
+            continue
+        axes.plot(
+            [point.value / per for point in here],
+            [(point.baselines[baseline] or 0.0) / factor for point in here],
+            color=colour(index),
+            linestyle=line(index),
+            marker=marker(index),
+            markersize=4,
+            label=f"best {baseline}" if baseline == "all-on-one" else baseline,
+        )
+    known = [
+        (point.value / per, np.nan if point.objective is None else point.objective / factor) for point in found.points
+    ]
+    axes.plot(*zip(*known, strict=True), color=COLOURS[0], linewidth=1.8, label="optimal")
+    proved = [(p.value / per, p.objective / factor) for p in asked if p.objective is not None and p.status == "optimal"]
+    if proved:
+        axes.plot(*zip(*proved, strict=True), color=COLOURS[0], linestyle="", marker="o", markersize=4, label="proved")
+    if values and min(values) > 0 and max(values) > 10 * min(values):
+        axes.set_yscale("log")
+    axes.set_ylabel(labelled(name, unit))
+    axes.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
+
+
+def _draw_plans(axes: Axes, found: Sweep, per: float) -> None:
+    problem = found.problem
+    layers = [
+        (network.name, network.layers[index].name) for network in problem.networks for index in reversed(network.order)
+    ]
+    layers.reverse()
+    used = set()
+    for low, high, plan in found.segments:
+        if plan is None:
+            axes.axvspan(low / per, high / per, color=FAINT)
+            continue
+        placed = [found.plans[plan].placement[network][layer] for network, layer in layers]
+        used |= set(placed)
+        for device in dict.fromkeys(placed):
+            index = problem.platform.device_names().index(device)
+            axes.fill_betweenx(
+                np.arange(len(layers) + 1) - 0.5,
+                low / per,
+                high / per,
+                where=[*(place == device for place in placed), False],
+                step="post",
+                facecolor=colour(index),
+                hatch=hatch(index),
+                edgecolor="white",
+                linewidth=0,
+            )
+    from matplotlib.patches import Patch
+
+    handles = [
+        Patch(facecolor=colour(index), hatch=hatch(index), edgecolor="white", label=device)
+        for index, device in enumerate(problem.platform.device_names())
+        if device in used
+    ]
+    axes.legend(handles=handles, frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
+    axes.set(ylim=(-0.5, len(layers) - 0.5), ylabel="layer, in topological order")

@@ -1,0 +1,130 @@
+"""Reports of studies for a person: methods side by side, sweeps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from dnnopt.picture import coloured, legend, strip
+from dnnopt.report import against, format_gap, format_runtime, objective_name, table, where
+from dnnopt.units import format_quantity
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from dnnopt.comparison import Comparison
+    from dnnopt.plan import Plan
+    from dnnopt.problem import Problem
+    from dnnopt.sweeping import Sweep
+
+_LEAST_STRIP, _MOST_STRIP = 12, 80
+
+
+def print_strips(console: Console, problem: Problem, plans: Mapping[str, Plan]) -> None:
+    """Print plans as lines of letters along the network, one below the other."""
+    from rich.text import Text
+
+    if not plans:
+        return
+    name_width = min(max(map(len, plans)), console.width // 3)
+    width = min(max(console.width - name_width - 2, _LEAST_STRIP), _MOST_STRIP)
+    console.print("[bold]Along the network[/bold]", highlight=False)
+    lines = {name: strip(problem, plan, width) for name, plan in plans.items()}
+    for name, line in lines.items():
+        shown = name if len(name) <= name_width else f"{name[: name_width - 1]}…"
+        console.print(Text(shown.ljust(name_width + 2)) + coloured(problem, line), overflow="crop", no_wrap=True)
+    small = any(letter.islower() for line in lines.values() for letter in line)
+    console.print(legend(problem) + ("; small: most of these layers" if small else ""), highlight=False, markup=False)
+
+
+def print_comparison(console: Console, comparison: Comparison) -> None:
+    """Print a comparison."""
+    name, unit = objective_name(comparison.problem)
+    bound = comparison.bound
+    rows = []
+    for row in comparison.rows:
+        shown, compared = against(row.objective, unit, comparison.best, row.violations)
+        gap = "" if row.violations or row.gap is None else format_gap(row.gap)
+        rows.append((row.name, row.status, shown, gap, compared, format_runtime(row.seconds)))
+    title = f"{comparison.problem.name}: best bound {'unknown' if bound is None else format_quantity(bound, unit, 6)}"
+    columns = [
+        ("method", "left"),
+        ("status", "left"),
+        (name, "right"),
+        ("gap to bound", "right"),
+        ("to best plan", "left"),
+        ("time", "right"),
+    ]
+    console.print(table(title, columns, rows))
+
+
+def print_sweep(console: Console, sweep: Sweep) -> None:
+    """Print a sweep: which plan from where to where, the plans along the network, and the points asked for."""
+    name, unit = objective_name(sweep.problem)
+    varied = sweep.parameter.unit
+
+    def value(number: float, digits: int = 6) -> str:
+        return format_quantity(number, varied, digits)
+
+    def objective(number: float | None) -> str:
+        return "-" if number is None else format_quantity(number, unit, 6)
+
+    at = {point.value: point for point in sweep.points}
+    several = len(sweep.plans) > 1
+    rows = [
+        (
+            "none" if plan is None else f"plan {plan + 1}",
+            value(low),
+            value(high),
+            objective(at[low].objective),
+            objective(at[high].objective),
+            "" if plan is None else where(sweep.problem, sweep.plans[plan]),
+        )
+        for low, high, plan in sweep.segments
+    ]
+    columns = [("best", "left"), ("from", "right"), ("to", "right"), (f"{name} there", "right"), ("and there", "right")]
+    columns.append(("layers on each device", "left"))
+    title = f"{sweep.problem.name}: {sweep.parameter} from {value(sweep.low)} to {value(sweep.high)}"
+    console.print(table(title, columns, rows))
+    console.print(_certainty(sweep), highlight=False)
+    console.print()
+    print_strips(console, sweep.problem, {f"plan {index + 1}": plan for index, plan in enumerate(sweep.plans)})
+    console.print()
+    asked = [point for point in sweep.points if point.asked]
+    names = list(dict.fromkeys(name for point in asked for name in point.baselines))
+    columns = [(str(sweep.parameter), "right"), (name, "right"), ("gap", "right")]
+    columns += [("plan", "right")] if several else []
+    columns += [(f"best {baseline}" if baseline == "all-on-one" else baseline, "left") for baseline in names]
+    lines = []
+    for point in asked:
+        line = [value(point.value, 4), objective(point.objective), format_gap(point.gap)]
+        if point.objective is None:
+            line[2] = point.status
+        line += [("-" if point.plan is None else str(point.plan + 1))] if several else []
+        line += [_beside(point.baselines.get(baseline), point.objective) for baseline in names]
+        lines.append(line)
+    console.print(table("Points", columns, lines))
+
+
+def _beside(value: float | None, best: float | None) -> str:
+    """Return how much worse a baseline is."""
+    if value is None:
+        return "-"
+    if best is None:
+        return "a plan"
+    return "the same" if value == best else f"+{100 * (value - best) / abs(best):.3g} %" if best else "worse"
+
+
+def _certainty(sweep: Sweep) -> str:
+    """Return what is known of the break points."""
+    count = len(sweep.breaks)
+    share = "its value" if sweep.scale == "log" else "the range"
+    found = f"{count} break point{'' if count == 1 else 's'}, within {sweep.tolerance:g} of {share}" if count else ""
+    found = found or "no break point"
+    if not sweep.complete:
+        return f"{found}; not complete: points or break points are missing"
+    if sweep.exhaustive:
+        return f"{found}; no other is possible"
+    proved = all(point.status in ("optimal", "infeasible") for point in sweep.points)
+    why = "" if proved else ", and not every point is proved optimal"
+    return f"{found}; between two points with the same plan, others are possible{why}"

@@ -1,0 +1,112 @@
+"""Tables for other programs: CSV, Markdown, LaTeX, HTML, pandas."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Callable, Mapping, Sequence
+from html import escape
+from typing import Any
+
+from dnnopt.errors import InputError
+
+_LATEX = {
+    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
+}  # fmt: skip
+
+
+def as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return rows with the same keys as CSV: full precision, nothing where a value is None."""
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, list(rows[0]) if rows else [], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return stream.getvalue()
+
+
+def as_markdown(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return rows with the same keys as a Markdown table; numbers are rounded and stand on the right."""
+    if not rows:
+        return ""
+    lines = [_cells(rows[0], lambda text: text), ["---:" if numeric else "---" for numeric in _numeric(rows)]]
+    lines += [[_shown(value).replace("|", "\\|") for value in row.values()] for row in rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def as_latex(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return rows with the same keys as a LaTeX tabular (package booktabs); numbers are rounded."""
+    if not rows:
+        return ""
+    sides = "".join("r" if numeric else "l" for numeric in _numeric(rows))
+    lines = [
+        f"\\begin{{tabular}}{{{sides}}}",
+        "\\toprule",
+        f"{' & '.join(_cells(rows[0], _escaped))} \\\\",
+        "\\midrule",
+    ]
+    lines += [f"{' & '.join(_escaped(_shown(value)) for value in row.values())} \\\\" for row in rows]
+    return "\n".join([*lines, "\\bottomrule", "\\end{tabular}"]) + "\n"
+
+
+WRITERS: dict[str, Callable[[Sequence[Mapping[str, Any]]], str]] = {
+    "csv": as_csv,
+    "markdown": as_markdown,
+    "latex": as_latex,
+}
+
+
+def as_frame(rows: Sequence[Mapping[str, Any]]) -> Any:
+    """Return rows with the same keys as a pandas DataFrame.
+
+    Raises
+    ------
+    InputError
+        If pandas is not installed.
+    """
+    try:
+        import pandas
+    except ImportError:
+        raise InputError("", problem="pandas is not installed: pip install 'dnnopt[tables]'") from None
+    return pandas.DataFrame(list(rows))
+
+
+def as_html(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return rows with the same keys as an HTML table, as notebooks show it; numbers are rounded."""
+    if not rows:
+        return ""
+    head = "".join(f"<th>{escape(name)}</th>" for name in _cells(rows[0], str))
+    lines = ["".join(f"<td>{escape(_shown(value))}</td>" for value in row.values()) for row in rows]
+    return f"<table><tr>{head}</tr>{''.join(f'<tr>{line}</tr>' for line in lines)}</table>"
+
+
+def _cells(row: Mapping[str, Any], shown: Callable[[str], str]) -> list[str]:
+    return [shown(name.replace("_", " ")) for name in row]
+
+
+def _numeric(rows: Sequence[Mapping[str, Any]]) -> list[bool]:
+    """Return which columns hold numbers, and some."""
+    found = []
+    for name in rows[0]:
+        values = [row[name] for row in rows if row[name] is not None]
+        found.append(bool(values) and all(_is_number(value) for value in values))
+    return found
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.5g}" if math.isfinite(value) else "-"
+    return str(value)
+
+
+def _escaped(text: str) -> str:
+    return "".join(_LATEX.get(character, character) for character in text)
