@@ -41,7 +41,7 @@ def refuses(compiled: CompiledProblem) -> str | None:
 
 def run(pool: Pool, limits: Limits, control: Control) -> Outcome:
     """Solve the pool's problem."""
-    found = None if (~pool.compiled.allowed).all(axis=1).any() else _Cut(pool.compiled).minimum()
+    found = None if (~pool.compiled.allowed).all(axis=1).any() else Cut(pool.compiled).minimum()
     if found is None:
         return Outcome("infeasible")
     bound, placement = found
@@ -55,7 +55,7 @@ def _chosen_between(c: CompiledProblem) -> Index:
     return np.flatnonzero(c.allowed[c.allowed.sum(axis=1) > 1].any(axis=0))
 
 
-class _Cut:
+class Cut:
     """The flow network: its vertices are the nodes, the source, the sink, and those of tensors."""
 
     def __init__(self, compiled: CompiledProblem) -> None:

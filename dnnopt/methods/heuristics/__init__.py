@@ -11,7 +11,22 @@ from dataclasses import dataclass
 
 from dnnopt.compiled import Index
 from dnnopt.evaluator import Evaluator
-from dnnopt.methods.heuristics import all_on_one, annealing, greedy, local_search, multi_cut, random_plans, single_cut
+from dnnopt.methods.heuristics import (
+    all_on_one,
+    annealing,
+    etf,
+    greedy,
+    heft,
+    list_scheduling,
+    local_search,
+    min_cut,
+    multi_cut,
+    neighbourhood_search,
+    proportional,
+    random_plans,
+    saving_per_byte,
+    single_cut,
+)
 from dnnopt.methods.heuristics.effort import Effort
 
 
@@ -72,6 +87,51 @@ BASELINES: dict[str, Baseline] = {
             greedy.placements,
         ),
         Baseline(
+            "saving-per-byte",
+            "layers leave the device of the input, those first that save most time for each byte of their tensors",
+            "Dantzig: Discrete-variable extremum problems, Operations Research 5(2), 1957",
+            False,
+            saving_per_byte.placements,
+        ),
+        Baseline(
+            "min-cut",
+            "the best minimum cut between two devices as if there were no limits, then repaired",
+            "Hu, Bao, Wang, Liang: Dynamic adaptive DNN surgery for inference acceleration on the edge (DADS), INFOCOM "
+            "2019",
+            False,
+            min_cut.placements,
+        ),
+        Baseline(
+            "proportional",
+            "segments as long as the devices are fast",
+            "Mao et al.: MoDNN: Local distributed mobile computing system for deep neural network, DATE 2017",
+            False,
+            proportional.placements,
+        ),
+        Baseline(
+            "heft",
+            "layers by their distance from the end, each where it ends first, in gaps too",
+            "Topcuoglu, Hariri, Wu: Performance-effective and low-complexity task scheduling for heterogeneous "
+            "computing, IEEE TPDS 13(3), 2002",
+            False,
+            heft.placements,
+        ),
+        Baseline(
+            "etf",
+            "of all layers that are ready and all devices, the pair with the earliest start",
+            "Hwang, Chow, Anger, Lee: Scheduling precedence graphs in systems with interprocessor communication times, "
+            "SIAM Journal on Computing 18(2), 1989",
+            False,
+            etf.placements,
+        ),
+        Baseline(
+            "list-scheduling",
+            "of the layers that are ready the one farthest from the end, where it ends first",
+            "Adam, Chandy, Dickson: A comparison of list schedules for parallel processing systems, CACM 17(12), 1974",
+            False,
+            list_scheduling.placements,
+        ),
+        Baseline(
             "random",
             "random plans, the best of them: the floor for all that search",
             "",
@@ -91,6 +151,13 @@ BASELINES: dict[str, Baseline] = {
             "Kirkpatrick, Gelatt, Vecchi: Optimization by simulated annealing, Science 220, 1983",
             True,
             annealing.placements,
+        ),
+        Baseline(
+            "neighbourhood-search",
+            "some layers are freed and placed best by a MILP, all others stay, again and again",
+            "Shaw: Using constraint programming and local search methods to solve vehicle routing problems, CP 1998",
+            True,
+            neighbourhood_search.placements,
         ),
     )
 }
