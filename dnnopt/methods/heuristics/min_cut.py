@@ -1,0 +1,50 @@
+"""Minimum cut that ignores resources, then repair: DADS under light load, for every pair of executors.
+
+Hu, Bao, Wang, Liang: Dynamic adaptive DNN surgery for inference acceleration on the edge, INFOCOM 2019. Two executors
+share the layers so that the sum of all times of computing and sending is least, by a minimum cut with a vertex for each
+tensor; layers that may be on neither are where they are fastest. What the best of these cuts breaks of memory and other
+limits is repaired by local search. (DADS under heavy load, for a period, is a 3-approximation; here the evaluator picks
+the best cut for whatever is minimised.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import combinations
+
+import numpy as np
+
+from dnnopt.compiled import CompiledProblem, Index, LinearTerm
+from dnnopt.evaluator import Evaluator
+from dnnopt.methods.exact.min_cut import Cut
+from dnnopt.methods.heuristics.choice import best
+from dnnopt.methods.heuristics.effort import Effort
+from dnnopt.methods.heuristics.local_search import repaired
+from dnnopt.scaling import all_on_one, total_load
+
+
+def placements(evaluator: Evaluator, effort: Effort) -> Iterator[tuple[str, Index]]:
+    """Yield the best cut of those that the time allows to find."""
+    c = evaluator.compiled
+    relaxed = replace(
+        c, execution="sequential", objective=((LinearTerm(1.0, total_load(c)),),), constraints=(), call_links=None
+    )
+    candidates = list(all_on_one(c))
+    for pair in combinations(range(c.time.shape[1]), 2):
+        if effort.spent():
+            break
+        found = Cut(_between(relaxed, pair)).minimum()
+        if found is not None:
+            candidates.append(found[1])
+    yield "min-cut", repaired(evaluator, best(evaluator, np.array(candidates)), effort)
+
+
+def _between(c: CompiledProblem, pair: tuple[int, int]) -> CompiledProblem:
+    """Return the problem on two executors; nodes that may be on neither have one place."""
+    both = np.zeros(c.time.shape[1], dtype=bool)
+    both[list(pair)] = True
+    fastest = np.where(c.allowed, c.time, np.inf).argmin(axis=1)
+    alone = np.arange(c.time.shape[1]) == fastest[:, None]
+    allowed = c.allowed & both
+    return replace(c, allowed=np.where(allowed.any(axis=1, keepdims=True), allowed, alone))
