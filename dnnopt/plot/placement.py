@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -102,7 +103,8 @@ def placement(
         sent += _draw_edges(axes, nodes, edges, columns, cell, problem.transport == "per_edge")
     for y, text in headings:
         axes.text(-0.5, y, text, fontsize=9, fontweight="bold", color=INK, va="center")
-    labels = _draw_sizes(axes, sent, cell)
+    ends = [(node.x, node.y - 0.6) for nodes, _ in drawn for node in nodes.values() if _is_end(node.name)]
+    labels = _draw_sizes(axes, sent, ends, cell)
     title = headline(problem, evaluation)
     if sent:
         title += "; 1 tensor sent" if len(sent) == 1 else f"; {len(sent)} tensors sent"
@@ -144,7 +146,8 @@ def _fitting_columns(layouts: list[tuple[dict[str, int], dict[str, int]]], cell:
         )
         if columns >= longest or columns * cell[0] >= 1.2 * height * cell[1]:
             break
-    return min(columns, longest)
+    rows = math.ceil(longest / columns)
+    return math.ceil(longest / rows)  # the last row is then about as long as the others
 
 
 def _extents(depth: dict[str, int], tracks: dict[str, int], columns: int) -> list[tuple[int, int]]:
@@ -269,12 +272,14 @@ def _line(start: tuple[float, float], end: tuple[float, float]) -> Path:
     )
 
 
-def _draw_sizes(axes: Axes, sent: list[tuple[float, float, float]], cell: tuple[float, float]) -> int:
-    """Write the sizes of what is sent, the largest first, as far as there is space; return how many were written."""
+def _draw_sizes(
+    axes: Axes, sent: list[tuple[float, float, float]], others: list[tuple[float, float]], cell: tuple[float, float]
+) -> int:
+    """Write the sizes of what is sent, the largest first, where no other text stands; return how many there were."""
     width, height = 0.62 / cell[0], 0.15 / cell[1]
-    taken: list[tuple[float, float]] = []
+    taken = list(others)
     for size, x, y in sorted(sent, key=lambda one: -one[0]):
-        if len(taken) == _MOST_LABELS:
+        if len(taken) - len(others) == _MOST_LABELS:
             break
         for shift in (1.1, -1.1, 2.2, -2.2):
             place = (x, y + shift * height)
@@ -292,7 +297,7 @@ def _draw_sizes(axes: Axes, sent: list[tuple[float, float, float]], cell: tuple[
                     bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.4, "alpha": 0.8},
                 )
                 break
-    return len(taken)
+    return len(taken) - len(others)
 
 
 def _draw_legend(axes: Axes, problem: Problem, plan: Plan, metrics: dict[str, float]) -> None:
