@@ -15,6 +15,7 @@ from dnnopt.methods.heuristics import (
     all_on_one,
     annealing,
     etf,
+    genetic,
     greedy,
     heft,
     list_scheduling,
@@ -22,7 +23,9 @@ from dnnopt.methods.heuristics import (
     min_cut,
     multi_cut,
     neighbourhood_search,
+    particle_swarm,
     proportional,
+    pso_ga,
     random_plans,
     saving_per_byte,
     single_cut,
@@ -158,6 +161,28 @@ BASELINES: dict[str, Baseline] = {
             "Shaw: Using constraint programming and local search methods to solve vehicle routing problems, CP 1998",
             True,
             neighbourhood_search.placements,
+        ),
+        Baseline(
+            "genetic",
+            "vectors of executors, crossed at two points and mutated (needs the extra 'evolutionary')",
+            "Holland: Adaptation in Natural and Artificial Systems, 1975; Blank, Deb: pymoo, IEEE Access 8, 2020",
+            True,
+            genetic.placements,
+        ),
+        Baseline(
+            "particle-swarm",
+            "positions whose whole parts are executors (needs the extra 'evolutionary')",
+            "Kennedy, Eberhart: Particle swarm optimization, ICNN 1995; Blank, Deb: pymoo, IEEE Access 8, 2020",
+            True,
+            particle_swarm.placements,
+        ),
+        Baseline(
+            "pso-ga",
+            "a discrete particle swarm that moves by mutation and crossover",
+            "Lin et al.: Cost-driven offloading for DNN-based applications over cloud, edge and end devices, IEEE TII "
+            "16(8), 2020",
+            True,
+            pso_ga.placements,
         ),
     )
 }
