@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 
 from dnnopt.compiled import Index
 from dnnopt.evaluator import Evaluator
@@ -48,6 +49,8 @@ class Baseline:
         Whether it searches until its effort is spent; the others end by themselves, soon.
     run : callable
         Takes an evaluator and an effort, yields pairs of a name and a placement (N,).
+    needs : str
+        Module that must be installed; "": none.
     """
 
     name: str
@@ -55,6 +58,12 @@ class Baseline:
     source: str
     searches: bool
     run: Callable[[Evaluator, Effort], Iterator[tuple[str, Index]]]
+    needs: str = ""
+
+    @property
+    def installed(self) -> bool:
+        """Whether what it needs is there; where it is not, `run` raises InputError."""
+        return not self.needs or find_spec(self.needs) is not None
 
 
 BASELINES: dict[str, Baseline] = {
@@ -168,6 +177,7 @@ BASELINES: dict[str, Baseline] = {
             "Holland: Adaptation in Natural and Artificial Systems, 1975; Blank, Deb: pymoo, IEEE Access 8, 2020",
             True,
             genetic.placements,
+            "pymoo",
         ),
         Baseline(
             "particle-swarm",
@@ -175,6 +185,7 @@ BASELINES: dict[str, Baseline] = {
             "Kennedy, Eberhart: Particle swarm optimization, ICNN 1995; Blank, Deb: pymoo, IEEE Access 8, 2020",
             True,
             particle_swarm.placements,
+            "pymoo",
         ),
         Baseline(
             "pso-ga",
