@@ -106,7 +106,7 @@ BASELINES: dict[str, Baseline] = {
             saving_per_byte.placements,
         ),
         Baseline(
-            "min-cut",
+            "repaired-min-cut",
             "the best minimum cut between two devices as if there were no limits, then repaired",
             "Hu, Bao, Wang, Liang: Dynamic adaptive DNN surgery for inference acceleration on the edge (DADS), INFOCOM "
             "2019",
