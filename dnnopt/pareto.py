@@ -113,16 +113,9 @@ def pareto(
     UnsupportedError
         If the formulation does not support the problem.
     """
-    if len(objectives) < 2:
-        raise InputError("two or more objectives", field="objectives", value=len(objectives))
     if not 1e-9 < tolerance < 1:
         raise InputError("a number above 1e-9 and below 1", field="tolerance", value=tolerance)
-    terms = [
-        Term(**(dict(term) | {"priority": priority}))
-        for priority, objective in enumerate(objectives)
-        for term in (objective if isinstance(objective, tuple) else (objective,))
-    ]
-    problem = Problem(**(dict(problem) | {"minimize": terms}))
+    problem = with_objectives(problem, objectives)
     compiled = compile_problem(problem)
     limits = Limits(time_limit, OPTIMAL_GAP, threads, seed)
     clock, control = Clock(time_limit), Control()
@@ -157,8 +150,20 @@ def pareto(
                 for index, bound in enumerate(point.objectives[1:])
                 if bound > 0
             ]
-    front = sorted(_undominated(points), key=lambda point: point.objectives)
+    front = sorted(undominated(points), key=lambda point: point.objectives)
     return Front(problem, tuple(front), tolerance, proved and not zones, tuple(zones), clock.elapsed())
+
+
+def with_objectives(problem: Problem, objectives: Sequence[Objective]) -> Problem:
+    """Return the problem with two or more objectives as its priorities, in their order."""
+    if len(objectives) < 2:
+        raise InputError("two or more objectives", field="objectives", value=len(objectives))
+    terms = [
+        Term(**(dict(term) | {"priority": priority}))
+        for priority, objective in enumerate(objectives)
+        for term in (objective if isinstance(objective, tuple) else (objective,))
+    ]
+    return Problem(**(dict(problem) | {"minimize": terms}))
 
 
 def _within(zone: tuple[float, ...], other: tuple[float, ...]) -> bool:
@@ -170,7 +175,7 @@ def _respects(point: Point, caps: dict[int, float]) -> bool:
     return all(point.objectives[index] <= cap for index, cap in caps.items())
 
 
-def _undominated(points: Sequence[Point]) -> list[Point]:
+def undominated(points: Sequence[Point]) -> list[Point]:
     """Return the points that no other dominates, one of each."""
     kept: list[Point] = []
     for point in points:

@@ -12,6 +12,7 @@ from dnnopt.cli.options import (
     CsvOption,
     FigureOption,
     FormulationOption,
+    IterationsOption,
     JsonOption,
     LatexOption,
     MarkdownOption,
@@ -22,6 +23,7 @@ from dnnopt.cli.options import (
     VerboseOption,
 )
 from dnnopt.cli.target import command
+from dnnopt.errors import InputError
 
 if TYPE_CHECKING:
     from dnnopt.problem import Problem
@@ -64,6 +66,10 @@ def pareto_command(
         list[str], typer.Option("--objective", "-o", help="Such as 'energy(pi)'; two or three of them.")
     ],
     tolerance: Annotated[float, typer.Option(help="Points closer together than this share count as one.")] = 1e-6,
+    heuristic: Annotated[
+        bool, typer.Option("--heuristic", help="Points by NSGA-II, none proved.")
+    ] = False,
+    iterations: IterationsOption = None,
     formulation: FormulationOption = None,
     solver: SolverOption = None,
     time_limit: TimeOption = None,
@@ -73,22 +79,31 @@ def pareto_command(
     figure: FigureOption = None,
     verbose: VerboseOption = False,
 ) -> None:
-    """Find every plan that no other beats in all objectives, with proof that none is missed."""
+    """Find every plan that no other beats in all objectives, with proof that none is missed (or --heuristic: some)."""
     from dnnopt.expressions import parse_objective
+    from dnnopt.heuristic_front import heuristic_front
     from dnnopt.pareto import pareto
     from dnnopt.report import print_front
 
-    front = pareto(
-        problem,
-        [parse_objective(text, [metric.name for metric in problem.metrics]) for text in objective],
-        tolerance=tolerance,
-        time_limit=time_limit,
-        formulation=formulation,
-        solver=solver,
-        threads=threads,
-        seed=seed,
-        watch=lambda point: say(f"found {point.objectives}") if verbose else None,
-    )
+    objectives = [parse_objective(text, [metric.name for metric in problem.metrics]) for text in objective]
+    if heuristic:
+        if formulation is not None or solver is not None:
+            raise InputError("none with --heuristic", field="formulation", value=formulation or solver)
+        front = heuristic_front(problem, objectives, time_limit=time_limit, iterations=iterations, seed=seed)
+    else:
+        if iterations is not None:
+            raise InputError("no limit without --heuristic", field="iterations", value=iterations)
+        front = pareto(
+            problem,
+            objectives,
+            tolerance=tolerance,
+            time_limit=time_limit,
+            formulation=formulation,
+            solver=solver,
+            threads=threads,
+            seed=seed,
+            watch=lambda point: say(f"found {point.objectives}") if verbose else None,
+        )
     if json is not None:
         write_json(front.to_data(), json)
     if json is None or str(json) != "-":
