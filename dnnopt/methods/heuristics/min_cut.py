@@ -37,7 +37,7 @@ def placements(evaluator: Evaluator, effort: Effort) -> Iterator[tuple[str, Inde
         found = Cut(_between(relaxed, pair)).minimum()
         if found is not None:
             candidates.append(found[1])
-    yield "min-cut", repaired(evaluator, best(evaluator, np.array(candidates)), effort)
+    yield "repaired min-cut", repaired(evaluator, best(evaluator, np.array(candidates)), effort)
 
 
 def _between(c: CompiledProblem, pair: tuple[int, int]) -> CompiledProblem:
