@@ -1,11 +1,13 @@
 """Runs of many problems: each in a process of its own, with a result file for each, so that a run can go on later.
 
-A unit of work is a plain record that any engine can run (`run_unit`): it says which problem, how, and where the result
-goes, and needs nothing else. A process that dies or hangs is an outcome like another.
+A task is a plain record that any engine can run (`run_task`): it says which problem, how, and where the result goes,
+and needs nothing else. A process that dies, hangs or needs more memory than it may is an outcome like another.
 """
 
 from __future__ import annotations
 
+import math
+import os
 import signal
 import subprocess
 import sys
@@ -23,11 +25,33 @@ from dnnopt.formats.files import dump_json, make_folder, read_result, write_text
 _GRACE = 30.0  # seconds beyond one and a half times the limit after which a process is ended
 _POLL = 0.1
 _NEVER = threading.Event()
+_PROGRAM = "from dnnopt.bench import limited; limited()"
+
+
+def limited() -> None:
+    """Run the command line, without its first word: the bytes of memory that this process may take."""
+    limit_memory(float(sys.argv.pop(1)))
+    from dnnopt.cli import main
+
+    main()
+
+
+def limit_memory(most: float) -> None:
+    """Have requests of this process and its children for more than so many bytes refused, where the system can."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return
+    if math.isfinite(most):
+        kind = resource.RLIMIT_DATA if sys.platform == "linux" else resource.RLIMIT_AS
+        hard = resource.getrlimit(kind)[1]
+        allowed = int(most) if hard == resource.RLIM_INFINITY else min(int(most), hard)
+        resource.setrlimit(kind, (allowed, hard))
 
 
 @dataclass(frozen=True)
-class Unit:
-    """One problem to solve.
+class Task:
+    """One problem to solve in one way.
 
     Attributes
     ----------
@@ -39,18 +63,30 @@ class Unit:
         Seconds.
     output : str
         Result file.
+    memory : float, optional
+        Bytes that the process may take.
+    label : str
+        What the way is called.
     """
 
     problem: str
     options: tuple[str, ...]
     time_limit: float
     output: str
+    memory: float | None = None
+    label: str = ""
 
 
-def units(
-    problems: Iterable[str], runs: Path, *, time_limit: float, options: tuple[str, ...] = (), label: str = "auto"
-) -> list[Unit]:
-    """Return the units for problems or sets of the library; results go to ``runs/label/problem.json``.
+def tasks(
+    problems: Iterable[str],
+    runs: Path,
+    *,
+    time_limit: float,
+    options: tuple[str, ...] = (),
+    label: str = "auto",
+    memory: float | None = None,
+) -> list[Task]:
+    """Return the tasks for problems or sets of the library; results go to ``runs/label/problem.json``.
 
     Raises
     ------
@@ -65,11 +101,19 @@ def units(
             if member not in known:
                 raise library.unknown("problem or set", member, [*library.SETS, *known])
             names[member] = None
-    return [Unit(name, options, time_limit, str(runs / label / f"{name}.json")) for name in names]
+    return [Task(name, options, time_limit, str(runs / label / f"{name}.json"), memory, label) for name in names]
 
 
-def run_unit(unit: Unit, stop: threading.Event = _NEVER) -> dict[str, Any]:
-    """Solve a unit's problem in a process of its own, and return its result file's data; it is there afterwards.
+def fair_share(jobs: int) -> float | None:
+    """Return the bytes that each of so many processes may take of this machine's memory; None: not known."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / jobs
+    except (AttributeError, ValueError, OSError):
+        return None
+
+
+def run_task(task: Task, stop: threading.Event = _NEVER) -> dict[str, Any]:
+    """Solve a task's problem in a process of its own, and return its result file's data; it is there afterwards.
 
     Raises
     ------
@@ -78,14 +122,18 @@ def run_unit(unit: Unit, stop: threading.Event = _NEVER) -> dict[str, Any]:
     KeyboardInterrupt
         If `stop` is set before the process ends; there is no result file then, as its search was cut short.
     """
-    output = Path(unit.output)
+    output = Path(task.output)
     make_folder(output.parent)
     unfinished = output.with_name(f".{output.name}.unfinished")
-    limit = ("--time-limit", f"{unit.time_limit:g}")
-    words = [sys.executable, "-m", "dnnopt", "solve", unit.problem, *unit.options, *limit, "--json", str(unfinished)]
+    limit = ("--time-limit", f"{task.time_limit:g}")
+    program = [sys.executable, "-c", _PROGRAM, f"{task.memory or math.inf}"]
+    words = [*program, "solve", task.problem, *task.options, *limit, "--json", str(unfinished)]
     try:
-        code, said = _run(words, 1.5 * unit.time_limit + _GRACE, stop)
-        message = " ".join(said.strip().splitlines()[-1:]) or f"the process died with exit code {code}"
+        code, said = _run(words, 1.5 * task.time_limit + _GRACE, stop)
+        last = " ".join(said.strip().splitlines()[-1:])
+        message = last or (
+            f"the process was killed by signal {-code}" if code < 0 else f"it died with exit code {code}"
+        )
         if unfinished.exists():
             unfinished.replace(output)
     except subprocess.TimeoutExpired:
@@ -93,7 +141,7 @@ def run_unit(unit: Unit, stop: threading.Event = _NEVER) -> dict[str, Any]:
     finally:
         unfinished.unlink(missing_ok=True)
     if not output.exists():
-        dead = {"format": "dnnopt-result", "version": 1, "problem": unit.problem, "status": "error"}
+        dead = {"format": "dnnopt-result", "version": 1, "problem": task.problem, "status": "error"}
         empty = {"objective": None, "bound": None, "gap": None, "placement": None, "runtime": None}
         write_text(output, dump_json(dead | empty | {"message": message}))
     return read_result(output)
@@ -126,7 +174,7 @@ def _run(words: list[str], seconds: float, stop: threading.Event) -> tuple[int, 
 
 
 def _end(process: subprocess.Popen[str]) -> None:
-    """Interrupt a process until it ends, so that it ends what it has started; kill it where that does not help."""
+    """Interrupt a process until it ends, so that it ends what it started; kill all where that does not help."""
     for _ in range(10):
         if process.poll() is not None:
             return
@@ -135,24 +183,27 @@ def _end(process: subprocess.Popen[str]) -> None:
             process.wait(0.5)
         except subprocess.TimeoutExpired:
             continue
-    process.kill()
+    if hasattr(os, "killpg"):
+        os.killpg(process.pid, signal.SIGKILL)  # it leads a group of its own
+    else:
+        process.kill()
 
 
-def run_all(work: list[Unit], jobs: int = 1) -> Iterator[tuple[Unit, dict[str, Any]]]:
-    """Yield each unit with its result, as they end; units whose result is there already come first.
+def run_all(work: list[Task], jobs: int = 1) -> Iterator[tuple[Task, dict[str, Any]]]:
+    """Yield each task with its result, as they end; tasks whose result is there already come first.
 
     Where the iteration ends early (Ctrl-C), so do the processes; what they have not finished is not there.
     """
     missing = []
-    for unit in work:
-        if Path(unit.output).exists():
-            yield unit, read_result(unit.output)
+    for task in work:
+        if Path(task.output).exists():
+            yield task, read_result(task.output)
         else:
-            missing.append(unit)
+            missing.append(task)
     stop = threading.Event()
     with ThreadPoolExecutor(jobs) as pool:
         try:
-            futures = {pool.submit(run_unit, unit, stop): unit for unit in missing}
+            futures = {pool.submit(run_task, task, stop): task for task in missing}
             for future in as_completed(futures):
                 yield futures[future], future.result()
         finally:

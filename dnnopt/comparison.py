@@ -1,22 +1,28 @@
-"""`compare`: baselines and exact methods side by side, with gaps to the best bound."""
+"""`compare`: baselines and exact methods side by side, with gaps to the best bound and to the best plan."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from dnnopt.compiled import CompiledProblem
 from dnnopt.compiler import compile_problem
-from dnnopt.errors import UnsupportedError
+from dnnopt.errors import InputError, UnsupportedError
 from dnnopt.evaluator import Evaluator
+from dnnopt.methods.exact import EXACT
 from dnnopt.methods.heuristics import BASELINES, Effort
-from dnnopt.pool import Pool
+from dnnopt.picture import moved
+from dnnopt.plan import Plan
 from dnnopt.problem import Problem
-from dnnopt.referee import Evaluation, Violation
+from dnnopt.referee import Evaluation, Violation, evaluate
 from dnnopt.result import OPTIMAL_GAP, Event, Result, relative_gap
-from dnnopt.solvers.interface import Clock
+from dnnopt.scheduling import list_scheduled
+from dnnopt.solvers.interface import Clock, Control, Limits, stop_on_interrupt
 from dnnopt.solving import solve
+
+HEURISTIC_LIMIT = 2.0
 
 
 @dataclass(frozen=True)
@@ -32,21 +38,33 @@ class Row:
         Of its plan; infinite where there is none.
     gap : float, optional
         To the best bound of all methods.
+    above : float, optional
+        To the best plan: `(objective - best) / |best|`.
     seconds : float
+        Of a baseline: until it had its plan.
     violations : sequence of Violation
+    plan : Plan, optional
+    elsewhere : tuple of str, optional
+        Layers that the best plan has on another device.
     """
 
     name: str
     status: str
     objective: float
     gap: float | None
+    above: float | None
     seconds: float
     violations: Sequence[Violation]
+    plan: Plan | None
+    elsewhere: tuple[str, ...] | None
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Methods on one problem, the best plan's objective and the best bound."""
+    """Methods on one problem, the best plan's objective and the best bound.
+
+    Notebooks show it as a table; `to_frame` makes it a pandas DataFrame.
+    """
 
     problem: Problem
     rows: tuple[Row, ...]
@@ -54,16 +72,47 @@ class Comparison:
     bound: float | None
     results: tuple[Result, ...]
 
+    def to_rows(self) -> list[dict[str, Any]]:
+        """Return a plain row for each method."""
+        return [
+            {
+                "method": row.name,
+                "status": row.status,
+                "objective": row.objective if math.isfinite(row.objective) else None,
+                "gap": row.gap,
+                "above_best": row.above,
+                "layers_elsewhere": None if row.elsewhere is None else len(row.elsewhere),
+                "breaks": ", ".join(dict.fromkeys(violation.constraint for violation in row.violations)),
+                "seconds": row.seconds,
+            }
+            for row in self.rows
+        ]
+
+    def to_frame(self) -> Any:
+        """Return the rows as a pandas DataFrame.
+
+        Raises
+        ------
+        InputError
+            If pandas is not installed.
+        """
+        from dnnopt.tables import as_frame
+
+        return as_frame(self.to_rows())
+
     def to_data(self) -> dict[str, Any]:
-        """Return plain data."""
+        """Return plain data, with every plan."""
         rows = [
             {
                 "method": row.name,
                 "status": row.status,
                 "objective": row.objective if math.isfinite(row.objective) else None,
                 "gap": row.gap,
+                "above_best": row.above,
                 "seconds": row.seconds,
                 "violations": [vars(violation) for violation in row.violations],
+                "elsewhere": None if row.elsewhere is None else list(row.elsewhere),
+                **({"placement": None} if row.plan is None else row.plan.to_data()),
             }
             for row in self.rows
         ]
@@ -76,6 +125,11 @@ class Comparison:
             "rows": rows,
         }
 
+    def _repr_html_(self) -> str:
+        from dnnopt.tables import as_html
+
+        return as_html(self.to_rows())
+
     def __str__(self) -> str:
         from dnnopt.report import as_text
         from dnnopt.study_report import print_comparison
@@ -83,56 +137,153 @@ class Comparison:
         return as_text(lambda console: print_comparison(console, self))
 
 
+@dataclass(frozen=True)
+class _Outcome:
+    """What a method gave."""
+
+    name: str
+    status: str
+    plan: Plan | None
+    evaluation: Evaluation | None
+    seconds: float
+
+
 def compare(
     problem: Problem,
     *,
+    methods: Sequence[str] | None = None,
     formulations: Sequence[str] = (),
     time_limit: float | None = 60.0,
+    heuristic_limit: float = HEURISTIC_LIMIT,
     gap: float = OPTIMAL_GAP,
     threads: int | None = None,
     seed: int = 0,
     watch: Callable[[Event], None] | None = None,
 ) -> Comparison:
-    """Run every baseline that ends by itself, `auto`, and the formulations named, each with the time limit.
+    """Run every baseline, every exact method that solves problems of this kind, `auto`, and the formulations named.
+
+    Parameters
+    ----------
+    problem : Problem
+    methods : sequence of str, optional
+        Baselines and exact methods to run, instead of all that are applicable.
+    formulations : sequence of str
+    time_limit : float, optional
+        Seconds for each.
+    heuristic_limit : float
+        Seconds for each baseline.
+    gap, threads, seed
+        As for `solve`.
+    watch : callable, optional
+        Called with an Event at each new incumbent or bound, and before each method.
+
+    Returns
+    -------
+    Comparison
+        Ctrl-C ends it early, with the methods that have been run.
 
     Raises
     ------
     InputError, UnsupportedError
         As `solve` does.
     """
-    outcomes: list[tuple[str, str, Evaluation | None, float]] = []
-    compiled = compile_problem(problem)
-    if Evaluator.refuses(compiled) is None:
-        for baseline in (baseline for baseline in BASELINES.values() if not baseline.searches):
-            pool = Pool(problem, compiled)
-            evaluator, clock = Evaluator(compiled), Clock(time_limit)
-            for name, placement in baseline.run(evaluator, Effort(clock, seed=seed)):
-                evaluation = pool.offer_placement(placement, name)
-                status = "feasible" if evaluation.feasible else "infeasible"
-                outcomes.append((name, status, evaluation, clock.elapsed()))
-    results = []
-    for formulation in dict.fromkeys([None, *formulations]):
-        result = solve(
-            problem, formulation=formulation, time_limit=time_limit, gap=gap, threads=threads, seed=seed, watch=watch
-        )
+    Limits(heuristic_limit, gap, threads, seed)
+    Limits(time_limit)
+    for name in methods or ():
+        if name not in BASELINES and name not in EXACT:
+            raise InputError(f"one of {', '.join([*BASELINES, *EXACT])}", field="methods", value=name)
+    compiled, clock, control = compile_problem(problem), Clock(), Control()
+    outcomes: list[_Outcome] = []
+    results: list[Result] = []
+
+    def starts(name: str) -> None:
+        if watch is not None:
+            objectives = [one.evaluation.objective for one in outcomes if one.evaluation and one.evaluation.feasible]
+            watch(Event(clock.elapsed(), min(objectives, default=None), _bound(results), name))
+
+    with stop_on_interrupt(control):
+        for name in _baselines(compiled, methods):
+            starts(name)
+            outcomes += _run_baseline(
+                problem, compiled, name, min(heuristic_limit, time_limit or math.inf), seed, control
+            )
+            if control.stop.is_set():
+                break
+    options: dict[str, Any] = {"time_limit": time_limit, "gap": gap, "threads": threads, "seed": seed, "watch": watch}
+    exact = [name for name in EXACT if methods is None or name in methods]
+    runs: list[dict[str, str | None]] = [{"method": name} for name in exact if EXACT[name].refuses(compiled) is None]
+    runs += [{"formulation": name} for name in dict.fromkeys([None, *formulations])]
+    for run in () if control.stop.is_set() else runs:
+        starts(run.get("method") or run.get("formulation") or "auto")
+        result = solve(problem, **run, **options)  # type: ignore[arg-type]
         results.append(result)
-        label = f"{result.formulation} ({result.solver})"
-        outcomes.append((label, result.status, result.evaluation, result.runtime))
+        label = run.get("method") or f"{result.formulation} ({result.solver})"
+        outcomes.append(_Outcome(label, result.status, result.plan, result.evaluation, result.runtime))
         if result.status == "interrupted":
             break
     if not outcomes:
         raise UnsupportedError("", problem="no method supports this problem")
-    best = min((e.objective for _, _, e, _ in outcomes if e and e.feasible), default=None)
-    bound = max((result.bound for result in results if result.bound is not None), default=None)
-    rows = [
-        Row(
-            name=name,
-            status=status,
-            objective=math.inf if evaluation is None else evaluation.objective,
-            gap=relative_gap(evaluation.objective, bound) if evaluation and evaluation.feasible else None,
-            seconds=seconds,
-            violations=() if evaluation is None else evaluation.violations,
+    return _compared(problem, outcomes, results)
+
+
+def _baselines(compiled: CompiledProblem, methods: Sequence[str] | None) -> list[str]:
+    if Evaluator.refuses(compiled) is not None:
+        return []
+    return [name for name, one in BASELINES.items() if (one.installed if methods is None else name in methods)]
+
+
+def _run_baseline(
+    problem: Problem, compiled: CompiledProblem, name: str, seconds: float, seed: int, control: Control
+) -> Iterator[_Outcome]:
+    """Yield the last plan under each name that a baseline gives to its plans."""
+    clock = Clock(seconds)
+    last: dict[str, _Outcome] = {}
+    for source, placement in BASELINES[name].run(Evaluator(compiled), Effort(clock, seed=seed, stop=control.stop)):
+        scheduled = compiled.execution == "scheduled"
+        plan = list_scheduled(compiled, placement) if scheduled else compiled.plan(placement)
+        judged = evaluate(problem, plan)
+        status = "feasible" if judged.feasible else "infeasible"
+        last[source] = _Outcome(source, status, plan, judged, clock.elapsed())
+    yield from last.values()
+
+
+def _bound(results: Sequence[Result]) -> float | None:
+    return max((result.bound for result in results if result.bound is not None), default=None)
+
+
+def _compared(problem: Problem, outcomes: Sequence[_Outcome], results: Sequence[Result]) -> Comparison:
+    """Return the rows, with what each is beside the best plan and the best bound."""
+    feasible = [one for one in outcomes if one.evaluation and one.evaluation.feasible]
+    best = min(feasible, key=_objective, default=None)
+    value, bound = None if best is None else _objective(best), _bound(results)
+    rows = []
+    for one in outcomes:
+        objective = _objective(one)
+        counts = one.evaluation is not None and one.evaluation.feasible
+        rows.append(
+            Row(
+                name=one.name,
+                status=one.status,
+                objective=objective,
+                gap=relative_gap(objective, bound) if counts else None,
+                above=excess(objective, value) if counts and value is not None else None,
+                seconds=one.seconds,
+                violations=() if one.evaluation is None else one.evaluation.violations,
+                plan=one.plan,
+                elsewhere=None
+                if one.plan is None or best is None or best.plan is None
+                else tuple(moved(problem, one.plan, best.plan)),
+            )
         )
-        for name, status, evaluation, seconds in outcomes
-    ]
-    return Comparison(problem, tuple(rows), best, bound, tuple(results))
+    return Comparison(problem, tuple(rows), value, bound, tuple(results))
+
+
+def _objective(one: _Outcome) -> float:
+    return math.inf if one.evaluation is None else one.evaluation.objective
+
+
+def excess(objective: float, best: float) -> float | None:
+    """Return `(objective - best) / |best|`: 0 where they are the same, None where the best is 0 and this is not."""
+    if objective == best:
+        return 0.0
+    return (objective - best) / abs(best) if best else None

@@ -42,6 +42,7 @@ class _Line:
             f"{self._name} {'-' if objective is None else format_quantity(objective, self._unit, 5)}",
             f"bound {'-' if bound is None else format_quantity(bound, self._unit, 5)}",
             f"gap {format_gap(relative_gap(objective, bound))}",
+            self._event.source if self._event else "",
         ]
         return Text("  ".join(shown), no_wrap=True, overflow="ellipsis")
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from dnnopt.comparison import Comparison
     from dnnopt.plan import Plan
     from dnnopt.problem import Problem
+    from dnnopt.set_comparison import SetComparison
     from dnnopt.sweeping import Sweep
 
 _LEAST_STRIP, _MOST_STRIP = 12, 80
@@ -45,7 +46,8 @@ def print_comparison(console: Console, comparison: Comparison) -> None:
     for row in comparison.rows:
         shown, compared = against(row.objective, unit, comparison.best, row.violations)
         gap = "" if row.violations or row.gap is None else format_gap(row.gap)
-        rows.append((row.name, row.status, shown, gap, compared, format_runtime(row.seconds)))
+        elsewhere = "" if row.elsewhere is None else str(len(row.elsewhere))
+        rows.append((row.name, row.status, shown, gap, compared, elsewhere, format_runtime(row.seconds)))
     title = f"{comparison.problem.name}: best bound {'unknown' if bound is None else format_quantity(bound, unit, 6)}"
     columns = [
         ("method", "left"),
@@ -53,9 +55,21 @@ def print_comparison(console: Console, comparison: Comparison) -> None:
         (name, "right"),
         ("gap to bound", "right"),
         ("to best plan", "left"),
+        ("layers elsewhere", "right"),
         ("time", "right"),
     ]
     console.print(table(title, columns, rows))
+    console.print()
+    print_strips(console, comparison.problem, {row.name: row.plan for row in comparison.rows if row.plan is not None})
+
+
+def print_set_comparison(console: Console, found: SetComparison) -> None:
+    """Print methods over a set of problems."""
+    rows = found.to_table()
+    if rows:
+        columns = [(name, "left" if name in ("method", "problems") else "right") for name in rows[0]]
+        title = "Gaps to the best known values, over the problems with a plan"
+        console.print(table(title, columns, [[str(value) for value in row.values()] for row in rows]))
 
 
 def print_sweep(console: Console, sweep: Sweep) -> None:

@@ -8,7 +8,7 @@ from builders import link, network, plan, platform, problem, tensor
 
 import dnnopt as dp
 from dnnopt import best_known, library
-from dnnopt.bench import Unit, run_all, run_unit, units
+from dnnopt.bench import Task, run_all, run_task, tasks
 from dnnopt.best_known import read_table, update, verify
 from dnnopt.features import features
 from dnnopt.formats.files import dump_json
@@ -177,14 +177,14 @@ def test_the_checksum_is_of_the_data_and_not_of_texts_about_them():
 
 
 def test_runs_are_resumed_and_a_dead_process_is_an_outcome(tmp_path):
-    work = units([NAME], tmp_path, time_limit=20, options=("--threads", "1"))
-    [(unit, first)] = run_all(work)
-    assert (first["status"], unit.output) == ("optimal", str(tmp_path / "auto" / f"{NAME}.json"))
+    work = tasks([NAME], tmp_path, time_limit=20, options=("--threads", "1"))
+    [(task, first)] = run_all(work)
+    assert (first["status"], task.output) == ("optimal", str(tmp_path / "auto" / f"{NAME}.json"))
     changed = json.loads((tmp_path / "auto" / f"{NAME}.json").read_text("utf-8")) | {"message": "kept"}
     (tmp_path / "auto" / f"{NAME}.json").write_text(json.dumps(changed), encoding="utf-8")
     [(_, again)] = run_all(work)
     assert again["message"] == "kept"
-    dead = run_unit(Unit(NAME, ("--no-such-option",), 1.0, str(tmp_path / "dead.json")))
+    dead = run_task(Task(NAME, ("--no-such-option",), 1.0, str(tmp_path / "dead.json")))
     assert (dead["status"], dead["placement"]) == ("error", None)
     assert dead["message"]
     shutil.copy(tmp_path / "dead.json", tmp_path / "auto" / "dead.json")
@@ -193,7 +193,7 @@ def test_runs_are_resumed_and_a_dead_process_is_an_outcome(tmp_path):
 
 def test_unknown_problems_and_sets_are_refused(tmp_path):
     with pytest.raises(dp.InputError, match=r"no problem or set named 'corr'.*did you mean core"):
-        units(["corr"], tmp_path, time_limit=1)
+        tasks(["corr"], tmp_path, time_limit=1)
 
 
 def test_features_by_hand():

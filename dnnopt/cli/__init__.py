@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-from dnnopt.cli import exchange, instances, listing, making, profiling, solving, studies
+from dnnopt.cli import comparing, exchange, instances, listing, making, profiling, solving, studies
 from dnnopt.cli.app import app
 
-COMMANDS = (solving, studies, exchange, profiling, making, listing, instances)  # importing them registers the commands
+COMMANDS = (
+    solving,
+    comparing,
+    studies,
+    exchange,
+    profiling,
+    making,
+    listing,
+    instances,
+)  # importing them registers the commands
 
 
 def main() -> None:

@@ -9,8 +9,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dnnopt.cli.app import NO_PLAN, app, console, guarded, say
-from dnnopt.cli.options import FormulationOption, JsonOption, MethodOption, SeedOption, SolverOption, VerboseOption
-from dnnopt.cli.target import command
+from dnnopt.cli.options import (
+    FormulationOption,
+    JsonOption,
+    MemoryLimitOption,
+    MethodOption,
+    SeedOption,
+    SolverOption,
+    VerboseOption,
+    bytes_of,
+)
+from dnnopt.cli.target import command, named
 from dnnopt.errors import InputError
 
 if TYPE_CHECKING:
@@ -53,10 +62,11 @@ def bench_command(
         int, typer.Option(min=1, help="Problems at a time; more than there are cores spoil the times.")
     ] = 1,
     seed: SeedOption = 0,
+    memory_limit: MemoryLimitOption = None,
     verbose: VerboseOption = False,
 ) -> None:
     """Solve many problems, each in a process of its own; started again, it does what is missing."""
-    from dnnopt.bench import run_all, units
+    from dnnopt.bench import fair_share, run_all, tasks
     from dnnopt.solvers.interface import Limits
     from dnnopt.solving import check_choice
 
@@ -66,13 +76,14 @@ def bench_command(
     for name, value in (("--formulation", formulation), ("--solver", solver)):
         options += [] if value is None else [name, value]
     label = "+".join(filter(None, (formulation or method, solver)))
-    work = units(problems, output, time_limit=time_limit, options=tuple(options), label=label)
-    for number, (unit, data) in enumerate(run_all(work, jobs), 1):
+    memory = fair_share(jobs) if memory_limit is None else named(bytes_of, memory_limit, "--memory-limit")
+    work = tasks(problems, output, time_limit=time_limit, options=tuple(options), label=label, memory=memory)
+    for number, (task, data) in enumerate(run_all(work, jobs), 1):
         gap = "" if data["gap"] is None else f", gap {100 * data['gap']:.2g} %"
         seconds = "" if data["runtime"] is None else f" in {data['runtime']:.1f} s"
         objective = "" if data["objective"] is None else f" {data['objective']:.6g}"
         why = f": {data['message']}" if data["status"] == "error" else ""
-        typer.echo(f"[{number}/{len(work)}] {unit.problem}: {data['status']}{objective}{gap}{seconds}{why}")
+        typer.echo(f"[{number}/{len(work)}] {task.problem}: {data['status']}{objective}{gap}{seconds}{why}")
 
 
 @best.command("verify")

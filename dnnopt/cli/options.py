@@ -16,6 +16,17 @@ def checked_folder(path: Path | None) -> Path | None:
     return path
 
 
+def bytes_of(text: str) -> float:
+    """Return an amount of memory."""
+    from dnnopt.errors import InputError
+    from dnnopt.units import parse_quantity
+
+    value = parse_quantity(text, "bytes")
+    if not value > 0:
+        raise InputError("bytes > 0", value=text)
+    return value
+
+
 def checked_figure(path: Path | None) -> Path | None:
     """Return a file for a figure, where matplotlib is there and knows the ending."""
     if path is not None:
@@ -54,5 +65,9 @@ LatexOption = Annotated[Path | None, typer.Option("--latex", help="The same, as 
 FigureOption = Annotated[
     Path | None,
     typer.Option("--figure", help="Draw the result there: .pdf, .svg, .png, ...", callback=checked_figure),
+]
+MemoryLimitOption = Annotated[
+    str | None,
+    typer.Option(help="Memory of each process, such as '2 GiB'; default: the machine's, shared by the jobs."),
 ]
 VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Say more.")]

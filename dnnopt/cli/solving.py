@@ -93,42 +93,6 @@ def exit_for(problem: Problem, result: Result) -> None:
     raise typer.Exit(INTERRUPTED if result.status == "interrupted" else NO_PLAN)
 
 
-@command("compare")
-def compare_command(
-    problem: Problem,
-    formulation: Annotated[
-        list[str] | None, typer.Option("--formulation", "-f", help="Run this one too; may be repeated.")
-    ] = None,
-    time_limit: TimeOption = 60.0,
-    gap: GapOption = 1e-6,
-    threads: ThreadsOption = None,
-    seed: SeedOption = 0,
-    json: JsonOption = None,
-    verbose: VerboseOption = False,
-) -> None:
-    """Put baselines and exact methods side by side, with gaps to the best bound."""
-    from dnnopt.comparison import compare
-    from dnnopt.progress import progress_line
-    from dnnopt.study_report import print_comparison
-
-    with progress_line(problem) as watch:
-        comparison = compare(
-            problem,
-            formulations=formulation or (),
-            time_limit=time_limit,
-            gap=gap,
-            threads=threads,
-            seed=seed,
-            watch=watch,
-        )
-    if json is not None:
-        write_json(comparison.to_data(), json)
-    if json is None or str(json) != "-":
-        print_comparison(console(), comparison)
-    if comparison.best is None:
-        exit_for(problem, comparison.results[0])
-
-
 @command("check")
 def check_command(
     problem: Problem,

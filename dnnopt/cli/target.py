@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _Network = "for a network"
 _TARGET = "A problem file, an ONNX or network file, or a name in the library."
 Target = Annotated[str, typer.Argument(help=_TARGET)]
+OptionalTarget = Annotated[str | None, typer.Argument(help=_TARGET)]
 TargetOption = Annotated[str, typer.Option("--problem", metavar="TARGET", help=_TARGET)]
 PlatformOption = Annotated[
     str | None, typer.Option("--platform", "-p", help="Platform file or name.", rich_help_panel=_Network)
@@ -201,15 +202,26 @@ def _assignments(texts: list[str] | None, option: str, read: Callable[[str], Any
 
 
 def takes_problem(command: Callable[..., None], target: Any) -> Callable[..., None]:
-    """Replace the parameter `problem` of a command by those that say which problem; `target` declares the main one."""
-    options = signature(read_target).parameters
+    """Replace the parameter `problem` of a command by those that say which problem; `target` declares the main one.
+
+    Where the command can do without a problem (its default is None), the target may be left out.
+    """
+    options = dict(signature(read_target).parameters)
+    optional = signature(command).parameters["problem"].default is None
+    if optional:
+        options["target"] = options["target"].replace(default=None)
     own = [parameter for name, parameter in signature(command).parameters.items() if name != "problem"]
     hints = _hints(command) | _hints(read_target)
     hints["target"] = target
 
     def run(**arguments: Any) -> None:
-        problem = read_target(**{name: arguments.pop(name) for name in options})
-        command(problem=problem, **arguments)
+        about = {name: arguments.pop(name) for name in options}
+        if optional and about["target"] is None:
+            if any(about.values()):
+                raise InputError("", field="TARGET", problem="missing: the options about a network need one")
+            command(**arguments)
+        else:
+            command(problem=read_target(**about), **arguments)
 
     parameters: list[Parameter] = [
         parameter.replace(kind=Parameter.KEYWORD_ONLY, annotation=hints[parameter.name])

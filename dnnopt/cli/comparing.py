@@ -1,0 +1,152 @@
+"""The command that compares methods, on one problem or over sets of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from dnnopt.cli.app import console, write_json, write_tables
+from dnnopt.cli.options import (
+    CsvOption,
+    GapOption,
+    JsonOption,
+    LatexOption,
+    MarkdownOption,
+    MemoryLimitOption,
+    SeedOption,
+    ThreadsOption,
+    TimeOption,
+    VerboseOption,
+    bytes_of,
+)
+from dnnopt.cli.solving import exit_for
+from dnnopt.cli.target import OptionalTarget, command, named
+from dnnopt.errors import InputError
+
+if TYPE_CHECKING:
+    from dnnopt.problem import Problem
+
+
+@command("compare", OptionalTarget)
+def compare_command(
+    problem: Problem | None = None,
+    method: Annotated[
+        list[str] | None,
+        typer.Option("--method", help="Just this heuristic or exact method, beside auto; may be repeated."),
+    ] = None,
+    formulation: Annotated[
+        list[str] | None, typer.Option("--formulation", "-f", help="Run this one too; may be repeated.")
+    ] = None,
+    time_limit: TimeOption = 60.0,
+    heuristic_limit: Annotated[float, typer.Option(help="Seconds for each heuristic.")] = 2.0,
+    gap: GapOption = 1e-6,
+    threads: ThreadsOption = None,
+    seed: SeedOption = 0,
+    of_set: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Instead of one problem: this set (or problem) of the library; may be repeated."),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="With --set: folder for results; what is there is not redone.")
+    ] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="With --set: runs at a time.")] = 1,
+    by: Annotated[str, typer.Option(help="With --set: classes of problems, by execution or locations.")] = "execution",
+    memory_limit: MemoryLimitOption = None,
+    json: JsonOption = None,
+    csv: CsvOption = None,
+    markdown: MarkdownOption = None,
+    latex: LatexOption = None,
+    verbose: VerboseOption = False,
+) -> None:
+    """Put baselines and exact methods side by side, with gaps to the best bound; on one problem, or over sets."""
+    files = {"csv": csv, "markdown": markdown, "latex": latex}
+    if of_set:
+        for option, value in (("TARGET", problem), ("--formulation", formulation)):
+            if value:
+                raise InputError("", field=option, problem="does not go with --set")
+        if output is None:
+            raise InputError("", field="--output", problem="missing: a folder for the results of --set")
+        memory = None if memory_limit is None else named(bytes_of, memory_limit, "--memory-limit")
+        limits = {"time_limit": time_limit or 60.0, "heuristic_limit": heuristic_limit, "threads": threads or 1}
+        _compare_set(of_set, output, method or [], limits | {"seed": seed}, jobs, by, memory, json, files)
+        return
+    if problem is None:
+        raise InputError("", field="TARGET", problem="missing: a problem, or --set")
+    for option, given in (("--output", output), ("--memory-limit", memory_limit)):
+        if given is not None:
+            raise InputError("", field=option, problem="goes with --set")
+    _compare_one(problem, method, formulation, time_limit, heuristic_limit, gap, threads, seed, json, files)
+
+
+def _compare_one(
+    problem: Problem,
+    methods: list[str] | None,
+    formulations: list[str] | None,
+    time_limit: float | None,
+    heuristic_limit: float,
+    gap: float,
+    threads: int | None,
+    seed: int,
+    json: Path | None,
+    files: dict[str, Path | None],
+) -> None:
+    from dnnopt.comparison import compare
+    from dnnopt.progress import progress_line
+    from dnnopt.study_report import print_comparison
+
+    with progress_line(problem) as watch:
+        comparison = compare(
+            problem,
+            methods=methods,
+            formulations=formulations or (),
+            time_limit=time_limit,
+            heuristic_limit=heuristic_limit,
+            gap=gap,
+            threads=threads,
+            seed=seed,
+            watch=watch,
+        )
+    _write(comparison, comparison.to_rows(), print_comparison, json, files)
+    if comparison.best is None and comparison.results:
+        exit_for(problem, comparison.results[-1])
+
+
+def _compare_set(
+    sets: list[str],
+    output: Path,
+    methods: list[str],
+    limits: dict[str, Any],
+    jobs: int,
+    by: str,
+    memory: float | None,
+    json: Path | None,
+    files: dict[str, Path | None],
+) -> None:
+    from dnnopt.bench import fair_share, run_all
+    from dnnopt.progress import counter
+    from dnnopt.set_comparison import set_tasks, summarise
+    from dnnopt.solvers.interface import Limits
+    from dnnopt.study_report import print_set_comparison
+
+    Limits(limits["time_limit"], threads=limits["threads"], seed=limits["seed"])
+    Limits(limits["heuristic_limit"])
+    summarise([], by)  # a mistake is told before anything is run
+    work = set_tasks(sets, output, methods, memory=memory or fair_share(jobs), **limits)
+    results = []
+    with counter() as count:
+        for task, data in run_all(work, jobs):
+            results.append((task.label, data))
+            count(f"of {len(work)}: {task.problem} by {task.label}: {data['status']}")
+    found = summarise(results, by)
+    _write(found, found.to_table(), print_set_comparison, json, files)
+
+
+def _write(found: Any, rows: list[Any], show: Any, json: Path | None, files: dict[str, Path | None]) -> None:
+    """Write what is asked for, and show the rest of it on the terminal."""
+    if json is not None:
+        write_json(found.to_data(), json)
+    printed = write_tables(rows, **files)
+    if not printed and (json is None or str(json) != "-"):
+        show(console(), found)

@@ -1,0 +1,243 @@
+"""Methods over a set of problems: how far their plans are above the best known ones, for each class of problems."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean, median
+from typing import Any
+
+from dnnopt import library
+from dnnopt.bench import Task, tasks
+from dnnopt.best_known import BestKnown, read_table
+from dnnopt.comparison import HEURISTIC_LIMIT, excess
+from dnnopt.errors import InputError
+from dnnopt.methods.heuristics import BASELINES
+from dnnopt.problem import Problem
+from dnnopt.solving import check_choice
+
+CLASSES = ("execution", "locations")
+WITHIN = 0.01
+_ALL = "all"
+
+
+@dataclass(frozen=True)
+class SetRow:
+    """One method on one class of problems.
+
+    Attributes
+    ----------
+    method, kind : str
+        Kind: the class of problems; ``all``: every one.
+    problems : int
+        Of which it has a result.
+    feasible, within : float
+        Share of the problems with a plan, and with one at most 1 % above the best known.
+    mean, median, worst : float, optional
+        Of `(objective - best known) / |best known|` over the problems with a plan.
+    failed : int
+        Runs that ended in an error: refused, dead, out of memory or time.
+    seconds : float, optional
+        Median.
+    """
+
+    method: str
+    kind: str
+    problems: int
+    feasible: float
+    within: float
+    mean: float | None
+    median: float | None
+    worst: float | None
+    failed: int
+    seconds: float | None
+
+
+@dataclass(frozen=True)
+class SetComparison:
+    """What `summarise` returns; `gaps` has for each method and problem how far its plan is above the best known."""
+
+    rows: tuple[SetRow, ...]
+    gaps: Mapping[str, Mapping[str, float | None]]
+
+    def to_rows(self) -> list[dict[str, Any]]:
+        """Return plain rows."""
+        return [vars(row) for row in self.rows]
+
+    def to_table(self) -> list[dict[str, str | int]]:
+        """Return rows for a person: percentages."""
+        return [
+            {
+                "method": row.method,
+                "problems": row.kind,
+                "number": row.problems,
+                "plan": _percent(row.feasible, 0),
+                "within 1 %": _percent(row.within, 0),
+                "mean gap": _percent(row.mean),
+                "median gap": _percent(row.median),
+                "worst gap": _percent(row.worst),
+                "failed": row.failed,
+                "time": "" if row.seconds is None else f"{row.seconds:.2g} s",
+            }
+            for row in self.rows
+        ]
+
+    def to_data(self) -> dict[str, Any]:
+        """Return plain data."""
+        return {"format": "dnnopt-set-comparison", "version": 1, "rows": self.to_rows(), "gaps": self.gaps}
+
+    def to_frame(self) -> Any:
+        """Return the rows as a pandas DataFrame.
+
+        Raises
+        ------
+        InputError
+            If pandas is not installed.
+        """
+        from dnnopt.tables import as_frame
+
+        return as_frame(self.to_rows())
+
+    def _repr_html_(self) -> str:
+        from dnnopt.tables import as_html
+
+        return as_html(self.to_table())
+
+    def __str__(self) -> str:
+        from dnnopt.report import as_text
+        from dnnopt.study_report import print_set_comparison
+
+        return as_text(lambda console: print_set_comparison(console, self))
+
+
+def _percent(share: float | None, digits: int = 2) -> str:
+    return "" if share is None else f"{100 * share:.{digits}f} %"
+
+
+def set_tasks(
+    problems: Iterable[str],
+    runs: Path,
+    methods: Sequence[str] = (),
+    *,
+    time_limit: float = 60.0,
+    heuristic_limit: float = HEURISTIC_LIMIT,
+    threads: int = 1,
+    seed: int = 0,
+    memory: float | None = None,
+) -> list[Task]:
+    """Return a task for each problem and method; results go to ``runs/method/problem.json``.
+
+    Parameters
+    ----------
+    problems : iterable of str
+        Sets or problems of the library.
+    runs : Path
+    methods : sequence of str
+        As for `solve`; by default all baselines.
+    time_limit, heuristic_limit : float
+        Seconds for each method that is none, and for each that is a baseline.
+    threads, seed
+        As for `solve`.
+    memory : float, optional
+        Bytes for each task.
+
+    Raises
+    ------
+    InputError
+        For names that there are not.
+    """
+    names = list(problems)
+    found = []
+    for method in methods or BASELINES:
+        check_choice(method)
+        limit = heuristic_limit if method in BASELINES else time_limit
+        options = ("--method", method, "--threads", str(threads), "--seed", str(seed))
+        found += tasks(names, runs, time_limit=limit, options=options, label=method, memory=memory)
+    return sorted(found, key=lambda task: task.problem)
+
+
+def summarise(results: Iterable[tuple[str, Mapping[str, Any]]], by: str = "execution") -> SetComparison:
+    """Return how far the plans of methods are above the best known ones.
+
+    The best known value is the table's or, where the runs have a better one, theirs; where the table has none, the best
+    bound of the runs or, without one, their best value.
+
+    Parameters
+    ----------
+    results : iterable of (str, mapping)
+        Method, and the data of a result file.
+    by : {"execution", "locations"}
+        Class of problems.
+
+    Raises
+    ------
+    InputError
+        For another class.
+    """
+    if by not in CLASSES:
+        raise InputError(f"one of {', '.join(CLASSES)}", field="by", value=by)
+    runs: dict[str, dict[str, Mapping[str, Any]]] = {}
+    for method, data in results:
+        runs.setdefault(data["problem"], {})[method] = data
+    table = read_table()
+    best = {name: _best_known(table.get(name), list(found.values())) for name, found in runs.items()}
+    kinds = {name: _kind(library.load(name), by) for name in runs}
+    methods = list(dict.fromkeys(method for found in runs.values() for method in found))
+    gaps: dict[str, dict[str, float | None]] = {
+        method: {name: _gap(found[method]["objective"], best[name]) for name, found in runs.items() if method in found}
+        for method in methods
+    }
+    rows = []
+    for method in methods:
+        for kind in [_ALL, *sorted(set(kinds.values()))]:
+            members = [name for name in gaps[method] if kind in (_ALL, kinds[name])]
+            if members:
+                rows.append(
+                    _row(method, kind, [runs[name][method] for name in members], [gaps[method][n] for n in members])
+                )
+    return SetComparison(tuple(rows), gaps)
+
+
+def _best_known(known: BestKnown | None, found: Sequence[Mapping[str, Any]]) -> float | None:
+    """Return the value that gaps of one problem are to."""
+    least = min((data["objective"] for data in found if data["objective"] is not None), default=None)
+    same = known is not None and known.objective is not None and any(d["checksum"] == known.checksum for d in found)
+    if known is not None and known.objective is not None and same:
+        return known.objective if least is None else min(known.objective, least)
+    bound = max((data["bound"] for data in found if data["bound"] is not None), default=None)
+    return least if bound is None else bound
+
+
+def _gap(objective: float | None, best: float | None) -> float | None:
+    """Return how far a plan is above the best known value; None: no plan, infinite: the best value is 0."""
+    if objective is None or best is None:
+        return None
+    gap = excess(objective, best)
+    return math.inf if gap is None else max(gap, 0.0)
+
+
+def _kind(problem: Problem, by: str) -> str:
+    if by == "execution":
+        return problem.execution
+    tiers = {device.tier for device in problem.platform.devices}
+    return "-".join(tier for tier in ("end", "edge", "cloud") if tier in tiers) or "no tiers"
+
+
+def _row(method: str, kind: str, results: Sequence[Mapping[str, Any]], gaps: Sequence[float | None]) -> SetRow:
+    known = [gap for gap in gaps if gap is not None]
+    finite = [gap for gap in known if math.isfinite(gap)]
+    seconds = [data["runtime"] for data in results if data["runtime"] is not None]
+    return SetRow(
+        method=method,
+        kind=kind,
+        problems=len(results),
+        feasible=sum(data["objective"] is not None for data in results) / len(results),
+        within=sum(gap <= WITHIN for gap in known) / len(results),
+        mean=fmean(finite) if finite else None,
+        median=median(finite) if finite else None,
+        worst=max(finite, default=None),
+        failed=sum(data["status"] == "error" for data in results),
+        seconds=median(seconds) if seconds else None,
+    )
