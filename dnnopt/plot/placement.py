@@ -59,7 +59,8 @@ def placement(
     """Draw the networks with the device of each layer, and each tensor that is sent with its size.
 
     Layers stand in columns by their depth; a long network goes on in the next row, like text. Up to 48 layers have
-    names. Sizes stand at the tensors that are sent, the largest first as far as there is space.
+    names. An arrow is a copy that is sent, with its size (the largest first, as far as there is space); thin lines lead
+    to other layers there that use it.
 
     Parameters
     ----------
@@ -88,7 +89,7 @@ def placement(
     for network, (devices, edges), (depth, tracks) in zip(problem.networks, graphs, layouts, strict=True):
         if len(problem.networks) > 1:
             headings.append((top - 0.1, network.name))
-            top -= 0.6
+            top -= 0.9
         nodes, top = _rows(devices, depth, tracks, columns, top)
         drawn.append((nodes, edges))
     width = max(node.x for nodes, _ in drawn for node in nodes.values()) + 2.2
@@ -103,11 +104,11 @@ def placement(
         sent += _draw_edges(axes, nodes, edges, columns, cell, problem.transport == "per_edge")
     for y, text in headings:
         axes.text(-0.5, y, text, fontsize=9, fontweight="bold", color=INK, va="center")
-    ends = [(node.x, node.y - 0.6) for nodes, _ in drawn for node in nodes.values() if _is_end(node.name)]
-    labels = _draw_sizes(axes, sent, ends, cell)
+    texts = [(node.x, node.y - 0.6) for nodes, _ in drawn for node in nodes.values() if _is_end(node.name)]
+    labels = _draw_sizes(axes, sent, [*texts, *((0.0, y) for y, _ in headings)], cell)
     title = headline(problem, evaluation)
     if sent:
-        title += "; 1 tensor sent" if len(sent) == 1 else f"; {len(sent)} tensors sent"
+        title += "; 1 copy sent" if len(sent) == 1 else f"; {len(sent)} copies sent"
         title += f", sizes at {labels} of them" if labels < len(sent) else ""
     axes.set_title(title, fontsize=10, loc="left")
     _draw_legend(axes, problem, plan, evaluation.metrics)
@@ -226,23 +227,27 @@ def _draw_edges(
     from matplotlib.collections import PathCollection
     from matplotlib.patches import FancyArrowPatch
 
-    quiet = []
+    quiet, copies, shared = [], [], []
     sent: dict[tuple[str, str | None, str], tuple[float, float, float]] = {}
-    for edge in edges:
+    for edge in sorted(edges, key=lambda edge: (nodes[edge.consumer].row, nodes[edge.consumer].x)):
         start, end = nodes[edge.producer], nodes[edge.consumer]
         paths = _ways(start, end, columns, cell)
+        key = (edge.tensor, end.device, edge.consumer if per_edge else "")
         if start.device in (None, end.device):
             quiet += paths
-            continue
-        for path in paths:
-            axes.add_patch(
-                FancyArrowPatch(
-                    path=path, arrowstyle="-|>", mutation_scale=7, color=INK, linewidth=1.2, zorder=4, shrinkA=0
-                )
-            )
-        middle = np.asarray(paths[-1].vertices, dtype=float).mean(axis=0)
-        key = (edge.tensor, end.device, edge.consumer if per_edge else "")
-        sent.setdefault(key, (edge.size, float(middle[0]), float(middle[1])))
+        elif key in sent:
+            shared += paths
+        else:
+            copies += paths
+            middle = np.asarray(paths[-1].vertices, dtype=float).mean(axis=0)
+            sent[key] = (edge.size, float(middle[0]), float(middle[1]))
+    few = len(copies) <= 2 * _MOST_LABELS
+    for path in copies:
+        arrow = FancyArrowPatch(path=path, arrowstyle="-|>", color=INK, zorder=4, shrinkA=0)
+        arrow.set_linewidth(1.2 if few else 0.7)
+        arrow.set_mutation_scale(7 if few else 5)
+        axes.add_patch(arrow)
+    axes.add_collection(PathCollection(shared, facecolors="none", edgecolors=INK, linewidths=0.4, zorder=2))
     axes.add_collection(PathCollection(quiet, facecolors="none", edgecolors=FAINT, linewidths=0.8, zorder=1))
     return list(sent.values())
 

@@ -143,4 +143,4 @@ def _draw_legend(axes: Axes, networks: list[str]) -> None:
     entries = [
         Patch(label=name, facecolor=_LINK, edgecolor="white", hatch=hatch(index)) for index, name in enumerate(networks)
     ]
-    axes.legend(handles=entries, loc="upper left", bbox_to_anchor=(0, -0.12), ncols=min(4, len(entries)), frameon=False)
+    axes.legend(handles=entries, loc="upper left", bbox_to_anchor=(1, 1), frameon=False, fontsize=8)

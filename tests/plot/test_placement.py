@@ -46,15 +46,17 @@ def test_each_layer_has_a_box_with_its_name_and_each_copy_its_size(branching):
     assert boxes(axes) == {"p": 2, "q": 2}
     assert {"a", "b", "c", "d", "input\nat p", "output"} <= set(texts(axes))
     assert [text for text in texts(axes) if text.endswith("B")] == ["5 kB", "3 kB", "2 kB"]
-    assert axes.get_title(loc="left") == "net: latency 1e+04 s; 3 tensors sent"
+    assert axes.get_title(loc="left") == "net: latency 1e+04 s; 3 copies sent"
     assert [text.get_text() for text in axes.get_legend().get_texts()] == ["p: 2 layers, 2 s", "q: 2 layers, 2 s"]
 
 
-def test_a_tensor_sent_once_for_two_consumers_has_one_size_and_two_arrows(branching):
-    axes = dp.plot.placement(branching, plan("a:p b:q c:q d:q")).axes[0]
-    assert texts(axes).count("2 kB") == 1
-    assert len(axes.patches) == 3
-    assert "2 tensors sent" in axes.get_title(loc="left")
+@pytest.mark.parametrize(("transport", "arrows"), [("unicast", 1), ("per_edge", 2)])
+def test_a_tensor_sent_once_for_two_consumers_has_one_arrow_with_its_size(branching, transport, arrows):
+    one = branching.replace(transport=transport)
+    axes = dp.plot.placement(one, plan("a:p b:q c:q d:q")).axes[0]
+    assert texts(axes).count("2 kB") == arrows
+    assert len(axes.patches) == arrows + 1  # and the answer's
+    assert f"{arrows + 1} copies sent" in axes.get_title(loc="left")
 
 
 def test_nothing_is_said_of_sending_where_nothing_is_sent(branching):
