@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def front(found: Front, *, axes: Axes | None = None) -> Figure:
     """Draw a Pareto front of two objectives as steps, or of three as points whose colour is the third.
 
-    Filled points are proved. Above and right of the steps lies what the front dominates.
+    Of two objectives, filled points are proved, and above and right of the steps lies what the front dominates.
 
     Parameters
     ----------
