@@ -77,6 +77,9 @@ from dnnopt.profiles import FusedGroup as FusedGroup
 from dnnopt.profiles import Measurement as Measurement
 from dnnopt.profiles import Profile as Profile
 from dnnopt.profiling import profile_onnx as profile_onnx
+from dnnopt.ranking import BestPlans as BestPlans
+from dnnopt.ranking import RankedPlan as RankedPlan
+from dnnopt.ranking import best_plans as best_plans
 from dnnopt.referee import Evaluation as Evaluation
 from dnnopt.referee import Transmission as Transmission
 from dnnopt.referee import Violation as Violation

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from dnnopt.picture import coloured, legend, strip
+from dnnopt.picture import coloured, legend, moved, strip
 from dnnopt.report import against, format_gap, format_runtime, objective_name, table, where
 from dnnopt.units import format_quantity
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from dnnopt.comparison import Comparison
     from dnnopt.plan import Plan
     from dnnopt.problem import Problem
+    from dnnopt.ranking import BestPlans
     from dnnopt.set_comparison import SetComparison
     from dnnopt.sweeping import Sweep
 
@@ -61,6 +62,40 @@ def print_comparison(console: Console, comparison: Comparison) -> None:
     console.print(table(title, columns, rows))
     console.print()
     print_strips(console, comparison.problem, {row.name: row.plan for row in comparison.rows if row.plan is not None})
+
+
+def print_best_plans(console: Console, found: BestPlans) -> None:
+    """Print the best plans: values, what is proved of them, and the plans along the network."""
+    name, unit = objective_name(found.problem)
+    if not found.plans:
+        console.print("no plan is feasible" if found.exhausted else "no plan was found", highlight=False)
+        return
+    best = found.plans[0]
+    rows = [
+        (
+            str(rank),
+            format_quantity(ranked.objective, unit, 6),
+            "" if rank == 1 else _beside(ranked.objective, best.objective),
+            "proved" if ranked.proved else f"not proved, gap {format_gap(ranked.gap)}",
+            "" if rank == 1 else str(len(moved(found.problem, ranked.plan, best.plan))),
+            where(found.problem, ranked.plan),
+        )
+        for rank, ranked in enumerate(found.plans, 1)
+    ]
+    columns = [("rank", "right"), (name, "right"), ("to the best", "left"), ("proof", "left")]
+    columns += [("layers elsewhere", "right"), ("layers on each device", "left")]
+    title = f"{found.problem.name}: {_ranked_count(found)}, by {found.method} in {format_runtime(found.runtime)}"
+    console.print(table(title, columns, rows))
+    console.print()
+    print_strips(console, found.problem, {str(rank): ranked.plan for rank, ranked in enumerate(found.plans, 1)})
+
+
+def _ranked_count(found: BestPlans) -> str:
+    count = len(found.plans)
+    if count == found.asked:
+        return "the best plan" if count == 1 else f"the {count} best plans"
+    plans = f"{count} plan{'' if count == 1 else 's'}"
+    return f"{plans}, and there are no others" if found.exhausted else f"{plans} of {found.asked} asked for"
 
 
 def print_set_comparison(console: Console, found: SetComparison) -> None:

@@ -23,6 +23,7 @@ from dnnopt.cli.options import (
     checked_folder,
 )
 from dnnopt.cli.target import command
+from dnnopt.errors import InputError
 
 if TYPE_CHECKING:
     from dnnopt.plan import Plan
@@ -43,6 +44,7 @@ def solve_command(
     seed: SeedOption = 0,
     start: Annotated[Path | None, typer.Option(help="Plan or result file to start from.")] = None,
     log: Annotated[Path | None, typer.Option(help="Write the solver's own log there.", callback=checked_folder)] = None,
+    best: Annotated[int | None, typer.Option(min=1, help="The best K plans, each proved, instead of one.")] = None,
     json: JsonOption = None,
     figure: FigureOption = None,
     verbose: VerboseOption = False,
@@ -53,6 +55,14 @@ def solve_command(
     from dnnopt.report import print_result
     from dnnopt.solving import solve
 
+    if best is not None:
+        others = {"--start": start, "--log": log, "--iterations": iterations, "--figure": figure}
+        others |= {"--method": method != "auto", "--gap": gap != 1e-6}
+        for option, given in others.items():
+            if given:
+                raise InputError("", field=option, problem="does not go with --best")
+        _solve_best(problem, best, formulation, solver, time_limit, threads, seed, json)
+        return
     plan = None if start is None else read_plan(start, problem)
     with progress_line(problem) as watch:
         result = solve(
@@ -78,6 +88,40 @@ def solve_command(
 
         placement(result).savefig(figure)
     exit_for(problem, result)
+
+
+def _solve_best(
+    problem: Problem,
+    best: int,
+    formulation: str | None,
+    solver: str | None,
+    time_limit: float | None,
+    threads: int | None,
+    seed: int,
+    json: Path | None,
+) -> None:
+    """Find the best plans, and say what is proved of each."""
+    from dnnopt.progress import counter
+    from dnnopt.ranking import best_plans
+    from dnnopt.study_report import print_best_plans
+
+    with counter() as count:
+        found = best_plans(
+            problem,
+            best,
+            formulation=formulation,
+            solver=solver,
+            time_limit=time_limit,
+            threads=threads,
+            seed=seed,
+            watch=lambda ranked: count(f"objective {ranked.objective:.6g}"),
+        )
+    if json is not None:
+        write_json(found.to_data(), json)
+    if json is None or str(json) != "-":
+        print_best_plans(console(), found)
+    if not found.plans:
+        raise typer.Exit(NO_PLAN)
 
 
 def exit_for(problem: Problem, result: Result) -> None:
