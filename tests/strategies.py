@@ -361,7 +361,7 @@ def _network_names(problem: Problem) -> st.SearchStrategy[Any]:
 
 
 @st.composite
-def _memories(draw: Draw, problem: Problem) -> c.Memory:
+def memories(draw: Draw, problem: Problem) -> c.Memory:
     rule = draw(st.sampled_from(("weights", "weights+activations", "weights+largest_activation")))
     buffers = draw(st.sampled_from((0, 0, 1, 2)))
     devices = problem.platform.device_names()
@@ -423,7 +423,7 @@ def _contiguous(draw: Draw, problem: Problem) -> c.Contiguous:
 
 
 _CONSTRAINTS: dict[str, Callable[[Problem], st.SearchStrategy[Any]]] = {
-    "memory": _memories,
+    "memory": memories,
     "deadline": _deadlines,
     "bandwidth": _bandwidths,
     "energy": _limited(c.Energy, devices=_some_devices),

@@ -8,7 +8,7 @@ from brute_force import brute_force, check_solved, judged_plans
 from builders import link, network, platform, problem, tensor
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from strategies import problems
+from strategies import memories, problems
 
 from dnnopt import constraints, library
 from dnnopt.best_known import read_table
@@ -17,7 +17,7 @@ from dnnopt.errors import UnsupportedError
 from dnnopt.methods.exact import EXACT
 from dnnopt.methods.exact.chain import k_best
 from dnnopt.networks import Tensor
-from dnnopt.objectives import cost, energy, latency, traffic
+from dnnopt.objectives import cost, energy, latency, period, traffic
 from dnnopt.solving import solve
 
 LINEAR = st.sampled_from((latency(), energy(), energy(idle=True), cost(), traffic(), latency() + 0.5 * energy()))
@@ -118,7 +118,51 @@ def two_sides(draw):
     return one.replace(subject_to=limits)
 
 
+@st.composite
+def pipelines(draw):
+    """Draw a network whose stages exchange tensors through a hub, with layers that take no time and alike devices."""
+    one = draw(unlimited(most_constraints=0))
+    net, devices = one.networks[0], one.platform.device_names()
+    words = [layer.name for layer in net.layers]
+    alike = draw(st.booleans())
+    second = st.sampled_from((0.0, 0.0, 0.0, 1.0, 2.0, 3.0, 5.0, None))
+    rows = [[draw(second) for _ in devices] for _ in words]
+    time = {
+        word: dict(zip(devices, row[:1] * 3 if alike else row, strict=False))
+        for word, row in zip(words, rows, strict=True)
+    }
+    ways = [(device, way) for device in devices for way in ("up", "down")]
+    slow = 1.0 if alike else draw(st.sampled_from((1.0, 3.0)))
+    links = [
+        link(f"{device}-{way}", 1.0 if device == devices[0] else slow, draw(st.sampled_from((0.0, 0.0, 0.5))))
+        for device, way in ways
+    ]
+    on = platform(
+        one.platform.devices,
+        links,
+        {f"{i}>{j}": f"{i}-up {j}-down" for i in devices for j in devices if i != j},
+        {device: f"{device} {device}-up {device}-down" for device in devices} if draw(st.booleans()) else None,
+    )
+    small = [made.replace(bytes=draw(st.sampled_from((0.0, 0.0, 1.0, 2.0, 4.0)))) for made in net.tensors]
+    one = one.replace(
+        networks=[net.replace(tensors=small)],
+        platform=on,
+        profile=one.profile.replace(time={net.name: time}, energy={}),
+        minimize=period(),
+        transport=draw(st.sampled_from(("multicast", "multicast", "per_edge", "unicast"))),
+    )
+    forward = draw(st.lists(st.sampled_from(words), min_size=1, unique=True)) if draw(st.booleans()) else words
+    limits = [*pinned(draw, one, 2), constraints.Contiguous(network=net.name, layers=tuple(forward))]
+    limits += [
+        constraints.Colocate(network=net.name, layers=(word, draw(st.sampled_from(forward))))
+        for word in words
+        if word not in forward
+    ]
+    return one.replace(subject_to=[*limits, draw(memories(one))] if draw(st.booleans()) else limits)
+
+
 CLASSES = {
+    "ideals": pipelines(),
     "chain": chains(),
     "min-cut": two_sides(),
     "tree": linear(),
@@ -214,8 +258,8 @@ def test_small_problems_have_their_best_known_values():
     for row in SMALL:
         one = library.load(row.problem)
         compiled = compile_problem(one)
-        for name, method in EXACT.items():
-            if len(compiled.objective) == 1 and method.refuses(compiled) is None:
+        for name in EXACT:
+            if len(compiled.objective) == 1 and EXACT[name].refuses(compiled) is None:
                 result = solve(one, method=name)
                 assert result.status == "optimal"
                 assert result.objective == pytest.approx(row.objective, rel=2e-6)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from dnnopt.compiled import CompiledProblem
-from dnnopt.methods.exact import chain, min_cut, scan, tree
+from dnnopt.methods.exact import chain, ideals, min_cut, scan, tree
 from dnnopt.pool import Pool
 from dnnopt.solvers.interface import Control, Limits, Outcome
 
@@ -28,5 +28,6 @@ EXACT: dict[str, ExactMethod] = {
     "chain": chain,
     "min-cut": min_cut,
     "tree": tree,
+    "ideals": ideals,
     "scan": scan,
 }

@@ -1,0 +1,239 @@
+"""Exact method `ideals`: the largest load of contiguous stages, by dynamic programming over ideals.
+
+For the period under contiguity of all layers (of those that need not be contiguous, each is colocated with one that is:
+the backward layers of training), memory limits, colocation, placements and pins. The device of a plan that is first in
+the order of contiguity runs an ideal (a set of layers with all that come before them), the first two together run a
+larger one, and so on:
+
+    best(devices, I') = min over a device d of them and ideals I in I' of max(best(devices - d, I), load_d(I' - I))
+
+Tarnawski et al.: Efficient algorithms for device placement of DNN graph operators, NeurIPS 2020. Identical devices are
+counted, not told apart. What a stage sends must be told by its layers alone: each route is the sender's links, then the
+receiver's, no resource is shared by devices, and no tensor is sent to several destinations one by one.
+
+Loads above a threshold are left out, and ideals after which the devices left are too slow for the rest; the threshold
+is raised from a bound until there is a plan. The bound: within T a device with price λ_d does work of at most λ_d T, so
+T Σ_d λ_d >= Σ_v min_d λ_d t_vd.
+"""
+
+from __future__ import annotations
+
+import math
+from itertools import product
+
+import numpy as np
+
+from dnnopt.compiled import Colocation, CompiledProblem, Contiguity, Index, MemoryLimit, PeriodTerm
+from dnnopt.linear_model import LinearModel
+from dnnopt.methods.exact.items import Items, bits, items_of
+from dnnopt.methods.exact.stages import Stages, ends_of
+from dnnopt.metrics import Array
+from dnnopt.pool import Pool
+from dnnopt.solvers.interface import Clock, Control, Limits, Outcome
+from dnnopt.symmetry import identical_devices
+
+MOST_IDEALS = 20_000
+_MOST_ENTRIES = 10_000_000  # ideals times sets of devices
+_BLOCK = 1_000_000  # pairs of ideals at once
+_FIRST_STEP = 0.02  # of the threshold above the bound; then twice as much, and so on
+_ROOM = 1e-12
+_WORK = 1e10  # all of it, in whole numbers
+
+
+def refuses(compiled: CompiledProblem) -> str | None:
+    """Return why the problem is not of this kind, or None."""
+    c = compiled
+    if len(c.objective[0]) != 1 or not isinstance(c.objective[0][0], PeriodTerm):
+        return "an objective that is not the period"
+    if c.execution == "call":
+        return "call execution"
+    for constraint in c.constraints:
+        if not isinstance(constraint, Contiguity | Colocation | MemoryLimit):
+            return f"the constraint {constraint.label}"
+    contiguities = [constraint for constraint in c.constraints if isinstance(constraint, Contiguity)]
+    if len(contiguities) != 1:
+        return "several contiguity constraints" if contiguities else "layers that need not be contiguous"
+    ends = ends_of(c)
+    if isinstance(ends, str):
+        return ends
+    items = items_of(c, contiguities[0])
+    contiguous = np.isin(items.of_node, items.of_node[list(contiguities[0].nodes)])
+    for node in np.flatnonzero(c.is_layer & ~contiguous):
+        return f"layers that need not be contiguous ({c.node_names[node]})"
+    most = _most_ideals(c)
+    return f"more than {most:,} ideals" if items.ideals(most) is None else None
+
+
+def _classes(c: CompiledProblem) -> list[list[int]]:
+    """Return all devices by class: identical ones together."""
+    classes = identical_devices(c)
+    alone = set(range(len(c.device_names))).difference(*classes)
+    return sorted([*classes, *([device] for device in alone)])
+
+
+def _most_ideals(c: CompiledProblem) -> int:
+    sets = math.prod(len(members) + 1 for members in _classes(c))
+    return min(MOST_IDEALS, max(1, _MOST_ENTRIES // sets))
+
+
+def run(pool: Pool, limits: Limits, control: Control) -> Outcome:
+    """Solve the pool's problem."""
+    c, clock = pool.compiled, Clock(limits.time_limit)
+    contiguity = next(constraint for constraint in c.constraints if isinstance(constraint, Contiguity))
+    program = _Program(c, items_of(c, contiguity))
+    if program.bound == math.inf:
+        return Outcome("infeasible")
+    (term,) = c.objective[0]
+    bound, step = program.bound, _FIRST_STEP
+    while True:
+        pool.add_bound(term.weight * bound, "ideals")
+        threshold = bound * (1.0 + step) if 0.0 < bound < program.largest / (1.0 + step) else math.inf
+        found = program.search(threshold, clock, control)
+        if clock.expired() or control.stop.is_set():
+            return Outcome("no_solution" if pool.plan is None else "feasible")
+        if found is not None:
+            value, placement = found
+            pool.offer_placement(placement, "ideals")
+            pool.add_bound(term.weight * value, "ideals")
+            return Outcome("optimal")
+        if math.isinf(threshold):
+            return Outcome("infeasible")
+        bound, step = threshold, 2.0 * step
+
+
+class _Program:
+    """The dynamic program of a problem.
+
+    Attributes
+    ----------
+    bound : float
+        No period is below it; infinite where a layer can run nowhere.
+    largest : float
+        No load exceeds it.
+    """
+
+    def __init__(self, compiled: CompiledProblem, items: Items) -> None:
+        self.c, self.items = c, items = compiled, items
+        self.classes = _classes(c)
+        self.sizes = np.array([len(members) for members in self.classes])
+        first = [members[0] for members in self.classes]
+        layers = np.flatnonzero(c.is_layer)
+        time = np.zeros((len(items.before), len(first)))
+        np.add.at(time, items.of_node[layers], np.where(c.allowed, c.time, np.inf)[layers][:, first])
+        finite = np.where(np.isfinite(time), time, 0.0)
+        seconds = c.link_latency + c.tensor_bytes[:, None] / c.link_bandwidth
+        self.largest = float(finite.sum(axis=0).max() + seconds[c.edge_tensor].sum())
+        if np.isinf(time).all(axis=1).any():
+            self.bound = math.inf
+            return
+        self.prices = _prices(time, self.sizes)
+        work = np.where(np.isinf(time), np.inf, self.prices * finite).min(axis=1)
+        self.bound = float(work.sum())
+        # Sorted by work: after each ideal come those that hold it, and those that a device reaches in time are a range.
+        # Work is in whole numbers, so that no rounding brings an ideal before one that it holds.
+        self.unit = self.bound / _WORK or 1.0
+        whole = np.floor(work / self.unit)
+        found = items.ideals(_most_ideals(c)) or []
+        worked = np.array([whole[list(bits(ideal))].sum() for ideal in found])
+        order = np.argsort(worked, kind="stable")
+        self.worked = worked[order]
+        self.ideals = [found[index] for index in order]
+        ends = ends_of(c)
+        assert not isinstance(ends, str)  # asked before
+        self.stages = Stages(c, items, self.ideals, ends, first)
+
+    def search(self, threshold: float, clock: Clock, control: Control) -> tuple[float, Index] | None:
+        """Return the least period and a placement (N,) that has it; None: none is at most `threshold`, or stopped."""
+        most = threshold * (1.0 + _ROOM)
+        full = tuple(self.sizes.tolist())
+        values = {(0,) * len(full): np.where(np.arange(len(self.ideals)) == 0, 0.0, np.inf)}
+        came: dict[tuple[int, ...], tuple[Index, Index]] = {}
+        for used in sorted(product(*(range(size + 1) for size in full)), key=sum):
+            value = values.pop(used) if used != full and used in values else None
+            if value is None:
+                continue
+            for number in range(len(full)):
+                if used[number] < full[number]:
+                    more = (*used[:number], used[number] + 1, *used[number + 1 :])
+                    if more not in values:
+                        values[more] = np.full(len(self.ideals), np.inf)
+                        came[more] = np.full(len(self.ideals), -1), np.full(len(self.ideals), -1)
+                    left = self._work(most, float(self.prices @ (self.sizes - more)))
+                    self._extend(number, value, left, most, values[more], *came[more])
+                    if clock.expired() or control.stop.is_set():
+                        return None
+        best = float(values[full][-1])
+        return None if math.isinf(best) else (best, self._placement(came))
+
+    def _work(self, seconds: float, price: float) -> float:
+        """Return the most work in a time, in whole numbers: with a margin for rounding."""
+        return math.inf if math.isinf(seconds) else seconds * price / self.unit + len(self.items.before) + 1.0
+
+    def _extend(
+        self, number: int, value: Array, left: float, most: float, best: Array, device: Index, before: Index
+    ) -> None:
+        """Put one more device of a class behind all ideals, and keep what is better.
+
+        Parameters
+        ----------
+        number : int
+            Of the class.
+        value : array
+            Of each ideal, before.
+        left : float
+            The work that the devices left can do.
+        most : float
+        best, device, before : arrays
+            Of each ideal: value, last class and ideal before it. Changed in place.
+        """
+        least = int(np.searchsorted(self.worked, self.worked[-1] - left))
+        rows = np.flatnonzero(value <= most)
+        reach = self._work(most, float(self.prices[number]))
+        start = 0
+        while start < len(rows):
+            ends = np.searchsorted(self.worked, self.worked[rows[start:]] + reach, side="right")
+            count = max(1, int(np.searchsorted(np.arange(1, len(ends) + 1) * ends, _BLOCK, side="right")))
+            block, columns = rows[start : start + count], slice(max(least, int(rows[start])), int(ends[count - 1]))
+            start += count
+            if columns.start >= columns.stop:
+                continue
+            through = np.maximum(value[block][:, None], self.stages.load(number, block, columns))
+            through[~self.stages.allowed(number, block, columns)] = np.inf
+            row = through.argmin(axis=0)
+            through = through[row, np.arange(len(row))]
+            better = np.flatnonzero((through < best[columns]) & (through <= most))
+            at = columns.start + better
+            best[at], device[at], before[at] = through[better], number, block[row[better]]
+
+    def _placement(self, came: dict[tuple[int, ...], tuple[Index, Index]]) -> Index:
+        """Return the placement (N,) of the full ideal's best value."""
+        place = np.zeros(len(self.items.before), dtype=np.int64)
+        used, ideal = list(self.sizes.tolist()), len(self.ideals) - 1
+        while any(used):
+            device, before = came[tuple(used)]
+            number, earlier = int(device[ideal]), int(before[ideal])
+            used[number] -= 1
+            place[list(bits(self.ideals[ideal] ^ self.ideals[earlier]))] = self.classes[number][used[number]]
+            ideal = earlier
+        pinned = self.c.allowed.argmax(axis=1)
+        return np.where(self.c.is_layer, place[self.items.of_node], pinned)
+
+
+def _prices(time: Array, sizes: Index) -> Array:
+    """Return prices of classes of devices for which `Σ_v min_d λ_d t_vd` is largest, with `Σ_d λ_d = 1`."""
+    from dnnopt.solvers.highs import relaxation
+
+    unit = float(time[np.isfinite(time)].max()) or 1.0
+    model = LinearModel("prices")
+    price = model.add_variables("price", (len(sizes),))
+    work = model.add_variables("work", (len(time),), upper=float(len(sizes)))
+    item, number = np.nonzero(np.isfinite(time))
+    columns = np.stack([work[item], price[number]], axis=1)
+    model.add_rows("least", columns, np.stack([np.ones(len(item)), -time[item, number] / unit], axis=1), upper=0.0)
+    model.add_rows("one", price[None, :], sizes[None, :].astype(float), lower=1.0, upper=1.0)
+    model.minimize(work, -1.0)
+    outcome = relaxation(model, Limits(threads=1))
+    if outcome.values is None:
+        raise RuntimeError("no best prices of devices")
+    prices = np.maximum(outcome.values[: len(sizes)], 0.0)
+    return np.asarray(prices / (prices @ sizes))

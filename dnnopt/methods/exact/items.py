@@ -1,0 +1,207 @@
+"""Items: layers that share a device in some best plan, and the order that contiguity gives them.
+
+Layers share a device where they are colocated, and where paths lead from one to the other and back. A layer that takes
+no time (a reshape, a state that is kept) is put beside a neighbour where it is nowhere better:
+
+- beside the producer of what it gets, if it sends nothing that takes time, or one tensor no larger than the one it
+  gets, which nothing else uses;
+- beside its first consumer, if it gets nothing that takes time, and what it sends takes none or goes there alone.
+
+Ideals are sets of items with all that come before them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+
+from dnnopt.compiled import Colocation, CompiledProblem, Contiguity, Index, Mask, MemoryLimit
+from dnnopt.metrics import Array
+
+
+@dataclass(frozen=True, eq=False)
+class Items:
+    """Layers by item.
+
+    Attributes
+    ----------
+    of_node : array (N,)
+        Item of each layer; -1 for inputs and outputs.
+    before : array (I, I)
+        Whether the first item comes before the second.
+    """
+
+    of_node: Index
+    before: Mask
+
+    def ideals(self, most: int) -> list[int] | None:
+        """Return all ideals as bits, smaller ones first; None: there are more than `most`."""
+        earlier = [sum(1 << int(item) for item in np.flatnonzero(column)) for column in self.before.T]
+        later = [sum(1 << int(item) for item in np.flatnonzero(row)) for row in self.before]
+        ready = {0: sum(1 << item for item, others in enumerate(earlier) if not others)}
+        found = [0]
+        for ideal in found:
+            available = ready.pop(ideal)
+            for item in bits(available):
+                larger = ideal | 1 << item
+                if larger in ready:
+                    continue
+                if len(found) == most:
+                    return None
+                found.append(larger)
+                following = sum(1 << other for other in bits(later[item]) if not earlier[other] & ~larger)
+                ready[larger] = available ^ 1 << item | following
+        return found
+
+
+def bits(number: int) -> Iterator[int]:
+    """Yield the positions of a number's bits."""
+    while number:
+        lowest = number & -number
+        yield lowest.bit_length() - 1
+        number ^= lowest
+
+
+def items_of(compiled: CompiledProblem, contiguity: Contiguity) -> Items:
+    """Return the items of a problem's layers, which must all be contiguous or colocated with one that is."""
+    c = compiled
+    labels = np.where(c.is_layer, np.arange(len(c.node_names)), -1)
+    for constraint in c.constraints:
+        if isinstance(constraint, Colocation):
+            together = labels[list(constraint.nodes)]
+            labels[np.isin(labels, together)] = together.min()
+    while True:
+        state = _Grouping(c, contiguity, labels)
+        merged = state.without_cycles()
+        if merged is None:
+            merged = state.without_idle_items()
+        if merged is None:
+            return Items(state.of_node, state.before)
+        labels = merged
+
+
+class _Grouping:
+    """Some items, and what they exchange."""
+
+    def __init__(self, compiled: CompiledProblem, contiguity: Contiguity, labels: Index) -> None:
+        self.c = c = compiled
+        layers = np.flatnonzero(c.is_layer)
+        number = np.unique(labels[layers], return_inverse=True)[1]
+        self.of_node = np.full(len(labels), -1)
+        self.of_node[layers] = number
+        self.count = int(number.max()) + 1
+        after = np.zeros((self.count, self.count), dtype=bool)
+        if contiguity.edges:
+            u, v = self.of_node[np.array(contiguity.edges).T]
+            after[u, v] = u != v
+        for _ in range(self.count.bit_length()):
+            further = after.astype(np.float32)
+            after |= further @ further > 0
+        self.before = after
+
+    def without_cycles(self) -> Index | None:
+        """Return labels with the items on each cycle merged; None: there is no cycle."""
+        both = self.before & self.before.T
+        if not both.any():
+            return None
+        both |= np.eye(self.count, dtype=bool)
+        return self._relabelled(both.argmax(axis=1))
+
+    def _relabelled(self, item: Index) -> Index:
+        return np.where(self.of_node < 0, -1, item[self.of_node])
+
+    def _summed(self, values: Array) -> Array:
+        """Return the sums over each item's layers of values of nodes (N, ...)."""
+        total = np.zeros((self.count, *values.shape[1:]))
+        layers = self.c.is_layer
+        np.add.at(total, self.of_node[layers], values[layers])
+        return total
+
+    def without_idle_items(self) -> Index | None:
+        """Return labels with items that take no time put beside others; None: there are none to put."""
+        c, into = self.c, np.arange(self.count)
+        grown = np.zeros(self.count, dtype=bool)
+        time = self._summed(np.where(np.isfinite(c.time), c.time, 0.0))
+        barred = self._summed((~c.allowed).astype(float)) > 0
+        for item in np.flatnonzero((time == 0.0).any(axis=1) & self._light()).tolist():
+            if grown[item]:
+                continue
+            for other in self._hosts(item):
+                if not ((barred[item] | (time[item] > 0.0)) & ~barred[other]).any():
+                    into[item] = other
+                    grown[other] = True
+                    break
+        if not grown.any():
+            return None
+        while (into[into] != into).any():
+            into = into[into]
+        return self._relabelled(into)
+
+    def _light(self) -> Mask:
+        """Return which items may go to any device, as far as memory is concerned."""
+        light = np.ones(self.count, dtype=bool)
+        for limit in self.c.constraints:
+            if not isinstance(limit, MemoryLimit):
+                continue
+            most = limit.resident.sum() + limit.peak.max(initial=0.0) + limit.buffers * self.c.tensor_bytes.sum()
+            if most > limit.limit:
+                light &= limit.buffers == 0
+                light &= self._summed(limit.resident + limit.peak) == 0.0
+        return light
+
+    def _hosts(self, item: int) -> Iterator[int]:
+        """Yield the items beside which this one, if it takes no time, is nowhere worse than elsewhere."""
+        sent = [tensor for tensor in self._tensors if tensor.producer == item and (tensor.users or tensor.fixed)]
+        got = [tensor for tensor in self._tensors if item in tensor.users]
+        smaller = (
+            len(sent) == len(got) == 1
+            and sent[0].bytes <= got[0].bytes
+            and (self.c.transport != "per_edge" or sent[0].edges == 1)
+            and got[0].users == {item}
+            and not got[0].fixed
+        )
+        producers = {tensor.producer for tensor in got} if got else set(np.flatnonzero(self.before[:, item]).tolist())
+        if len(producers) == 1 or not got:
+            for host in producers - {-1}:
+                others = self.before[:, item] & ~self.before[:, host]
+                if (not sent or smaller) and others.sum() == others[host]:
+                    yield host
+        if not got:
+            for host in np.flatnonzero(self.before[item]).tolist():
+                others = self.before[item] & ~self.before[host]
+                if others.sum() == others[host] and all(one.users == {host} and not one.fixed for one in sent):
+                    yield host
+
+    @cached_property
+    def _tensors(self) -> list[_Sent]:
+        """The tensors that take time on some link."""
+        c = self.c
+        used = c.pair_uses_link.any(axis=0)
+        heavy = (c.tensor_bytes > 0.0) & used.any() | (c.link_latency[used] > 0.0).any()
+        found: dict[int, _Sent] = {}
+        for tensor, u, v in zip(
+            c.edge_tensor.tolist(), c.edge_producer.tolist(), c.edge_consumer.tolist(), strict=True
+        ):
+            producer, consumer = int(self.of_node[u]), int(self.of_node[v])
+            if heavy[tensor] and (producer != consumer or producer < 0):
+                one = found.setdefault(tensor, _Sent(producer, float(c.tensor_bytes[tensor])))
+                one.edges += 1
+                if consumer < 0:
+                    one.fixed = True
+                else:
+                    one.users.add(consumer)
+        return list(found.values())
+
+
+@dataclass
+class _Sent:
+    """A tensor between items: from one (-1: an input) to others, and perhaps to an output."""
+
+    producer: int
+    bytes: float
+    users: set[int] = field(default_factory=set)
+    fixed: bool = False
+    edges: int = 0

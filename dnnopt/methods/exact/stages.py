@@ -1,0 +1,285 @@
+"""Stages: what a device is loaded with by the items between two ideals, for many pairs of ideals at once.
+
+What a stage from I to I' (its items are in I' but not in I) sends and receives is a sum over tensors of products of
+something about I and something about I', so that blocks of pairs are products of matrices:
+
+    [producer outside, a consumer inside] = (1 - p' + p)(1 - Σ_m [consumers in I are m] [consumers in I' are m])
+    [producer inside, a consumer outside] = (p' - p)(1 - [no consumer in I] [all consumers in I'])
+
+with p, p' for the producer in I, in I': p implies p'.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from dnnopt.compiled import CompiledProblem, Index, Mask, MemoryLimit
+from dnnopt.evaluator import HALF_A_BYTE, TINY, TOLERANCE
+from dnnopt.formulations.milp.communication.boundary import ends_of_routes
+from dnnopt.methods.exact.items import Items
+from dnnopt.metrics import Array
+
+
+@dataclass(frozen=True, eq=False)
+class Ends:
+    """How a stage alone tells what its device sends and receives.
+
+    Attributes
+    ----------
+    sends, receives : array (D, L)
+        Links by which each device sends, and by which it receives.
+    owner : array (Q,)
+        The device whose stage loads each resource; -1: none does.
+    """
+
+    sends: Mask
+    receives: Mask
+    owner: Index
+
+
+def ends_of(compiled: CompiledProblem) -> Ends | str:
+    """Return what each device sends and receives by, or why a stage alone does not tell."""
+    c = compiled
+    ends = None if c.forbidden_moves is not None else ends_of_routes(c)
+    if ends is None:
+        return "routes that are not the sender's links followed by the receiver's, or an absent route"
+    sends, receives = ends
+    if len(c.device_names) == 2:  # what one sends, the other receives
+        sends, receives = sends | receives[::-1], receives | sends[::-1]
+    elif c.transport == "unicast" and (c.fan_out > 1).any() and sends.any():
+        tensor = c.tensor_names[int(np.argmax(c.fan_out > 1))]
+        return f"unicast of a tensor with several uses ({tensor})"
+    owner = np.full(len(c.resource_names), -1)
+    for resource, links in enumerate(c.resource_links):
+        used = links & (sends | receives).any(axis=0)
+        holds = c.resource_devices[resource]
+        able = [
+            device
+            for device in range(len(c.device_names))
+            if not (used & ~(sends | receives)[device]).any() and not np.delete(holds, device).any()
+        ]
+        if not able:
+            return f"a resource of several devices ({c.resource_names[resource]})"
+        if used.any() or holds.any():
+            owner[resource] = able[0]
+    return Ends(sends, receives, owner)
+
+
+class _Columns:
+    """Columns of truth values over ideals, each kept once."""
+
+    def __init__(self) -> None:
+        self._index: dict[bytes, int] = {}
+        self._kept: list[Mask] = []
+
+    def add(self, column: Mask) -> int:
+        """Return the number of a column."""
+        found = self._index.setdefault(column.tobytes(), len(self._kept))
+        if found == len(self._kept):
+            self._kept.append(column)
+        return found
+
+    def matrix(self, ideals: int) -> Array:
+        return np.array(self._kept, dtype=float).reshape(-1, ideals).T
+
+
+class Sum:
+    """A number for each pair of ideals I, I': a sum of products of truth values about I and about I'."""
+
+    def __init__(self, ideals: int, left: _Columns, right: _Columns) -> None:
+        self._rows, self._columns = np.zeros(ideals), np.zeros(ideals)
+        self._left, self._right = left, right
+        self._products: list[tuple[int, int, float]] = []
+
+    def add(self, weight: float, row: Mask | None = None, column: Mask | None = None) -> None:
+        """Add a product; None: always true."""
+        if column is None:
+            self._rows += weight if row is None else weight * row
+        elif row is None:
+            self._columns += weight * column
+        elif column[0]:  # what is true of the empty ideal is told by its opposite: fewer columns
+            self.add(weight, row)
+            self.add(-weight, row, ~column)
+        elif row.any() and column.any():
+            self._products.append((self._left.add(row), self._right.add(column), weight))
+
+    def add_difference(self, values: Array) -> None:
+        """Add what I' has and I has not, of values of ideals."""
+        self._rows -= values
+        self._columns += values
+
+    def block(self, rows: Index, columns: slice, left: Array, right: Array) -> Array:
+        """Return the values for some ideals I and a range of ideals I'; `left` and `right` have all columns."""
+        values = self._rows[rows][:, None] + self._columns[columns]
+        if not self._products:
+            return values
+        weights = np.zeros((left.shape[1], right.shape[1]))
+        row, column, weight = zip(*self._products, strict=True)
+        np.add.at(weights, (row, column), weight)
+        return values + (left[rows] @ weights) @ right[columns].T
+
+
+@dataclass(frozen=True, eq=False)
+class Memory:
+    """A memory limit: what a stage's items and buffers take, the largest of its peaks, and what there is."""
+
+    used: Sum
+    peak: Array
+    limit: float
+
+
+@dataclass
+class _Flow:
+    """A tensor (under `per_edge`, an edge): the items that make and use it, and the devices of inputs and outputs."""
+
+    tensor: int
+    producer: int  # item; -1: an input
+    origin: int  # device of an input
+    users: int = 0  # as bits
+    outputs: set[int] = field(default_factory=set)
+
+
+class Stages:
+    """Loads of stages, and whether a device may run them.
+
+    Parameters
+    ----------
+    compiled : CompiledProblem
+    items : Items
+    ideals : list of int
+        As bits, the empty one first.
+    ends : Ends
+    devices : list of int
+        Those that loads are asked for, by their numbers in this list.
+    """
+
+    def __init__(
+        self, compiled: CompiledProblem, items: Items, ideals: list[int], ends: Ends, devices: list[int]
+    ) -> None:
+        self.c, self.items, self.ideals = compiled, items, ideals
+        self._ends = ends
+        self._held = np.array(
+            [[ideal >> item & 1 for item in range(len(items.before))] for ideal in ideals], dtype=bool
+        )
+        self._columns = _Columns(), _Columns()
+        self._flows = self._find_flows(by_edge=compiled.transport == "per_edge")
+        self._loads = [self._loads_of(device) for device in devices]
+        self._memory = [self._memory_of(device) for device in devices]
+        self._barred = [self._held @ self._by_item((~compiled.allowed[:, device]).astype(float)) for device in devices]
+        self._left, self._right = (columns.matrix(len(ideals)) for columns in self._columns)
+        packed = np.packbits(self._held, axis=1)
+        self._bytes = np.pad(packed, ((0, 0), (0, -packed.shape[1] % 8))).view(np.uint64)
+
+    def load(self, number: int, rows: Index, columns: slice) -> Array:
+        """Return the largest load of the resources of a device, in stages between some ideals and a range of ideals."""
+        blocks = [load.block(rows, columns, self._left, self._right) for load in self._loads[number]]
+        return np.asarray(np.max(blocks, axis=0))
+
+    def allowed(self, number: int, rows: Index, columns: slice) -> Mask:
+        """Return which pairs of ideals are a stage that a device may run."""
+        allowed = self._barred[number][rows][:, None] == self._barred[number][columns]
+        for word in range(self._bytes.shape[1]):
+            allowed &= self._bytes[rows, word][:, None] & ~self._bytes[columns, word] == 0
+        for memory in self._memory[number]:
+            used = memory.used.block(rows, columns, self._left, self._right)
+            peaks = np.zeros(used.shape)
+            for peak in np.unique(memory.peak[memory.peak > 0.0]):
+                count = self._held @ (memory.peak == peak).astype(np.int64)
+                peaks[count[rows][:, None] < count[columns]] = peak
+            allowed &= used + peaks <= memory.limit
+        return allowed
+
+    def _by_item(self, values: Array) -> Array:
+        """Return the sums of values of nodes (N,) over each item."""
+        layers = self.c.is_layer
+        total = np.zeros(len(self.items.before))
+        np.add.at(total, self.items.of_node[layers], values[layers])
+        return total
+
+    def _loads_of(self, device: int) -> list[Sum]:
+        """Return the load of each resource of the device."""
+        c, found = self.c, []
+        seconds = c.link_latency + c.tensor_bytes[:, None] / c.link_bandwidth
+        for resource in np.flatnonzero(self._ends.owner == device):
+            received = seconds @ (c.resource_links[resource] & self._ends.receives[device])
+            sent = seconds @ (c.resource_links[resource] & self._ends.sends[device])
+            load = Sum(len(self.ideals), *self._columns)
+            if c.resource_devices[resource, device]:
+                time = np.where(np.isfinite(c.time[:, device]), c.time[:, device], 0.0)
+                load.add_difference(self._held @ self._by_item(time))
+            for flow in self._flows:
+                self._add_flow(load, flow, device, float(received[flow.tensor]), float(sent[flow.tensor]))
+            found.append(load)
+        return found
+
+    def _memory_of(self, device: int) -> list[Memory]:
+        """Return the device's memory limits."""
+        found, layers = [], self.c.is_layer
+        for limit in self.c.constraints:
+            if isinstance(limit, MemoryLimit) and limit.device == device:
+                used = Sum(len(self.ideals), *self._columns)
+                used.add_difference(self._held @ self._by_item(limit.resident))
+                if limit.buffers:
+                    for flow in self._find_flows(by_edge=False):
+                        size = float(limit.buffers * self.c.tensor_bytes[flow.tensor])
+                        self._add_flow(used, flow, device, size, size)
+                peak = np.zeros(len(self.items.before))
+                np.maximum.at(peak, self.items.of_node[layers], limit.peak[layers])
+                room = min(TOLERANCE * max(limit.limit, TINY), HALF_A_BYTE)
+                found.append(Memory(used, peak, limit.limit + room))
+        return found
+
+    def _find_flows(self, *, by_edge: bool) -> list[_Flow]:
+        c = self.c
+        found: dict[int, _Flow] = {}
+        pinned = c.executor_device[c.allowed.argmax(axis=1)]
+        for edge, tensor in enumerate(c.edge_tensor.tolist()):
+            u, v = int(c.edge_producer[edge]), int(c.edge_consumer[edge])
+            flow = _Flow(tensor, int(self.items.of_node[u]), int(pinned[u]))
+            flow = found.setdefault(edge if by_edge else tensor, flow)
+            if c.is_layer[v]:
+                flow.users |= 1 << int(self.items.of_node[v])
+            else:
+                flow.outputs.add(int(pinned[v]))
+        return list(found.values())
+
+    def _add_flow(self, total: Sum, flow: _Flow, device: int, received: float, sent: float) -> None:
+        """Add what a stage on a device receives and sends of a flow, with these weights."""
+        here, elsewhere = device in flow.outputs, bool(flow.outputs - {device})
+        among = [ideal & flow.users for ideal in self.ideals]
+        if received > 0.0 and (here or flow.users):
+            if flow.producer >= 0:
+                made = self._held[:, flow.producer]
+                total.add(received)
+                total.add(-received, None, made)
+                total.add(received, made)
+                for same in () if here else _patterns(among):
+                    total.add(-received, same & ~made, same & ~made)
+                    total.add(-received, same & made, same)
+            elif flow.origin != device:
+                total.add(received)
+                for same in () if here else _patterns(among):
+                    total.add(-received, same, same)
+        if sent > 0.0 and (elsewhere or flow.users):
+            none = np.array([part == 0 for part in among])
+            every = np.array([part == flow.users for part in among])
+            if flow.producer >= 0:
+                made = self._held[:, flow.producer]
+                total.add(sent, None, made)
+                total.add(-sent, made)
+                if not elsewhere:
+                    total.add(-sent, none, made & every)
+                    total.add(sent, none & made, every)
+            elif flow.origin == device:
+                total.add(sent)
+                if not elsewhere:
+                    total.add(-sent, none, every)
+
+
+def _patterns(parts: list[int]) -> list[Mask]:
+    """Return, for each different part, which ideals have it."""
+    number = {part: index for index, part in enumerate(dict.fromkeys(parts))}
+    index = np.array([number[part] for part in parts])
+    return [index == one for one in range(len(number))]
