@@ -12,6 +12,7 @@ Exact for that; memory, budgets and other limits come in as prices (see `lagrang
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -25,6 +26,7 @@ MOST_ENTRIES = 4_000_000
 _MOST_DEVICES = 10  # sets of devices are enumerated
 # Stands for infinity: sums and differences of it stay apart from all that is finite.
 _BIG = 1e15
+_ALL = slice(None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,44 +100,33 @@ class TreeProgram:
     @property
     def entries(self) -> float:
         """Number of entries of all tables."""
-        return float(sum(np.prod([float(self._size[v]) for v in bag]) for bag in self._tree.bags))
+        return float(sum(math.prod([self._size[variable] for variable in bag]) for bag in self._tree.bags))
 
     def _factor(self, variables: tuple[int, ...]) -> _Factor:
         tree = self._tree
         bag = tree.holding(variables)
         axes = [tree.bags[bag].index(variable) for variable in variables]
-        order = tuple(int(axis) for axis in np.argsort(axes))
-        index = tuple(slice(None) if axis in axes else None for axis in range(len(tree.bags[bag])))
-        return _Factor(bag, order, index)
+        return _Factor(bag, _sorted(axes), _spread(axes, len(tree.bags[bag])))
 
     @cached_property
-    def _layout(self) -> tuple[list[_Factor], list[_Factor], list[_Factor], list[tuple[_Factor, list[_Factor]]]]:
-        nodes = [self._factor((node,)) for node in range(len(self.c.node_names))]
+    def _layout(self) -> tuple[list[_Factor], list[_Factor], list[tuple[_Factor, list[_Factor]]]]:
         pairs = [self._factor((u, v)) for _, u, v in self._pairs]
         triples = [self._factor((u, v, w)) for _, u, v, w in self._triples]
         sets = [
             (self._factor((producer, variable)), [self._factor((variable, node)) for node in consumers])
             for _, variable, producer, consumers in self._sets
         ]
-        return nodes, pairs, triples, sets
+        return pairs, triples, sets
 
     @cached_property
-    def _messages(self) -> list[tuple[slice | None, ...]]:
-        """How each bag's message (over all but its first variable) lies along its parent's axes."""
-        bags, parent = self._tree.bags, self._tree.parent
-        return [
-            () if above < 0 else tuple(slice(None) if variable in bag[1:] else None for variable in bags[above])
-            for bag, above in zip(bags, parent, strict=True)
-        ]
-
-    @cached_property
-    def _orders(self) -> list[tuple[int, ...]]:
-        """The axes of each bag's message, sorted as in its parent."""
-        bags, parent = self._tree.bags, self._tree.parent
-        return [
-            () if above < 0 else tuple(int(axis) for axis in np.argsort([bags[above].index(v) for v in bag[1:]]))
-            for bag, above in zip(bags, parent, strict=True)
-        ]
+    def _messages(self) -> list[_Factor]:
+        """How each bag's message (over all but its first variable) lies along its parent's axes; of roots: nothing."""
+        bags = self._tree.bags
+        messages = []
+        for bag, above in zip(bags, self._tree.parent, strict=True):
+            axes = [bags[above].index(variable) for variable in bag[1:]]
+            messages.append(_Factor(above, _sorted(axes), _spread(axes, len(bags[above]))))
+        return messages
 
     # Costs of a tensor
 
@@ -182,29 +173,36 @@ class TreeProgram:
     def _tables(self, alpha: Array, beta: Array) -> list[Array]:
         """Return each bag's table of costs."""
         c, at = self.c, self.c.executor_device
-        tables = [np.zeros([self._size[v] for v in bag]) for bag in self._tree.bags]
+        sizes, pad = self._size, (1,) * self._tree.width
+        costs: list[Array] = [*np.where(c.allowed, alpha, _BIG), *([np.zeros(1)] * len(self._sets))]
+        tables = []
+        for bag in self._tree.bags:
+            table = np.empty([sizes[variable] for variable in bag])
+            table[...] = costs[bag[0]].reshape(-1, *pad[: len(bag) - 1])
+            tables.append(table)
 
         def add(factor: _Factor, table: Array) -> None:
             tables[factor.bag] += table.transpose(factor.order)[factor.index]
 
-        nodes, pairs, triples, sets = self._layout
-        costs = np.where(c.allowed, alpha, _BIG)
-        for node, factor in enumerate(nodes):
-            add(factor, costs[node])
+        pairs, triples, sets = self._layout
         to_one = np.zeros((len(c.tensor_names), len(c.device_names), len(c.device_names)))
         to_one[:, c.pair_origin, c.pair_destination] = beta @ c.pair_uses_link.T
         to_one = to_one[:, at][:, :, at]
-        for (tensor, _, consumer), factor in zip(self._pairs, pairs, strict=True):
-            add(factor, to_one[tensor] + self._moves[self._edge[tensor, consumer]])
+        edges = [self._edge[tensor, consumer] for tensor, _, consumer in self._pairs]
+        tensors = [tensor for tensor, _, _ in self._pairs]
+        for factor, table in zip(pairs, to_one[tensors] + self._moves[edges], strict=True):
+            add(factor, table)
+        shared = [tensor for tensor, *_ in (*self._triples, *self._sets)]
+        charges = iter(np.einsum("tl,isl->tis", beta[shared], self._uses)[:, at])  # to each set of devices
         both = (1 << at)[:, None] | (1 << at)[None, :]
         for (tensor, _, first, second), factor in zip(self._triples, triples, strict=True):
-            table = (self._uses[:, both] @ beta[tensor])[at]
-            table = table + self._moves[self._edge[tensor, first]][:, :, None]
+            table = next(charges)[:, both] + self._moves[self._edge[tensor, first]][:, :, None]
             add(factor, table + self._moves[self._edge[tensor, second]][:, None, :])
-        for (tensor, *_), (charged, used) in zip(self._sets, sets, strict=True):
-            add(charged, (self._uses @ beta[tensor] + self._unreachable)[at])
-            for factor in used:
-                add(factor, np.where(self._member > 0, 0.0, _BIG))
+        used = np.where(self._member > 0, 0.0, _BIG)
+        for charged, users in sets:
+            add(charged, next(charges) + self._unreachable[at])
+            for factor in users:
+                add(factor, used)
         return tables
 
     # The two passes
@@ -221,11 +219,11 @@ class TreeProgram:
         The value is infinite where no placement is allowed.
         """
         tables, value = self._up(alpha, beta)
-        chosen = np.zeros(len(self._size), dtype=np.int64)
-        for bag in range(len(tables) - 1, -1, -1):
-            variables = self._tree.bags[bag]
-            chosen[variables[0]] = tables[bag][(slice(None), *chosen[list(variables[1:])])].argmin()
-        return np.inf if value > _BIG / 2 else value, chosen[: len(self.c.node_names)]
+        chosen = [0] * len(self._size)
+        for (variable, *rest), table in zip(reversed(self._tree.bags), reversed(tables), strict=True):
+            given: tuple[slice | int, ...] = (_ALL, *[chosen[other] for other in rest])
+            chosen[variable] = int(table[given].argmin())
+        return np.inf if value > _BIG / 2 else value, np.array(chosen[: len(self.c.node_names)])
 
     def _up(self, alpha: Array, beta: Array) -> tuple[list[Array], float]:
         """Return the tables with all that comes from below, and the least value."""
@@ -235,7 +233,8 @@ class TreeProgram:
             if above < 0:
                 value += float(least)
             else:
-                tables[above] += least.transpose(self._orders[bag])[self._messages[bag]]
+                message = self._messages[bag]
+                tables[above] += least.transpose(message.order)[message.index]
         return tables, value
 
     def marginals(self, alpha: Array, beta: Array) -> Marginals:
@@ -247,15 +246,15 @@ class TreeProgram:
             if above < 0:
                 tables[bag] += value - float(least)
                 continue
-            outside = tuple(axis for axis, place in enumerate(self._messages[bag]) if place is None)
+            order, index = self._messages[bag].order, self._messages[bag].index
+            outside = tuple(axis for axis, place in enumerate(index) if place is None)
             belief = tables[above].min(axis=outside) if outside else tables[above]
-            order = self._orders[bag]
             own = least.transpose(order)
             rest = np.where(own >= _BIG / 2, _BIG, belief - own)
             tables[bag] += rest.transpose(np.argsort(order))[None]
-        nodes, pairs, triples, _ = self._layout
-        at_nodes = np.array([_least(tables, factor) for factor in nodes])
-        c = self.c
+        c, (pairs, triples, _) = self.c, self._layout
+        own_bags = [tables[bag] for bag in self._tree.position[: len(c.node_names)]]
+        at_nodes = np.array([table.reshape(len(table), -1).min(axis=1) for table in own_bags])
         at_edges = np.full((len(c.edges), len(c.device_names), len(c.device_names)), -np.inf)
         for (tensor, _, consumer), factor in zip(self._pairs, pairs, strict=True):
             at_edges[self._edge[tensor, consumer]] = self._by_devices(_least(tables, factor))
@@ -273,6 +272,16 @@ class TreeProgram:
         least = np.full((size, size), _BIG)
         np.minimum.at(least, (at[:, None], at[None, :]), table)
         return least
+
+
+def _sorted(axes: list[int]) -> tuple[int, ...]:
+    """Return the positions of some axes in ascending order of the axes."""
+    return tuple(sorted(range(len(axes)), key=axes.__getitem__))
+
+
+def _spread(axes: list[int], size: int) -> tuple[slice | None, ...]:
+    """Return an index that puts an array's axes, in ascending order, at these of `size` axes."""
+    return tuple([_ALL if axis in axes else None for axis in range(size)])
 
 
 def _least(tables: list[Array], factor: _Factor) -> Array:
