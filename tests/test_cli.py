@@ -149,7 +149,9 @@ def test_export_writes_a_model_that_says_its_units(write, problem_data, tmp_path
     assert "x(a,phone)" in text
 
 
-@pytest.mark.parametrize("kind", ["networks", "platforms", "problems", "formulations", "solvers", "heuristics"])
+@pytest.mark.parametrize(
+    "kind", ["networks", "platforms", "problems", "formulations", "solvers", "methods", "heuristics"]
+)
 def test_list_prints_a_name_a_line(kind):
     run = dnnopt("list", kind)
     assert run.returncode == 0
@@ -160,6 +162,7 @@ def test_list_prints_a_name_a_line(kind):
         "problems": RESNET,
         "formulations": "edgewise+potentials",
         "solvers": "cbc",
+        "methods": "min-cut",
         "heuristics": "greedy",
     }[kind] in names
 

@@ -14,7 +14,9 @@ from dnnopt.errors import InputError
 
 @command("list")
 def list_command(
-    kind: Annotated[str, typer.Argument(help="networks, platforms, problems, formulations, solvers or heuristics.")],
+    kind: Annotated[
+        str, typer.Argument(help="networks, platforms, problems, formulations, solvers, methods or heuristics.")
+    ],
     verbose: VerboseOption = False,
 ) -> None:
     """List what there is."""
@@ -30,12 +32,18 @@ def list_command(
 
         return [*names(), "pyomo:NAME"]
 
+    def methods() -> list[str]:
+        from dnnopt.solving import methods as of_all_kinds
+
+        return of_all_kinds()
+
     kinds: dict[str, Callable[[], list[str]]] = {
         "networks": lambda: library.names("networks"),
         "platforms": lambda: library.names("platforms"),
         "problems": lambda: library.names("problems"),
         "formulations": formulations,
         "solvers": solvers,
+        "methods": methods,
     }
     known = [*kinds, "heuristics"]
     if kind not in known:
@@ -95,6 +103,11 @@ def _described(kind: str, name: str) -> str:
         problem = library.load(name)
         names = ", ".join(network.name for network in problem.networks)
         return f"{name}: {names} on {len(problem.platform.devices)} devices, {problem.execution}"
+    if kind == "methods":
+        from dnnopt.methods.exact import EXACT
+
+        first_line = (EXACT[name].__doc__ or "").partition("\n")[0] if name in EXACT else ""
+        return f"{name}: {first_line.partition(': ')[2]}" if first_line else name
     return name
 
 
