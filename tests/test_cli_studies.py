@@ -1,12 +1,18 @@
-"""`dnnopt pareto` and `dnnopt formulations` as a person uses them: in a process of their own."""
+"""`dnnopt pareto`, `formulations`, `sweep` and `compare` as a person uses them: in a process of their own."""
 
+import csv
+import io
 import json
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 from builders import layer, link, network, platform, problem, tensor
+from typer.testing import CliRunner
 
+from dnnopt.cli import app
 from dnnopt.constraints import Deadline, Memory
 from dnnopt.formats.files import write_problem
 from dnnopt.objectives import energy, latency
@@ -141,3 +147,115 @@ def test_a_problem_file_that_is_cut_off_is_refused(write, command):
     path = write(small())
     path.write_text(path.read_text(encoding="utf-8")[:200], encoding="utf-8")
     check_refused(dnnopt(command[0], path, *command[1:]), "problem.json", "not JSON")
+
+
+def quick(*words):
+    """Run a command in this process."""
+    run = CliRunner().invoke(app, [str(word) for word in words])
+    return subprocess.CompletedProcess(words, run.exit_code, run.stdout, run.stderr)
+
+
+VARY = ("--vary", "bandwidth=0.1..10", "--points", "3", "--threads", "1")
+
+
+def moving():
+    """The second layer goes to q where sending its byte takes less than 3 s."""
+    net = network([layer("a", 3), layer("b", 3)], [tensor("t", "a", "b", 1)], source="p")
+    on = platform("p q", [link("up"), link("down")], {"p>q": "up", "q>p": "down"})
+    return problem(net, on, {"a": (1, 9), "b": (5, 2)})
+
+
+def test_sweep_prints_a_table_and_writes_files(write, tmp_path):
+    out, picture = tmp_path / "sweep.json", tmp_path / "sweep.svg"
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed")
+    run = quick("sweep", write(moving()), *VARY, "--json", out, "--figure", picture, "--latex", tmp_path / "sweep.tex")
+    assert run.returncode == 0, run.stderr
+    for part in ("bandwidth from 0.1 to 10", "1 break point", "no other is possible", "PQ", "single-cut"):
+        assert part in run.stdout
+    [limit] = json.loads(out.read_text(encoding="utf-8"))["breaks"]
+    assert limit["low"] == pytest.approx(1 / 3, rel=1e-5)
+    assert "<svg" in picture.read_text(encoding="utf-8")
+    assert "\\toprule" in (tmp_path / "sweep.tex").read_text(encoding="utf-8")
+
+
+def test_sweep_prints_csv_alone_where_asked(write):
+    run = quick("sweep", write(moving()), *VARY, "--csv", "-", "--baseline", "greedy")
+    rows = list(csv.DictReader(io.StringIO(run.stdout)))
+    assert [float(row["bandwidth"]) for row in rows if row["asked"] == "True"] == [0.1, 1, 10]
+    assert all(float(row["objective"]) > 0 for row in rows)
+    assert rows[0]["greedy"]
+
+
+def test_ctrl_c_ends_a_sweep_with_the_points_that_are_done_and_it_goes_on_later(tmp_path):
+    words = ["sweep", "resnet50-pi4-wifi-nx-wan-t4", "--vary", "bandwidth(wan-up)=1MB/s..100MB/s", "--points", "30"]
+    words += ["--threads", "1", "--output", str(tmp_path / "runs"), "--csv", "-"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "dnnopt", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as run:
+        end = time.monotonic() + 60
+        while len(list((tmp_path / "runs").glob("*.json"))) < 3 and time.monotonic() < end:
+            time.sleep(0.05)
+        run.send_signal(signal.SIGINT)
+        output, errors = run.communicate(timeout=60)
+    assert run.returncode == 0, errors
+    done = list(csv.DictReader(io.StringIO(output)))
+    assert 2 <= len(done) < 30
+    assert len(list((tmp_path / "runs").glob("*.json"))) == len(done) + 1
+
+
+@pytest.mark.parametrize(
+    ("words", "parts"),
+    [
+        (("--vary", "speed=1..2"), ("vary", "speed=1..2", "bandwidth")),
+        (("--vary", "bandwidth(x)=1..2"), ("vary.bandwidth", "'x'", "up")),
+        ((*VARY, "--scale", "square"), ("scale", "square", "log, linear")),
+        ((*VARY, "--baseline", "magic"), ("baselines", "magic", "greedy")),
+    ],
+)
+def test_sweep_refuses_bad_options(write, words, parts):
+    check_refused(quick("sweep", write(moving()), *words), *parts)
+
+
+def test_compare_writes_its_table_in_every_format(write, tmp_path):
+    files = {kind: tmp_path / f"table.{kind}" for kind in ("csv", "markdown", "latex", "json")}
+    options = [word for kind, path in files.items() for word in (f"--{kind}", path)]
+    run = quick("compare", write(small()), "--method", "single-cut", "--method", "greedy", *options)
+    assert run.returncode == 0, run.stderr
+    assert "Along the network" in run.stdout
+    rows = list(csv.DictReader(io.StringIO(files["csv"].read_text(encoding="utf-8"))))
+    assert [row["method"] for row in rows] == ["best single cut", "greedy", "edgewise+sum (highs)"]
+    assert files["markdown"].read_text(encoding="utf-8").startswith("| method | status | objective |")
+    assert files["latex"].read_text(encoding="utf-8").startswith("\\begin{tabular}")
+    assert json.loads(files["json"].read_text(encoding="utf-8"))["rows"][0]["placement"]["net"]
+
+
+def test_compare_over_a_set_prints_gaps_and_keeps_results(tmp_path):
+    words = ("compare", "--set", "small/002", "--method", "single-cut", "--output", tmp_path / "runs")
+    run = quick(*words, "--json", tmp_path / "table.json")
+    assert run.returncode == 0, run.stderr
+    assert "within 1 %" in run.stdout
+    assert "pipelined" in run.stdout
+    [gap] = json.loads((tmp_path / "table.json").read_text(encoding="utf-8"))["gaps"]["single-cut"].values()
+    assert gap >= 0
+    assert (tmp_path / "runs" / "single-cut" / "small" / "002.json").is_file()
+
+
+@pytest.mark.parametrize(
+    ("words", "parts"),
+    [
+        ((), ("TARGET", "missing")),
+        (("--set", "small"), ("--output", "missing")),
+        (("--set", "corr", "--output", "runs"), ("corr", "core")),
+        (("--set", "small", "--output", "runs", "--by", "size"), ("by", "size", "execution")),
+        (("--set", "small", "--output", "runs", "--memory-limit", "much"), ("--memory-limit", "much")),
+        (("--set", "small", "--output", "runs", "--platform", "pi4-lte-t4"), ("TARGET", "need one")),
+        (("small/001", "--set", "small", "--output", "runs"), ("TARGET", "--set")),
+        (("small/001", "--output", "runs"), ("--output", "--set")),
+        (("small/001", "--method", "magic"), ("methods", "magic", "greedy")),
+        (("small/001", "--heuristic-limit", "0"), ("time_limit",)),
+    ],
+)
+def test_compare_refuses_bad_options(words, parts, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    check_refused(quick("compare", *words), *parts)
+    assert not (tmp_path / "runs").exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -104,6 +105,8 @@ def _draw_values(axes: Axes, found: Sweep, per: float) -> None:
 
 
 def _draw_plans(axes: Axes, found: Sweep, per: float) -> None:
+    from matplotlib.patches import Patch, Rectangle
+
     problem = found.problem
     layers = [
         (network.name, network.layers[index].name) for network in problem.networks for index in reversed(network.order)
@@ -116,21 +119,22 @@ def _draw_plans(axes: Axes, found: Sweep, per: float) -> None:
             continue
         placed = [found.plans[plan].placement[network][layer] for network, layer in layers]
         used |= set(placed)
-        for device in dict.fromkeys(placed):
+        first = 0
+        for device, run in groupby(placed):
             index = problem.platform.device_names().index(device)
-            axes.fill_betweenx(
-                np.arange(len(layers) + 1) - 0.5,
-                low / per,
-                high / per,
-                where=[*(place == device for place in placed), False],
-                step="post",
-                facecolor=colour(index),
-                hatch=hatch(index),
-                edgecolor="white",
-                linewidth=0,
+            height = len(list(run))
+            axes.add_patch(
+                Rectangle(
+                    (low / per, first - 0.5),
+                    (high - low) / per,
+                    height,
+                    facecolor=colour(index),
+                    hatch=hatch(index),
+                    edgecolor="white",
+                    linewidth=0,
+                )
             )
-    from matplotlib.patches import Patch
-
+            first += height
     handles = [
         Patch(facecolor=colour(index), hatch=hatch(index), edgecolor="white", label=device)
         for index, device in enumerate(problem.platform.device_names())

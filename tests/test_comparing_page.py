@@ -1,0 +1,30 @@
+"""docs/comparing.md tells the truth: its commands and programs print what it shows."""
+
+import re
+import subprocess
+import sys
+
+import pytest
+from pages import page, printed, programs
+
+PAGE = page("comparing.md")
+COMMANDS = re.findall(r"^```\n\$ ([^\n]*)\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
+
+
+def without_times(text):
+    """Return a text without run times, which stand at the ends of lines, and what their widths change."""
+    lines = [re.sub(r"\s+(time|[\d.e-]+ s)$", "", line.rstrip()) for line in text.rstrip().split("\n")]
+    return [re.sub(r" in [\d.e-]+$", " in", line) for line in lines]
+
+
+@pytest.mark.parametrize(("command", "output"), COMMANDS, ids=[command.split()[1] for command, _ in COMMANDS])
+def test_commands_print_what_the_page_shows(command, output):
+    words = re.sub(r"^dnnopt", f"'{sys.executable}' -m dnnopt", command)
+    done = subprocess.run(words, shell=True, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert without_times(done.stdout) == without_times(output)
+
+
+@pytest.mark.parametrize(("code", "output"), programs(PAGE), ids=["compare", "sweep", "best"])
+def test_programs_print_what_the_page_shows(code, output):
+    assert printed(code) == output
