@@ -12,6 +12,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 
 import numpy as np
 
@@ -41,6 +42,7 @@ from dnnopt.metrics import Array, Metric
 
 _REFRESHED = 100  # moves after which sums are made anew, so that rounding does not pile up
 _MOST_KEPT = 200_000  # rows of tensors
+_NOWHERE = -1  # where tensors come from that nobody makes: their producer is node -1, the last in lists of devices
 _WHOLE_BELOW = 500  # nodes; up to there, and for critical paths, whole plans in numpy are judged faster than changes
 
 
@@ -107,7 +109,7 @@ class MovingPlan:
     def reset(self, placement: Index) -> None:
         """Go to another placement (N,)."""
         self.placement: list[int] = placement.tolist()
-        self._device = [self._device_of[executor] for executor in self.placement]
+        self._device = [*(self._device_of[executor] for executor in self.placement), _NOWHERE]
         self._sum_up()
         self._starts = [] if self._paths is None else self._paths.starts(self.placement, self._device)
         self._peaks = [self._peak(limit) for _, limit in self._peaky]
@@ -149,7 +151,10 @@ class MovingPlan:
         self._moves = 0
 
     def _effect(self, nodes: Sequence[int], executors: Sequence[int]) -> _Effect:
-        before = [self.placement[node] for node in nodes]
+        placement = self.placement
+        moving = [change for change in zip(nodes, executors, strict=True) if placement[change[0]] != change[1]]
+        nodes, executors = zip(*(moving or [(nodes[0], executors[0])]), strict=True)
+        before = [placement[node] for node in nodes]
         self._put(nodes, executors)
         rows: dict[int, int] = {}
         for node in nodes:
@@ -177,7 +182,7 @@ class MovingPlan:
         return _Effect(gone, come, rows, starts, latencies, peaks, quotients, apart, leak)
 
     def _peak(self, limit: MemoryLimit) -> float:
-        return float(limit.peak[np.array(self._device) == limit.device].max(initial=0.0))
+        return float(limit.peak[np.array(self._device[:-1]) == limit.device].max(initial=0.0))
 
     def _new_peaks(self, nodes: Sequence[int], moved: Sequence[int]) -> list[float]:
         """Return the largest activations: looked for only where the one known has left."""
@@ -282,6 +287,7 @@ class _Columns:
         for tensor, node in zip(c.use_tensor.tolist(), c.use_consumer.tolist(), strict=True):
             consumers[tensor].append(node)
         self.uses = list(zip(c.producer.tolist(), consumers, strict=True))
+        self._devices_of = [_getter([producer, *users]) for producer, users in self.uses]
         self._metrics: list[Metric] = [_metric(c, (~c.allowed).astype(float))]
         devices = range(len(c.device_names))
         self.used = slice(1, 1 + len(devices))
@@ -297,7 +303,7 @@ class _Columns:
         self._nodes, self._executors = c.time.size, c.time.shape[1]
         self.table = np.ascontiguousarray(alpha.transpose(1, 2, 0)).reshape(self._nodes, -1)
         self.sensitive = [0.0] * self._nodes
-        self._known: dict[tuple[int, ...], int] = {}
+        self._known: list[dict[tuple[int, ...], int]] = [{} for _ in self.uses]
         self._scale = np.array([metric.scale for metric in self._metrics]).T
         self._per_copy = np.array([metric.per_copy for metric in self._metrics]).T
         self._per_byte = np.array([metric.per_byte for metric in self._metrics]).T
@@ -385,25 +391,24 @@ class _Columns:
 
     def of_tensor(self, tensor: int, device: Sequence[int]) -> int:
         """Return the row of a tensor where its uses are on these devices (of all nodes)."""
-        producer, consumers = self.uses[tensor]
-        key = (tensor, -1 if producer < 0 else device[producer], *[device[node] for node in consumers])
-        row = self._known.get(key)
-        return self._add_row(key) if row is None else row
+        key = self._devices_of[tensor](device)
+        row = self._known[tensor].get(key)
+        return self._add_row(tensor, key) if row is None else row
 
     def forget(self) -> None:
         """Drop the rows of tensors where there are too many."""
-        if len(self._known) > _MOST_KEPT:
-            self._known.clear()
+        if len(self.sensitive) > self._nodes + _MOST_KEPT:
+            self._known = [{} for _ in self.uses]
             self.table = self.table[: self._nodes].copy()
             del self.sensitive[self._nodes :]
 
-    def _add_row(self, key: tuple[int, ...]) -> int:
+    def _add_row(self, tensor: int, key: tuple[int, ...]) -> int:
         row = len(self.sensitive)
         if row == len(self.table):
             self.table = np.concatenate([self.table, np.zeros((max(row, 64), self.table.shape[1]))])
-        self.table[row], sensitivity = self._tensor(key[0], key[1], key[2:])
+        self.table[row], sensitivity = self._tensor(tensor, key[0], key[1:])
         self.sensitive.append(sensitivity)
-        self._known[key] = row
+        self._known[tensor][key] = row
         return row
 
     def _tensor(self, tensor: int, origin: int, destinations: Sequence[int]) -> tuple[Array, float]:
@@ -438,6 +443,11 @@ class _Columns:
                 for node, device in zip(consumers, destinations, strict=True)
             )
         return row, self._sensitivity[tensor] if exposed else 0.0
+
+
+def _getter(nodes: list[int]) -> Callable[[Sequence[int]], tuple[int, ...]]:
+    """Return what picks some items, as a tuple."""
+    return itemgetter(*nodes) if len(nodes) > 1 else lambda items: (items[nodes[0]],)
 
 
 def _metric(c: CompiledProblem, alpha: Array, per_copy: Array | None = None, per_byte: Array | None = None) -> Metric:

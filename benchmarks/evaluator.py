@@ -1,0 +1,120 @@
+"""Moves per second: incremental (`moves.MovingPlan`), batched whole plans (`Evaluator`), and the referee one by one.
+
+Changes of one layer, and those that local search draws (one layer to a third of all), from a plan that moves on. All
+three judge the same ones, in turn, and must agree. Times are of the processor, after some rounds that do not count: the
+incremental evaluator keeps what it has seen.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import time
+
+import numpy as np
+from common import add_json_option, print_table, write_json
+
+from dnnopt import library
+from dnnopt.compiler import compile_problem
+from dnnopt.evaluator import Evaluator
+from dnnopt.methods.heuristics import Effort
+from dnnopt.methods.heuristics.neighbours import Neighbours
+from dnnopt.methods.heuristics.start import start
+from dnnopt.moves import Change, MovingPlan, WholePlan
+from dnnopt.problem import Problem
+from dnnopt.referee import evaluate
+
+PROBLEMS = ("small/001", "core/017", "resnet50-pi4-wifi-nx-wan-t4", "hard/010", "hard/001", "hard/039", "hard/022")
+KINDS = ("one layer", "local search")
+UNCOUNTED = 0.5  # of the rounds
+REFEREED = 4  # of each batch
+
+
+def measure(problem: Problem, kind: str, rounds: int, batch: int) -> dict[str, float]:
+    """Return the moves per second of each."""
+    compiled = compile_problem(problem)
+    evaluator = Evaluator(compiled)
+    first = start(evaluator, Effort())
+    neighbours = Neighbours(compiled, random.Random(0))
+    whole = WholePlan(evaluator, first)
+    moving = MovingPlan(evaluator, first)
+    spent = {"incremental": 0.0, "batched": 0.0, "referee": 0.0}
+    uncounted = int(UNCOUNTED * rounds)
+    for turn in range(rounds):
+        if turn == uncounted:
+            spent = dict.fromkeys(spent, 0.0)
+        changes = [
+            one_layer(neighbours) if kind == KINDS[0] else neighbours.draw(whole.placement) for _ in range(batch)
+        ]
+        began = time.process_time()
+        excess, objectives = whole.judge(changes)
+        spent["batched"] += time.process_time() - began
+        began = time.process_time()
+        found = moving.judge(changes)
+        spent["incremental"] += time.process_time() - began
+        np.testing.assert_allclose(found, (excess, objectives), rtol=1e-9, atol=1e-12)
+        for position, (nodes, executors) in enumerate(changes[:REFEREED]):
+            changed = np.array(whole.placement)
+            changed[list(nodes)] = executors
+            plan = compiled.plan(changed)
+            began = time.process_time()
+            judged = evaluate(problem, plan)
+            spent["referee"] += time.process_time() - began
+            assert judged.feasible == (excess[position] == 0)
+        chosen = changes[np.lexsort((objectives, excess))[0]]
+        whole.move(*chosen)
+        moving.move(*chosen)
+    judged_by = {"incremental": batch, "batched": batch, "referee": min(REFEREED, batch)}
+    return {name: (rounds - uncounted) * judged_by[name] / spent[name] for name in spent}
+
+
+def one_layer(neighbours: Neighbours) -> Change:
+    """Return a change of one layer."""
+    node = neighbours.rng.choice(neighbours.free)
+    return [node], [neighbours.rng.choice(neighbours.choices[node])]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--problems", nargs="+", default=PROBLEMS, metavar="PROBLEM", help="of the library")
+    parser.add_argument("--rounds", type=int, default=80, help="default: %(default)s")
+    parser.add_argument("--batch", type=int, default=128, help="moves judged at once; default: %(default)s")
+    add_json_option(parser)
+    options = parser.parse_args()
+    results, rows = [], []
+    for name in options.problems:
+        problem = library.load(name)
+        size = sum(len(network.layers) for network in problem.networks)
+        for kind in KINDS:
+            speeds = measure(problem, kind, options.rounds, options.batch)
+            results.append({"problem": name, "moves": kind, **speeds})
+            rows.append(
+                [name, problem.execution, f"{size:,}", f"{len(problem.platform.devices)}", kind, *cells(speeds)]
+            )
+    header = (
+        "problem",
+        "execution",
+        "layers",
+        "devices",
+        "moves",
+        "referee",
+        "batched",
+        "times",
+        "incremental",
+        "times",
+    )
+    print_table(header, rows)
+    write_json(options.json, results)
+
+
+def cells(speeds: dict[str, float]) -> list[str]:
+    """Return moves per second, and as multiples of the referee's."""
+    slow = speeds["referee"]
+    fast = (
+        cell for name in ("batched", "incremental") for cell in (f"{speeds[name]:,.0f}", f"{speeds[name] / slow:,.0f}")
+    )
+    return [f"{slow:,.0f}", *fast]
+
+
+if __name__ == "__main__":
+    main()
