@@ -1,4 +1,6 @@
-"""LP bound and time to proof of formulations, by HiGHS with one thread, on the library's networks and platforms.
+"""LP bound and time to proof of formulations, with one thread, on the library's networks and platforms.
+
+HiGHS solves the linear ones, CP-SAT the others. A formulation that does not support an execution is left out there.
 
 `auto` is what `solve` does unless told otherwise; the others are one formulation, given to the solver as it is.
 
@@ -75,10 +77,21 @@ def problem(case: Case) -> dp.Problem:
     )
 
 
+def supported(case: Case) -> bool:
+    """Return whether the formulation supports the problem."""
+    try:
+        return case.formulation == AUTO or bool(registry.formulation(case.formulation, compile_problem(problem(case))))
+    except dp.UnsupportedError:
+        return False
+
+
 def relaxation_bound(stated: dp.Problem, case: Case) -> float | None:
     """Return the optimum of the linear relaxation in SI units; None where it was not reached in time."""
     compiled = compile_problem(stated)
-    model = registry.formulation(case.formulation, compiled).build(compiled)
+    formulation = registry.formulation(case.formulation, compiled)
+    if formulation.kind == "cp":
+        return None
+    model = formulation.build(compiled)
     arrays = model.arrays()
     highspy.Highs.resetGlobalScheduler(True)
     highs = pass_model(replace(arrays, integer=np.zeros_like(arrays.integer)))
@@ -94,7 +107,7 @@ def run(case: Case) -> dict[str, Any]:
     stated = problem(case)
     bound = None if case.formulation == AUTO else relaxation_bound(stated, case)
     name = None if case.formulation == AUTO else case.formulation
-    result = dp.solve(stated, formulation=name, solver="highs", threads=1, time_limit=case.time_limit)
+    result = dp.solve(stated, formulation=name, threads=1, time_limit=case.time_limit)
     proved = result.status == "optimal"
     return {
         **asdict(case),
@@ -129,10 +142,12 @@ def print_cases(results: list[dict[str, Any]], names: list[str]) -> None:
     rows = []
     for key, runs in by_problem.items():
         best = min((r["objective"] for r in runs.values() if r["objective"] is not None), default=None)
-        bounds = [runs[name]["lp_bound"] for name in relaxed]
+        bounds = [runs[name]["lp_bound"] if name in runs else None for name in relaxed]
         shares = ["-" if bound is None or not best else f"{100 * bound / best:.1f} %" for bound in bounds]
         plan = "none" if best is None else f"{1e3 * best:.4g} ms"
-        rows.append([*key, plan, *shares, *(outcome(runs[name]) for name in [*relaxed, *others])])
+        rows.append(
+            [*key, plan, *shares, *(outcome(runs[name]) if name in runs else "-" for name in [*relaxed, *others])]
+        )
     header = ["network", "platform", "execution", "best plan", *(f"LP {name}" for name in relaxed)]
     print_table([*header, *relaxed, *others], rows)
 
@@ -145,6 +160,8 @@ def print_summary(results: list[dict[str, Any]], names: list[str]) -> None:
         means = []
         for name in names:
             runs = [r for r in results if r["formulation"] == name and execution in (r["execution"], "all")]
+            if not runs:
+                continue
             means.append(shifted_geometric_mean([r["counted_time"] for r in runs]))
             proved = sum(r["proved"] for r in runs)
             rows.append(
@@ -191,7 +208,7 @@ def main() -> None:
         )
     ]
     done = {key_of(result): result for result in kept(options.json)}
-    missing = [case for case in cases if key_of(asdict(case)) not in done]
+    missing = [case for case in cases if key_of(asdict(case)) not in done and supported(case)]
     with ProcessPoolExecutor(options.jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
         for number, future in enumerate(as_completed([pool.submit(run, case) for case in missing]), 1):
             result = future.result()
@@ -199,7 +216,7 @@ def main() -> None:
             write_json(options.json, list(done.values()))
             words = (result[name] for name in ("network", "platform", "execution", "formulation"))
             print(f"[{number}/{len(missing)}]", *words, outcome(result), file=sys.stderr)
-    results = [done[key_of(asdict(case))] for case in cases]
+    results = [done[key] for key in (key_of(asdict(case)) for case in cases) if key in done]
     print_cases(results, options.formulations)
     print()
     print_summary(results, options.formulations)

@@ -12,7 +12,7 @@ from dnnopt.evaluator import TOLERANCE
 from dnnopt.plan import Plan
 from dnnopt.problem import Problem
 from dnnopt.referee import Evaluation, evaluate
-from dnnopt.result import Event
+from dnnopt.result import OPTIMAL_GAP, Event
 from dnnopt.scheduling import list_scheduled
 
 
@@ -65,6 +65,12 @@ class Pool:
         """Return whether a plan is feasible and within the caps."""
         capped = all(evaluation.objectives[index] <= cap + TOLERANCE * abs(cap) for index, cap in self._caps.items())
         return evaluation.feasible and capped and math.isfinite(evaluation.objectives[self.stage])
+
+    def is_closed(self, gap: float) -> bool:
+        """Return whether the bound meets the best plan, within a relative gap."""
+        if self.objective is None or self.bound is None:
+            return False
+        return self.objective - self.bound <= max(gap, OPTIMAL_GAP) * abs(self.objective)
 
     def elapsed(self) -> float:
         """Return the seconds since the pool was made."""

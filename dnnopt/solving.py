@@ -13,7 +13,7 @@ from dnnopt.constraint_model import sums_below
 from dnnopt.errors import InputError, UnsupportedError
 from dnnopt.evaluator import Evaluator
 from dnnopt.formulations import registry
-from dnnopt.methods.auto import run_auto, within
+from dnnopt.methods.auto import run_auto
 from dnnopt.methods.exact import EXACT
 from dnnopt.methods.formulated import default_solver, run_formulation
 from dnnopt.methods.heuristics import BASELINES, Effort
@@ -205,7 +205,7 @@ class Search:
     def _run_stage(self, pool: Pool, time_limit: float | None, *, baselines: bool) -> Outcome:
         clock = Clock(time_limit)
         if self.method in EXACT:
-            return _run_exact(pool, self.method, within(self.limits, time_limit), self.control)
+            return _run_exact(pool, self.method, self.limits.within(time_limit), self.control)
         if self.method != "auto":
             start = None if pool.plan is None else pool.compiled.placement(pool.plan)
             effort = Effort(clock, self.iterations, self.limits.seed, start, self.control.stop)
@@ -302,7 +302,9 @@ def _conclude(pool: Pool, outcome: Outcome, stopped: bool) -> tuple[str, float |
     status, bound, message = outcome.status, pool.bound, outcome.message
     objective = pool.objective
     if objective is None:
-        if stopped and status != "infeasible":
+        if status == "infeasible":
+            return status, None, message
+        if stopped:
             return "interrupted", bound, message
         if status in ("optimal", "feasible"):
             return "no_solution", bound, "every plan that the solver found breaks a limit by a little"

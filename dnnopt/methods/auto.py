@@ -1,10 +1,11 @@
 """`auto`: what `solve` does where no formulation is named.
 
 Presolve with the best simple plan. For a linear objective, prices on the limits give a bound, and what each choice
-costs at least: what costs more than the plan is forbidden. For a maximum (period, critical path), a destructive bound,
-then a search for any plan below a cap, with caps from the bound upwards: low caps leave little to search, and each one
-that has no plan is a bound. What is left between plan and bound goes to the formulation as a whole. For a period, the
-whole is tried for a while before all that: many are decided by one transfer that no plan can avoid.
+costs at least: what costs more than the plan is forbidden. The formulation is given a glance: what is easy ends there.
+Then label search, as long as it promises to close the gap, where the problem is made of sums. What is left between plan
+and bound goes to the formulation as a whole; for a maximum (period, critical path), after a destructive bound and a
+search for any plan below a cap, with caps from the bound upwards: low caps leave little to search, and each one that
+has no plan is a bound.
 """
 
 from __future__ import annotations
@@ -16,21 +17,21 @@ from dnnopt.compiled import CompiledProblem, LinearTerm, ObjectiveLimit, PeriodT
 from dnnopt.formulations.formulation import Formulation
 from dnnopt.methods.bounds.destructive import destructive_bound
 from dnnopt.methods.bounds.lagrangian import Lagrangian, below
+from dnnopt.methods.exact import labels
 from dnnopt.methods.formulated import run_formulation
 from dnnopt.pool import Pool
 from dnnopt.presolve import presolve
-from dnnopt.result import OPTIMAL_GAP
 from dnnopt.scaling import total_load
 from dnnopt.solvers import solver as solver_of
 from dnnopt.solvers.interface import Clock, Control, Limits, Outcome
 
-_WHOLE_SHARE = 0.25
-_WHOLE_SECONDS = 8.0  # without a time limit
-_BOUND_SHARE = 0.25
-_BOUND_SECONDS = 30.0
+# Parts of the time: a share of it, and at most so many seconds.
+_PRICES = 0.05, 2.0
+_GLANCE = 0.05, 3.0
+_LABELS = 0.4, 60.0
+_WHOLE = 0.25, 30.0
+_BOUND = 0.25, 30.0
 _CAP_SHARE = 0.2
-_PRICE_SHARE = 0.05
-_PRICE_SECONDS = 2.0
 # Caps as multiples of the bound.
 _CAPS = (1.0005, 1.01, 1.05, 1.2)
 # A gap at which a search ends with its first plan.
@@ -48,40 +49,81 @@ def run_auto(pool: Pool, formulation: Formulation, solver: str, limits: Limits, 
     clock = Clock(limits.time_limit)
     kept = pool.compiled
     reduced = presolve(kept, _cap(pool))
-    if not reduced.infeasible and pool.objective is not None and formulation.kind == "milp":
-        if any(isinstance(term, PeriodTerm) for term in pool.compiled.objective[0]):
-            seconds = _WHOLE_SECONDS if limits.time_limit is None else _WHOLE_SHARE * limits.time_limit
-            tried = within(limits, seconds)
-            outcome = run_formulation(pool, formulation, solver, tried, control, reduced.compiled, _cap(pool))
-            if is_closed(pool, limits.gap) or control.stop.is_set() or outcome.status == "error":
-                return outcome
-        if is_maximum(pool.compiled):
-            share = math.inf if limits.time_limit is None else _BOUND_SHARE * limits.time_limit
-            destructive_bound(pool, formulation, within(limits, min(_BOUND_SECONDS, share)), control)
-            _search_below_caps(pool, formulation, solver, limits, control, clock)
-        elif Lagrangian.refuses(pool.compiled) is None:
+    if not reduced.infeasible and formulation.kind == "milp":
+        priced = not is_maximum(kept) and Lagrangian.refuses(kept) is None
+        if priced:
             kept = _priced_out(pool, limits, control)
-        if is_closed(pool, limits.gap) or control.stop.is_set():
+        if _ended(pool, limits, control):
+            return Outcome("feasible")
+        if labels.refuses(pool.compiled) is None:
+            outcome = _tried(pool, formulation, solver, limits, control, kept, _GLANCE)
+            if _ended(pool, limits, control) or outcome.status in ("error", "infeasible"):
+                return outcome
+            outcome = labels.run_while_promising(pool, limits.within(_part(limits, _LABELS)), control)
+            if outcome.status == "infeasible":
+                return outcome
+            if priced and not _ended(pool, limits, control):
+                kept = _priced_out(pool, limits, control)
+        if not _ended(pool, limits, control) and any(isinstance(term, PeriodTerm) for term in kept.objective[0]):
+            outcome = _tried(pool, formulation, solver, limits, control, kept, _WHOLE)
+            if outcome.status in ("error", "infeasible"):
+                return outcome
+        if not _ended(pool, limits, control) and is_maximum(kept):
+            destructive_bound(pool, formulation, limits.within(_part(limits, _BOUND)), control)
+            _search_below_caps(pool, formulation, solver, limits, control, clock)
+        if _ended(pool, limits, control):
             return Outcome("feasible")
         reduced = presolve(kept, _cap(pool))
     if reduced.infeasible:
-        if pool.objective is None:
-            return Outcome("infeasible")
-        pool.add_bound(_cap(pool), "presolve")
-        return Outcome("feasible")
-    left = within(limits, clock.left())
+        return _nothing_below(pool)
+    left = limits.within(clock.left())
     return run_formulation(pool, formulation, solver, left, control, reduced.compiled, _cap(pool))
+
+
+def _nothing_below(pool: Pool) -> Outcome:
+    """Note that presolve leaves nothing below the best plan."""
+    if pool.objective is None:
+        return Outcome("infeasible")
+    pool.add_bound(_cap(pool), "presolve")
+    return Outcome("feasible")
+
+
+def _tried(
+    pool: Pool,
+    formulation: Formulation,
+    solver: str,
+    limits: Limits,
+    control: Control,
+    compiled: CompiledProblem,
+    part: tuple[float, float],
+) -> Outcome:
+    """Try the formulation as a whole for a part of the time."""
+    reduced = presolve(compiled, _cap(pool))
+    if reduced.infeasible:
+        return _nothing_below(pool)
+    tried = limits.within(_part(limits, part))
+    return run_formulation(pool, formulation, solver, tried, control, reduced.compiled, _cap(pool))
+
+
+def _ended(pool: Pool, limits: Limits, control: Control) -> bool:
+    return pool.is_closed(limits.gap) or control.stop.is_set()
+
+
+def _part(limits: Limits, part: tuple[float, float]) -> float:
+    """Return the seconds of a part of a run: a share of the time limit, at most so many; all these without a limit."""
+    share, most = part
+    return most if limits.time_limit is None else min(most, share * limits.time_limit)
 
 
 def _priced_out(pool: Pool, limits: Limits, control: Control) -> CompiledProblem:
     """Raise the bound by prices on limits; return the problem without choices that cost more than the best plan."""
-    share = math.inf if limits.time_limit is None else _PRICE_SHARE * limits.time_limit
+    tried = limits.within(_part(limits, _PRICES))
     lagrangian = Lagrangian(pool.compiled)
-    lagrangian.maximize(within(limits, min(_PRICE_SECONDS, share)), control)
+    lagrangian.maximize(tried, control)
     pool.add_bound(min(lagrangian.bound, _cap(pool)), "Lagrangian")
-    if is_closed(pool, limits.gap):
+    if pool.is_closed(limits.gap):
         return pool.compiled
-    marginals = lagrangian.marginals(within(limits, min(_PRICE_SECONDS, share)), control, seed=limits.seed)
+    marginals = lagrangian.marginals(tried, control, seed=limits.seed)
     return below(pool.compiled, marginals, _cap(pool))
 
 
@@ -95,14 +137,14 @@ def _search_below_caps(
 ) -> None:
     """Search for a plan below the lowest cap that has one; caps without one raise the bound."""
     for factor in _CAPS:
-        if is_closed(pool, limits.gap) or clock.expired() or control.stop.is_set():
+        if pool.is_closed(limits.gap) or clock.expired() or control.stop.is_set():
             return
         cap = (pool.bound or 0.0) * factor
         if not 0 < cap < _cap(pool):
             continue
         left = clock.left()
         seconds = None if left is None else _CAP_SHARE * left
-        if _find_below(pool, formulation, solver, cap, within(limits, seconds), control):
+        if _find_below(pool, formulation, solver, cap, limits.within(seconds), control):
             return
 
 
@@ -137,15 +179,3 @@ def _find_below(
 
 def _cap(pool: Pool) -> float:
     return math.inf if pool.objective is None else pool.objective
-
-
-def is_closed(pool: Pool, gap: float) -> bool:
-    """Return whether the pool's bound meets its plan."""
-    if pool.objective is None or pool.bound is None:
-        return False
-    return pool.objective - pool.bound <= max(gap, OPTIMAL_GAP) * abs(pool.objective)
-
-
-def within(limits: Limits, seconds: float | None) -> Limits:
-    finite = None if seconds is None or math.isinf(seconds) else seconds
-    return Limits(finite, limits.gap, limits.threads, limits.seed)

@@ -38,12 +38,12 @@ class Row:
     copy : float
         What a copy adds for each device that it reaches.
     limit : float
-        Infinite for rows of the objective.
+        1, or 0: other limits are divided out. Infinite for rows of the objective.
     device : int
         Of a memory limit or a load; -1: of no device.
     peak : array (N,), optional
         The largest of these on `device` counts too.
-    buffers : int
+    buffers : float
         How often the bytes of each tensor that `device` sends or receives count too.
     """
 
@@ -53,7 +53,20 @@ class Row:
     limit: float = np.inf
     device: int = -1
     peak: Array | None = None
-    buffers: int = 0
+    buffers: float = 0.0
+
+    def within(self, limit: float) -> Row:
+        """Return the row divided by a limit on it."""
+        size = limit or 1.0
+        return replace(
+            self,
+            alpha=self.alpha / size,
+            beta=self.beta / size,
+            copy=self.copy / size,
+            limit=limit / size,
+            peak=None if self.peak is None else self.peak / size,
+            buffers=self.buffers / size,
+        )
 
     def plus(self, other: Row, weight: float = 1.0) -> Row:
         """Return the sum of this row and `weight` times another's coefficients; the device is the other's."""
@@ -71,7 +84,7 @@ class Rows:
 
 def refuses(compiled: CompiledProblem) -> str | None:
     """Return why the objective (of the first priority) is not the largest of some sums, or None."""
-    return _no_sums(compiled.objective[0])
+    return refuses_terms(compiled.objective[0])
 
 
 def rows_of(compiled: CompiledProblem) -> Rows:
@@ -80,17 +93,18 @@ def rows_of(compiled: CompiledProblem) -> Rows:
     for constraint in compiled.constraints:
         match constraint:
             case LinearLimit():
-                limits.append(replace(_metric(compiled, constraint.metric), limit=constraint.limit))
+                limits.append(_metric(compiled, constraint.metric).within(constraint.limit))
             case MemoryLimit():
                 limits.append(_memory(compiled, constraint))
-            case ObjectiveLimit() if _no_sums(constraint.terms) is None:
-                limits += [replace(row, limit=constraint.limit) for row in _largest(compiled, constraint.terms)]
+            case ObjectiveLimit() if refuses_terms(constraint.terms) is None:
+                limits += [row.within(constraint.limit) for row in _largest(compiled, constraint.terms)]
             case CutCount():
-                limits.append(replace(_zero(compiled), copy=1.0, limit=float(constraint.limit)))
+                limits.append(replace(_zero(compiled), copy=1.0).within(constraint.limit))
     return Rows(tuple(_largest(compiled, compiled.objective[0])), tuple(limits))
 
 
-def _no_sums(terms: tuple[ObjectiveTerm, ...]) -> str | None:
+def refuses_terms(terms: tuple[ObjectiveTerm, ...]) -> str | None:
+    """Return why a sum of objective terms is not the largest of some sums, or None."""
     maxima = [term for term in terms if not isinstance(term, LinearTerm)]
     if len(maxima) > 1:
         return "a sum of several maxima"
@@ -111,14 +125,14 @@ def _metric(c: CompiledProblem, metric: Metric) -> Row:
 
 def _memory(c: CompiledProblem, limit: MemoryLimit) -> Row:
     here = c.executor_device == limit.device
-    return replace(
+    row = replace(
         _zero(c),
         alpha=limit.resident[:, None] * here,
-        limit=limit.limit,
         device=limit.device,
         peak=limit.peak if limit.peak.any() else None,
-        buffers=limit.buffers,
+        buffers=float(limit.buffers),
     )
+    return row.within(limit.limit)
 
 
 def _largest(c: CompiledProblem, terms: tuple[ObjectiveTerm, ...]) -> list[Row]:

@@ -25,7 +25,6 @@ from dnnopt.evaluator import Evaluator
 from dnnopt.formulations import registry
 from dnnopt.formulations.hops import not_a_tree
 from dnnopt.formulations.needs import needs_critical_path
-from dnnopt.methods.auto import is_closed, within
 from dnnopt.methods.formulated import default_solver, run_formulation
 from dnnopt.methods.heuristics.annealing import anneal
 from dnnopt.methods.heuristics.effort import Effort
@@ -84,17 +83,17 @@ class _Scheduled:
             outcome = self._relax(_SECOND)
         if self._done():
             return outcome
-        return self._search(within(self.limits, self.clock.left()))
+        return self._search(self.limits.within(self.clock.left()))
 
     def _limits(self, share: tuple[float, float]) -> Limits:
         """Return limits for a part of the run: a share of all the time, or of what is left of it."""
         left = self.clock.left()
         total = self.limits.time_limit
         seconds = share[1] if left is None or total is None else min(share[0] * total, left)
-        return within(self.limits, seconds)
+        return self.limits.within(seconds)
 
     def _done(self) -> bool:
-        return is_closed(self.pool, self.limits.gap) or self.clock.expired() or self.control.stop.is_set()
+        return self.pool.is_closed(self.limits.gap) or self.clock.expired() or self.control.stop.is_set()
 
     def _relax(self, share: tuple[float, float]) -> Outcome:
         """Solve the relaxation below the best plan, and schedule the placements that it finds."""

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -54,6 +54,10 @@ class Limits:
             raise InputError("a whole number >= 1", field="threads", value=self.threads)
         if not 0 <= self.seed < 2**31:
             raise InputError("a whole number from 0 to 2147483647", field="seed", value=self.seed)
+
+    def within(self, seconds: float | None) -> Limits:
+        """Return the limits with another time limit; None or infinite: none."""
+        return replace(self, time_limit=None if seconds is None or math.isinf(seconds) else seconds)
 
     @property
     def processors(self) -> int:

@@ -9,7 +9,8 @@ separation (Ben-Ameur, Neto: Acceleration of cutting-plane and column generation
 program's max-marginals say what each placement and each move costs at least, which presolve and searches below a cap
 use.
 
-Limits whose metric counts exposure, largest activations, buffers or cuts are priced without these: the bound holds.
+Limits whose metric counts exposure, largest activations or buffers are priced without these, limits of 0 and on cuts
+not at all: the bound holds.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ _MOST_CUTS = 200
 _CLOSE = 1e-5  # relative: where bound and cutting planes are this close, prices are found
 _HIGHEST_PRICE = 50.0  # of a whole limit, in multiples of the objective without limits
 _ROOM = 1e-9
+_FAR = 2.3  # random factors are up to exp of this
+_SPARSE = 0.15  # share of random factors that are 0
 
 
 class Lagrangian:
@@ -45,7 +48,6 @@ class Lagrangian:
     Attributes
     ----------
     objective, limits : tuple of Row
-        The limits divided by their right-hand sides.
     bound : float
         SI; -inf before `maximize`, inf where no placement is allowed.
     prices : array
@@ -57,17 +59,14 @@ class Lagrangian:
         self.program = TreeProgram(compiled)
         rows = rows_of(compiled)
         self.objective = rows.objective
-        self.limits = tuple(
-            replace(row, alpha=row.alpha / row.limit, beta=row.beta / row.limit, limit=1.0)
-            for row in rows.limits
-            if row.limit > 0 and not row.copy
-        )
+        self.limits = rows.limits
         self.bound = -np.inf
         self._weighed = len(self.objective)
         self.prices = np.zeros(self._weighed + len(self.limits))
         self.prices[: self._weighed] = 1.0 / self._weighed
         self._rows = (*self.objective, *self.limits)
-        self._limit = np.array([0.0] * self._weighed + [1.0] * len(self.limits))
+        self._limit = np.array([0.0] * self._weighed + [row.limit for row in self.limits])
+        self._free = np.array([row.limit == 0 or row.copy > 0 for row in self._rows])  # they have no price
         self._evaluator = Evaluator(compiled)
         self._alike = _alike_rows(self._rows, self._weighed, identical_devices(compiled))
 
@@ -81,7 +80,7 @@ class Lagrangian:
         copies = self._evaluator.copies_by_link(self._evaluator.edge_pairs(placement[None]))[0]
         nodes = np.arange(len(placement))
         found = [row.alpha[nodes, placement].sum() + (row.beta * copies).sum() for row in self._rows]
-        return np.array(found) - self._limit
+        return np.where(self._free, -1.0, np.array(found) - self._limit)
 
     def _priced(self, prices: Array) -> tuple[Array, Array]:
         alpha, beta = np.zeros_like(self._rows[0].alpha), np.zeros_like(self._rows[0].beta)
@@ -123,11 +122,31 @@ class Lagrangian:
     def around(self, tries: int, seed: int) -> Array:
         """Return prices (tries, rows): the best, then random ones around them."""
         draw = np.random.default_rng(seed)
-        many = self.prices * np.vstack(
-            [np.ones(len(self.prices)), draw.uniform(0.0, 2.0, (tries - 1, len(self.prices)))]
-        )
+        factors = draw.uniform(0.0, 2.0, (tries, len(self.prices)))
+        factors[0] = 1.0
+        return self._normal(self.prices * factors)
+
+    def far(self, tries: int, seed: int) -> Array:
+        """Return prices (tries, rows) further away: the best, each row of the objective alone, then random ones."""
+        draw = np.random.default_rng(seed)
+        factors = np.exp(draw.uniform(-_FAR, _FAR, (tries, len(self.prices))))
+        factors[draw.random(factors.shape) < _SPARSE] = 0.0
+        factors[0] = 1.0
+        prices = self.prices * factors
+        if self._weighed > 1:
+            few = draw.random((tries, self._weighed)) < 2.0 / self._weighed
+            spread = draw.random((tries, 1)) * few * draw.random((tries, self._weighed))
+            prices[1:, : self._weighed] += spread[1:]
+            alone = np.eye(self._weighed, len(self.prices))
+            prices = np.concatenate([prices, alone])
+        return self._normal(prices)
+
+    def _normal(self, many: Array) -> Array:
+        """Return prices (B, rows) with the weights of the objective's rows summing to 1."""
         many = np.array([self._levelled(prices) for prices in many])
-        many[:, : self._weighed] /= many[:, : self._weighed].sum(axis=1, keepdims=True)
+        total = many[:, : self._weighed].sum(axis=1, keepdims=True)
+        weights = np.where(total > 0, many[:, : self._weighed], self.prices[: self._weighed])
+        many[:, : self._weighed] = weights / weights.sum(axis=1, keepdims=True)
         return many
 
     def marginals(self, limits: Limits, control: Control, tries: int = 24, seed: int = 0) -> Marginals:

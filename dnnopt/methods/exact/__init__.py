@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from dnnopt.compiled import CompiledProblem
-from dnnopt.methods.exact import chain, ideals, min_cut, scan, tree
+from dnnopt.methods.exact import chain, ideals, labels, min_cut, scan, tree
 from dnnopt.pool import Pool
 from dnnopt.solvers.interface import Control, Limits, Outcome
 
@@ -30,4 +30,5 @@ EXACT: dict[str, ExactMethod] = {
     "tree": tree,
     "ideals": ideals,
     "scan": scan,
+    "labels": labels,
 }

@@ -1,0 +1,271 @@
+"""Label search: partial plans along a topological order, kept apart by state, cut down by bounds and dominance.
+
+A label is a plan of the first layers: its state (see `frontier.py`), what it adds to every row, and the largest
+activations on each device. Tables of Lagrangian sums to the end bound what any plan that begins like this comes to:
+
+    objective >= max_w  w·label + h_w[state] - Σ_m μ_wm          w = (λ, μ), h_w from `Frontier.tables`
+
+Labels go whose bound is above the cap, that break a limit, or that another one in the same state is nowhere worse than
+(Irnich, Desaulniers: Shortest path problems with resource constraints, 2005). Of the rest the `width` with the least
+bounds go on: a beam. If none was left out, what is found is optimal, or nothing is below the cap; otherwise the least
+bound of those left out is a bound.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from dnnopt.compiled import CompiledProblem, Index, Mask
+from dnnopt.methods import rows as sums
+from dnnopt.methods.frontier import Frontier, Step
+from dnnopt.methods.rows import rows_of
+from dnnopt.metrics import Array
+from dnnopt.solvers.interface import Clock, Control
+
+_ROOM = 1e-9
+_LEADERS = 30
+# Candidates for each label that may go on; those beyond it are left out before dominance is looked at.
+_SPARE = 4
+_SAMPLES = 4  # labels of each step on which prices are chosen
+_MOST_ENTRIES = 30_000_000
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """What a label search found.
+
+    Attributes
+    ----------
+    placements : array (B, N)
+        The best first.
+    bound : float
+        No plan is below it, but those found and those above the cap.
+    """
+
+    placements: Index
+    bound: float
+
+
+@dataclass(frozen=True, eq=False)
+class _Labels:
+    """Labels after a step.
+
+    Attributes
+    ----------
+    parent : array (B,)
+        Numbers of the labels before the step.
+    executor : array (B,)
+        Where the step's node was placed.
+    state : array (B,)
+    weighed : array (B, M)
+        Weighted sums of rows.
+    lower : array (B,)
+        Bounds of the objective.
+    values : array (B, R)
+    peaks : array (B, K)
+    """
+
+    parent: Index
+    executor: Index
+    state: Index
+    weighed: Array
+    lower: Array
+    values: Array
+    peaks: Array
+
+    def take(self, chosen: Index | Mask) -> _Labels:
+        return _Labels(*(getattr(self, field.name)[chosen] for field in fields(self)))
+
+
+class LabelSearch:
+    """Label searches on a problem.
+
+    Parameters
+    ----------
+    compiled : CompiledProblem
+        `refuses` must not refuse it.
+    prices : array (M, rows)
+        Weights of the rows of the objective (each sums to 1), then prices of the limits, of `rows_of(compiled)`.
+
+    Raises
+    ------
+    TooManyStatesError
+    """
+
+    def __init__(self, compiled: CompiledProblem, prices: Array) -> None:
+        self.c = compiled
+        rows = rows_of(compiled)
+        self.weighed = len(rows.objective)
+        self.frontier = Frontier(compiled, (*rows.objective, *rows.limits))
+        self.limits = np.array([row.limit for row in rows.limits])
+        self._samples: list[tuple[int, Index, Array]] = []
+        self._set_prices(prices)
+        self._peaked = [number for number, row in enumerate(rows.limits) if row.peak is not None]
+        self._peak = np.array([rows.limits[number].peak for number in self._peaked])
+        self._peak_at = np.array([rows.limits[number].device for number in self._peaked], dtype=np.int64)
+
+    def _set_prices(self, prices: Array) -> None:
+        self.weights = prices[: max(1, _MOST_ENTRIES // self.frontier.states)]
+        self.charged = self.weights[:, self.weighed :] @ self.limits
+        self.tables = self.frontier.tables(self.weights)
+
+    def choose_prices(self, candidates: Array, cap: float, most: int) -> None:
+        """Take those prices that together bound the labels of the last run best (greedily), at most so many.
+
+        What the rest of a plan costs at least depends on what its beginning has used up: prices that are best for the
+        whole are poor for a plan whose first device is full.
+        """
+        candidates = np.concatenate([self.weights, candidates])[: max(1, _MOST_ENTRIES // self.frontier.states)]
+        tables = self.frontier.tables(candidates)
+        charged = candidates[:, self.weighed :] @ self.limits
+        bounds = np.concatenate(
+            [values @ candidates.T + tables[step + 1][state] - charged for step, state, values in self._samples]
+        )
+        bounds = np.minimum(bounds, cap)
+        best = np.full(len(bounds), -np.inf)
+        chosen: list[int] = []
+        while len(chosen) < most:
+            total = np.maximum(best[:, None], bounds).sum(axis=0)
+            number = int(total.argmax())
+            if chosen and total[number] <= best.sum() + _ROOM * abs(best.sum()):
+                break
+            chosen.append(number)
+            best = np.maximum(best, bounds[:, number])
+        self.weights, self.charged = candidates[chosen], charged[chosen]
+        self.tables = [table[:, chosen] for table in tables]
+
+    @staticmethod
+    def refuses(compiled: CompiledProblem) -> str | None:
+        """Return why a problem cannot be searched like this, or None."""
+        return sums.refuses(compiled) or Frontier.refuses(compiled) or Frontier.too_wide(compiled)
+
+    @property
+    def bound(self) -> float:
+        """The best of the Lagrangian bounds with these prices."""
+        return float((self.tables[0][0] - self.charged).max())
+
+    def run(self, width: int, cap: float, clock: Clock, control: Control, floor: float = -np.inf) -> Found:
+        """Search for plans of at most `cap`.
+
+        Parameters
+        ----------
+        width : int
+            Labels that go on at each step.
+        cap : float
+            SI.
+        clock : Clock
+        control : Control
+        floor : float
+            What is known of the optimum. Where the objective is the largest of several rows, it does not matter which
+            are below it.
+        """
+        nowhere = np.zeros((0, len(self.c.node_names)), dtype=np.int64)
+        most = np.concatenate([np.full(self.weighed, cap), self.limits])
+        most = most + _ROOM * np.abs(most)
+        enough = np.concatenate([np.full(self.weighed, floor if self.weighed > 1 else -np.inf), self.limits])
+        first, rows, peaked, count = np.zeros(1, dtype=np.int64), len(most), len(self._peaked), len(self.weights)
+        root = np.zeros((1, count)), np.array([self.bound]), np.zeros((1, rows)), np.zeros((1, peaked))
+        labels = _Labels(first, first, first, *root)
+        least_left, most_left = self.frontier.left
+        left_out = np.inf
+        trail: list[tuple[Index, Index]] = []
+        self._samples = []
+        for number, step in enumerate(self.frontier.steps):
+            if clock.expired() or control.stop.is_set():
+                return Found(nowhere, min(left_out, float(labels.lower.min()), cap))
+            labels, out = self._children(step, self.tables[number + 1], labels, most[0], _SPARE * width)
+            left_out = min(left_out, out)
+            labels = labels.take(self._fits(labels, most - least_left[number]))
+            labels = labels.take(_undominated(labels, enough - most_left[number]))
+            left_out = min(left_out, float(labels.lower[width:].min(initial=np.inf)))
+            labels = labels.take(np.arange(min(width, len(labels.lower))))
+            trail.append((labels.parent, labels.executor))
+            self._samples.append((number, labels.state[:_SAMPLES], labels.values[:_SAMPLES]))
+            if not len(labels.lower):
+                return Found(nowhere, min(left_out, cap))
+        best = np.argsort(labels.values[:, : self.weighed].max(axis=1), kind="stable")
+        return Found(self._placements(trail, best), min(left_out, cap))
+
+    def _children(self, step: Step, table: Array, labels: _Labels, cap: float, most: int) -> tuple[_Labels, float]:
+        """Return the labels after a step in the order of their bounds, and the least bound of those left out."""
+        c, frontier = self.c, self.frontier
+        executors = np.flatnonzero(c.allowed[step.node])
+        devices = c.executor_device[executors]
+        weighed = labels.weighed[:, None, :] + (frontier.alpha[step.node, executors] @ self.weights.T)
+        digits = np.unravel_index(labels.state, step.sizes) if step.sizes else ()
+        by_axis = {use.axis: use for use in step.uses}
+        state = np.zeros((len(labels.state), len(executors)), dtype=np.int64)
+        possible = np.ones(state.shape, dtype=bool)
+        sizes = iter(step.sizes_after)
+        for axis, digit in enumerate(digits):
+            use = by_axis.get(axis)
+            if use is None:
+                state = state * next(sizes) + digit[:, None]
+                continue
+            after = use.after[digit][:, devices]
+            possible &= after >= 0
+            weighed = weighed + frontier.weighed(use, self.weights)[digit][:, devices]
+            if use.kept:
+                state = state * next(sizes) + np.maximum(after, 0)
+        for codes in step.begun:
+            state = state * next(sizes) + codes[devices]
+        parent, chosen = np.nonzero(possible)
+        state, weighed = state[parent, chosen], weighed[parent, chosen]
+        lower = (weighed + table[state] - self.charged).max(axis=1)
+        below = np.flatnonzero(lower <= cap)
+        order = below[np.argsort(lower[below], kind="stable")]
+        out = float(lower[order[most]]) if len(order) > most else np.inf
+        order = order[:most]
+        parent, chosen = parent[order], chosen[order]
+        values = labels.values[parent] + frontier.alpha[step.node, executors[chosen]]
+        for use in step.uses:
+            values += frontier.sent(use, digits[use.axis][parent], devices[chosen])
+        peaks = labels.peaks[parent]
+        if len(self._peaked):
+            here = devices[chosen][:, None] == self._peak_at
+            peaks = np.maximum(peaks, here * self._peak[:, step.node])
+        return _Labels(parent, executors[chosen], state[order], weighed[order], lower[order], values, peaks), out
+
+    def _fits(self, labels: _Labels, most: Array) -> Mask:
+        """Return which labels have at most so much in each row (R,)."""
+        used = labels.values.copy()
+        used[:, [self.weighed + number for number in self._peaked]] += labels.peaks
+        return np.all(used <= most, axis=1)
+
+    def _placements(self, trail: list[tuple[Index, Index]], labels: Index) -> Index:
+        """Return the placements (B, N) of labels after the last step."""
+        placements = np.zeros((len(labels), len(self.c.node_names)), dtype=np.int64)
+        for step, (parent, executor) in zip(reversed(self.frontier.steps), reversed(trail), strict=True):
+            placements[:, step.node] = executor[labels]
+            labels = parent[labels]
+        return placements
+
+
+def _undominated(labels: _Labels, enough: Array) -> Index:
+    """Return the labels that none of the first ones in the same state is at least as good as.
+
+    `enough` (R,): what does not matter, because no limit can be broken from there.
+    """
+    order = np.argsort(labels.state, kind="stable")  # within a state by bounds, as they are
+    state = labels.state[order]
+    values = np.concatenate([np.maximum(labels.values, enough), labels.peaks], axis=1)[order]
+    alive = np.ones(len(order), dtype=bool)
+    begins = np.flatnonzero(np.concatenate([[True], state[1:] != state[:-1]])) if len(order) else order
+    group = np.repeat(np.arange(len(begins)), np.diff(np.append(begins, len(order))))
+    leader = begins.copy()
+    ends = np.append(begins[1:], len(order))
+    for _ in range(_LEADERS):
+        mine = leader[group]
+        compared = np.flatnonzero(alive & (np.arange(len(order)) > mine))
+        if not len(compared):
+            break
+        worse = (values[compared] >= values[mine[compared]]).all(axis=1)
+        alive[compared[worse]] = False
+        # The next one in each group that is still there.
+        following = np.where(alive, np.arange(len(order)), len(order))
+        following = np.minimum.accumulate(following[::-1])[::-1]
+        leader = np.minimum(np.append(following, len(order))[np.minimum(leader + 1, len(order))], ends)
+        leader = np.where(leader >= ends, len(order), leader)
+    return np.sort(order[alive])
