@@ -27,7 +27,7 @@ from dnnopt.pareto import pareto
 from dnnopt.pool import Pool
 from dnnopt.referee import evaluate
 from dnnopt.solvers.interface import Clock
-from dnnopt.solving import solve
+from dnnopt.solving import methods, solve
 
 INSTALLED = [name for name, baseline in BASELINES.items() if baseline.installed]
 SEARCHES = [name for name in INSTALLED if BASELINES[name].searches]
@@ -43,6 +43,10 @@ def run(one, name, compiled=None, **effort):
     for source, placement in told:
         pool.offer_placement(placement, source)
     return pool, told
+
+
+def test_no_heuristic_has_the_name_of_another_method():
+    assert len(methods()) == len(set(methods()))
 
 
 def effort_of(name, seed=0):

@@ -15,13 +15,13 @@ from dnnopt.evaluator import Evaluator
 from dnnopt.methods.heuristics import (
     all_on_one,
     annealing,
+    dads,
     etf,
     genetic,
     greedy,
     heft,
     list_scheduling,
     local_search,
-    min_cut,
     multi_cut,
     neighbourhood_search,
     particle_swarm,
@@ -111,7 +111,7 @@ BASELINES: dict[str, Baseline] = {
             "Hu, Bao, Wang, Liang: Dynamic adaptive DNN surgery for inference acceleration on the edge (DADS), INFOCOM "
             "2019",
             False,
-            min_cut.placements,
+            dads.placements,
         ),
         Baseline(
             "proportional",

@@ -1,4 +1,4 @@
-"""Minimum cut that ignores resources, then repair: DADS under light load, for every pair of executors.
+"""DADS under light load: minimum cuts that ignore resources, for every pair of executors, then repair.
 
 Hu, Bao, Wang, Liang: Dynamic adaptive DNN surgery for inference acceleration on the edge, INFOCOM 2019. Two executors
 share the layers so that the sum of all times of computing and sending is least, by a minimum cut with a vertex for each
