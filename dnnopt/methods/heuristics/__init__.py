@@ -15,7 +15,6 @@ from dnnopt.evaluator import Evaluator
 from dnnopt.methods.heuristics import (
     all_on_one,
     annealing,
-    dads,
     etf,
     genetic,
     greedy,
@@ -28,6 +27,7 @@ from dnnopt.methods.heuristics import (
     proportional,
     pso_ga,
     random_plans,
+    repaired_min_cut,
     saving_per_byte,
     single_cut,
 )
@@ -111,7 +111,7 @@ BASELINES: dict[str, Baseline] = {
             "Hu, Bao, Wang, Liang: Dynamic adaptive DNN surgery for inference acceleration on the edge (DADS), INFOCOM "
             "2019",
             False,
-            dads.placements,
+            repaired_min_cut.placements,
         ),
         Baseline(
             "proportional",
