@@ -37,6 +37,8 @@ from dnnopt.symmetry import canonical, identical_devices
 
 _PREFERRED = ("edgewise", "boundary", "product", "cp-assignment", "cp-schedule")
 _FIRST_SHARE = 0.5
+_SHARE = 0.1  # of the time, for each of what makes the model smaller
+_NEAR_SECONDS = 5.0
 _PRICE_SECONDS = 2.0
 _ROUNDS = 4
 _BATCH = 20_000
@@ -289,7 +291,8 @@ def _rank_by_formulation(
     if result.status == "infeasible":
         ranking.exhausted = True
         return
-    near = [] if result.plan is None else _near(ranking, compiled.placement(result.plan))
+    seconds = _at_most(_NEAR_SECONDS, clock)
+    near = [] if result.plan is None else _near(ranking, compiled.placement(result.plan), seconds, control)
     cap = near[ranking.k - 1][0] if len(near) >= ranking.k else math.inf
     kept = _reduced(compiled, cap, limits, clock, control)
     model = formulation.build(kept)
@@ -332,7 +335,7 @@ def _reduced(compiled: CompiledProblem, cap: float, limits: Limits, clock: Clock
     cap += TOLERANCE * abs(cap)
     kept = compiled
     if Lagrangian.refuses(compiled) is None:
-        seconds = min(_PRICE_SECONDS, math.inf if clock.left() is None else 0.1 * (clock.left() or 0.0))
+        seconds = _at_most(_PRICE_SECONDS, clock)
         prices = Lagrangian(compiled)
         prices.maximize(_with(limits, seconds), control)
         kept = below(compiled, prices.marginals(_with(limits, seconds), control, seed=limits.seed), cap)
@@ -340,11 +343,12 @@ def _reduced(compiled: CompiledProblem, cap: float, limits: Limits, clock: Clock
     return compiled if reduced.infeasible else reduced.compiled
 
 
-def _near(ranking: _Ranking, best: Index) -> list[tuple[float, Index]]:
+def _near(ranking: _Ranking, best: Index, seconds: float, control: Control) -> list[tuple[float, Index]]:
     """Return the best feasible placements (N,) that single moves reach from the best one, with their values.
 
-    Moves are made from the best `k` known, some times over.
+    Moves are made from the best `k` known, some times over, while there is time.
     """
+    clock = Clock(seconds)
     compiled = ranking.compiled
     if Evaluator.refuses(compiled) is not None:
         return []
@@ -352,10 +356,13 @@ def _near(ranking: _Ranking, best: Index) -> list[tuple[float, Index]]:
     known: dict[Key, tuple[float, Index]] = {}
     tried: set[Key] = set()
     waiting = [best]
+    ordered: list[tuple[float, Index]] = []
     for _ in range(_ROUNDS):
         for origin in waiting:
             tried.add(ranking.key(origin))
             for batch in _neighbours(compiled, origin):
+                if clock.expired() or control.stop.is_set():
+                    break
                 values = np.where(evaluator.excess(batch) == 0, evaluator.objectives(batch), np.inf)
                 for position in np.argsort(values, kind="stable")[: ranking.k + 1]:
                     if np.isfinite(values[position]):
@@ -376,6 +383,12 @@ def _neighbours(compiled: CompiledProblem, origin: Index) -> Iterator[Index]:
         batch = np.repeat(origin[None], len(layers[first : first + size]), axis=0)
         batch[np.arange(len(batch)), layers[first : first + size]] = executors[first : first + size]
         yield batch
+
+
+def _at_most(seconds: float, clock: Clock) -> float:
+    """Return so many seconds, or a share of the time that is left."""
+    left = clock.left()
+    return seconds if left is None else min(seconds, _SHARE * left)
 
 
 def _plan(compiled: CompiledProblem, placement: Index) -> Plan:

@@ -9,7 +9,7 @@ from brute_force import brute_force
 from builders import layer, link, network, platform, problem, tensor
 
 import dnnopt as dp
-from dnnopt import comparison
+from dnnopt import bench, comparison
 from dnnopt.bench import Task, run_all, run_task
 from dnnopt.best_known import read_table
 from dnnopt.constraints import Deadline, Memory
@@ -260,3 +260,11 @@ def test_a_process_that_needs_more_memory_than_it_may_is_an_outcome(tmp_path):
 
 def test_no_heuristic_has_the_name_of_an_exact_method():
     assert not set(BASELINES) & set(EXACT)
+
+
+def test_a_process_that_does_not_end_in_time_is_an_outcome(tmp_path, monkeypatch):
+    monkeypatch.setattr(bench, "_GRACE", 0.0)
+    data = run_task(Task("hard/001", (), 0.2, str(tmp_path / "out.json")))
+    assert (data["status"], data["objective"]) == ("error", None)
+    assert "ended, as it ran" in data["message"]
+    assert [file.name for file in tmp_path.iterdir()] == ["out.json"]
