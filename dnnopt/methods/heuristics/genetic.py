@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from dnnopt.compiled import Index
+from dnnopt.compiled import Index, Mask
 from dnnopt.evaluator import Evaluator
 from dnnopt.methods.heuristics.effort import Effort
 from dnnopt.methods.heuristics.population import Genes, evolve, pymoo_problem
@@ -33,7 +33,8 @@ def placements(evaluator: Evaluator, effort: Effort) -> Iterator[tuple[str, Inde
 
 
 def operators(genes: Genes) -> dict[str, Any]:
-    """Return pymoo's crossover and mutation of vectors."""
+    """Return crossover, mutation and comparison of vectors, for pymoo."""
+    from pymoo.core.duplicate import DuplicateElimination
     from pymoo.core.mutation import Mutation
     from pymoo.operators.crossover.pntx import TwoPointCrossover
 
@@ -52,4 +53,18 @@ def operators(genes: Genes) -> dict[str, Any]:
             changed = np.where(in_windows[:, None], np.where(window, same, X), np.where(single, drawn, X))
             return changed.astype(np.int64)
 
-    return {"crossover": TwoPointCrossover(), "mutation": Redraw(), "eliminate_duplicates": True}
+    class Same(DuplicateElimination):
+        """Finds vectors that have been there, without the distances between all of them."""
+
+        def _do(self, pop: Any, other: Any, is_duplicate: Mask) -> Mask:
+            seen = set() if other is None else set(map(_key, other.get("X")))
+            for position, key in enumerate(map(_key, pop.get("X"))):
+                is_duplicate[position] |= key in seen
+                seen.add(key)
+            return is_duplicate
+
+    return {"crossover": TwoPointCrossover(), "mutation": Redraw(), "eliminate_duplicates": Same()}
+
+
+def _key(vector: Index) -> bytes:
+    return np.asarray(vector, dtype=np.int64).tobytes()

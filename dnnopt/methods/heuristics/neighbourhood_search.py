@@ -45,9 +45,12 @@ def placements(evaluator: Evaluator, effort: Effort) -> Iterator[tuple[str, Inde
     incumbent = Incumbent("neighbourhood search")
     _offer(incumbent, evaluator, start(evaluator, effort))
     choices = max(_LEAST_CHOICES, min(_FIRST_SHARE * c.allowed[neighbours.free].sum(), _MOST_CHOICES))
-    iteration = 0
+    iteration, took = 0, 0.0
     while not effort.spent(iteration) and incumbent.placement is not None:
         yield from incumbent.news()
+        began, left = effort.clock.elapsed(), effort.clock.left()
+        if effort.iterations is None and left is not None and took > left:
+            break
         current = incumbent.placement
         if incumbent.excess > 0 or formulation is None:
             found: Index | None = repaired(evaluator, current, replace(effort, seed=effort.seed + iteration))
@@ -58,6 +61,7 @@ def placements(evaluator: Evaluator, effort: Effort) -> Iterator[tuple[str, Inde
         if found is None or not _offer(incumbent, evaluator, found):
             choices *= _GROWTH
         choices = max(_LEAST_CHOICES, min(choices, _MOST_CHOICES))
+        took = effort.clock.elapsed() - began
         iteration += 1
     yield from incumbent.last()
 

@@ -17,7 +17,7 @@ from dnnopt.evaluator import Evaluator
 from dnnopt.methods.heuristics.effort import Effort
 from dnnopt.methods.heuristics.population import Genes, evolve, pymoo_problem
 
-_SWARM = 100
+_SWARM = 25  # pymoo measures all distances in it at every move
 _BELOW = 1e-6
 
 
