@@ -14,7 +14,7 @@ from dnnopt import constraints, library
 from dnnopt.best_known import read_table
 from dnnopt.compiler import compile_problem
 from dnnopt.errors import UnsupportedError
-from dnnopt.methods.exact import EXACT, labels
+from dnnopt.methods.exact import EXACT, ideals, labels, stages
 from dnnopt.methods.exact.chain import k_best
 from dnnopt.networks import Tensor
 from dnnopt.objectives import cost, energy, latency, period, traffic
@@ -251,6 +251,28 @@ def test_costs_that_are_far_apart_do_not_blur_the_cut():
     result = solve(one, method="min-cut")
     assert result.objective == pytest.approx(1.5e-6, rel=1e-12)
     assert result.bound == pytest.approx(1.5e-6, rel=1e-9)
+
+
+def test_many_ideals_are_refused_and_blocks_of_pairs_change_nothing(monkeypatch):
+    words = [f"l{v}" for v in range(20)]
+    hub = platform(
+        "p q r",
+        [link(f"{device}-{way}", 2.0) for device in "pqr" for way in ("up", "down")],
+        {f"{i}>{j}": f"{i}-up {j}-down" for i in "pqr" for j in "pqr" if i != j},
+    )
+    apart = problem(network(" ".join(words)), hub, dict.fromkeys(words, (1, 1, 1)), "pipelined", period())
+    apart = apart.replace(subject_to=[constraints.Contiguous()])
+    assert EXACT["ideals"].refuses(compile_problem(apart)) == "more than 20,000 ideals"
+    ladder = [tensor(f"t{v}", f"l{v}", " ".join(words[v + 2 : v + 4]), 1 + v % 3) for v in range(18)]
+    seconds = {word: (1 + v % 4, 2, 3 - v % 3) for v, word in enumerate(words)}
+    one = problem(network(" ".join(words), ladder), hub, seconds, "pipelined", period(), transport="multicast")
+    one = one.replace(subject_to=[constraints.Contiguous()])
+    result = solve(one, method="ideals")
+    assert result.status == "optimal"
+    assert solve(one, threads=1, time_limit=60).objective == pytest.approx(result.objective, rel=1e-6)
+    monkeypatch.setattr(ideals, "_BLOCK", 7)
+    monkeypatch.setattr(stages, "_MOST_KEPT", 0)
+    assert solve(one, method="ideals").objective == result.objective
 
 
 def test_scans_refuse_schedules_and_what_is_too_much():

@@ -3,10 +3,9 @@
 For chains, in which each layer gets tensors from at most one layer and sends one to at most one (several chains too,
 with inputs and outputs), under linear objectives (sequential latency, energy, cost, traffic, and sums of these) with
 placements, pins and routes as the only constraints. Kang et al.: Neurosurgeon: Collaborative intelligence between the
-cloud and mobile edge, ASPLOS 2017, scan the cuts of a chain over two devices; Wu et al.: An efficient
-application partitioning algorithm in mobile environments, IEEE TPDS 30 (2019), and many others take the shortest path.
-The k best are kept at every layer and executor (Dreyfus: An appraisal of some shortest-path algorithms, Operations
-Research 17, 1969).
+cloud and mobile edge, ASPLOS 2017, scan the cuts of a chain over two devices; this is the shortest path for any number
+of them, which may also come back. For the k best, k ways are kept to every layer and executor (Dreyfus: An appraisal of
+some shortest-path algorithms, Operations Research 17, 1969).
 """
 
 from __future__ import annotations

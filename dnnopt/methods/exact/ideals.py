@@ -19,6 +19,7 @@ T Σ_d λ_d >= Σ_v min_d λ_d t_vd.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -65,8 +66,10 @@ def refuses(compiled: CompiledProblem) -> str | None:
 
 
 def _classes(c: CompiledProblem) -> list[list[int]]:
-    """Return all devices by class: identical ones together."""
-    classes = identical_devices(c)
+    """Return all devices by class: together are those that are identical but for tiers and trust."""
+    trusted = np.ones_like(c.device_trusted), np.ones_like(c.link_trusted)
+    alike = replace(c, device_tier=np.zeros_like(c.device_tier), device_trusted=trusted[0], link_trusted=trusted[1])
+    classes = identical_devices(alike)
     alone = set(range(len(c.device_names))).difference(*classes)
     return sorted([*classes, *([device] for device in alone)])
 

@@ -21,6 +21,8 @@ from dnnopt.formulations.milp.communication.boundary import ends_of_routes
 from dnnopt.methods.exact.items import Items
 from dnnopt.metrics import Array
 
+_MOST_KEPT = 2_000_000  # entries of a matrix
+
 
 @dataclass(frozen=True, eq=False)
 class Ends:
@@ -92,6 +94,7 @@ class Sum:
         self._rows, self._columns = np.zeros(ideals), np.zeros(ideals)
         self._left, self._right = left, right
         self._products: list[tuple[int, int, float]] = []
+        self._factors: tuple[Index, Array, Index, Array | None] | None = None
 
     def add(self, weight: float, row: Mask | None = None, column: Mask | None = None) -> None:
         """Add a product; None: always true."""
@@ -115,10 +118,17 @@ class Sum:
         values = self._rows[rows][:, None] + self._columns[columns]
         if not self._products:
             return values
-        weights = np.zeros((left.shape[1], right.shape[1]))
-        row, column, weight = zip(*self._products, strict=True)
-        np.add.at(weights, (row, column), weight)
-        return values + (left[rows] @ weights) @ right[columns].T
+        if self._factors is None:
+            row, column, weight = (np.array(part) for part in zip(*self._products, strict=True))
+            at_left, row = np.unique(row, return_inverse=True)
+            at_right, column = np.unique(column, return_inverse=True)
+            weights = np.zeros((len(at_left), len(at_right)))
+            np.add.at(weights, (row, column), weight)
+            few = len(left) * len(at_right) <= _MOST_KEPT
+            self._factors = at_left, weights, at_right, left[:, at_left] @ weights if few else None
+        at_left, weights, at_right, kept = self._factors
+        weighted = left[np.ix_(rows, at_left)] @ weights if kept is None else kept[rows]
+        return values + weighted @ right[columns, at_right].T
 
 
 @dataclass(frozen=True, eq=False)
