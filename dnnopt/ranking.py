@@ -180,7 +180,8 @@ def best_plans(
     Returns
     -------
     BestPlans
-        With fewer plans where there are no more (`exhausted`), or where the time or Ctrl-C ended it.
+        With fewer plans where there are no more (`exhausted`). Where the time or Ctrl-C ended it, the last ones are
+        good plans near the best one, not proved, or missing.
 
     Raises
     ------
@@ -309,10 +310,13 @@ def _rank_by_formulation(
         if outcome.values is None:
             break
         plan = formulation.read(kept, model, outcome.values)
-        ranking.add(plan, None if outcome.bound is None else min(outcome.bound * unit, cap))
+        bounds = [result.bound, None if outcome.bound is None else min(outcome.bound * unit, cap)]
+        ranking.add(plan, max((bound for bound in bounds if bound is not None), default=None))
         formulation.forbid(kept, model, plan)
-    if not ranking.found and result.plan is not None:
-        ranking.add(result.plan, result.bound)
+    if result.plan is not None and not ranking.exhausted:
+        for plan in (result.plan, *(_plan(compiled, placement) for _, placement in near[: ranking.k])):
+            if not ranking.full:
+                ranking.add(plan, result.bound)
 
 
 def _solve(model: Any, run: Any, limits: Limits, start: Any, control: Control) -> Outcome:

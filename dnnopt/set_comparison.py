@@ -18,7 +18,7 @@ from dnnopt.methods.heuristics import BASELINES
 from dnnopt.problem import Problem
 from dnnopt.solving import check_choice
 
-CLASSES = ("execution", "locations")
+CLASSES = ("execution", "locations", "all")
 WITHIN = 0.01
 _ALL = "all"
 
@@ -168,8 +168,8 @@ def summarise(results: Iterable[tuple[str, Mapping[str, Any]]], by: str = "execu
     ----------
     results : iterable of (str, mapping)
         Method, and the data of a result file.
-    by : {"execution", "locations"}
-        Class of problems.
+    by : {"execution", "locations", "all"}
+        Class of problems; ``all``: every one is of one class.
 
     Raises
     ------
@@ -191,7 +191,7 @@ def summarise(results: Iterable[tuple[str, Mapping[str, Any]]], by: str = "execu
     }
     rows = []
     for method in methods:
-        for kind in [_ALL, *sorted(set(kinds.values()))]:
+        for kind in [_ALL, *sorted(set(kinds.values()) - {_ALL})]:
             members = [name for name in gaps[method] if kind in (_ALL, kinds[name])]
             if members:
                 rows.append(
@@ -221,6 +221,8 @@ def _gap(objective: float | None, best: float | None) -> float | None:
 def _kind(problem: Problem, by: str) -> str:
     if by == "execution":
         return problem.execution
+    if by == _ALL:
+        return _ALL
     tiers = {device.tier for device in problem.platform.devices}
     return "-".join(tier for tier in ("end", "edge", "cloud") if tier in tiers) or "no tiers"
 

@@ -227,6 +227,14 @@ def test_gaps_over_a_set_are_to_the_best_known_values():
     assert "cut" in found._repr_html_()
 
 
+def test_classes_of_problems():
+    results = [("cut", result(name, 1.0)) for name in ("small/001", "small/002", "small/003")]
+    assert {row.kind for row in summarise(results, "all").rows} == {"all"}
+    assert {row.kind for row in summarise(results, "locations").rows} == {"all", "end-edge-cloud", "end-cloud", "edge"}
+    with pytest.raises(InputError, match="by: got 'size'"):
+        summarise(results, "size")
+
+
 def test_better_values_than_the_tables_and_bounds_of_unknown_data_are_what_gaps_are_to():
     one = read_table()["small/001"].objective
     better = summarise([("a", result("small/001", one)), ("b", result("small/001", 0.5 * one))])

@@ -52,7 +52,9 @@ def compare_command(
         Path | None, typer.Option("--output", "-o", help="With --set: folder for results; what is there is not redone.")
     ] = None,
     jobs: Annotated[int, typer.Option(min=1, help="With --set: runs at a time.")] = 1,
-    by: Annotated[str, typer.Option(help="With --set: classes of problems, by execution or locations.")] = "execution",
+    by: Annotated[
+        str, typer.Option(help="With --set: classes of problems, by execution or locations, or all in one.")
+    ] = "execution",
     memory_limit: MemoryLimitOption = None,
     json: JsonOption = None,
     csv: CsvOption = None,
