@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from dnnopt.picture import coloured, legend, moved, strip
@@ -59,9 +59,22 @@ def print_comparison(console: Console, comparison: Comparison) -> None:
         ("layers elsewhere", "right"),
         ("time", "right"),
     ]
-    console.print(table(title, columns, rows))
+    console.print(table(title, *_fitting(console.width, columns, rows, ("layers elsewhere", "status", "gap to bound"))))
     console.print()
     print_strips(console, comparison.problem, {row.name: row.plan for row in comparison.rows if row.plan is not None})
+
+
+def _fitting(
+    width: int, columns: Sequence[tuple[str, str]], rows: Sequence[Sequence[str]], expendable: Sequence[str]
+) -> tuple[list[tuple[str, str]], list[list[str]]]:
+    """Return columns and rows without those columns, the first first, that a terminal of this width has no room for."""
+    widths = [max(map(len, (name, *cells))) for (name, _), *cells in zip(columns, *rows, strict=True)]
+    kept = list(range(len(columns)))
+    for name in expendable:
+        if sum(widths[index] + 2 for index in kept) - 2 <= width:
+            break
+        kept = [index for index in kept if columns[index][0] != name]
+    return [columns[index] for index in kept], [[row[index] for index in kept] for row in rows]
 
 
 def print_best_plans(console: Console, found: BestPlans) -> None:

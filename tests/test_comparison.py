@@ -1,5 +1,6 @@
 """`compare` has a row for every method, with gaps to the best bound and plan, on one problem and over sets."""
 
+import io
 import json
 import math
 import sys
@@ -7,6 +8,7 @@ import sys
 import pytest
 from brute_force import brute_force
 from builders import layer, link, network, platform, problem, tensor
+from rich.console import Console
 
 import dnnopt as dp
 from dnnopt import bench, comparison
@@ -20,6 +22,7 @@ from dnnopt.objectives import latency, period
 from dnnopt.picture import letters, strip
 from dnnopt.referee import evaluate
 from dnnopt.set_comparison import set_tasks, summarise
+from dnnopt.study_report import print_comparison
 from dnnopt.tables import as_latex, as_markdown
 
 QUICK = ("all-on-one", "single-cut", "greedy", "tree")
@@ -171,6 +174,17 @@ def test_tables_escape_what_their_format_reserves():
     assert "method & share of & value \\\\" in latex
     assert "c\\_d &  &  \\\\" in latex
     assert "5 \\%" in latex
+
+
+def test_a_narrow_terminal_shows_fewer_columns_and_whole_words():
+    found = compare(two_branches(), threads=1)
+    stream = io.StringIO()
+    print_comparison(Console(file=stream, width=60), found)
+    head, *lines = stream.getvalue().splitlines()[1:]
+    assert all(word in head for word in ("method", "latency", "to best plan", "time"))
+    assert "layers elsewhere" not in head
+    assert all(len(line) <= 60 for line in lines)
+    assert any(line.startswith("edgewise+sum (highs)") for line in lines)
 
 
 def test_events_are_told_while_it_runs():
