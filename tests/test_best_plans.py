@@ -62,7 +62,7 @@ def test_best_plans_of_random_problems_are_those_of_enumeration():
     seen = Counter()
 
     # Numbers that spread little, so that values are either the same or further apart than the gap.
-    @settings(max_examples=40)
+    @settings(max_examples=25)
     @given(problems(most_placements=81, largest_spread=0), st.sampled_from((2, 3, 7)))
     def compare(one, k):
         found = check(one, k)
@@ -71,8 +71,8 @@ def test_best_plans_of_random_problems_are_those_of_enumeration():
         seen["exhausted"] += found.exhausted
 
     compare()
-    assert seen["several"] > 5
-    assert seen["exhausted"] > 2
+    assert seen["several"] > 2
+    assert seen["exhausted"] >= 1
 
 
 @pytest.mark.parametrize("formulation", ["edgewise", "product", "cp-assignment"])
