@@ -66,9 +66,7 @@ def pareto_command(
         list[str], typer.Option("--objective", "-o", help="Such as 'energy(pi)'; two or three of them.")
     ],
     tolerance: Annotated[float, typer.Option(help="Points closer together than this share count as one.")] = 1e-6,
-    heuristic: Annotated[
-        bool, typer.Option("--heuristic", help="Points by NSGA-II, none proved.")
-    ] = False,
+    heuristic: Annotated[bool, typer.Option("--heuristic", help="Points by NSGA-II, none proved.")] = False,
     iterations: IterationsOption = None,
     formulation: FormulationOption = None,
     solver: SolverOption = None,
