@@ -170,6 +170,20 @@ class CustomLimit:
     violation: Callable[[Plan], float]
 
 
+@dataclass(frozen=True, eq=False)
+class Escape:
+    """If the node is on the device, one of the edges leaves the device (`forwards`), or enters it: see `escapes.py`.
+
+    No constraint of the problem's own, but what its limits on memory imply.
+    """
+
+    label: str
+    node: int
+    device: int
+    forwards: bool
+    edges: Index
+
+
 CompiledConstraint = (
     LinearLimit
     | MemoryLimit
@@ -182,6 +196,7 @@ CompiledConstraint = (
     | DeviceCount
     | CutCount
     | CustomLimit
+    | Escape
 )
 
 

@@ -226,7 +226,7 @@ class Search:
         if scheduled:
             return run_scheduled(pool, left, self.control)
         if self.formulation is None:
-            return run_auto(pool, chosen, solver, left, self.control)
+            return run_auto(pool, chosen, solver, left, self.control, any_solver=self.solver is None)
         return run_formulation(pool, chosen, solver, left, self.control)
 
 

@@ -1,11 +1,13 @@
 """`auto`: what `solve` does where no formulation is named.
 
-Presolve with the best simple plan. For a linear objective, prices on the limits give a bound, and what each choice
-costs at least: what costs more than the plan is forbidden. The formulation is given a glance: what is easy ends there.
-Then label search, as long as it promises to close the gap, where the problem is made of sums. What is left between plan
-and bound goes to the formulation as a whole; for a maximum (period, critical path), after a destructive bound and a
-search for any plan below a cap, with caps from the bound upwards: low caps leave little to search, and each one that
-has no plan is a bound.
+Where an exact method fits (shortest path, minimum cut, tree program, ideals), that is all. Otherwise presolve with the
+best simple plan. For a linear objective, prices on the limits give a bound, and what each choice costs at least: what
+costs more than the plan is forbidden. Where the problem is made of sums, the formulation is given a glance, in which
+what is easy ends; constraint programming a longer one; then label search, as long as it promises to close the gap.
+
+What is left between plan and bound goes to the formulation as a whole; for a maximum (period, critical path), after a
+destructive bound and a search for any plan below a cap, with caps from the bound upwards: low caps leave little to
+search, and each one that has no plan is a bound.
 """
 
 from __future__ import annotations
@@ -14,11 +16,14 @@ import math
 from dataclasses import replace
 
 from dnnopt.compiled import CompiledProblem, LinearTerm, ObjectiveLimit, PeriodTerm, WorstLeakageTerm
+from dnnopt.formulations import registry
 from dnnopt.formulations.formulation import Formulation
+from dnnopt.methods import rows as sums
 from dnnopt.methods.bounds.destructive import destructive_bound
+from dnnopt.methods.bounds.escapes import escapes
 from dnnopt.methods.bounds.lagrangian import Lagrangian, below
-from dnnopt.methods.exact import labels
-from dnnopt.methods.formulated import run_formulation
+from dnnopt.methods.exact import chain, ideals, labels, min_cut, tree
+from dnnopt.methods.formulated import default_solver, run_formulation
 from dnnopt.pool import Pool
 from dnnopt.presolve import presolve
 from dnnopt.scaling import total_load
@@ -27,104 +32,166 @@ from dnnopt.solvers.interface import Clock, Control, Limits, Outcome
 
 # Parts of the time: a share of it, and at most so many seconds.
 _PRICES = 0.05, 2.0
-_GLANCE = 0.05, 3.0
-_LABELS = 0.4, 60.0
-_WHOLE = 0.25, 30.0
+_GLANCE = 0.02, 1.0
+_PROPAGATION = 0.15, 15.0
+_LABELS = 0.3, 60.0
+_PERIOD = 0.25, 30.0
+_RELAXATION = 0.15, 20.0
 _BOUND = 0.25, 30.0
 _CAP_SHARE = 0.2
+_WORTH = 0.01  # of the bound: escapes that raise it by less are left out
+_ROOM = 1e-9
+_PROPAGATING = "cp-assignment"
+_NOTHING = Outcome("no_solution")  # of a phase that does not say more than its plans and bounds
 # Caps as multiples of the bound.
 _CAPS = (1.0005, 1.01, 1.05, 1.2)
 # A gap at which a search ends with its first plan.
 _ANY = 1e9
 
 
-def run_auto(pool: Pool, formulation: Formulation, solver: str, limits: Limits, control: Control) -> Outcome:
+def run_auto(
+    pool: Pool, formulation: Formulation, solver: str, limits: Limits, control: Control, *, any_solver: bool = True
+) -> Outcome:
     """Solve a problem; plans and bounds go to the pool.
+
+    Parameters
+    ----------
+    pool : Pool
+    formulation : Formulation
+    solver : str
+    limits : Limits
+    control : Control
+    any_solver : bool
+        Whether other solvers may be tried too.
 
     Returns
     -------
     Outcome
         Of the last search.
     """
-    clock = Clock(limits.time_limit)
-    kept = pool.compiled
-    reduced = presolve(kept, _cap(pool))
-    if not reduced.infeasible and formulation.kind == "milp":
-        priced = not is_maximum(kept) and Lagrangian.refuses(kept) is None
-        if priced:
-            kept = _priced_out(pool, limits, control)
-        if _ended(pool, limits, control):
-            return Outcome("feasible")
-        if labels.refuses(pool.compiled) is None:
-            outcome = _tried(pool, formulation, solver, limits, control, kept, _GLANCE)
-            if _ended(pool, limits, control) or outcome.status in ("error", "infeasible"):
+    return _Auto(pool, formulation, solver, limits, control, any_solver).run()
+
+
+class _Auto:
+    """A run: phases one after the other, until one proves the best plan or there is none left."""
+
+    def __init__(
+        self, pool: Pool, formulation: Formulation, solver: str, limits: Limits, control: Control, any_solver: bool
+    ) -> None:
+        self.pool, self.formulation, self.solver = pool, formulation, solver
+        self.limits, self.control, self.any_solver = limits, control, any_solver
+        self.clock = Clock(limits.time_limit)
+        self.kept = pool.compiled  # the problem, without choices that are too expensive
+
+    def run(self) -> Outcome:
+        phases = [self._fitting]
+        if self.formulation.kind == "milp":
+            phases += [self._prices, self._glance, self._propagation, self._labels, self._escapes, self._maximum]
+        for phase in (*phases, self._whole):
+            outcome = phase()
+            if outcome.status in ("infeasible", "error"):
                 return outcome
-            outcome = labels.run_while_promising(pool, limits.within(_part(limits, _LABELS)), control)
-            if outcome.status == "infeasible":
-                return outcome
-            if priced and not _ended(pool, limits, control):
-                kept = _priced_out(pool, limits, control)
-        if not _ended(pool, limits, control) and any(isinstance(term, PeriodTerm) for term in kept.objective[0]):
-            outcome = _tried(pool, formulation, solver, limits, control, kept, _WHOLE)
-            if outcome.status in ("error", "infeasible"):
-                return outcome
-        if not _ended(pool, limits, control) and is_maximum(kept):
-            destructive_bound(pool, formulation, limits.within(_part(limits, _BOUND)), control)
-            _search_below_caps(pool, formulation, solver, limits, control, clock)
-        if _ended(pool, limits, control):
-            return Outcome("feasible")
-        reduced = presolve(kept, _cap(pool))
-    if reduced.infeasible:
-        return _nothing_below(pool)
-    left = limits.within(clock.left())
-    return run_formulation(pool, formulation, solver, left, control, reduced.compiled, _cap(pool))
+            if self.pool.is_closed(self.limits.gap) or self.clock.expired() or self.control.stop.is_set():
+                break
+        return outcome
 
+    def _fitting(self) -> Outcome:
+        """Solve the problem by an exact method, if it is of the kind of one."""
+        for method in (chain, min_cut, tree, ideals):
+            if method.refuses(self.pool.compiled) is None:
+                return method.run(self.pool, self.limits, self.control)
+        return _NOTHING
 
-def _nothing_below(pool: Pool) -> Outcome:
-    """Note that presolve leaves nothing below the best plan."""
-    if pool.objective is None:
-        return Outcome("infeasible")
-    pool.add_bound(_cap(pool), "presolve")
-    return Outcome("feasible")
+    def _prices(self) -> Outcome:
+        """Raise the bound by prices on limits; leave out choices that cost more than the best plan."""
+        c = self.pool.compiled
+        if is_maximum(c) or Lagrangian.refuses(c) is not None:
+            return _NOTHING
+        tried = self._part(_PRICES)
+        lagrangian = Lagrangian(c)
+        lagrangian.maximize(tried, self.control)
+        self.pool.add_bound(min(lagrangian.bound, self._cap()), "Lagrangian")
+        if not self.pool.is_closed(self.limits.gap):
+            marginals = lagrangian.marginals(tried, self.control, seed=self.limits.seed)
+            self.kept = below(c, marginals, self._cap())
+        return _NOTHING
 
+    def _glance(self) -> Outcome:
+        """Try the formulation for a moment."""
+        return self._try(self.formulation, self.solver, _GLANCE) if self._is_sums() else _NOTHING
 
-def _tried(
-    pool: Pool,
-    formulation: Formulation,
-    solver: str,
-    limits: Limits,
-    control: Control,
-    compiled: CompiledProblem,
-    part: tuple[float, float],
-) -> Outcome:
-    """Try the formulation as a whole for a part of the time."""
-    reduced = presolve(compiled, _cap(pool))
-    if reduced.infeasible:
-        return _nothing_below(pool)
-    tried = limits.within(_part(limits, part))
-    return run_formulation(pool, formulation, solver, tried, control, reduced.compiled, _cap(pool))
+    def _propagation(self) -> Outcome:
+        """Try constraint programming."""
+        c = self.pool.compiled
+        if not (self.any_solver and self._is_sums() and _PROPAGATING in registry.supporting(c, "cp")):
+            return _NOTHING
+        formulation = registry.formulation(_PROPAGATING, c)
+        return self._try(formulation, default_solver(formulation), _PROPAGATION)
 
+    def _labels(self) -> Outcome:
+        """Search labels, and price out again with what they found."""
+        if labels.refuses(self.pool.compiled) is not None:
+            return _NOTHING
+        outcome = labels.run_while_promising(self.pool, self._part(_LABELS), self.control)
+        return outcome if outcome.status == "infeasible" else self._prices()
 
-def _ended(pool: Pool, limits: Limits, control: Control) -> bool:
-    return pool.is_closed(limits.gap) or control.stop.is_set()
+    def _maximum(self) -> Outcome:
+        """Raise the bound of a maximum, and search for plans just above it."""
+        c = self.pool.compiled
+        outcome = _NOTHING
+        if any(isinstance(term, PeriodTerm) for term in c.objective[0]):
+            outcome = self._try(self.formulation, self.solver, _PERIOD)
+        if is_maximum(c) and outcome.status not in ("infeasible", "error"):
+            destructive_bound(self.pool, self.formulation, self._part(_BOUND), self.control)
+            _search_below_caps(self.pool, self.formulation, self.solver, self.limits, self.control, self.clock)
+        return outcome
 
+    def _escapes(self) -> Outcome:
+        """Keep what memory implies of moves, if it raises the bound."""
+        found = escapes(self.kept)
+        if not found or not self._is_sums():
+            return _NOTHING
+        from dnnopt.solvers.highs import relaxation
 
-def _part(limits: Limits, part: tuple[float, float]) -> float:
-    """Return the seconds of a part of a run: a share of the time limit, at most so many; all these without a limit."""
-    share, most = part
-    return most if limits.time_limit is None else min(most, share * limits.time_limit)
+        extended = replace(self.kept, constraints=(*self.kept.constraints, *found))
+        before, cap = self.pool.bound, self._cap()
+        model = self.formulation.build(replace(extended, cap=min(cap, extended.cap)))
+        outcome = relaxation(model, self._part(_RELAXATION))
+        if outcome.status == "optimal" and outcome.objective is not None:
+            bound = outcome.objective * model.objective_unit * (1 - _ROOM)
+            self.pool.add_bound(min(bound, cap), "escapes")
+            if before is None or bound > before + _WORTH * abs(bound):
+                self.kept = extended
+        return _NOTHING
 
+    def _whole(self) -> Outcome:
+        """Give what is left to the formulation, with the time that is left."""
+        return self._try(self.formulation, self.solver, None)
 
-def _priced_out(pool: Pool, limits: Limits, control: Control) -> CompiledProblem:
-    """Raise the bound by prices on limits; return the problem without choices that cost more than the best plan."""
-    tried = limits.within(_part(limits, _PRICES))
-    lagrangian = Lagrangian(pool.compiled)
-    lagrangian.maximize(tried, control)
-    pool.add_bound(min(lagrangian.bound, _cap(pool)), "Lagrangian")
-    if pool.is_closed(limits.gap):
-        return pool.compiled
-    marginals = lagrangian.marginals(tried, control, seed=limits.seed)
-    return below(pool.compiled, marginals, _cap(pool))
+    def _try(self, formulation: Formulation, solver: str, part: tuple[float, float] | None) -> Outcome:
+        """Try a formulation on what is left of the problem, for a part of the time or all that is left."""
+        reduced = presolve(self.kept, self._cap())
+        if reduced.infeasible:
+            if self.pool.objective is None:
+                return Outcome("infeasible")
+            self.pool.add_bound(self._cap(), "presolve")
+            return _NOTHING
+        limits = self.limits.within(self.clock.left()) if part is None else self._part(part)
+        return run_formulation(self.pool, formulation, solver, limits, self.control, reduced.compiled, self._cap())
+
+    def _is_sums(self) -> bool:
+        return sums.refuses(self.pool.compiled) is None
+
+    def _cap(self) -> float:
+        return _cap(self.pool)
+
+    def _part(self, part: tuple[float, float]) -> Limits:
+        """Return limits for a part of the time: a share of the time limit, at most so many seconds."""
+        share, most = part
+        left = self.clock.left()
+        if self.limits.time_limit is None or left is None:
+            return self.limits.within(most)
+        return self.limits.within(min(most, share * self.limits.time_limit, left))
 
 
 def is_maximum(compiled: CompiledProblem) -> bool:

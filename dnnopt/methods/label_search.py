@@ -117,6 +117,8 @@ class LabelSearch:
         What the rest of a plan costs at least depends on what its beginning has used up: prices that are best for the
         whole are poor for a plan whose first device is full.
         """
+        if not self._samples:
+            return
         candidates = np.concatenate([self.weights, candidates])[: max(1, _MOST_ENTRIES // self.frontier.states)]
         tables = self.frontier.tables(candidates)
         charged = candidates[:, self.weighed :] @ self.limits

@@ -15,6 +15,7 @@ from dnnopt.compiled import (
     CutCount,
     DeadlineLimit,
     DeviceCount,
+    Escape,
     Index,
     LinearLimit,
     MemoryLimit,
@@ -234,6 +235,16 @@ def add_custom(build: Build, limit: CustomLimit) -> None:
     limit.constraint.add(build)
 
 
+def add_escape(build: Build, escape: Escape) -> None:
+    """`x_vi <= Σ_e leave_i(e)`, or the edges that enter i."""
+    here = build.x[escape.node, build.c.executor_device == escape.device]
+    over = build.moves.out_of(escape.device) if escape.forwards else build.moves.into(escape.device)
+    moves = over[escape.edges].ravel()
+    build.at_most(
+        escape.label, np.concatenate([here, moves]), np.repeat([1.0, -1.0], [len(here), len(moves)]), upper=0.0
+    )
+
+
 CONSTRAINTS: dict[type, Callable[[Build, Any], None]] = {
     LinearLimit: add_linear_limit,
     MemoryLimit: add_memory,
@@ -246,6 +257,7 @@ CONSTRAINTS: dict[type, Callable[[Build, Any], None]] = {
     DeviceCount: add_device_count,
     CutCount: add_cut_count,
     CustomLimit: add_custom,
+    Escape: add_escape,
 }
 
 

@@ -8,7 +8,7 @@ from dnnopt.compiler import compile_problem
 from dnnopt.constraints import Deadline, Memory, Traffic
 from dnnopt.formulations import registry
 from dnnopt.linear_model import LinearModel
-from dnnopt.methods import exact
+from dnnopt.methods import formulated
 from dnnopt.methods.formulated import run_formulation
 from dnnopt.objectives import energy
 from dnnopt.pool import Pool
@@ -80,7 +80,7 @@ def test_the_loop_forbids_each_refused_plan_and_stops_at_the_first_that_the_refe
         offered.append(outcome.objective)
         return outcome
 
-    monkeypatch.setattr(exact, "solver_of", lambda name, kind: careless)
+    monkeypatch.setattr(formulated, "solver_of", lambda name, kind: careless)
     pool = Pool(one, compiled)
     outcome = run_formulation(pool, registry.formulation("edgewise", compiled), "highs", Limits(threads=1), Control())
     assert outcome.status == "optimal"
@@ -100,7 +100,7 @@ def test_the_loop_ends_where_a_solver_finds_only_plans_that_the_referee_refuses(
         calls.append(model.row_count)
         return Outcome("optimal", bad, 2.0, 2.0)
 
-    monkeypatch.setattr(exact, "solver_of", lambda name, kind: stubborn)
+    monkeypatch.setattr(formulated, "solver_of", lambda name, kind: stubborn)
     pool = Pool(one, compiled)
     outcome = run_formulation(pool, formulation, "highs", Limits(threads=1), Control())
     assert outcome.values is not None
