@@ -3,7 +3,8 @@
 Where an exact method fits (shortest path, minimum cut, tree program, ideals), that is all. Otherwise presolve with the
 best simple plan. For a linear objective, prices on the limits give a bound, and what each choice costs at least: what
 costs more than the plan is forbidden. Where the problem is made of sums, the formulation is given a glance, in which
-what is easy ends; constraint programming a longer one; then label search, as long as it promises to close the gap.
+what is easy ends, and constraint programming a longer one. Local search and neighbourhoods improve the plan. Then label
+search, as long as it promises to close the gap.
 
 What is left between plan and bound goes to the formulation as a whole; for a maximum (period, critical path), after a
 destructive bound and a search for any plan below a cap, with caps from the bound upwards: low caps leave little to
@@ -16,6 +17,7 @@ import math
 from dataclasses import replace
 
 from dnnopt.compiled import CompiledProblem, LinearTerm, ObjectiveLimit, PeriodTerm, WorstLeakageTerm
+from dnnopt.evaluator import Evaluator
 from dnnopt.formulations import registry
 from dnnopt.formulations.formulation import Formulation
 from dnnopt.methods import rows as sums
@@ -24,6 +26,8 @@ from dnnopt.methods.bounds.escapes import escapes
 from dnnopt.methods.bounds.lagrangian import Lagrangian, below
 from dnnopt.methods.exact import chain, ideals, labels, min_cut, tree
 from dnnopt.methods.formulated import default_solver, run_formulation
+from dnnopt.methods.heuristics import BASELINES
+from dnnopt.methods.heuristics.effort import Effort
 from dnnopt.pool import Pool
 from dnnopt.presolve import presolve
 from dnnopt.scaling import total_load
@@ -34,6 +38,7 @@ from dnnopt.solvers.interface import Clock, Control, Limits, Outcome
 _PRICES = 0.05, 2.0
 _GLANCE = 0.02, 1.0
 _PROPAGATION = 0.15, 15.0
+_SEARCHES = (("local-search", (0.03, 3.0)), ("neighbourhood-search", (0.08, 10.0)))
 _LABELS = 0.3, 60.0
 _PERIOD = 0.25, 30.0
 _RELAXATION = 0.15, 20.0
@@ -86,7 +91,15 @@ class _Auto:
     def run(self) -> Outcome:
         phases = [self._fitting]
         if self.formulation.kind == "milp":
-            phases += [self._prices, self._glance, self._propagation, self._labels, self._escapes, self._maximum]
+            phases += [
+                self._prices,
+                self._glance,
+                self._propagation,
+                self._improvement,
+                self._labels,
+                self._escapes,
+                self._maximum,
+            ]
         for phase in (*phases, self._whole):
             outcome = phase()
             if outcome.status in ("infeasible", "error"):
@@ -128,6 +141,19 @@ class _Auto:
         formulation = registry.formulation(_PROPAGATING, c)
         return self._try(formulation, default_solver(formulation), _PROPAGATION)
 
+    def _improvement(self) -> Outcome:
+        """Search for better plans around the best one."""
+        pool, c = self.pool, self.pool.compiled
+        if pool.plan is None or Evaluator.refuses(c) is not None:
+            return _NOTHING
+        evaluator = Evaluator(c)
+        for name, part in _SEARCHES:
+            clock = Clock(self._part(part).time_limit)
+            effort = Effort(clock, seed=self.limits.seed, start=c.placement(pool.plan), stop=self.control.stop)
+            for source, placement in BASELINES[name].run(evaluator, effort):
+                pool.offer_placement(placement, source)
+        return _NOTHING
+
     def _labels(self) -> Outcome:
         """Search labels, and price out again with what they found."""
         if labels.refuses(self.pool.compiled) is not None:
@@ -158,7 +184,8 @@ class _Auto:
         model = self.formulation.build(replace(extended, cap=min(cap, extended.cap)))
         outcome = relaxation(model, self._part(_RELAXATION))
         if outcome.status == "optimal" and outcome.objective is not None:
-            bound = outcome.objective * model.objective_unit * (1 - _ROOM)
+            bound = outcome.objective * model.objective_unit
+            bound -= _ROOM * abs(bound)
             self.pool.add_bound(min(bound, cap), "escapes")
             if before is None or bound > before + _WORTH * abs(bound):
                 self.kept = extended

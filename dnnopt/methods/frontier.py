@@ -112,7 +112,7 @@ class Frontier:
         self.rows = tuple(rows)
         self.alpha = np.stack([row.alpha for row in rows], axis=-1)  # (N, k, R)
         self._per_feature = self._features()
-        self.steps = _Builder(compiled, self._counts_sets()).steps()
+        self.steps = _Builder(compiled).steps()
         self.states = sum(math.prod(step.sizes) for step in self.steps)
 
     @staticmethod
@@ -134,14 +134,10 @@ class Frontier:
     def too_wide(compiled: CompiledProblem) -> str | None:
         """Return why the network is too wide for tables over states, or None."""
         try:
-            _Builder(compiled, compiled.transport != "per_edge").steps()
+            _Builder(compiled).steps()
         except TooManyStatesError as error:
             return str(error)
         return None
-
-    def _counts_sets(self) -> bool:
-        """Return whether it matters which devices have a tensor already."""
-        return self.c.transport != "per_edge" or any(row.copy or row.buffers for row in self.rows)
 
     def _features(self) -> Array:
         """Return what each feature of a copy adds to the rows (T, F, R): links, devices that have it, copies."""
@@ -308,18 +304,26 @@ class _Group:
             for device in range(self.devices):
                 if self._permits(code, device):
                     after[number, device] = codes.setdefault(self._code(code[0], device), len(codes))
-        self.codes = list(codes)
+        self.codes = list(codes) or self.codes[:1]  # one at least, even if nothing leads to it
         return Use(axis, after if self.left else np.minimum(after, 0), bool(self.left), (), ())
 
 
 _Moved = tuple[tuple[_Code, ...], Index, tuple[NDArray[np.float32], ...]]
 
 
+def _counts_sets(c: CompiledProblem) -> bool:
+    """Return whether it matters which devices have a tensor already."""
+    return c.transport != "per_edge" or any(
+        isinstance(constraint, CutCount) or (isinstance(constraint, MemoryLimit) and constraint.buffers > 0)
+        for constraint in c.constraints
+    )
+
+
 class _Builder:
     """Makes the steps of a problem."""
 
-    def __init__(self, c: CompiledProblem, sets: bool) -> None:
-        self.c, self.sets = c, sets
+    def __init__(self, c: CompiledProblem) -> None:
+        self.c, self.sets = c, _counts_sets(c)
         size = len(c.device_names)
         self.edges_into: list[list[int]] = [[] for _ in c.node_names]
         self.edges_from: list[list[int]] = [[] for _ in c.node_names]

@@ -105,6 +105,9 @@ class LabelSearch:
         self._peaked = [number for number, row in enumerate(rows.limits) if row.peak is not None]
         self._peak = np.array([rows.limits[number].peak for number in self._peaked])
         self._peak_at = np.array([rows.limits[number].device for number in self._peaked], dtype=np.int64)
+        # What is left of the limits beside the largest peak.
+        self._beside_peaks = self.limits.copy()
+        self._beside_peaks[self._peaked] -= self._peak.max(axis=-1, initial=0.0)
 
     def _set_prices(self, prices: Array) -> None:
         self.weights = prices[: max(1, _MOST_ENTRIES // self.frontier.states)]
@@ -126,6 +129,7 @@ class LabelSearch:
             [values @ candidates.T + tables[step + 1][state] - charged for step, state, values in self._samples]
         )
         bounds = np.minimum(bounds, cap)
+        bounds = bounds[np.isfinite(bounds).all(axis=1)]  # whatever the prices, others lead nowhere
         best = np.full(len(bounds), -np.inf)
         chosen: list[int] = []
         while len(chosen) < most:
@@ -166,7 +170,7 @@ class LabelSearch:
         nowhere = np.zeros((0, len(self.c.node_names)), dtype=np.int64)
         most = np.concatenate([np.full(self.weighed, cap), self.limits])
         most = most + _ROOM * np.abs(most)
-        enough = np.concatenate([np.full(self.weighed, floor if self.weighed > 1 else -np.inf), self.limits])
+        enough = np.concatenate([np.full(self.weighed, floor if self.weighed > 1 else -np.inf), self._beside_peaks])
         first, rows, peaked, count = np.zeros(1, dtype=np.int64), len(most), len(self._peaked), len(self.weights)
         root = np.zeros((1, count)), np.array([self.bound]), np.zeros((1, rows)), np.zeros((1, peaked))
         labels = _Labels(first, first, first, *root)

@@ -38,7 +38,7 @@ class Row:
     copy : float
         What a copy adds for each device that it reaches.
     limit : float
-        1, or 0: other limits are divided out. Infinite for rows of the objective.
+        1, 0 or -1: their size is divided out. Infinite for rows of the objective.
     device : int
         Of a memory limit or a load; -1: of no device.
     peak : array (N,), optional
@@ -56,8 +56,8 @@ class Row:
     buffers: float = 0.0
 
     def within(self, limit: float) -> Row:
-        """Return the row divided by a limit on it."""
-        size = limit or 1.0
+        """Return the row with a limit on it, both divided by its size."""
+        size = abs(limit) or 1.0
         return replace(
             self,
             alpha=self.alpha / size,

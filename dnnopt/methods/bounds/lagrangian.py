@@ -200,6 +200,7 @@ def _master(cuts: Array, weighed: int, most: float) -> tuple[float, Array]:
     outcome = relaxation(model, Limits(threads=1))
     if outcome.values is None:
         raise RuntimeError("the cutting planes have no best prices")
-    found = outcome.values[: cuts.shape[1]].copy()
+    found = np.maximum(outcome.values[: cuts.shape[1]], 0.0)
+    found[:weighed] /= found[:weighed].sum()
     found[weighed:] *= unit
     return float(outcome.values[-1]) * unit, found
