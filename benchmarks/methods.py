@@ -80,7 +80,7 @@ PROTOTYPES = {
     },
 }
 # With mild memory every network should be proved.
-MILD = ("alexnet", "inception_v2", "squeezenet", "vgg19", "zfnet512", "inception_v1", "resnet50", "shufflenet")
+MILD = ("bvlc_alexnet", "inception_v2", "squeezenet", "vgg19", "zfnet512", "inception_v1", "resnet50", "shufflenet")
 for execution in ("sequential", "pipelined"):
     for platform in ("P4", "P6"):
         for network in MILD:

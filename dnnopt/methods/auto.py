@@ -102,9 +102,8 @@ class _Auto:
             ]
         for phase in (*phases, self._whole):
             outcome = phase()
-            if outcome.status in ("infeasible", "error"):
-                return outcome
-            if self.pool.is_closed(self.limits.gap) or self.clock.expired() or self.control.stop.is_set():
+            done = outcome.status == "infeasible" or self.pool.is_closed(self.limits.gap)
+            if done or self.clock.expired() or self.control.stop.is_set():
                 break
         return outcome
 
@@ -167,15 +166,15 @@ class _Auto:
         outcome = _NOTHING
         if any(isinstance(term, PeriodTerm) for term in c.objective[0]):
             outcome = self._try(self.formulation, self.solver, _PERIOD)
-        if is_maximum(c) and outcome.status not in ("infeasible", "error"):
+        if is_maximum(c) and outcome.status != "infeasible":
             destructive_bound(self.pool, self.formulation, self._part(_BOUND), self.control)
             _search_below_caps(self.pool, self.formulation, self.solver, self.limits, self.control, self.clock)
         return outcome
 
     def _escapes(self) -> Outcome:
         """Keep what memory implies of moves, if it raises the bound."""
-        found = escapes(self.kept)
-        if not found or not self._is_sums():
+        found = escapes(self.kept) if self._is_sums() else []
+        if not found:
             return _NOTHING
         from dnnopt.solvers.highs import relaxation
 
