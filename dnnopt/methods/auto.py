@@ -2,9 +2,9 @@
 
 Where an exact method fits (shortest path, minimum cut, tree program, ideals), that is all. Otherwise presolve with the
 best simple plan. For a linear objective, prices on the limits give a bound, and what each choice costs at least: what
-costs more than the plan is forbidden. Where the problem is made of sums, the formulation is given a glance, in which
-what is easy ends, and constraint programming a longer one. Local search and neighbourhoods improve the plan. Then label
-search, as long as it promises to close the gap.
+costs more than the plan is forbidden. The formulation is given a glance, in which what is easy ends, and constraint
+programming a longer one. Local search and neighbourhoods improve the plan. Then label search, as long as it promises to
+close the gap.
 
 What is left between plan and bound goes to the formulation as a whole; for a maximum (period, critical path), after a
 destructive bound and a search for any plan below a cap, with caps from the bound upwards: low caps leave little to
@@ -130,7 +130,7 @@ class _Auto:
 
     def _glance(self) -> Outcome:
         """Try the formulation for a moment."""
-        return self._try(self.formulation, self.solver, _GLANCE) if self._is_sums() else _NOTHING
+        return self._try(self.formulation, self.solver, _GLANCE)
 
     def _propagation(self) -> Outcome:
         """Try constraint programming."""
