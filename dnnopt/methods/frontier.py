@@ -185,7 +185,7 @@ class Frontier:
         The first is that from before the first step; the last, of zeros, that after the last step.
         """
         c = self.c
-        table = np.zeros((1, len(weights)))[0]
+        table = np.zeros(len(weights))
         found = [table.reshape(-1, len(weights))]
         for step in reversed(self.steps):
             table = self._before(step, table, weights)

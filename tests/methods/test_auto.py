@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 from strategies import problems
 
 from dnnopt.constraints import Bandwidth, Deadline, MaxDevices
+from dnnopt.methods import auto
 from dnnopt.objectives import energy, latency, period, traffic
+from dnnopt.solvers.interface import Outcome
 from dnnopt.solving import solve
 
 
@@ -103,3 +105,10 @@ def test_auto_solves_a_chain_worked_by_hand(execution, minimize, best):
 def test_auto_says_infeasible_where_no_plan_is_within_the_limits(execution, constraint):
     result = solve(four_layers(execution, minimize=energy(), subject_to=[constraint]), threads=1)
     assert (result.status, result.plan, result.objective, result.bound) == ("infeasible", None, None, None)
+
+
+def test_an_attempt_that_fails_is_not_the_end(monkeypatch):
+    for attempt in ("_glance", "_propagation"):
+        monkeypatch.setattr(auto._Auto, attempt, lambda run: Outcome("error", message="invalid model"))
+    result = solve(four_layers("sequential", subject_to=[MaxDevices(limit=1)]), threads=1)
+    assert (result.status, result.objective, result.message) == ("optimal", 12, "")
