@@ -21,6 +21,7 @@ from typing import Any
 
 from dnnopt import library
 from dnnopt.formats.files import dump_json, make_folder, read_result, write_text
+from dnnopt.units import format_quantity
 
 _GRACE = 30.0  # seconds beyond one and a half times the limit after which a process is ended
 _POLL = 0.1
@@ -130,10 +131,12 @@ def run_task(task: Task, stop: threading.Event = _NEVER) -> dict[str, Any]:
     words = [*program, "solve", task.problem, *task.options, *limit, "--json", str(unfinished)]
     try:
         code, said = _run(words, 1.5 * task.time_limit + _GRACE, stop)
-        last = " ".join(said.strip().splitlines()[-1:])
+        last = " ".join(said.strip().splitlines()[-1:]).removeprefix("dnnopt: ")
         message = last or (
             f"the process was killed by signal {-code}" if code < 0 else f"it died with exit code {code}"
         )
+        if code not in (0, 1, 2) and task.memory is not None and math.isfinite(task.memory):
+            message += f"; it had {format_quantity(task.memory, 'bytes')} of memory at most"
         if unfinished.exists():
             unfinished.replace(output)
     except subprocess.TimeoutExpired:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dnnopt.compiled import CompiledProblem
 from dnnopt.compiler import compile_problem
@@ -19,8 +19,12 @@ from dnnopt.problem import Problem
 from dnnopt.referee import Evaluation, Violation, evaluate
 from dnnopt.result import OPTIMAL_GAP, Event, Result, relative_gap
 from dnnopt.scheduling import list_scheduled
-from dnnopt.solvers.interface import Clock, Control, Limits, stop_on_interrupt
+from dnnopt.solvers.interface import Clock, Control, Limits, check_seconds, stop_on_interrupt
 from dnnopt.solving import solve
+from dnnopt.tables import Tabular
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 HEURISTIC_LIMIT = 2.0
 
@@ -60,7 +64,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Comparison(Tabular):
     """Methods on one problem, the best plan's objective and the best bound.
 
     Notebooks show it as a table; `to_frame` makes it a pandas DataFrame.
@@ -88,18 +92,6 @@ class Comparison:
             for row in self.rows
         ]
 
-    def to_frame(self) -> Any:
-        """Return the rows as a pandas DataFrame.
-
-        Raises
-        ------
-        InputError
-            If pandas is not installed.
-        """
-        from dnnopt.tables import as_frame
-
-        return as_frame(self.to_rows())
-
     def to_data(self) -> dict[str, Any]:
         """Return plain data, with every plan."""
         rows = [
@@ -125,16 +117,11 @@ class Comparison:
             "rows": rows,
         }
 
-    def _repr_html_(self) -> str:
-        from dnnopt.tables import as_html
-
-        return as_html(self.to_rows())
-
-    def __str__(self) -> str:
-        from dnnopt.report import as_text
+    def report(self, console: Console) -> None:
+        """Print it for a person."""
         from dnnopt.study_report import print_comparison
 
-        return as_text(lambda console: print_comparison(console, self))
+        print_comparison(console, self)
 
 
 @dataclass(frozen=True)
@@ -187,8 +174,8 @@ def compare(
     InputError, UnsupportedError
         As `solve` does.
     """
-    Limits(heuristic_limit, gap, threads, seed)
-    Limits(time_limit)
+    Limits(time_limit, gap, threads, seed)
+    check_seconds(heuristic_limit, "heuristic_limit")
     for name in methods or ():
         if name not in BASELINES and name not in EXACT:
             raise InputError(f"one of {', '.join([*BASELINES, *EXACT])}", field="methods", value=name)

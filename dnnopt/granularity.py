@@ -23,6 +23,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 
+from dnnopt.dominators import immediate_dominators
 from dnnopt.errors import InputError
 from dnnopt.networks import INPUT, OUTPUT, RESERVED, Layer, Network
 
@@ -266,8 +267,8 @@ def _blocks(network: Network, largest: int) -> list[list[int]]:
         [vertex[v] for v in network.order if 0 in predecessors[vertex[v]]],
         *([vertex.get(w, results) for w in after[v]] or [results] for v in network.order),
     ]
-    dominator = _immediate_dominators(predecessors)
-    mirrored = _immediate_dominators([[], *([results - w for w in successors[v]] for v in range(results - 1, -1, -1))])
+    dominator = immediate_dominators(predecessors)
+    mirrored = immediate_dominators([[], *([results - w for w in successors[v]] for v in range(results - 1, -1, -1))])
     postdominator = [results - mirrored[results - v] for v in range(results)]
     regions = []
     for last in range(1, results):
@@ -303,18 +304,3 @@ def _neighbours(network: Network) -> tuple[list[set[int]], list[set[int]]]:
             if u != _ENDS:
                 after[u].add(v)
     return before, after
-
-
-def _immediate_dominators(predecessors: list[list[int]]) -> list[int]:
-    """Return the last vertex that every way from vertex 0 passes before each vertex; they are in topological order."""
-    dominator = [0]
-    for sources in predecessors[1:]:
-        u = sources[0]
-        for v in sources[1:]:
-            while u != v:
-                if u > v:
-                    u = dominator[u]
-                else:
-                    v = dominator[v]
-        dominator.append(u)
-    return dominator

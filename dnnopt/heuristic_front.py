@@ -92,7 +92,7 @@ def heuristic_front(
                 points.append(Point(plan, evaluation.objectives, proved=False))
     front = sorted(undominated(points), key=lambda point: point.objectives)
     everywhere = (math.inf,) * (len(compiled.objective) - 1)
-    return Front(problem, tuple(front), 0.0, False, (everywhere,), effort.clock.elapsed())
+    return Front(problem, tuple(front), 0.0, False, (everywhere,), effort.clock.elapsed(), control.stop.is_set())
 
 
 def _undominated(placements: Index, values: Array) -> tuple[Index, Array]:

@@ -50,7 +50,7 @@ def unknown(kind: str, name: str, known: list[str]) -> InputError:
     elif len(known) <= _MOST_LISTED:
         hint = f"there are: {', '.join(known)}"
     else:
-        hint = f"there are {len(known)}: see 'dnnopt list'"
+        hint = f"there are {len(known)}: see 'dnnopt list problems'"
     return InputError("", problem=f"no {kind} named {name!r} in the library; {hint}")
 
 

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from dnnopt.errors import InputError
 from dnnopt.records import Bytes, Flop, Name, Number, Positive, Probability, Record, Seconds, check_known, check_unique
+from dnnopt.units import counted
 
 INPUT = "input"
 OUTPUT = "output"
@@ -200,6 +201,6 @@ class Network(Record):
         flops = sum(layer.flops or 0.0 for layer in self.layers)
         weights = sum(layer.weights or 0.0 for layer in self.layers)
         return (
-            f"{self.name}: {len(self.layers)} layers, {len(self.tensors)} tensors, "
+            f"{self.name}: {counted(len(self.layers), 'layer')}, {counted(len(self.tensors), 'tensor')}, "
             f"{flops / 1e9:.4g} GFLOP, {weights / 1e6:.4g} MB of weights"
         )

@@ -52,6 +52,8 @@ class Front:
     zones_left : tuple of tuple of float
         Upper bounds on all objectives but the first of the zones that were not searched.
     runtime : float
+    interrupted : bool
+        Whether Ctrl-C ended it.
     """
 
     problem: Problem
@@ -60,6 +62,7 @@ class Front:
     complete: bool
     zones_left: tuple[tuple[float, ...], ...]
     runtime: float
+    interrupted: bool = False
 
     def to_data(self) -> dict[str, Any]:
         """Return plain data."""
@@ -151,7 +154,8 @@ def pareto(
                 if bound > 0
             ]
     front = sorted(undominated(points), key=lambda point: point.objectives)
-    return Front(problem, tuple(front), tolerance, proved and not zones, tuple(zones), clock.elapsed())
+    complete, interrupted = proved and not zones, control.stop.is_set()
+    return Front(problem, tuple(front), tolerance, complete, tuple(zones), clock.elapsed(), interrupted)
 
 
 def with_objectives(problem: Problem, objectives: Sequence[Objective]) -> Problem:

@@ -102,7 +102,8 @@ def profile_onnx(
         If onnxruntime is not installed or cannot run the file, weights that the file keeps elsewhere are missing, or
         `read_onnx` refuses it.
     """
-    for field, value, least in (("repetitions", repetitions, 1), ("warmup", warmup, 0), ("threads", threads, 1)):
+    lowest = (("repetitions", repetitions, 1), ("warmup", warmup, 0), ("threads", threads, 1), ("seed", seed, 0))
+    for field, value, least in lowest:
         if value is not None and value < least:
             raise InputError(f"a whole number >= {least}", field=field, value=value)
     if not device:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -34,6 +34,10 @@ from dnnopt.solvers import solver as solver_of
 from dnnopt.solvers.interface import Clock, Control, Limits, Outcome, stop_on_interrupt
 from dnnopt.solving import Search, check_choice
 from dnnopt.symmetry import canonical, identical_devices
+from dnnopt.tables import Tabular
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 _PREFERRED = ("edgewise", "boundary", "product", "cp-assignment", "cp-schedule")
 _FIRST_SHARE = 0.5
@@ -77,7 +81,7 @@ class RankedPlan:
 
 
 @dataclass(frozen=True)
-class BestPlans:
+class BestPlans(Tabular):
     """What `best_plans` returns.
 
     Attributes
@@ -128,28 +132,11 @@ class BestPlans:
             ],
         }
 
-    def to_frame(self) -> Any:
-        """Return the rows as a pandas DataFrame.
-
-        Raises
-        ------
-        InputError
-            If pandas is not installed.
-        """
-        from dnnopt.tables import as_frame
-
-        return as_frame(self.to_rows())
-
-    def _repr_html_(self) -> str:
-        from dnnopt.tables import as_html
-
-        return as_html(self.to_rows())
-
-    def __str__(self) -> str:
-        from dnnopt.report import as_text
+    def report(self, console: Console) -> None:
+        """Print it for a person."""
         from dnnopt.study_report import print_best_plans
 
-        return as_text(lambda console: print_best_plans(console, self))
+        print_best_plans(console, self)
 
 
 def best_plans(

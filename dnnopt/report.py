@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from dnnopt.units import format_quantity
+from dnnopt.units import counted, format_quantity
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -248,7 +248,7 @@ def print_front(console: Console, front: Front) -> None:
         for point in front.points
     ]
     state = f"complete within {100 * front.tolerance:.2g} %" if front.complete else "not complete"
-    title = f"{front.problem.name}: {len(front.points)} points, {state}, in {format_runtime(front.runtime)}"
+    title = f"{front.problem.name}: {counted(len(front.points), 'point')}, {state}, in {format_runtime(front.runtime)}"
     columns = [*((name, "right") for name, _ in named), ("proved", "left"), ("layers on each device", "left")]
     console.print(table(title, columns, rows))
 
@@ -276,7 +276,7 @@ def print_check(console: Console, problem: Problem, evaluation: Evaluation) -> N
 def print_features(console: Console, problem: Problem, found: Features, known: BestKnown | None) -> None:
     """Print what kind of problem it is, and the best known value."""
     name, unit = objective_name(problem)
-    networks = ", ".join(f"{network.name} ({len(network.layers)} layers)" for network in problem.networks)
+    networks = ", ".join(f"{network.name} ({counted(len(network.layers), 'layer')})" for network in problem.networks)
     trivial = "breaks a limit" if found.best_trivial is None else format_quantity(found.best_trivial, unit, 6)
     rows = [
         ("networks", networks),
@@ -285,7 +285,7 @@ def print_features(console: Console, problem: Problem, found: Features, known: B
         ("execution", found.execution),
         ("minimise", name),
         ("subject to", ", ".join(constraint.label for constraint in problem.subject_to) or "nothing"),
-        ("tensors", f"{found.tensors}, at most {found.width} alive at once; {found.edges} edges"),
+        ("tensors", f"{found.tensors}, at most {found.width} alive at once; {counted(found.edges, 'edge')}"),
         ("treewidth", f"at most {found.treewidth}"),
         ("computing : sending", f"{found.compute_communication:.3g}"),
         ("all on one device", trivial),
@@ -347,10 +347,10 @@ def _measurement_report(
         if layer in measurement.quartiles
     }
     fused = {layer for group in measurement.groups for layer in group.layers}
-    threads = "1 thread" if measurement.threads == 1 else f"{measurement.threads} threads"
+    threads, repeated = counted(measurement.threads, "thread"), counted(measurement.repetitions, "run")
     kind = "layers fused by the runtime" if measurement.optimised else "each layer apart"
     yield (
-        f"{measurement.network} on {device}: {len(times)} layers, {kind}, median of {measurement.repetitions} runs, "
+        f"{measurement.network} on {device}: {counted(len(times), 'layer')}, {kind}, median of {repeated}, "
         f"{threads}, onnxruntime {measurement.versions.get('onnxruntime', '')}"
     )
     rows = [

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, median
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dnnopt import library
 from dnnopt.bench import Task, tasks
@@ -17,6 +17,10 @@ from dnnopt.errors import InputError
 from dnnopt.methods.heuristics import BASELINES
 from dnnopt.problem import Problem
 from dnnopt.solving import check_choice
+from dnnopt.tables import Tabular, as_html
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 CLASSES = ("execution", "locations", "all")
 WITHIN = 0.01
@@ -56,7 +60,7 @@ class SetRow:
 
 
 @dataclass(frozen=True)
-class SetComparison:
+class SetComparison(Tabular):
     """What `summarise` returns; `gaps` has for each method and problem how far its plan is above the best known."""
 
     rows: tuple[SetRow, ...]
@@ -88,28 +92,14 @@ class SetComparison:
         """Return plain data."""
         return {"format": "dnnopt-set-comparison", "version": 1, "rows": self.to_rows(), "gaps": self.gaps}
 
-    def to_frame(self) -> Any:
-        """Return the rows as a pandas DataFrame.
-
-        Raises
-        ------
-        InputError
-            If pandas is not installed.
-        """
-        from dnnopt.tables import as_frame
-
-        return as_frame(self.to_rows())
-
     def _repr_html_(self) -> str:
-        from dnnopt.tables import as_html
-
         return as_html(self.to_table())
 
-    def __str__(self) -> str:
-        from dnnopt.report import as_text
+    def report(self, console: Console) -> None:
+        """Print it for a person."""
         from dnnopt.study_report import print_set_comparison
 
-        return as_text(lambda console: print_set_comparison(console, self))
+        print_set_comparison(console, self)
 
 
 def _percent(share: float | None, digits: int = 2) -> str:
@@ -135,7 +125,7 @@ def set_tasks(
         Sets or problems of the library.
     runs : Path
     methods : sequence of str
-        As for `solve`; by default all baselines.
+        As for `solve`; by default all baselines that can be run here.
     time_limit, heuristic_limit : float
         Seconds for each method that is none, and for each that is a baseline.
     threads, seed
@@ -150,7 +140,7 @@ def set_tasks(
     """
     names = list(problems)
     found = []
-    for method in methods or BASELINES:
+    for method in methods or [name for name, one in BASELINES.items() if one.installed]:
         check_choice(method)
         limit = heuristic_limit if method in BASELINES else time_limit
         options = ("--method", method, "--threads", str(threads), "--seed", str(seed))
@@ -198,6 +188,15 @@ def summarise(results: Iterable[tuple[str, Mapping[str, Any]]], by: str = "execu
                     _row(method, kind, [runs[name][method] for name in members], [gaps[method][n] for n in members])
                 )
     return SetComparison(tuple(rows), gaps)
+
+
+def first_failures(results: Iterable[tuple[str, Mapping[str, Any]]]) -> dict[str, str]:
+    """Return for each method of which a run failed the problem where it did, and why."""
+    found: dict[str, str] = {}
+    for method, data in sorted(results, key=lambda result: result[1]["problem"]):
+        if data["status"] == "error":
+            found.setdefault(method, f"{data['problem']}: {data['message']}")
+    return found
 
 
 def _best_known(known: BestKnown | None, found: Sequence[Mapping[str, Any]]) -> float | None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from dnnopt.picture import coloured, legend, moved, strip
 from dnnopt.report import against, format_gap, format_runtime, objective_name, table, where
-from dnnopt.units import format_quantity
+from dnnopt.units import counted, format_quantity
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -107,7 +107,7 @@ def _ranked_count(found: BestPlans) -> str:
     count = len(found.plans)
     if count == found.asked:
         return "the best plan" if count == 1 else f"the {count} best plans"
-    plans = f"{count} plan{'' if count == 1 else 's'}"
+    plans = counted(count, "plan")
     return f"{plans}, and there are no others" if found.exhausted else f"{plans} of {found.asked} asked for"
 
 
@@ -181,7 +181,7 @@ def _certainty(sweep: Sweep) -> str:
     """Return what is known of the break points."""
     count = len(sweep.breaks)
     share = "its value" if sweep.scale == "log" else "the range"
-    found = f"{count} break point{'' if count == 1 else 's'}, within {sweep.tolerance:g} of {share}" if count else ""
+    found = f"{counted(count, 'break point')}, within {sweep.tolerance:g} of {share}" if count else ""
     found = found or "no break point"
     if not sweep.complete:
         return f"{found}; not complete: points or break points are missing"

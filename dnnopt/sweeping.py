@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -34,6 +34,10 @@ from dnnopt.result import OPTIMAL_GAP, relative_gap
 from dnnopt.scheduling import times_of
 from dnnopt.solvers.interface import Clock, Control, Limits, stop_on_interrupt
 from dnnopt.solving import Search, check_choice
+from dnnopt.tables import Tabular
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 SCALES = ("log", "linear")
 _SAME = 1e-12  # relative: values closer than this are the same
@@ -96,7 +100,7 @@ class Break:
 
 
 @dataclass(frozen=True)
-class Sweep:
+class Sweep(Tabular):
     """What `sweep` returns.
 
     Attributes
@@ -185,29 +189,17 @@ class Sweep:
             "plans": [plan.to_data() for plan in self.plans],
         }
 
-    def to_frame(self) -> Any:
-        """Return the points as a pandas DataFrame.
-
-        Raises
-        ------
-        InputError
-            If pandas is not installed.
-        """
-        from dnnopt.tables import as_frame
-
-        return as_frame(self.to_rows())
-
     def plot(self) -> Any:
         """Return the picture of `dnnopt.plot.sweep`."""
         from dnnopt.plot import sweep
 
         return sweep(self)
 
-    def __str__(self) -> str:
-        from dnnopt.report import as_text
+    def report(self, console: Console) -> None:
+        """Print it for a person."""
         from dnnopt.study_report import print_sweep
 
-        return as_text(lambda console: print_sweep(console, self))
+        print_sweep(console, self)
 
 
 def sweep(
@@ -339,6 +331,8 @@ def _folder(folder: Path, problem: Problem, parameter: Parameter, settings: dict
         write_text(file, dump_json({"format": "dnnopt-sweep-settings", "version": 1, **settings}))
         return folder
     found = read_data(file, "sweep-settings")
+    if found.get("problem") != problem.checksum:
+        raise InputError("", file=str(file), field="problem", problem=f"is another one than {problem.name!r}")
     for name, value in settings.items():
         if found.get(name) != value:
             raise InputError(f"{value!r}, as for this sweep", file=str(file), field=name, value=found.get(name))

@@ -7,9 +7,12 @@ import io
 import math
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dnnopt.errors import InputError
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 _LATEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
@@ -48,6 +51,36 @@ def as_latex(rows: Sequence[Mapping[str, Any]]) -> str:
     ]
     lines += [f"{' & '.join(_escaped(_shown(value)) for value in row.values())} \\\\" for row in rows]
     return "\n".join([*lines, "\\bottomrule", "\\end{tabular}"]) + "\n"
+
+
+class Tabular:
+    """What is a table in a notebook, a report when it is printed, and a data frame where asked."""
+
+    def to_rows(self) -> list[dict[str, Any]]:
+        """Return plain rows with the same keys."""
+        raise NotImplementedError
+
+    def report(self, console: Console) -> None:
+        """Print it for a person."""
+        raise NotImplementedError
+
+    def to_frame(self) -> Any:
+        """Return the rows as a pandas DataFrame.
+
+        Raises
+        ------
+        InputError
+            If pandas is not installed.
+        """
+        return as_frame(self.to_rows())
+
+    def _repr_html_(self) -> str:
+        return as_html(self.to_rows())
+
+    def __str__(self) -> str:
+        from dnnopt.report import as_text
+
+        return as_text(self.report)
 
 
 WRITERS: dict[str, Callable[[Sequence[Mapping[str, Any]]], str]] = {

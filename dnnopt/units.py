@@ -87,6 +87,11 @@ def fitting_unit(value: float, unit: str) -> tuple[float, str]:
     return next(((factor, name) for factor, name in scales if abs(value) >= factor), scales[-1])
 
 
+def counted(count: int, noun: str) -> str:
+    """Return ``1 layer``, ``2 layers``."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def format_quantity(value: float, unit: str, digits: int = 4) -> str:
     """Return `value` (in the SI unit `unit`) for a person to read, with a fitting prefix."""
     factor, name = fitting_unit(value, unit)

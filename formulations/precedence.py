@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dnnopt.compiled import CompiledProblem, Index, Mask
+from dnnopt.dominators import immediate_dominators
 
 
 def reachability(c: CompiledProblem) -> Mask:
@@ -72,8 +73,8 @@ def fork_joins(c: CompiledProblem, reach: Mask) -> list[Module]:
     successors = _neighbours(c.edge_producer, c.edge_consumer, size)
     predecessors = _neighbours(c.edge_consumer, c.edge_producer, size)
     backwards = [[size - 1 - v for v in successors[size - 1 - u]] for u in range(size)]
-    before = _immediate_dominators(predecessors)
-    after = _immediate_dominators(backwards)[::-1]
+    before = immediate_dominators(predecessors)
+    after = immediate_dominators(backwards)[::-1]
     pairs = {(before[v], v) for v in range(size) if len(predecessors[v]) > 1}
     pairs |= {(u, size - 1 - after[u] if after[u] >= 0 else -1) for u in range(size) if len(successors[u]) > 1}
     modules = [module(c, reach, *pair, int(c.node_network[max(pair)])) for pair in sorted(pairs)]
@@ -113,21 +114,3 @@ def module(c: CompiledProblem, reach: Mask, begin: int, end: int, network: int) 
     size = int(inside.sum())
     chain = reach[np.ix_(inside, inside)].sum() == size * (size - 1) // 2
     return Module(begin, end, network, inside, within, tensors, partly[first], bool(chain))
-
-
-def _immediate_dominators(predecessors: list[list[int]]) -> list[int]:
-    """Return each node's immediate dominator, -1 for the virtual root before all nodes without predecessors.
-
-    Nodes are in a topological order. Cooper, Harvey, Kennedy: A simple, fast dominance algorithm, 2001.
-    """
-    dominator: list[int] = []
-    for before in predecessors:
-        common = before[0] if before else -1
-        for other in before[1:]:
-            while common != other:
-                if common > other:
-                    common = dominator[common]
-                else:
-                    other = dominator[other]
-        dominator.append(common)
-    return dominator

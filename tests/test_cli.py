@@ -270,6 +270,8 @@ def test_unsupported_timing_is_refused_and_the_able_are_named():
         (("solve", *ON_PI, "--execution", "telepathic"), ("execution", "telepathic", "sequential")),
         (("solve", RESNET, "--platform", "pi4-lte-t4"), ("--platform", "goes with a network")),
         (("solve", *ON_PI, "--solver", "cbc", "--formulation", "cp-assignment"), ("cbc", "cpsat")),
+        (("solve", *ON_PI, "--dim", "batch=1"), ("--dim", "ONNX")),
+        (("solve", *ON_PI, "--threads", "100000"), ("threads", "100000", "512")),
         (("export", RESNET, "-o", "model.txt"), ("model.txt", ".lp")),
         (("export", RESNET, "-o", "model.lp", "-f", "cp-assignment"), ("--formulation", "MILP")),
         (("list", "fruit"), ("fruit", "networks")),

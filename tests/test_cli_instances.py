@@ -77,7 +77,7 @@ def test_a_damaged_result_is_named_and_left(tmp_path, text, message):
 def test_what_goes_wrong_with_one_problem_is_said(tmp_path):
     for _ in range(2):  # the second time from the file
         run = dnnopt("bench", "small/001", "-t", "5", "-f", "cp-schedule", "--output", tmp_path)
-        assert "[1/1] small/001: error: dnnopt: formulation 'cp-schedule' does not support" in run.output
+        assert "[1/1] small/001: error: formulation 'cp-schedule' does not support" in run.output
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals")
@@ -103,6 +103,29 @@ def test_folders_that_are_not_there_are_told_before_a_long_run(tmp_path):
         run = dnnopt("solve", "small/001", option, tmp_path / "none" / "out")
         assert run.exit_code == 2
         assert f"no files can be written to the folder '{tmp_path / 'none'}'" in " ".join(run.output.split())
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--witness", "none/plan.json"], "no files can be written to the folder 'none'"),
+        (["--witness", "-"], "got '-', expected the name of a file"),
+        (["--witness", "chain.json"], "got 'chain.json', expected another place than that of '--output'"),
+        (["--witness", "."], "got '.', expected a file, not a folder"),
+    ],
+)
+def test_generate_writes_nothing_where_the_witness_cannot_be_written(tmp_path, monkeypatch, words, message):
+    monkeypatch.chdir(tmp_path)
+    run = dnnopt("generate", "chain", "-o", "chain.json", *words)
+    assert run.exit_code == 2
+    assert message in " ".join(run.output.split())
+    assert not list(tmp_path.iterdir())
+
+
+def test_one_of_a_thing_is_counted_as_one(tmp_path):
+    made = dnnopt("generate", "chain", "-o", tmp_path / "one.json", "--size", "1", "--devices", "1")
+    assert "1 layer, 1 device\n" in made.output
+    assert "chain (1 layer)" in dnnopt("show", tmp_path / "one.json").output
 
 
 @pytest.mark.parametrize(

@@ -81,7 +81,7 @@ def test_pareto_of_an_infeasible_problem_exits_1_with_an_empty_front(write):
 
 def test_pareto_out_of_time_is_not_complete(write):
     run = dnnopt("pareto", write(small()), *TWO, "--time-limit", "1e-9", "--json", "-")
-    assert run.returncode == 130
+    assert run.returncode == 1
     data = json.loads(run.stdout)
     assert (data["points"], data["complete"], data["zones_left"]) == ([], False, [[None]])
 
@@ -90,7 +90,10 @@ def test_pareto_out_of_time_is_not_complete(write):
     ("words", "parts"),
     [
         (("-o", "latency"), ("objectives", "two or more")),
-        (("-o", "latency", "-o", "speed"), ("speed", "latency")),
+        (("-o", "latency", "-o", "speed"), ("--objective", "speed", "latency")),
+        ((*TWO, "--heuristic", "--solver", "cbc"), ("--solver", "--heuristic")),
+        ((*TWO, "--heuristic", "--tolerance", "0.1"), ("--tolerance", "--heuristic")),
+        ((*TWO, "--iterations", "5"), ("--iterations", "--heuristic")),
         (("-o", "latency", "-o", "energy(fridge)"), ("fridge",)),
         ((*TWO, "--tolerance", "0"), ("tolerance", "1e-9")),
         ((*TWO, "--time-limit", "-1"), ("time_limit", "-1")),
@@ -229,6 +232,20 @@ def test_compare_writes_its_table_in_every_format(write, tmp_path):
     assert json.loads(files["json"].read_text(encoding="utf-8"))["rows"][0]["placement"]["net"]
 
 
+def test_compare_over_a_set_says_why_a_method_failed(tmp_path):
+    run = quick("compare", "--set", "small/001", "--method", "chain", "--output", tmp_path / "runs")
+    assert run.returncode == 0, run.stderr
+    assert (
+        "chain failed first at small/001: the method 'chain' does not support the constraint memory(pi)" in run.stderr
+    )
+
+
+def test_a_folder_of_another_problems_sweep_is_refused(write, tmp_path):
+    assert quick("sweep", write(moving()), *VARY, "--output", tmp_path / "runs").returncode == 0
+    other = write(moving().model_copy(update={"transport": "multicast"}))
+    check_refused(quick("sweep", other, *VARY, "--output", tmp_path / "runs"), "sweep.json", "is another one than")
+
+
 def test_compare_over_a_set_prints_gaps_and_keeps_results(tmp_path):
     words = ("compare", "--set", "small/002", "--method", "single-cut", "--output", tmp_path / "runs")
     run = quick(*words, "--json", tmp_path / "table.json")
@@ -252,7 +269,13 @@ def test_compare_over_a_set_prints_gaps_and_keeps_results(tmp_path):
         (("small/001", "--set", "small", "--output", "runs"), ("TARGET", "--set")),
         (("small/001", "--output", "runs"), ("--output", "--set")),
         (("small/001", "--method", "magic"), ("methods", "magic", "greedy")),
-        (("small/001", "--heuristic-limit", "0"), ("time_limit",)),
+        (("small/001", "--heuristic-limit", "0"), ("heuristic_limit", "0.0")),
+        (("small/001", "--jobs", "2"), ("--jobs", "--set")),
+        (("small/001", "--by", "all"), ("--by", "--set")),
+        (("--set", "small", "--output", "runs", "--gap", "0.1"), ("--gap", "--set")),
+        (("--set", "small", "--output", "runs", "--time-limit", "0"), ("time_limit", "0.0")),
+        (("--set", "small", "--output", "runs", "--heuristic-limit", "0"), ("heuristic_limit", "0.0")),
+        (("small/001", "--csv", "-", "--json", "-"), ("--json", "'--csv'")),
     ],
 )
 def test_compare_refuses_bad_options(words, parts, tmp_path, monkeypatch):

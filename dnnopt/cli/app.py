@@ -78,6 +78,20 @@ def write_tables(rows: Sequence[Mapping[str, Any]], **paths: Path | None) -> boo
     return any(str(path) == "-" for path in given.values())
 
 
+def save_figure(figure: Any, path: Path, **options: Any) -> None:
+    """Write a figure; the options are those of its ``savefig``.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be written.
+    """
+    try:
+        figure.savefig(path, **options)
+    except OSError as error:
+        raise InputError("", file=str(path), problem=f"cannot be written: {error.strerror or error}") from None
+
+
 def console() -> Any:
     from rich.console import Console
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dnnopt.cli.app import console, write_json, write_tables
+from dnnopt.cli.app import console, say, write_json, write_tables
 from dnnopt.cli.options import (
     CsvOption,
     GapOption,
@@ -17,9 +17,9 @@ from dnnopt.cli.options import (
     MemoryLimitOption,
     SeedOption,
     ThreadsOption,
-    TimeOption,
     VerboseOption,
     bytes_of,
+    refuse_beside,
 )
 from dnnopt.cli.solving import exit_for
 from dnnopt.cli.target import OptionalTarget, command, named
@@ -27,6 +27,8 @@ from dnnopt.errors import InputError
 
 if TYPE_CHECKING:
     from dnnopt.problem import Problem
+
+_GAP, _BY = 1e-6, "execution"
 
 
 @command("compare", OptionalTarget)
@@ -39,9 +41,9 @@ def compare_command(
     formulation: Annotated[
         list[str] | None, typer.Option("--formulation", "-f", help="Run this one too; may be repeated.")
     ] = None,
-    time_limit: TimeOption = 60.0,
+    time_limit: Annotated[float, typer.Option("--time-limit", "-t", help="Seconds for each other method.")] = 60.0,
     heuristic_limit: Annotated[float, typer.Option(help="Seconds for each heuristic.")] = 2.0,
-    gap: GapOption = 1e-6,
+    gap: GapOption = _GAP,
     threads: ThreadsOption = None,
     seed: SeedOption = 0,
     of_set: Annotated[
@@ -54,7 +56,7 @@ def compare_command(
     jobs: Annotated[int, typer.Option(min=1, help="With --set: runs at a time.")] = 1,
     by: Annotated[
         str, typer.Option(help="With --set: classes of problems, by execution or locations, or all in one.")
-    ] = "execution",
+    ] = _BY,
     memory_limit: MemoryLimitOption = None,
     json: JsonOption = None,
     csv: CsvOption = None,
@@ -65,19 +67,18 @@ def compare_command(
     """Put baselines and exact methods side by side, with gaps to the best bound; on one problem, or over sets."""
     files = {"csv": csv, "markdown": markdown, "latex": latex}
     if of_set:
-        for option, value in (("TARGET", problem), ("--formulation", formulation)):
-            if value:
-                raise InputError("", field=option, problem="does not go with --set")
+        refuse_beside("--set", {"TARGET": problem, "--formulation": formulation, "--gap": gap != _GAP})
         if output is None:
             raise InputError("", field="--output", problem="missing: a folder for the results of --set")
         memory = None if memory_limit is None else named(bytes_of, memory_limit, "--memory-limit")
-        limits = {"time_limit": time_limit or 60.0, "heuristic_limit": heuristic_limit, "threads": threads or 1}
+        limits = {"time_limit": time_limit, "heuristic_limit": heuristic_limit, "threads": threads or 1}
         _compare_set(of_set, output, method or [], limits | {"seed": seed}, jobs, by, memory, json, files)
         return
     if problem is None:
         raise InputError("", field="TARGET", problem="missing: a problem, or --set")
-    for option, given in (("--output", output), ("--memory-limit", memory_limit)):
-        if given is not None:
+    of_sets = {"--output": output, "--memory-limit": memory_limit, "--jobs": jobs != 1, "--by": by != _BY}
+    for option, given in of_sets.items():
+        if given:
             raise InputError("", field=option, problem="goes with --set")
     _compare_one(problem, method, formulation, time_limit, heuristic_limit, gap, threads, seed, json, files)
 
@@ -86,7 +87,7 @@ def _compare_one(
     problem: Problem,
     methods: list[str] | None,
     formulations: list[str] | None,
-    time_limit: float | None,
+    time_limit: float,
     heuristic_limit: float,
     gap: float,
     threads: int | None,
@@ -128,12 +129,12 @@ def _compare_set(
 ) -> None:
     from dnnopt.bench import fair_share, run_all
     from dnnopt.progress import counter
-    from dnnopt.set_comparison import set_tasks, summarise
-    from dnnopt.solvers.interface import Limits
+    from dnnopt.set_comparison import first_failures, set_tasks, summarise
+    from dnnopt.solvers.interface import Limits, check_seconds
     from dnnopt.study_report import print_set_comparison
 
     Limits(limits["time_limit"], threads=limits["threads"], seed=limits["seed"])
-    Limits(limits["heuristic_limit"])
+    check_seconds(limits["heuristic_limit"], "heuristic_limit")
     summarise([], by)  # a mistake is told before anything is run
     work = set_tasks(sets, output, methods, memory=memory or fair_share(jobs), **limits)
     results = []
@@ -141,6 +142,8 @@ def _compare_set(
         for task, data in run_all(work, jobs):
             results.append((task.label, data))
             count(f"of {len(work)}: {task.problem} by {task.label}: {data['status']}")
+    for method, why in first_failures(results).items():
+        say(f"{method} failed first at {why}")
     found = summarise(results, by)
     _write(found, found.to_table(), print_set_comparison, json, files)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dnnopt.cli.options import FormulationOption, JsonOption, VerboseOption
+from dnnopt.cli.options import FormulationOption, JsonOption, VerboseOption, checked_file
 from dnnopt.cli.solving import check_plan
 from dnnopt.cli.target import TargetOption, command
 from dnnopt.errors import InputError
@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 @command("export")
 def export_command(
     problem: Problem,
-    output: Annotated[Path, typer.Option("--output", "-o", help="File: .lp, .mps, .mps.gz, .pb.txt or .mzn.")],
+    output: Annotated[
+        Path,
+        typer.Option("--output", "-o", help="File: .lp, .mps, .mps.gz, .pb.txt or .mzn.", callback=checked_file),
+    ],
     formulation: FormulationOption = None,
     si: Annotated[bool, typer.Option("--si", help="In plain SI units, which solvers like less.")] = False,
     verbose: VerboseOption = False,
@@ -57,7 +60,9 @@ def import_solution_command(
     formulation: Annotated[
         str | None, typer.Option("--formulation", "-f", help="Of the model file, where its first line does not say.")
     ] = None,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write the plan there.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write the plan there.", callback=checked_file)
+    ] = None,
     json: JsonOption = None,
     verbose: VerboseOption = False,
 ) -> None:

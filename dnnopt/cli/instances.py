@@ -112,6 +112,7 @@ def update_command(
 ) -> None:
     """Take what result files know better into the table; nothing gets worse."""
     from dnnopt.best_known import update
+    from dnnopt.units import counted
 
     if not runs.exists():
         raise InputError("a result file, or a folder of them", field="RUNS", value=str(runs))
@@ -119,4 +120,4 @@ def update_command(
     for name, better in update(runs):
         count += 1
         typer.echo(f"{name}: {better}")
-    typer.echo(f"{count} rows improved")
+    typer.echo(f"{counted(count, 'row')} improved")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dnnopt.cli.app import app, guarded
-from dnnopt.cli.options import SeedOption, VerboseOption
+from dnnopt.cli.options import SeedOption, VerboseOption, checked_file
 from dnnopt.cli.target import command, named
 from dnnopt.errors import InputError
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from dnnopt.problem import Problem
 
 FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="The other tool's file.")]
-OutputOption = Annotated[Path, typer.Option("--output", "-o", help="Problem file to write.")]
+OutputOption = Annotated[Path, typer.Option("--output", "-o", help="Problem file to write.", callback=checked_file)]
 
 importing = typer.Typer(
     help="Read another tool's workload, and write it as a problem file.", no_args_is_help=True, rich_markup_mode=None
@@ -80,10 +80,12 @@ def _counts(text: str) -> dict[str, int]:
 def _write(problem: Problem, output: Path) -> None:
     """Write a problem file, and say what is in it; the checksum is that of its text, before it is packed."""
     from dnnopt.formats.files import read_text, write_problem
+    from dnnopt.units import counted
 
     write_problem(problem, output)
     layers = sum(len(network.layers) for network in problem.networks)
-    typer.echo(f"{output}: {problem.name}; {layers} layers, {len(problem.platform.devices)} devices")
+    devices = counted(len(problem.platform.devices), "device")
+    typer.echo(f"{output}: {problem.name}; {counted(layers, 'layer')}, {devices}")
     typer.echo(f"sha256 {sha256(read_text(output).encode()).hexdigest()}")
 
 
@@ -119,7 +121,10 @@ def generate_command(
     seed: SeedOption = 0,
     witness: Annotated[
         Path | None,
-        typer.Option(help="Write a plan there that keeps to memory, and to deadlines of a tightness up to 0.5."),
+        typer.Option(
+            help="Write a plan there that keeps to memory, and to deadlines of a tightness up to 0.5.",
+            callback=checked_file,
+        ),
     ] = None,
     verbose: VerboseOption = False,
 ) -> None:

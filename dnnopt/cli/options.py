@@ -3,17 +3,54 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+_NO_PICTURES = ("pgf", "raw", "rgba")  # of matplotlib's files: one needs TeX, the others have no size
 
-def checked_folder(path: Path | None) -> Path | None:
-    """Return a file to write; a long run should not end with the news that there is no such folder."""
-    if path is not None and str(path) != "-" and not (path.parent.is_dir() and os.access(path.parent, os.W_OK)):
-        raise typer.BadParameter(f"no files can be written to the folder {str(path.parent)!r}")
+
+def checked_output(context: typer.Context, option: typer.CallbackParam, path: Path | None) -> Path | None:
+    """Return a file to write, or '-'; a long run should not end with the news that it cannot be written.
+
+    No two options of a command write to the same place.
+    """
+    if path is None:
+        return None
+    if str(path) != "-":
+        if not (path.parent.is_dir() and os.access(path.parent, os.W_OK)):
+            raise typer.BadParameter(f"no files can be written to the folder {str(path.parent)!r}")
+        if path.is_dir():
+            raise typer.BadParameter(f"got {str(path)!r}, expected a file, not a folder")
+    taken = context.meta.setdefault("dnnopt.outputs", {})
+    other = taken.setdefault(path, option.name)
+    if other != option.name:
+        raise typer.BadParameter(f"got {str(path)!r}, expected another place than that of '--{other}'")
     return path
+
+
+def checked_file(context: typer.Context, option: typer.CallbackParam, path: Path | None) -> Path | None:
+    """Return a file to write, where nothing can be printed instead."""
+    if path is not None and str(path) == "-":
+        raise typer.BadParameter("got '-', expected the name of a file")
+    return checked_output(context, option, path)
+
+
+def refuse_beside(other: str, given: Mapping[str, Any]) -> None:
+    """Refuse options that would do nothing beside another one.
+
+    Raises
+    ------
+    InputError
+        For the first option that is given.
+    """
+    from dnnopt.errors import InputError
+
+    for option, value in given.items():
+        if value:
+            raise InputError("", field=option, problem=f"does not go with {other}")
 
 
 def bytes_of(text: str) -> float:
@@ -27,19 +64,20 @@ def bytes_of(text: str) -> float:
     return value
 
 
-def checked_figure(path: Path | None) -> Path | None:
+def checked_figure(context: typer.Context, option: typer.CallbackParam, path: Path | None) -> Path | None:
     """Return a file for a figure, where matplotlib is there and knows the ending."""
     if path is not None:
         from dnnopt.errors import InputError
         from dnnopt.plot.style import new_figure
 
         try:
-            endings = new_figure(1, 1).canvas.get_supported_filetypes()
+            known = new_figure(1, 1).canvas.get_supported_filetypes()
         except InputError as error:
             raise typer.BadParameter(str(error)) from None
+        endings = [ending for ending in known if ending not in _NO_PICTURES]
         if path.suffix.removeprefix(".").lower() not in endings:
             raise typer.BadParameter(f"got {path.name!r}, expected a file that ends in one of {', '.join(endings)}")
-    return checked_folder(path)
+    return checked_output(context, option, path)
 
 
 FormulationOption = Annotated[str | None, typer.Option("--formulation", "-f", help="Run just this one (see 'list').")]
@@ -53,15 +91,15 @@ IterationsOption = Annotated[
 ]
 SeedOption = Annotated[int, typer.Option(help="Of everything random.")]
 JsonOption = Annotated[
-    Path | None, typer.Option("--json", help="Write the result there, as JSON; '-' prints it.", callback=checked_folder)
+    Path | None, typer.Option("--json", help="Write the result there, as JSON; '-' prints it.", callback=checked_output)
 ]
 CsvOption = Annotated[
-    Path | None, typer.Option("--csv", help="Write the table there, as CSV; '-' prints it.", callback=checked_folder)
+    Path | None, typer.Option("--csv", help="Write the table there, as CSV; '-' prints it.", callback=checked_output)
 ]
 MarkdownOption = Annotated[
-    Path | None, typer.Option("--markdown", help="The same, as Markdown.", callback=checked_folder)
+    Path | None, typer.Option("--markdown", help="The same, as Markdown.", callback=checked_output)
 ]
-LatexOption = Annotated[Path | None, typer.Option("--latex", help="The same, as LaTeX.", callback=checked_folder)]
+LatexOption = Annotated[Path | None, typer.Option("--latex", help="The same, as LaTeX.", callback=checked_output)]
 FigureOption = Annotated[
     Path | None,
     typer.Option("--figure", help="Draw the result there: .pdf, .svg, .png, ...", callback=checked_figure),

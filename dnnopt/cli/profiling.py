@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from dnnopt.cli.app import console, say
-from dnnopt.cli.options import SeedOption, ThreadsOption, VerboseOption, checked_folder
+from dnnopt.cli.options import SeedOption, ThreadsOption, VerboseOption, checked_file
 from dnnopt.cli.target import DimensionOption, command, read_dimensions
 
 
@@ -17,7 +17,7 @@ def profile_command(
     model: Annotated[str, typer.Argument(help="An ONNX file, or a network of the onnx wheel, such as 'squeezenet'.")],
     device: Annotated[str, typer.Option("--device", help="What platforms call this machine.")],
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Write the profile there.", callback=checked_folder)
+        Path | None, typer.Option("--output", "-o", help="Write the profile there.", callback=checked_file)
     ] = None,
     repetitions: Annotated[int, typer.Option(help="Runs that count.")] = 20,
     warmup: Annotated[int, typer.Option(help="Runs before them.")] = 3,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dnnopt.cli.app import INTERNAL, INTERRUPTED, NO_PLAN, console, say, write_json
+from dnnopt.cli.app import INTERNAL, INTERRUPTED, NO_PLAN, console, save_figure, say, write_json
 from dnnopt.cli.options import (
     FigureOption,
     FormulationOption,
@@ -20,10 +20,10 @@ from dnnopt.cli.options import (
     ThreadsOption,
     TimeOption,
     VerboseOption,
-    checked_folder,
+    checked_file,
+    refuse_beside,
 )
 from dnnopt.cli.target import command
-from dnnopt.errors import InputError
 
 if TYPE_CHECKING:
     from dnnopt.plan import Plan
@@ -43,7 +43,7 @@ def solve_command(
     iterations: IterationsOption = None,
     seed: SeedOption = 0,
     start: Annotated[Path | None, typer.Option(help="Plan or result file to start from.")] = None,
-    log: Annotated[Path | None, typer.Option(help="Write the solver's own log there.", callback=checked_folder)] = None,
+    log: Annotated[Path | None, typer.Option(help="Write the solver's own log there.", callback=checked_file)] = None,
     best: Annotated[int | None, typer.Option(min=1, help="The best K plans, each proved, instead of one.")] = None,
     json: JsonOption = None,
     figure: FigureOption = None,
@@ -58,9 +58,7 @@ def solve_command(
     if best is not None:
         others = {"--start": start, "--log": log, "--iterations": iterations, "--figure": figure}
         others |= {"--method": method != "auto", "--gap": gap != 1e-6}
-        for option, given in others.items():
-            if given:
-                raise InputError("", field=option, problem="does not go with --best")
+        refuse_beside("--best", others)
         _solve_best(problem, best, formulation, solver, time_limit, threads, seed, json)
         return
     plan = None if start is None else read_plan(start, problem)
@@ -86,7 +84,7 @@ def solve_command(
     if figure is not None and result.plan is not None:
         from dnnopt.plot import placement
 
-        placement(result).savefig(figure)
+        save_figure(placement(result), figure)
     exit_for(problem, result)
 
 

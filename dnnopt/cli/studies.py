@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dnnopt.cli.app import INTERRUPTED, NO_PLAN, console, say, write_json, write_tables
+from dnnopt.cli.app import INTERRUPTED, NO_PLAN, console, save_figure, say, write_json, write_tables
 from dnnopt.cli.options import (
     CsvOption,
     FigureOption,
@@ -21,12 +21,15 @@ from dnnopt.cli.options import (
     ThreadsOption,
     TimeOption,
     VerboseOption,
+    refuse_beside,
 )
-from dnnopt.cli.target import command
+from dnnopt.cli.target import command, named
 from dnnopt.errors import InputError
 
 if TYPE_CHECKING:
     from dnnopt.problem import Problem
+
+_TOLERANCE = 1e-6
 
 
 @command("formulations")
@@ -65,7 +68,7 @@ def pareto_command(
     objective: Annotated[
         list[str], typer.Option("--objective", "-o", help="Such as 'energy(pi)'; two or three of them.")
     ],
-    tolerance: Annotated[float, typer.Option(help="Points closer together than this share count as one.")] = 1e-6,
+    tolerance: Annotated[float, typer.Option(help="Points closer together than this share count as one.")] = _TOLERANCE,
     heuristic: Annotated[bool, typer.Option("--heuristic", help="Points by NSGA-II, none proved.")] = False,
     iterations: IterationsOption = None,
     formulation: FormulationOption = None,
@@ -83,14 +86,15 @@ def pareto_command(
     from dnnopt.pareto import pareto
     from dnnopt.report import print_front
 
-    objectives = [parse_objective(text, [metric.name for metric in problem.metrics]) for text in objective]
+    own = [metric.name for metric in problem.metrics]
+    objectives = [named(lambda text: parse_objective(text, own), text, "--objective") for text in objective]
     if heuristic:
-        if formulation is not None or solver is not None:
-            raise InputError("none with --heuristic", field="formulation", value=formulation or solver)
+        others = {"--formulation": formulation, "--solver": solver, "--threads": threads}
+        refuse_beside("--heuristic", others | {"--tolerance": tolerance != _TOLERANCE})
         front = heuristic_front(problem, objectives, time_limit=time_limit, iterations=iterations, seed=seed)
     else:
         if iterations is not None:
-            raise InputError("no limit without --heuristic", field="iterations", value=iterations)
+            raise InputError("", field="--iterations", problem="goes with --heuristic")
         front = pareto(
             problem,
             objectives,
@@ -109,9 +113,9 @@ def pareto_command(
     if figure is not None and front.points:
         from dnnopt.plot import front as draw
 
-        draw(front).savefig(figure)
+        save_figure(draw(front), figure)
     if not front.points:
-        raise typer.Exit(NO_PLAN if front.complete or not front.zones_left else INTERRUPTED)
+        raise typer.Exit(INTERRUPTED if front.interrupted else NO_PLAN)
 
 
 @command("sweep")
@@ -176,6 +180,6 @@ def sweep_command(
     if figure is not None and found.points:
         from dnnopt.plot import sweep as draw
 
-        draw(found).savefig(figure, bbox_inches="tight")
+        save_figure(draw(found), figure, bbox_inches="tight")
     if not found.plans:
         raise typer.Exit(NO_PLAN if found.complete else INTERRUPTED)

@@ -72,6 +72,8 @@ def read_target(
 
     network = None
     path = Path(target)
+    if dim and path.suffix != ".onnx":
+        raise InputError("", field="--dim", problem="goes with an ONNX file, whose dimensions may be symbolic")
     if path.suffix == ".onnx":
         from dnnopt.formats.onnx_reader import read_onnx
 
@@ -95,7 +97,6 @@ def read_target(
             "--sink": sink,
             "--memory": memory,
             "--no-memory": no_memory,
-            "--dim": dim,
             "--profile": profile,
         }
         for option, value in given.items():

@@ -9,6 +9,7 @@ from dnnopt.pareto import Front
 from dnnopt.plot.style import COLOURS, INK, axes_or_new, axis_unit, clean, figure_of, labelled
 from dnnopt.plot.subject import title_of
 from dnnopt.report import format_runtime, objective_name
+from dnnopt.units import counted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -56,7 +57,7 @@ def front(found: Front, *, axes: Axes | None = None) -> Figure:
         figure_of(axes).colorbar(drawn, ax=axes, label=labels[2])
     axes.set(xlabel=labels[0], ylabel=labels[1])
     state = f"complete within {100 * found.tolerance:.2g} %" if found.complete else "not complete"
-    count = "1 point" if len(found.points) == 1 else f"{len(found.points)} points"
+    count = counted(len(found.points), "point")
     title = f"{title_of(found.problem)}: {count}, {state}, in {format_runtime(found.runtime)}"
     axes.set_title(title, fontsize=10, loc="left")
     axes.margins(0.06)

@@ -11,6 +11,7 @@ from dnnopt.plot.style import COLOURS, axis_unit, clean, colour, figure_of, labe
 from dnnopt.problem import Problem
 from dnnopt.profiles import layer_seconds
 from dnnopt.records import check_known
+from dnnopt.units import counted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -70,7 +71,7 @@ def layers(problem: Problem, network: str | None = None, *, axes: tuple[Axes, Ax
         above.set_yscale("log")
     above.set(ylabel=labelled("time", unit))
     above.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1), markerscale=1 if named else 2)
-    above.set_title(f"{drawn.name}: {len(order)} layers", fontsize=10, loc="left")
+    above.set_title(f"{drawn.name}: {counted(len(order), 'layer')}", fontsize=10, loc="left")
     made, cut = tensor_bytes(drawn)
     factor, unit = axis_unit([*made, *cut], "bytes")
     below.bar(places, [size / factor for size in made], width=1.0, color=COLOURS[4], label="made by the layer")

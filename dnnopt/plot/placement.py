@@ -16,7 +16,7 @@ from dnnopt.plot.style import FAINT, INK, axes_or_new, colour, figure_of, hatch,
 from dnnopt.plot.subject import headline, planned
 from dnnopt.problem import Problem
 from dnnopt.result import Result
-from dnnopt.units import format_quantity
+from dnnopt.units import counted, format_quantity
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -312,7 +312,7 @@ def _draw_legend(axes: Axes, problem: Problem, plan: Plan, metrics: dict[str, fl
     entries = []
     for index, device in enumerate(problem.platform.device_names()):
         if count[device]:
-            layers = "1 layer" if count[device] == 1 else f"{count[device]} layers"
+            layers = counted(count[device], "layer")
             busy = format_quantity(metrics[f"busy({device})"], "s", 3)
             entries.append(Patch(label=f"{device}: {layers}, {busy}", **_fill(index)))
     axes.legend(

@@ -18,6 +18,19 @@ from numpy.typing import NDArray
 from dnnopt.errors import InputError
 
 Values = NDArray[np.float64]
+_MOST_THREADS = 512  # solvers start all that they are given, and take minutes for many thousands
+
+
+def check_seconds(limit: float | None, field: str) -> None:
+    """Refuse a limit that is no time.
+
+    Raises
+    ------
+    InputError
+        If it is not above 0, or infinite; None is no limit.
+    """
+    if limit is not None and not (limit > 0 and math.isfinite(limit)):
+        raise InputError("seconds > 0", field=field, value=limit)
 
 
 @dataclass(frozen=True)
@@ -46,12 +59,11 @@ class Limits:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.time_limit is not None and not (self.time_limit > 0 and math.isfinite(self.time_limit)):
-            raise InputError("seconds > 0", field="time_limit", value=self.time_limit)
+        check_seconds(self.time_limit, "time_limit")
         if not 0 <= self.gap < math.inf:
             raise InputError("a number >= 0", field="gap", value=self.gap)
-        if self.threads is not None and (isinstance(self.threads, bool) or self.threads < 1):
-            raise InputError("a whole number >= 1", field="threads", value=self.threads)
+        if self.threads is not None and (isinstance(self.threads, bool) or not 1 <= self.threads <= _MOST_THREADS):
+            raise InputError(f"a whole number from 1 to {_MOST_THREADS}", field="threads", value=self.threads)
         if not 0 <= self.seed < 2**31:
             raise InputError("a whole number from 0 to 2147483647", field="seed", value=self.seed)
 

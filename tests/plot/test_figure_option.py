@@ -36,6 +36,8 @@ def test_a_bad_figure_is_told_before_anything_is_solved(tmp_path, monkeypatch):
     code, output = run(f"solve {ARGUMENTS} --figure {tmp_path}/plan.doc")
     assert code == 2
     assert "got 'plan.doc', expected a file that ends in one of" in output
+    code, output = run(f"solve {ARGUMENTS} --figure {tmp_path}/plan.pgf")  # would need TeX
+    assert code == 2
     code, output = run(f"solve {ARGUMENTS} --figure {tmp_path}/missing/plan.svg")
     assert code == 2
     assert "no files can be written to the folder" in output
