@@ -153,7 +153,7 @@ def compare(
     ----------
     problem : Problem
     methods : sequence of str, optional
-        Baselines and exact methods to run, instead of all that are applicable.
+        Baselines and exact methods to run beside ``auto``, instead of all that are applicable.
     formulations : sequence of str
     time_limit : float, optional
         Seconds for each.
@@ -177,8 +177,8 @@ def compare(
     Limits(time_limit, gap, threads, seed)
     check_seconds(heuristic_limit, "heuristic_limit")
     for name in methods or ():
-        if name not in BASELINES and name not in EXACT:
-            raise InputError(f"one of {', '.join([*BASELINES, *EXACT])}", field="methods", value=name)
+        if name not in BASELINES and name not in EXACT and name != "auto":
+            raise InputError(f"one of auto, {', '.join([*BASELINES, *EXACT])}", field="methods", value=name)
     compiled, clock, control = compile_problem(problem), Clock(), Control()
     outcomes: list[_Outcome] = []
     results: list[Result] = []

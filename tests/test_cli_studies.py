@@ -232,6 +232,12 @@ def test_compare_writes_its_table_in_every_format(write, tmp_path):
     assert json.loads(files["json"].read_text(encoding="utf-8"))["rows"][0]["placement"]["net"]
 
 
+def test_compare_with_auto_alone_runs_just_what_solve_does(write):
+    run = quick("compare", write(small()), "--method", "auto", "--csv", "-")
+    assert run.returncode == 0, run.stderr
+    assert [row["status"] for row in csv.DictReader(io.StringIO(run.stdout))] == ["optimal"]
+
+
 def test_compare_over_a_set_says_why_a_method_failed(tmp_path):
     run = quick("compare", "--set", "small/001", "--method", "chain", "--output", tmp_path / "runs")
     assert run.returncode == 0, run.stderr
@@ -274,6 +280,7 @@ def test_compare_over_a_set_prints_gaps_and_keeps_results(tmp_path):
         (("small/001", "--by", "all"), ("--by", "--set")),
         (("--set", "small", "--output", "runs", "--gap", "0.1"), ("--gap", "--set")),
         (("--set", "small", "--output", "runs", "--time-limit", "0"), ("time_limit", "0.0")),
+        (("--set", "small", "--output", "runs", "--threads", "0"), ("threads", "0")),
         (("--set", "small", "--output", "runs", "--heuristic-limit", "0"), ("heuristic_limit", "0.0")),
         (("small/001", "--csv", "-", "--json", "-"), ("--json", "'--csv'")),
     ],

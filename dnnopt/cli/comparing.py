@@ -16,7 +16,6 @@ from dnnopt.cli.options import (
     MarkdownOption,
     MemoryLimitOption,
     SeedOption,
-    ThreadsOption,
     VerboseOption,
     bytes_of,
     refuse_beside,
@@ -36,7 +35,9 @@ def compare_command(
     problem: Problem | None = None,
     method: Annotated[
         list[str] | None,
-        typer.Option("--method", help="Just this heuristic or exact method, beside auto; may be repeated."),
+        typer.Option(
+            "--method", help="Just this heuristic or exact method; without --set, beside auto; may be repeated."
+        ),
     ] = None,
     formulation: Annotated[
         list[str] | None, typer.Option("--formulation", "-f", help="Run this one too; may be repeated.")
@@ -44,7 +45,9 @@ def compare_command(
     time_limit: Annotated[float, typer.Option("--time-limit", "-t", help="Seconds for each other method.")] = 60.0,
     heuristic_limit: Annotated[float, typer.Option(help="Seconds for each heuristic.")] = 2.0,
     gap: GapOption = _GAP,
-    threads: ThreadsOption = None,
+    threads: Annotated[
+        int | None, typer.Option(help="Default: one for each processor; with --set, one for each run.")
+    ] = None,
     seed: SeedOption = 0,
     of_set: Annotated[
         list[str] | None,
@@ -71,7 +74,11 @@ def compare_command(
         if output is None:
             raise InputError("", field="--output", problem="missing: a folder for the results of --set")
         memory = None if memory_limit is None else named(bytes_of, memory_limit, "--memory-limit")
-        limits = {"time_limit": time_limit, "heuristic_limit": heuristic_limit, "threads": threads or 1}
+        limits = {
+            "time_limit": time_limit,
+            "heuristic_limit": heuristic_limit,
+            "threads": 1 if threads is None else threads,
+        }
         _compare_set(of_set, output, method or [], limits | {"seed": seed}, jobs, by, memory, json, files)
         return
     if problem is None:

@@ -82,7 +82,7 @@ def checked_figure(context: typer.Context, option: typer.CallbackParam, path: Pa
 
 FormulationOption = Annotated[str | None, typer.Option("--formulation", "-f", help="Run just this one (see 'list').")]
 SolverOption = Annotated[str | None, typer.Option(help="highs, cbc, scip, cpsat or pyomo:NAME.")]
-MethodOption = Annotated[str, typer.Option(help="auto, or a heuristic (see 'list heuristics').")]
+MethodOption = Annotated[str, typer.Option(help="auto, an exact method or a heuristic (see 'list methods').")]
 TimeOption = Annotated[float | None, typer.Option("--time-limit", "-t", help="Seconds.")]
 GapOption = Annotated[float, typer.Option(help="Relative gap at which to stop.")]
 ThreadsOption = Annotated[int | None, typer.Option(help="Default: one for each processor.")]

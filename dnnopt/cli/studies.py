@@ -136,7 +136,7 @@ def sweep_command(
         list[str] | None, typer.Option(help="To run beside (see 'list heuristics'); may be repeated.")
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", help="Folder for the points; what is there is not solved again.")
+        Path | None, typer.Option("--output", "-o", help="Folder for the points; what is there is not redone.")
     ] = None,
     formulation: FormulationOption = None,
     solver: SolverOption = None,
