@@ -16,7 +16,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from dnnopt.compiled import CompiledProblem, LinearTerm, ObjectiveLimit, PeriodTerm, WorstLeakageTerm
+from dnnopt.compiled import CompiledProblem, LinearTerm, ObjectiveLimit, WorstLeakageTerm
 from dnnopt.evaluator import Evaluator
 from dnnopt.formulations import registry
 from dnnopt.formulations.formulation import Formulation
@@ -40,10 +40,9 @@ _GLANCE = 0.02, 1.0
 _PROPAGATION = 0.15, 15.0
 _SEARCHES = (("local-search", (0.03, 3.0)), ("neighbourhood-search", (0.08, 10.0)))
 _LABELS = 0.3, 60.0
-_PERIOD = 0.25, 30.0
 _RELAXATION = 0.15, 20.0
 _BOUND = 0.25, 30.0
-_CAP_SHARE = 0.2
+_CAP_SHARE = 0.4
 _WORTH = 0.01  # of the bound: escapes that raise it by less are left out
 _ROOM = 1e-9
 _PROPAGATING = "cp-assignment"
@@ -162,14 +161,11 @@ class _Auto:
 
     def _maximum(self) -> Outcome:
         """Raise the bound of a maximum, and search for plans just above it."""
-        c = self.pool.compiled
-        outcome = _NOTHING
-        if any(isinstance(term, PeriodTerm) for term in c.objective[0]):
-            outcome = self._try(self.formulation, self.solver, _PERIOD)
-        if is_maximum(c) and outcome.status != "infeasible":
-            destructive_bound(self.pool, self.formulation, self._part(_BOUND), self.control)
+        if is_maximum(self.pool.compiled):
+            if labels.refuses(self.pool.compiled) is not None:  # else their bounds are as good
+                destructive_bound(self.pool, self.formulation, self._part(_BOUND), self.control)
             _search_below_caps(self.pool, self.formulation, self.solver, self.limits, self.control, self.clock)
-        return outcome
+        return _NOTHING
 
     def _escapes(self) -> Outcome:
         """Keep what memory implies of moves, if it raises the bound."""
