@@ -67,13 +67,12 @@ def test_networks_are_too_wide_where_cuts_are_counted():
 
 def test_beams_that_leave_labels_out_have_bounds_and_wide_ones_the_optimum():
     seen = Counter()
-    chosen = st.none() | st.sampled_from((latency(), energy(), period()))
+    drawn = problems(executions=("sequential", "pipelined"), most_placements=250, most_constraints=1)
 
-    @settings(max_examples=60)
-    @given(problems(executions=("sequential", "pipelined"), most_placements=90), chosen, st.sampled_from((1, 2, 1000)))
+    @settings(max_examples=80)
+    @given(drawn, st.sampled_from((latency(), energy(), period())), st.sampled_from((1, 1, 2, 1000)))
     def check(one, objective, width):
-        one = one if objective is None else one.replace(minimize=objective)
-        c = compile_problem(one)
+        c = compile_problem(one := one.replace(minimize=objective))
         if labels.refuses(c) is not None or not c.allowed.any(axis=1).all():
             return
         best = brute_force(one).objective
@@ -93,9 +92,10 @@ def test_beams_that_leave_labels_out_have_bounds_and_wide_ones_the_optimum():
             seen["left out"] += 1
         else:
             assert reached == pytest.approx(best, rel=SAME)
+            seen["all"] += 1
 
     check()
-    assert seen["left out"] >= 5
+    assert min(seen["left out"], seen["all"]) >= 3
 
 
 @pytest.mark.parametrize("transport", ["unicast", "multicast", "per_edge"])
