@@ -36,7 +36,7 @@ from dnnopt.solvers.interface import Clock, Control, Limits, Outcome
 
 # Parts of the time: a share of it, and at most so many seconds.
 _PRICES = 0.05, 2.0
-_GLANCE = 0.02, 1.0
+_GLANCE = 0.03, 3.0
 _PROPAGATION = 0.15, 15.0
 _SEARCHES = (("local-search", (0.03, 3.0)), ("neighbourhood-search", (0.08, 10.0)))
 _LABELS = 0.3, 60.0
