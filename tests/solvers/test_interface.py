@@ -200,12 +200,15 @@ def test_infeasible_is_said_to_be_infeasible(small, solver):
         ({"formulation": "cp-assignment", "solver": "highs"}, "solver: got 'highs', expected a solver for cp models"),
         ({"formulation": "edgy"}, "formulation: got 'edgy', expected one of product, edgewise"),
         ({"formulation": "edgewise+nothing"}, "formulation: got 'edgewise+nothing', expected one of"),
-        ({"method": "magic"}, "method: got 'magic', expected one of auto, all-on-one"),
-        ({"method": "greedy", "solver": "highs"}, "method: got 'greedy', expected no formulation or solver"),
+        ({"method": "magic"}, "method: got 'magic', expected one of auto, chain"),
+        (
+            {"method": "greedy", "solver": "highs"},
+            "method: got 'greedy', expected auto, where a formulation or a solver is named",
+        ),
         ({"time_limit": 0}, "time_limit: got 0, expected seconds > 0"),
         ({"time_limit": float("nan")}, "time_limit: got nan, expected seconds > 0"),
         ({"gap": -0.1}, "gap: got -0.1, expected a number >= 0"),
-        ({"threads": 0}, "threads: got 0, expected a whole number >= 1"),
+        ({"threads": 0}, "threads: got 0, expected a whole number from 1 to 512"),
         ({"seed": -1}, "seed: got -1, expected a whole number from 0"),
     ],
 )
