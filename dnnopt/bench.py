@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +24,7 @@ from dnnopt.formats.files import dump_json, make_folder, read_result, write_text
 from dnnopt.units import format_quantity
 
 _GRACE = 30.0  # seconds beyond one and a half times the limit after which a process is ended
+_SMALLEST = 1e-12  # stands for a gap of 0 without a proof, as of a later priority
 _POLL = 0.1
 _NEVER = threading.Event()
 _PROGRAM = "from dnnopt.bench import limited; limited()"
@@ -103,6 +104,30 @@ def tasks(
                 raise library.unknown("problem or set", member, [*library.SETS, *known])
             names[member] = None
     return [Task(name, options, time_limit, str(runs / label / f"{name}.json"), memory, label) for name in names]
+
+
+def summary(results: Iterable[tuple[str, Mapping[str, Any]]]) -> list[dict[str, Any]]:
+    """Return one row for each execution: how many of the problems (name, result data) have what gap at most."""
+    gaps: dict[str, list[float]] = {}
+    for name, data in results:
+        proved, gap = data["status"] == "optimal", data["gap"]
+        found = 0.0 if proved else math.inf if gap is None else max(gap, _SMALLEST)
+        gaps.setdefault(library.load(name).execution, []).append(found)
+    return [
+        {
+            "execution": execution,
+            "problems": len(found),
+            "proved": sum(gap == 0 for gap in found),
+            "gap at most 1 %": _share(found, 0.01),
+            "gap at most 15 %": _share(found, 0.15),
+        }
+        for execution, found in sorted(gaps.items())
+    ]
+
+
+def _share(gaps: list[float], most: float) -> str:
+    count = sum(gap <= most for gap in gaps)
+    return f"{count} ({100 * count / len(gaps):.0f} %)"
 
 
 def fair_share(jobs: int) -> float | None:

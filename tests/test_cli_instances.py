@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from builders import network, platform, problem, tensor
 from typer.testing import CliRunner
 
 import dnnopt as dp
+from dnnopt.bench import summary
 from dnnopt.cli import app
 
 SOLVED = {"problem": "small/001", "status": "optimal", "objective": 1.0, "gap": 0.0, "runtime": 1.0}
@@ -155,3 +157,21 @@ def test_mistakes_in_own_metrics_of_a_problem_file_are_named_by_field(tmp_path, 
     file.write_text(json.dumps({"format": "dnnopt-problem", "version": 1, **data}), encoding="utf-8")
     assert f"{file}: " in refused("show", file)
     assert message in refused("show", file)
+
+
+def test_bench_ends_with_a_table_by_execution(tmp_path):
+    run = dnnopt("bench", "small/001", "small/006", "-t", "20", "--output", tmp_path)
+    lines = run.stdout.splitlines()
+    assert "| execution | problems | proved | gap at most 1 % | gap at most 15 % |" in lines
+    rows = [line for line in lines if re.match(r"\| \w+ \| \d", line)]
+    assert sum(int(row.split("|")[2]) for row in rows) == 2
+    assert all("(100 %)" in row for row in rows)
+
+
+def test_the_table_of_bench_counts_gaps():
+    name = "small/001"
+    data = [{"status": "optimal", "gap": 0.0}, {"status": "feasible", "gap": 0.0}, {"status": "feasible", "gap": 0.1}]
+    data += [{"status": "feasible", "gap": 0.5}, {"status": "no_solution", "gap": None}]
+    (row,) = summary([(name, one) for one in data])
+    assert (row["problems"], row["proved"]) == (5, 1)
+    assert (row["gap at most 1 %"], row["gap at most 15 %"]) == ("2 (40 %)", "3 (60 %)")

@@ -66,9 +66,10 @@ def bench_command(
     verbose: VerboseOption = False,
 ) -> None:
     """Solve many problems, each in a process of its own; started again, it does what is missing."""
-    from dnnopt.bench import fair_share, run_all, tasks
+    from dnnopt.bench import fair_share, run_all, summary, tasks
     from dnnopt.solvers.interface import Limits
     from dnnopt.solving import check_choice
+    from dnnopt.tables import as_markdown
 
     Limits(time_limit, threads=threads, seed=seed)  # a mistake in the options is no outcome of every problem
     check_choice(method, formulation, solver)
@@ -78,12 +79,15 @@ def bench_command(
     label = "+".join(filter(None, (formulation or method, solver)))
     memory = fair_share(jobs) if memory_limit is None else named(bytes_of, memory_limit, "--memory-limit")
     work = tasks(problems, output, time_limit=time_limit, options=tuple(options), label=label, memory=memory)
+    results = []
     for number, (task, data) in enumerate(run_all(work, jobs), 1):
+        results.append((task.problem, data))
         gap = "" if data["gap"] is None else f", gap {100 * data['gap']:.2g} %"
         seconds = "" if data["runtime"] is None else f" in {data['runtime']:.1f} s"
         objective = "" if data["objective"] is None else f" {data['objective']:.6g}"
         why = f": {data['message']}" if data["status"] == "error" else ""
         typer.echo(f"[{number}/{len(work)}] {task.problem}: {data['status']}{objective}{gap}{seconds}{why}")
+    typer.echo(f"\n{as_markdown(summary(results))}", nl=False)
 
 
 @best.command("verify")
