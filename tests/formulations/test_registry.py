@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import get_args
 
+import numpy as np
 import pytest
 from builders import layer, link, network, platform, problem, tensor
 
@@ -109,6 +110,8 @@ def test_a_compiled_constraint_that_a_formulation_does_not_know_is_refused_by_na
     )
     if kind is compiled_kinds.CustomLimit:
         constraint = kind("custom", CustomConstraint(), lambda plan: 0.0)
+    elif kind is compiled_kinds.Escape:  # no constraint of a problem's own
+        constraint = kind("escape", 0, 0, True, np.zeros(0, dtype=np.int64))
     elif constraint is None:
         constraint = compiled_kinds.ObjectiveLimit("objective 0", (), 1.0)
         assert kind is compiled_kinds.ObjectiveLimit
