@@ -88,7 +88,7 @@ def test_ctrl_c_ends_bench_and_its_processes_and_leaves_no_half_result(tmp_path)
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
     time.sleep(4)
     os.kill(process.pid, signal.SIGINT)
-    _, errors = process.communicate(timeout=20)
+    _, errors = process.communicate(timeout=50)
     assert (process.returncode, errors) == (130, "dnnopt: interrupted\n")
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
