@@ -222,7 +222,7 @@ class Search:
                 if baseline != "greedy" or pool.plan is None:
                     seconds = min(_START_SECONDS, _START_SHARE * (time_limit or math.inf))
                     _run_baseline(pool, baseline, Effort(Clock(seconds), stop=self.control.stop))
-        left = Limits(clock.left(), self.limits.gap, self.limits.threads, self.limits.seed)
+        left = self.limits.within(clock.left())
         if scheduled:
             return run_scheduled(pool, left, self.control)
         if self.formulation is None:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from functools import cached_property
 
 from dnnopt.compiled import CompiledProblem, LinearTerm, ObjectiveLimit, WorstLeakageTerm
 from dnnopt.evaluator import Evaluator
@@ -101,10 +102,12 @@ class _Auto:
             ]
         for phase in (*phases, self._whole):
             outcome = phase()
-            done = outcome.status == "infeasible" or self.pool.is_closed(self.limits.gap)
-            if done or self.clock.expired() or self.control.stop.is_set():
+            if outcome.status == "infeasible" or self._done():
                 break
         return outcome
+
+    def _done(self) -> bool:
+        return self.pool.is_closed(self.limits.gap) or self.clock.expired() or self.control.stop.is_set()
 
     def _fitting(self) -> Outcome:
         """Solve the problem by an exact method, if it is of the kind of one."""
@@ -154,7 +157,7 @@ class _Auto:
 
     def _labels(self) -> Outcome:
         """Search labels, and price out again with what they found."""
-        if labels.refuses(self.pool.compiled) is not None:
+        if not self._has_labels:
             return _NOTHING
         outcome = labels.run_while_promising(self.pool, self._part(_LABELS), self.control)
         return outcome if outcome.status == "infeasible" else self._prices()
@@ -162,10 +165,50 @@ class _Auto:
     def _maximum(self) -> Outcome:
         """Raise the bound of a maximum, and search for plans just above it."""
         if is_maximum(self.pool.compiled):
-            if labels.refuses(self.pool.compiled) is not None:  # else their bounds are as good
+            if not self._has_labels:  # else their bounds are as good
                 destructive_bound(self.pool, self.formulation, self._part(_BOUND), self.control)
-            _search_below_caps(self.pool, self.formulation, self.solver, self.limits, self.control, self.clock)
+            self._search_below_caps()
         return _NOTHING
+
+    def _search_below_caps(self) -> None:
+        """Search for a plan below the lowest cap that has one; caps without one raise the bound."""
+        for factor in _CAPS:
+            if self._done():
+                return
+            cap = (self.pool.bound or 0.0) * factor
+            if not 0 < cap < self._cap():
+                continue
+            left = self.clock.left()
+            seconds = None if left is None else _CAP_SHARE * left
+            if self._find_below(cap, self.limits.within(seconds)):
+                return
+
+    def _find_below(self, cap: float, limits: Limits) -> bool:
+        """Offer a plan with an objective of at most `cap` to the pool, or raise its bound; return whether there is one.
+
+        The search takes the first plan, and is led by the total load, which tells plans apart that a maximum does not.
+        """
+        pool, formulation, solver = self.pool, self.formulation, self.solver
+        reduced = presolve(pool.compiled, cap)
+        if reduced.infeasible:
+            pool.add_bound(cap, "presolve")
+            return False
+        limit = ObjectiveLimit("cap", pool.compiled.objective[0], cap)
+        compiled = replace(
+            reduced.compiled,
+            objective=((LinearTerm(1.0, total_load(pool.compiled)),),),
+            cap=math.inf,
+            constraints=(*reduced.compiled.constraints, limit),
+        )
+        model = formulation.build(compiled)
+        quiet = Control(stop=self.control.stop, log=self.control.log)
+        outcome = solver_of(solver, formulation.kind)(model, replace(limits, gap=_ANY), None, quiet)
+        source = f"{formulation.name} ({solver}) below a cap"
+        if outcome.status == "infeasible":
+            pool.add_bound(cap, source)
+        if outcome.values is None:
+            return False
+        return pool.accepts(pool.offer(formulation.read(compiled, model, outcome.values), source))
 
     def _escapes(self) -> Outcome:
         """Keep what memory implies of moves, if it raises the bound."""
@@ -201,11 +244,15 @@ class _Auto:
         limits = self.limits.within(self.clock.left()) if part is None else self._part(part)
         return run_formulation(self.pool, formulation, solver, limits, self.control, reduced.compiled, self._cap())
 
+    @cached_property
+    def _has_labels(self) -> bool:
+        return labels.refuses(self.pool.compiled) is None
+
     def _is_sums(self) -> bool:
         return sums.refuses(self.pool.compiled) is None
 
     def _cap(self) -> float:
-        return _cap(self.pool)
+        return math.inf if self.pool.objective is None else self.pool.objective
 
     def _part(self, part: tuple[float, float]) -> Limits:
         """Return limits for a part of the time: a share of the time limit, at most so many seconds."""
@@ -219,52 +266,3 @@ class _Auto:
 def is_maximum(compiled: CompiledProblem) -> bool:
     """Return whether the objective has a maximum that presolve can use."""
     return any(not isinstance(term, LinearTerm | WorstLeakageTerm) for term in compiled.objective[0])
-
-
-def _search_below_caps(
-    pool: Pool, formulation: Formulation, solver: str, limits: Limits, control: Control, clock: Clock
-) -> None:
-    """Search for a plan below the lowest cap that has one; caps without one raise the bound."""
-    for factor in _CAPS:
-        if pool.is_closed(limits.gap) or clock.expired() or control.stop.is_set():
-            return
-        cap = (pool.bound or 0.0) * factor
-        if not 0 < cap < _cap(pool):
-            continue
-        left = clock.left()
-        seconds = None if left is None else _CAP_SHARE * left
-        if _find_below(pool, formulation, solver, cap, limits.within(seconds), control):
-            return
-
-
-def _find_below(
-    pool: Pool, formulation: Formulation, solver: str, cap: float, limits: Limits, control: Control
-) -> bool:
-    """Offer a plan with an objective of at most `cap` to the pool, or raise its bound; return whether a plan was found.
-
-    The search takes the first plan, and is led by the total load, which tells plans apart that a maximum does not.
-    """
-    reduced = presolve(pool.compiled, cap)
-    if reduced.infeasible:
-        pool.add_bound(cap, "presolve")
-        return False
-    limit = ObjectiveLimit("cap", pool.compiled.objective[0], cap)
-    compiled = replace(
-        reduced.compiled,
-        objective=((LinearTerm(1.0, total_load(pool.compiled)),),),
-        cap=math.inf,
-        constraints=(*reduced.compiled.constraints, limit),
-    )
-    model = formulation.build(compiled)
-    anything = Limits(limits.time_limit, _ANY, limits.threads, limits.seed)
-    outcome = solver_of(solver, formulation.kind)(model, anything, None, Control(stop=control.stop, log=control.log))
-    source = f"{formulation.name} ({solver}) below a cap"
-    if outcome.status == "infeasible":
-        pool.add_bound(cap, source)
-    if outcome.values is None:
-        return False
-    return pool.accepts(pool.offer(formulation.read(compiled, model, outcome.values), source))
-
-
-def _cap(pool: Pool) -> float:
-    return math.inf if pool.objective is None else pool.objective

@@ -90,7 +90,7 @@ def run_formulation(
     if lazy is not None:
         separate_on_relaxations(model, lazy, limits, control, clock)
     for _ in range(_TRIES):
-        outcome = run(model, Limits(clock.left(), limits.gap, limits.threads, limits.seed), start, watched)
+        outcome = run(model, limits.within(clock.left()), start, watched)
         if formulation.value == "plan" and outcome.status in ("infeasible", "optimal"):
             outcome = replace(outcome, status="no_solution" if outcome.values is None else "feasible", bound=None)
         if outcome.bound is not None:
@@ -109,12 +109,12 @@ def run_formulation(
             continue
         if accepted and formulation.kind == "cp" and inexact and 0 < (pool.objective or 0.0) < _MUCH_BETTER * cap:
             # Times are whole numbers of a unit that suits the cap: solve again with a finer one.
-            left = Limits(clock.left(), limits.gap, limits.threads, limits.seed)
+            left = limits.within(clock.left())
             return run_formulation(pool, formulation, solver, left, control, compiled, pool.objective or 0.0)
         if accepted and formulation.kind == "cp" and outcome.status == "optimal" and 0 < _gap(pool) < _COARSE:
             # The objective is in whole numbers that suit simple plans: solve again with finer ones.
             if (pool.objective or 0.0) < compiled.cap:
-                left = Limits(clock.left(), limits.gap, limits.threads, limits.seed)
+                left = limits.within(clock.left())
                 return run_formulation(pool, formulation, solver, left, control, compiled, pool.objective or 0.0)
             return outcome
         if accepted or formulation.value != "exact":
@@ -137,6 +137,6 @@ def separate_on_relaxations(model: LinearModel, lazy: LazyRows, limits: Limits, 
     for _ in range(_MOST_ROUNDS):
         if clock.elapsed() > most or control.stop.is_set():
             return
-        outcome = relaxation(model, Limits(clock.left(), limits.gap, limits.threads, limits.seed))
+        outcome = relaxation(model, limits.within(clock.left()))
         if outcome.status != "optimal" or outcome.values is None or not lazy.separate(outcome.values):
             return

@@ -198,23 +198,16 @@ class Frontier:
         c = self.c
         before = np.full((*step.sizes, len(weights)), np.inf)
         charges = [self.weighed(use, weights) for use in step.uses]
-        by_axis = {use.axis: use for use in step.uses}
         for executor in np.flatnonzero(c.allowed[step.node]):
             device = c.executor_device[executor]
             table = after
             for codes in reversed(step.begun):
                 table = table[..., codes[device], :]
-            axis = 0
-            for number in range(len(step.sizes)):
-                use = by_axis.get(number)
-                if use is None:
-                    axis += 1
-                elif use.kept:
-                    table = np.take(table, np.maximum(use.after[:, device], 0), axis=axis)
-                    axis += 1
+            for use in sorted(step.uses, key=lambda use: use.axis):
+                if use.kept:
+                    table = np.take(table, np.maximum(use.after[:, device], 0), axis=use.axis)
                 else:
-                    table = np.expand_dims(table, axis)
-                    axis += 1
+                    table = np.expand_dims(table, use.axis)
             table = table + weights @ self.alpha[step.node, executor]
             for use, charge in zip(step.uses, charges, strict=True):
                 shape = [1] * len(step.sizes) + [len(weights)]

@@ -44,7 +44,7 @@ def destructive_bound(pool: Pool, formulation: Formulation, limits: Limits, cont
             pool.add_bound(cap, SOURCE)
             continue
         model = formulation.build(reduced.compiled)
-        left = Limits(clock.left(), limits.gap, limits.threads, limits.seed)
+        left = limits.within(clock.left())
         outcome = relaxation(model, left)
         if outcome.status == "infeasible":
             pool.add_bound(cap, SOURCE)

@@ -60,6 +60,7 @@ class _Search:
         self._first = math.inf  # bound
         self._known: dict[float, LabelSearch] = {}  # searches below caps that are still looked at
         self._factors: tuple[float, ...] = _CAPS
+        self._largest = len(rows_of(pool.compiled).objective) > 1
 
     def run(self, promise: bool = False) -> Outcome:
         self._factors = _FEW_CAPS if promise else _CAPS
@@ -85,7 +86,7 @@ class _Search:
 
     def _caps(self) -> Iterator[float]:
         """Yield caps below which to search, the lowest first, as plan and bound are by then."""
-        if len(rows_of(self.pool.compiled).objective) > 1:
+        if self._largest:
             for factor in self._factors:
                 cap = (self.pool.bound or 0.0) * factor
                 if 0 < cap < self._best() and not self._done():
