@@ -18,7 +18,7 @@ from dnnopt.plan import Plan
 from dnnopt.problem import Problem
 from dnnopt.referee import Evaluation, Violation, evaluate
 from dnnopt.result import OPTIMAL_GAP, Event, Result, relative_gap
-from dnnopt.scheduling import list_scheduled
+from dnnopt.scheduling import plan_of
 from dnnopt.solvers.interface import Clock, Control, Limits, check_seconds, stop_on_interrupt
 from dnnopt.solving import solve
 from dnnopt.tables import Tabular
@@ -226,8 +226,7 @@ def _run_baseline(
     clock = Clock(seconds)
     last: dict[str, _Outcome] = {}
     for source, placement in BASELINES[name].run(Evaluator(compiled), Effort(clock, seed=seed, stop=control.stop)):
-        scheduled = compiled.execution == "scheduled"
-        plan = list_scheduled(compiled, placement) if scheduled else compiled.plan(placement)
+        plan = plan_of(compiled, placement)
         judged = evaluate(problem, plan)
         status = "feasible" if judged.feasible else "infeasible"
         last[source] = _Outcome(source, status, plan, judged, clock.elapsed())

@@ -24,7 +24,7 @@ from dnnopt.pareto import Front, Objective, Point, undominated, with_objectives
 from dnnopt.problem import Problem
 from dnnopt.referee import evaluate
 from dnnopt.scaling import all_on_one
-from dnnopt.scheduling import list_scheduled
+from dnnopt.scheduling import plan_of
 from dnnopt.solvers.interface import Clock, Control, Limits, stop_on_interrupt
 
 
@@ -85,8 +85,7 @@ def heuristic_front(
             best, values = _undominated(np.concatenate([best, placements[kept]]), np.concatenate([values, found[kept]]))
         points = []
         for placement in best:
-            scheduled = compiled.execution == "scheduled"
-            plan = list_scheduled(compiled, placement) if scheduled else compiled.plan(placement)
+            plan = plan_of(compiled, placement)
             evaluation = evaluate(problem, plan)
             if evaluation.feasible:
                 points.append(Point(plan, evaluation.objectives, proved=False))

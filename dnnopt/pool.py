@@ -13,7 +13,7 @@ from dnnopt.plan import Plan
 from dnnopt.problem import Problem
 from dnnopt.referee import Evaluation, evaluate
 from dnnopt.result import OPTIMAL_GAP, Event
-from dnnopt.scheduling import list_scheduled
+from dnnopt.scheduling import plan_of
 
 
 class Pool:
@@ -88,9 +88,7 @@ class Pool:
 
     def offer_placement(self, placement: Index, source: str) -> Evaluation:
         """Offer the plan of a placement (N,); under scheduled execution, with its list schedule."""
-        scheduled = self.compiled.execution == "scheduled"
-        plan = list_scheduled(self.compiled, placement) if scheduled else self.compiled.plan(placement)
-        return self.offer(plan, source)
+        return self.offer(plan_of(self.compiled, placement), source)
 
     def add_bound(self, bound: float, source: str) -> None:
         """Keep a bound (SI) if it is better than the one known."""

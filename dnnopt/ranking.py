@@ -29,7 +29,7 @@ from dnnopt.presolve import presolve
 from dnnopt.problem import Problem
 from dnnopt.referee import Evaluation, evaluate
 from dnnopt.result import OPTIMAL_GAP, evaluation_data, relative_gap
-from dnnopt.scheduling import list_scheduled
+from dnnopt.scheduling import plan_of
 from dnnopt.solvers import solver as solver_of
 from dnnopt.solvers.interface import Clock, Control, Limits, Outcome, stop_on_interrupt
 from dnnopt.solving import Search, check_choice
@@ -290,7 +290,7 @@ def _rank_by_formulation(
         formulation.forbid(kept, model, result.plan)
     while not ranking.full and not clock.expired() and not control.stop.is_set():
         start = next((placement for _, placement in near if not ranking.is_known(placement)), None)
-        values = None if start is None else formulation.encode(kept, model, _plan(compiled, start))
+        values = None if start is None else formulation.encode(kept, model, plan_of(compiled, start))
         outcome = _solve(model, solver_of(solver, formulation.kind), _with(limits, clock.left()), values, control)
         if outcome.status == "infeasible":
             ranking.exhausted = math.isinf(cap)
@@ -301,7 +301,7 @@ def _rank_by_formulation(
         ranking.add(plan, max((bound for bound in bounds if bound is not None), default=None))
         formulation.forbid(kept, model, plan)
     if result.plan is not None and not ranking.exhausted:
-        for plan in (result.plan, *(_plan(compiled, placement) for _, placement in near[: ranking.k])):
+        for plan in (result.plan, *(plan_of(compiled, placement) for _, placement in near[: ranking.k])):
             if not ranking.full:
                 ranking.add(plan, result.bound)
 
@@ -380,10 +380,6 @@ def _at_most(seconds: float, clock: Clock) -> float:
     """Return so many seconds, or a share of the time that is left."""
     left = clock.left()
     return seconds if left is None else min(seconds, _SHARE * left)
-
-
-def _plan(compiled: CompiledProblem, placement: Index) -> Plan:
-    return list_scheduled(compiled, placement) if compiled.execution == "scheduled" else compiled.plan(placement)
 
 
 def _with(limits: Limits, seconds: float | None) -> Limits:

@@ -364,3 +364,8 @@ def list_scheduled(compiled: CompiledProblem, placement: Index) -> Plan:
     """Return the plan of a placement (N,) with its list schedule by bottom levels."""
     tasks = Scheduler(compiled).tasks(placement)
     return tasks.plan(tasks.list_schedule())
+
+
+def plan_of(compiled: CompiledProblem, placement: Index) -> Plan:
+    """Return the plan of a placement (N,); under scheduled execution, with its list schedule."""
+    return list_scheduled(compiled, placement) if compiled.execution == "scheduled" else compiled.plan(placement)

@@ -66,7 +66,7 @@ def solve(model: LinearModel, limits: Limits, start: Values | None, control: Con
             nonzero = np.flatnonzero(start).tolist()
             lines = [f"{column} c{column} {float(start[column])!r} 0" for column in nonzero]
             start_file.write_text("\n".join(["start", *lines]) + "\n", encoding="utf-8")
-        left = Limits(clock.left(), limits.gap, limits.threads, limits.seed)
+        left = limits.within(clock.left())
         output, killed = _run(command(mps, solution, start_file, left, tolerance_for(arrays)), left, control)
         log.write_text(output, encoding="utf-8")
         if control.log is not None:

@@ -84,7 +84,7 @@ def solve(model: LinearModel, limits: Limits, start: Values | None, control: Con
             scip.setSolVal(solution, variable, value)
         scip.addSol(solution)
     scip.includeEventhdlr(_Watch(control), "dnnopt", "reports incumbents and bounds")
-    left = Limits(clock.left(), limits.gap, limits.threads, limits.seed)
+    left = limits.within(clock.left())
     set_options(scip, left, tolerance_for(model.arrays()))
     run_in_thread(scip.optimizeNogil, control, cancel=scip.interruptSolve)
     outcome = _outcome(scip, variables, control)
