@@ -130,7 +130,10 @@ def followed(draw):
 
 @st.composite
 def pipelines(draw):
-    """Draw a network whose stages exchange tensors through a hub, with layers that take no time and alike devices."""
+    """Draw a network whose stages exchange tensors through a hub, with layers that take no time and alike devices.
+
+    The hub may be a radio channel, as one link or as one resource.
+    """
     one = draw(unlimited(most_constraints=0))
     net, devices = one.networks[0], one.platform.device_names()
     words = [layer.name for layer in net.layers]
@@ -147,11 +150,17 @@ def pipelines(draw):
         link(f"{device}-{way}", 1.0 if device == devices[0] else slow, draw(st.sampled_from((0.0, 0.0, 0.5))))
         for device, way in ways
     ]
+    hub = draw(st.sampled_from(("switch", "host", "channel", "air")))
+    pairs = [(i, j) for i in devices for j in devices if i != j]
+    resources = {
+        "host": {device: f"{device} {device}-up {device}-down" for device in devices},
+        "channel": {**{device: device for device in devices}, "channel": " ".join(f"{i}-{way}" for i, way in ways)},
+    }
     on = platform(
         one.platform.devices,
-        links,
-        {f"{i}>{j}": f"{i}-up {j}-down" for i in devices for j in devices if i != j},
-        {device: f"{device} {device}-up {device}-down" for device in devices} if draw(st.booleans()) else None,
+        [link("air")] if hub == "air" else links,
+        {f"{i}>{j}": "air" if hub == "air" else f"{i}-up {j}-down" for i, j in pairs},
+        resources.get(hub),
     )
     small = [made.replace(bytes=draw(st.sampled_from((0.0, 0.0, 1.0, 2.0, 4.0)))) for made in net.tensors]
     one = one.replace(

@@ -9,7 +9,10 @@ larger one, and so on:
 
 Tarnawski et al.: Efficient algorithms for device placement of DNN graph operators, NeurIPS 2020. Identical devices are
 counted, not told apart. What a stage sends must be told by its layers alone: each route is the sender's links, then the
-receiver's, no resource is shared by devices, and no tensor is sent to several destinations one by one.
+receiver's, and no tensor is sent to several destinations one by one.
+
+One resource may be shared, as a radio channel is: its load is the sum over stages. Then the best way to an ideal is
+that with the least sum, of those whose own loads are within a threshold, which bisection lowers.
 
 Loads above a threshold are left out, and ideals after which the devices left are too slow for the rest; the threshold
 is raised from a bound until there is a plan. The bound: within T a device with price λ_d does work of at most λ_d T, so
@@ -38,6 +41,7 @@ _MOST_ENTRIES = 10_000_000  # ideals times sets of devices
 _BLOCK = 1_000_000  # pairs of ideals at once
 _FIRST_STEP = 0.02  # of the threshold above the bound; then twice as much, and so on
 _ROOM = 1e-12
+_CLOSE = 1e-9
 _WORK = 1e10  # all of it, in whole numbers
 
 
@@ -81,27 +85,45 @@ def _most_ideals(c: CompiledProblem) -> int:
 
 def run(pool: Pool, limits: Limits, control: Control) -> Outcome:
     """Solve the pool's problem."""
-    c, clock = pool.compiled, Clock(limits.time_limit)
+    return search(pool, pool.compiled, limits, control, "ideals")
+
+
+def search(pool: Pool, compiled: CompiledProblem, limits: Limits, control: Control, source: str) -> Outcome:
+    """Solve a problem that `refuses` accepts: the pool's, or a relaxation of it.
+
+    Returns
+    -------
+    Outcome
+        Of the problem that is solved: of a relaxation, `optimal` need not be the pool's optimum.
+    """
+    c, clock = compiled, Clock(limits.time_limit)
     contiguity = next(constraint for constraint in c.constraints if isinstance(constraint, Contiguity))
     program = _Program(c, items_of(c, contiguity))
     if program.bound == math.inf:
         return Outcome("infeasible")
     (term,) = c.objective[0]
-    bound, step = program.bound, _FIRST_STEP
+    bound, best, step, low = program.bound, math.inf, _FIRST_STEP, False
     while True:
-        pool.add_bound(term.weight * bound, "ideals")
-        threshold = bound * (1.0 + step) if 0.0 < bound < program.largest / (1.0 + step) else math.inf
+        pool.add_bound(term.weight * bound, source)
+        if best - bound <= _CLOSE * best < math.inf:
+            return Outcome("optimal")
+        if best < math.inf:  # in turn: is it the best one, and is there one half way to the bound?
+            threshold, low = (bound + best) / 2.0 if low else best * (1.0 - _CLOSE), not low
+        elif 0.0 < bound < program.largest / (1.0 + step):
+            threshold, step = bound * (1.0 + step), 2.0 * step
+        else:
+            threshold = math.inf
         found = program.search(threshold, clock, control)
         if clock.expired() or control.stop.is_set():
             return Outcome("no_solution" if pool.plan is None else "feasible")
         if found is not None:
-            value, placement = found
-            pool.offer_placement(placement, "ideals")
-            pool.add_bound(term.weight * value, "ideals")
-            return Outcome("optimal")
-        if math.isinf(threshold):
+            best, placement = found
+            pool.offer_placement(placement, source)
+            bound = bound if program.is_shared else best
+        elif math.isinf(threshold):
             return Outcome("infeasible")
-        bound, step = threshold, 2.0 * step
+        else:
+            bound = threshold
 
 
 class _Program:
@@ -144,9 +166,13 @@ class _Program:
         ends = ends_of(c)
         assert not isinstance(ends, str)  # asked before
         self.stages = Stages(c, items, self.ideals, ends, first)
+        self.is_shared = ends.shared is not None
 
     def search(self, threshold: float, clock: Clock, control: Control) -> tuple[float, Index] | None:
-        """Return the least period and a placement (N,) that has it; None: none is at most `threshold`, or stopped."""
+        """Return a period and a placement (N,) that has it; None: none is at most `threshold`, or stopped.
+
+        It is the least period where no resource is shared.
+        """
         most = threshold * (1.0 + _ROOM)
         full = tuple(self.sizes.tolist())
         values = {(0,) * len(full): np.where(np.arange(len(self.ideals)) == 0, 0.0, np.inf)}
@@ -166,7 +192,7 @@ class _Program:
                     if clock.expired() or control.stop.is_set():
                         return None
         best = float(values[full][-1])
-        return None if math.isinf(best) else (best, self._placement(came))
+        return None if math.isinf(best) else self._placement(best, came)
 
     def _work(self, seconds: float, price: float) -> float:
         """Return the most work in a time, in whole numbers: with a margin for rounding."""
@@ -200,7 +226,9 @@ class _Program:
             start += count
             if columns.start >= columns.stop:
                 continue
-            through = np.maximum(value[block][:, None], self.stages.load(number, block, columns))
+            load, shared = self.stages.load(number, block, columns), self.stages.shared_load(number, block, columns)
+            known = value[block][:, None]
+            through = np.maximum(known, load) if shared is None else np.where(load <= most, known + shared, np.inf)
             through[~self.stages.allowed(number, block, columns)] = np.inf
             row = through.argmin(axis=0)
             through = through[row, np.arange(len(row))]
@@ -208,18 +236,19 @@ class _Program:
             at = columns.start + better
             best[at], device[at], before[at] = through[better], number, block[row[better]]
 
-    def _placement(self, came: dict[tuple[int, ...], tuple[Index, Index]]) -> Index:
-        """Return the placement (N,) of the full ideal's best value."""
+    def _placement(self, period: float, came: dict[tuple[int, ...], tuple[Index, Index]]) -> tuple[float, Index]:
+        """Return the period and the placement (N,) of the full ideal's best value, which is no more than the period."""
         place = np.zeros(len(self.items.before), dtype=np.int64)
         used, ideal = list(self.sizes.tolist()), len(self.ideals) - 1
         while any(used):
             device, before = came[tuple(used)]
             number, earlier = int(device[ideal]), int(before[ideal])
+            period = max(period, float(self.stages.load(number, np.array([earlier]), slice(ideal, ideal + 1))[0, 0]))
             used[number] -= 1
             place[list(bits(self.ideals[ideal] ^ self.ideals[earlier]))] = self.classes[number][used[number]]
             ideal = earlier
         pinned = self.c.allowed.argmax(axis=1)
-        return np.where(self.c.is_layer, place[self.items.of_node], pinned)
+        return period, np.where(self.c.is_layer, place[self.items.of_node], pinned)
 
 
 def _prices(time: Array, sizes: Index) -> Array:

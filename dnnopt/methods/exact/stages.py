@@ -33,12 +33,15 @@ class Ends:
     sends, receives : array (D, L)
         Links by which each device sends, and by which it receives.
     owner : array (Q,)
-        The device whose stage loads each resource; -1: none does.
+        The device whose stage loads each resource; -1: none does, or several do.
+    shared : int, optional
+        The one resource that stages of several devices load, if there is one.
     """
 
     sends: Mask
     receives: Mask
     owner: Index
+    shared: int | None = None
 
 
 def ends_of(compiled: CompiledProblem) -> Ends | str:
@@ -53,20 +56,29 @@ def ends_of(compiled: CompiledProblem) -> Ends | str:
     elif c.transport == "unicast" and (c.fan_out > 1).any() and sends.any():
         tensor = c.tensor_names[int(np.argmax(c.fan_out > 1))]
         return f"unicast of a tensor with several uses ({tensor})"
-    owner = np.full(len(c.resource_names), -1)
+    owner, shared = np.full(len(c.resource_names), -1), []
     for resource, links in enumerate(c.resource_links):
-        used = links & (sends | receives).any(axis=0)
-        holds = c.resource_devices[resource]
-        able = [
-            device
-            for device in range(len(c.device_names))
-            if not (used & ~(sends | receives)[device]).any() and not np.delete(holds, device).any()
-        ]
-        if not able:
-            return f"a resource of several devices ({c.resource_names[resource]})"
-        if used.any() or holds.any():
-            owner[resource] = able[0]
-    return Ends(sends, receives, owner)
+        loads = _devices_that_load(c, resource, sends | receives)
+        if len(loads) == 1:
+            owner[resource] = loads[0]
+        elif loads:
+            shared.append(resource)
+            several = links & (receives.sum(axis=0) > 1)
+            if c.transport == "multicast" and several.any():
+                return f"multicast over a link to several devices ({c.link_names[int(np.argmax(several))]})"
+    if len(shared) > 1 or (shared and len(c.device_names) == 2):
+        return f"resources of several devices ({', '.join(c.resource_names[resource] for resource in shared)})"
+    return Ends(sends, receives, owner, shared[0] if shared else None)
+
+
+def _devices_that_load(c: CompiledProblem, resource: int, by_ends: Mask) -> list[int]:
+    """Return the devices whose stages load a resource; of two devices, one that tells what both exchange."""
+    links, holds = c.resource_links[resource], c.resource_devices[resource]
+    if len(holds) > 2:
+        return np.flatnonzero(holds | (links & by_ends).any(axis=1)).tolist()
+    if holds.any():
+        return np.flatnonzero(holds).tolist()
+    return [0] if (links & by_ends).any() else []
 
 
 class _Columns:
@@ -175,7 +187,10 @@ class Stages:
         )
         self._columns = _Columns(), _Columns()
         self._flows = self._find_flows(by_edge=compiled.transport == "per_edge")
-        self._loads = [self._loads_of(device) for device in devices]
+        self._loads = [
+            [self._load_of(device, resource) for resource in np.flatnonzero(ends.owner == device)] for device in devices
+        ]
+        self._shared = [self._load_of(device, ends.shared) for device in devices] if ends.shared is not None else None
         self._memory = [self._memory_of(device) for device in devices]
         self._barred = [self._held @ self._by_item((~compiled.allowed[:, device]).astype(float)) for device in devices]
         self._left, self._right = (columns.matrix(len(ideals)) for columns in self._columns)
@@ -185,7 +200,13 @@ class Stages:
     def load(self, number: int, rows: Index, columns: slice) -> Array:
         """Return the largest load of the resources of a device, in stages between some ideals and a range of ideals."""
         blocks = [load.block(rows, columns, self._left, self._right) for load in self._loads[number]]
-        return np.asarray(np.max(blocks, axis=0))
+        return np.asarray(np.max(blocks, axis=0)) if blocks else np.zeros((len(rows), columns.stop - columns.start))
+
+    def shared_load(self, number: int, rows: Index, columns: slice) -> Array | None:
+        """Return what such stages add to the load of the resource that several devices share, if there is one."""
+        if self._shared is None:
+            return None
+        return self._shared[number].block(rows, columns, self._left, self._right)
 
     def allowed(self, number: int, rows: Index, columns: slice) -> Mask:
         """Return which pairs of ideals are a stage that a device may run."""
@@ -208,21 +229,19 @@ class Stages:
         np.add.at(total, self.items.of_node[layers], values[layers])
         return total
 
-    def _loads_of(self, device: int) -> list[Sum]:
-        """Return the load of each resource of the device."""
-        c, found = self.c, []
+    def _load_of(self, device: int, resource: int) -> Sum:
+        """Return what the device's stages load a resource with."""
+        c = self.c
         seconds = c.link_latency + c.tensor_bytes[:, None] / c.link_bandwidth
-        for resource in np.flatnonzero(self._ends.owner == device):
-            received = seconds @ (c.resource_links[resource] & self._ends.receives[device])
-            sent = seconds @ (c.resource_links[resource] & self._ends.sends[device])
-            load = Sum(len(self.ideals), *self._columns)
-            if c.resource_devices[resource, device]:
-                time = np.where(np.isfinite(c.time[:, device]), c.time[:, device], 0.0)
-                load.add_difference(self._held @ self._by_item(time))
-            for flow in self._flows:
-                self._add_flow(load, flow, device, float(received[flow.tensor]), float(sent[flow.tensor]))
-            found.append(load)
-        return found
+        received = seconds @ (c.resource_links[resource] & self._ends.receives[device])
+        sent = seconds @ (c.resource_links[resource] & self._ends.sends[device])
+        load = Sum(len(self.ideals), *self._columns)
+        if c.resource_devices[resource, device]:
+            time = np.where(np.isfinite(c.time[:, device]), c.time[:, device], 0.0)
+            load.add_difference(self._held @ self._by_item(time))
+        for flow in self._flows:
+            self._add_flow(load, flow, device, float(received[flow.tensor]), float(sent[flow.tensor]))
+        return load
 
     def _memory_of(self, device: int) -> list[Memory]:
         """Return the device's memory limits."""
