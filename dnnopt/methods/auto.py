@@ -22,6 +22,7 @@ from dnnopt.evaluator import Evaluator
 from dnnopt.formulations import registry
 from dnnopt.formulations.formulation import Formulation
 from dnnopt.methods import rows as sums
+from dnnopt.methods.bounds.contiguous import bound_stages
 from dnnopt.methods.bounds.destructive import destructive_bound
 from dnnopt.methods.bounds.escapes import escapes
 from dnnopt.methods.bounds.lagrangian import Lagrangian, below
@@ -36,6 +37,7 @@ from dnnopt.solvers import solver as solver_of
 from dnnopt.solvers.interface import Clock, Control, Limits, Outcome
 
 # Parts of the time: a share of it, and at most so many seconds.
+_STAGES = 0.3, 60.0
 _PRICES = 0.05, 2.0
 _GLANCE = 0.03, 3.0
 _PROPAGATION = 0.15, 15.0
@@ -89,7 +91,7 @@ class _Auto:
         self.kept = pool.compiled  # the problem, without choices that are too expensive
 
     def run(self) -> Outcome:
-        phases = [self._fitting]
+        phases = [self._fitting, self._stages]
         if self.formulation.kind == "milp":
             phases += [
                 self._prices,
@@ -115,6 +117,10 @@ class _Auto:
             if method.refuses(self.pool.compiled) is None:
                 return method.run(self.pool, self.limits, self.control)
         return _NOTHING
+
+    def _stages(self) -> Outcome:
+        """Solve relaxations of contiguous stages, whose plans are good ones too."""
+        return bound_stages(self.pool, self._part(_STAGES), self.control)
 
     def _prices(self) -> Outcome:
         """Raise the bound by prices on limits; leave out choices that cost more than the best plan."""

@@ -144,15 +144,15 @@ def _largest(c: CompiledProblem, terms: tuple[ObjectiveTerm, ...]) -> list[Row]:
             case LinearTerm():
                 common = common.plus(_metric(c, term.metric), term.weight)
             case PeriodTerm():
-                parts = [_zero(c).plus(load, term.weight) for load in _loads(c)]
+                parts = [_zero(c).plus(load, term.weight) for load in loads_of(c)]
             case MaxTerm():
                 linear = [part for part in term.parts if isinstance(part, LinearTerm)]
                 parts = [_zero(c).plus(_metric(c, part.metric), term.weight * part.weight) for part in linear]
     return [common.plus(part) for part in parts] or [common]
 
 
-def _loads(c: CompiledProblem) -> list[Row]:
-    """Return the load of each resource."""
+def loads_of(c: CompiledProblem) -> list[Row]:
+    """Return the load of each resource (SI)."""
     time = np.where(np.isfinite(c.time), c.time, 0.0)
     seconds = c.link_latency + c.tensor_bytes[:, None] / c.link_bandwidth
     rows = []

@@ -167,7 +167,7 @@ def pipelines(draw):
         networks=[net.replace(tensors=small)],
         platform=on,
         profile=one.profile.replace(time={net.name: time}, energy={}),
-        minimize=period(),
+        minimize=draw(LINEAR | st.just(period())),
         transport=draw(st.sampled_from(("multicast", "multicast", "per_edge", "unicast"))),
     )
     forward = draw(st.lists(st.sampled_from(words), min_size=1, unique=True)) if draw(st.booleans()) else words

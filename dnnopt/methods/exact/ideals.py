@@ -1,22 +1,23 @@
-"""Exact method `ideals`: the largest load of contiguous stages, by dynamic programming over ideals.
+"""Exact method `ideals`: contiguous stages, by dynamic programming over ideals.
 
-For the period under contiguity of all layers (of those that need not be contiguous, each is colocated with one that is:
-the backward layers of training), memory limits, colocation, placements and pins. The device of a plan that is first in
-the order of contiguity runs an ideal (a set of layers with all that come before them), the first two together run a
-larger one, and so on:
+For the period or a linear objective (sequential latency, energy, cost, traffic), under contiguity of all layers (of
+those that need not be contiguous, each is colocated with one that is: the backward layers of training), memory limits,
+colocation, placements and pins. The device of a plan that is first in the order of contiguity runs an ideal (a set of
+layers with all that come before them), the first two together run a larger one, and so on:
 
     best(devices, I') = min over a device d of them and ideals I in I' of max(best(devices - d, I), load_d(I' - I))
 
-Tarnawski et al.: Efficient algorithms for device placement of DNN graph operators, NeurIPS 2020. Identical devices are
-counted, not told apart. What a stage sends must be told by its layers alone: each route is the sender's links, then the
-receiver's, and no tensor is sent to several destinations one by one.
+with a sum in place of the maximum for linear objectives. Tarnawski et al.: Efficient algorithms for device placement of
+DNN graph operators, NeurIPS 2020. Identical devices are counted, not told apart. What a stage sends must be told by its
+layers alone: each route is the sender's links, then the receiver's, and no tensor is sent to several destinations one
+by one.
 
-One resource may be shared, as a radio channel is: its load is the sum over stages. Then the best way to an ideal is
-that with the least sum, of those whose own loads are within a threshold, which bisection lowers.
+For periods, loads above a threshold are left out, and ideals after which the devices left are too slow for the rest;
+the threshold is raised from a bound until there is a plan. The bound: within T a device with price λ_d does work of at
+most λ_d T, so T Σ_d λ_d >= Σ_v min_d λ_d t_vd.
 
-Loads above a threshold are left out, and ideals after which the devices left are too slow for the rest; the threshold
-is raised from a bound until there is a plan. The bound: within T a device with price λ_d does work of at most λ_d T, so
-T Σ_d λ_d >= Σ_v min_d λ_d t_vd.
+One resource may be shared by devices, as a radio channel is: its load is a sum over stages. Then the best way to an
+ideal is that with the least sum, of those whose own loads are within a threshold, which is lowered until there is none.
 """
 
 from __future__ import annotations
@@ -27,10 +28,11 @@ from itertools import product
 
 import numpy as np
 
-from dnnopt.compiled import Colocation, CompiledProblem, Contiguity, Index, MemoryLimit, PeriodTerm
+from dnnopt.compiled import Colocation, CompiledProblem, Contiguity, Index, LinearTerm, MemoryLimit, PeriodTerm
 from dnnopt.linear_model import LinearModel
 from dnnopt.methods.exact.items import Items, bits, items_of
-from dnnopt.methods.exact.stages import Stages, ends_of
+from dnnopt.methods.exact.stages import Stages, ends_of, has_loads
+from dnnopt.methods.rows import exposes, linear_costs
 from dnnopt.metrics import Array
 from dnnopt.pool import Pool
 from dnnopt.solvers.interface import Clock, Control, Limits, Outcome
@@ -48,8 +50,11 @@ _WORK = 1e10  # all of it, in whole numbers
 def refuses(compiled: CompiledProblem) -> str | None:
     """Return why the problem is not of this kind, or None."""
     c = compiled
-    if len(c.objective[0]) != 1 or not isinstance(c.objective[0][0], PeriodTerm):
-        return "an objective that is not the period"
+    period = len(c.objective[0]) == 1 and isinstance(c.objective[0][0], PeriodTerm)
+    if not period and not all(isinstance(term, LinearTerm) for term in c.objective[0]):
+        return "an objective that is neither the period nor linear"
+    if exposes(c):
+        return "exposure in the objective"
     if c.execution == "call":
         return "call execution"
     for constraint in c.constraints:
@@ -61,12 +66,20 @@ def refuses(compiled: CompiledProblem) -> str | None:
     ends = ends_of(c)
     if isinstance(ends, str):
         return ends
-    items = items_of(c, contiguities[0])
+    items = _items(c)
     contiguous = np.isin(items.of_node, items.of_node[list(contiguities[0].nodes)])
     for node in np.flatnonzero(c.is_layer & ~contiguous):
         return f"layers that need not be contiguous ({c.node_names[node]})"
     most = _most_ideals(c)
     return f"more than {most:,} ideals" if items.ideals(most) is None else None
+
+
+def _items(c: CompiledProblem) -> Items:
+    contiguity = next(constraint for constraint in c.constraints if isinstance(constraint, Contiguity))
+    if not has_loads(c):
+        return items_of(c, contiguity, *linear_costs(c))
+    seconds = c.link_latency + c.tensor_bytes[:, None] / c.link_bandwidth
+    return items_of(c, contiguity, c.time, seconds)
 
 
 def _classes(c: CompiledProblem) -> list[list[int]]:
@@ -96,16 +109,13 @@ def search(pool: Pool, compiled: CompiledProblem, limits: Limits, control: Contr
     Outcome
         Of the problem that is solved: of a relaxation, `optimal` need not be the pool's optimum.
     """
-    c, clock = compiled, Clock(limits.time_limit)
-    contiguity = next(constraint for constraint in c.constraints if isinstance(constraint, Contiguity))
-    program = _Program(c, items_of(c, contiguity))
-    if program.bound == math.inf:
+    clock, program = Clock(limits.time_limit), _Program(compiled)
+    if program.impossible:
         return Outcome("infeasible")
-    (term,) = c.objective[0]
     bound, best, step, low = program.bound, math.inf, _FIRST_STEP, False
     while True:
-        pool.add_bound(term.weight * bound, source)
-        if best - bound <= _CLOSE * best < math.inf:
+        pool.add_bound(program.weight * bound, source)
+        if best < math.inf and best - bound <= _CLOSE * abs(best):
             return Outcome("optimal")
         if best < math.inf:  # in turn: is it the best one, and is there one half way to the bound?
             threshold, low = (bound + best) / 2.0 if low else best * (1.0 - _CLOSE), not low
@@ -117,9 +127,9 @@ def search(pool: Pool, compiled: CompiledProblem, limits: Limits, control: Contr
         if clock.expired() or control.stop.is_set():
             return Outcome("no_solution" if pool.plan is None else "feasible")
         if found is not None:
-            best, placement = found
+            best, placement = min(found[0], threshold), found[1]  # else rounding might bring the same plan again
             pool.offer_placement(placement, source)
-            bound = bound if program.is_shared else best
+            bound = best if program.is_exact else bound
         elif math.isinf(threshold):
             return Outcome("infeasible")
         else:
@@ -131,32 +141,40 @@ class _Program:
 
     Attributes
     ----------
+    weight : float
+        Of values in the objective.
+    impossible : bool
+        Whether a layer can run nowhere.
     bound : float
-        No period is below it; infinite where a layer can run nowhere.
+        No value is below it.
     largest : float
         No load exceeds it.
+    is_exact : bool
+        Whether a search finds the least value, or just one below its threshold.
     """
 
-    def __init__(self, compiled: CompiledProblem, items: Items) -> None:
-        self.c, self.items = c, items = compiled, items
+    def __init__(self, compiled: CompiledProblem) -> None:
+        self.c, self.items = c, items = compiled, _items(compiled)
         self.classes = _classes(c)
         self.sizes = np.array([len(members) for members in self.classes])
         first = [members[0] for members in self.classes]
         layers = np.flatnonzero(c.is_layer)
         time = np.zeros((len(items.before), len(first)))
         np.add.at(time, items.of_node[layers], np.where(c.allowed, c.time, np.inf)[layers][:, first])
+        self.impossible = bool(np.isinf(time).all(axis=1).any())
+        if self.impossible:
+            return
+        self.has_loads = has_loads(c)
+        self.weight = c.objective[0][0].weight if self.has_loads else 1.0
         finite = np.where(np.isfinite(time), time, 0.0)
         seconds = c.link_latency + c.tensor_bytes[:, None] / c.link_bandwidth
         self.largest = float(finite.sum(axis=0).max() + seconds[c.edge_tensor].sum())
-        if np.isinf(time).all(axis=1).any():
-            self.bound = math.inf
-            return
         self.prices = _prices(time, self.sizes)
         work = np.where(np.isinf(time), np.inf, self.prices * finite).min(axis=1)
-        self.bound = float(work.sum())
+        self.bound = float(work.sum()) if self.has_loads else -math.inf
         # Sorted by work: after each ideal come those that hold it, and those that a device reaches in time are a range.
         # Work is in whole numbers, so that no rounding brings an ideal before one that it holds.
-        self.unit = self.bound / _WORK or 1.0
+        self.unit = float(work.sum()) / _WORK or 1.0
         whole = np.floor(work / self.unit)
         found = items.ideals(_most_ideals(c)) or []
         worked = np.array([whole[list(bits(ideal))].sum() for ideal in found])
@@ -166,13 +184,10 @@ class _Program:
         ends = ends_of(c)
         assert not isinstance(ends, str)  # asked before
         self.stages = Stages(c, items, self.ideals, ends, first)
-        self.is_shared = ends.shared is not None
+        self.is_exact = ends.total is None or not self.has_loads
 
     def search(self, threshold: float, clock: Clock, control: Control) -> tuple[float, Index] | None:
-        """Return a period and a placement (N,) that has it; None: none is at most `threshold`, or stopped.
-
-        It is the least period where no resource is shared.
-        """
+        """Return a value and a placement (N,) that has it; None: none is at most `threshold`, or stopped."""
         most = threshold * (1.0 + _ROOM)
         full = tuple(self.sizes.tolist())
         values = {(0,) * len(full): np.where(np.arange(len(self.ideals)) == 0, 0.0, np.inf)}
@@ -192,7 +207,10 @@ class _Program:
                     if clock.expired() or control.stop.is_set():
                         return None
         best = float(values[full][-1])
-        return None if math.isinf(best) else self._placement(best, came)
+        if math.isinf(best):
+            return None
+        load, placement = self._placement(came)
+        return max(best, load) if self.has_loads else best, placement
 
     def _work(self, seconds: float, price: float) -> float:
         """Return the most work in a time, in whole numbers: with a margin for rounding."""
@@ -226,9 +244,9 @@ class _Program:
             start += count
             if columns.start >= columns.stop:
                 continue
-            load, shared = self.stages.load(number, block, columns), self.stages.shared_load(number, block, columns)
+            load, total = self.stages.load(number, block, columns), self.stages.total(number, block, columns)
             known = value[block][:, None]
-            through = np.maximum(known, load) if shared is None else np.where(load <= most, known + shared, np.inf)
+            through = np.maximum(known, load) if total is None else np.where(load <= most, known + total, np.inf)
             through[~self.stages.allowed(number, block, columns)] = np.inf
             row = through.argmin(axis=0)
             through = through[row, np.arange(len(row))]
@@ -236,19 +254,20 @@ class _Program:
             at = columns.start + better
             best[at], device[at], before[at] = through[better], number, block[row[better]]
 
-    def _placement(self, period: float, came: dict[tuple[int, ...], tuple[Index, Index]]) -> tuple[float, Index]:
-        """Return the period and the placement (N,) of the full ideal's best value, which is no more than the period."""
+    def _placement(self, came: dict[tuple[int, ...], tuple[Index, Index]]) -> tuple[float, Index]:
+        """Return the largest load, of resources that no devices share, and the placement (N,) of the best value."""
+        largest = 0.0
         place = np.zeros(len(self.items.before), dtype=np.int64)
         used, ideal = list(self.sizes.tolist()), len(self.ideals) - 1
         while any(used):
             device, before = came[tuple(used)]
             number, earlier = int(device[ideal]), int(before[ideal])
-            period = max(period, float(self.stages.load(number, np.array([earlier]), slice(ideal, ideal + 1))[0, 0]))
+            largest = max(largest, float(self.stages.load(number, np.array([earlier]), slice(ideal, ideal + 1))[0, 0]))
             used[number] -= 1
             place[list(bits(self.ideals[ideal] ^ self.ideals[earlier]))] = self.classes[number][used[number]]
             ideal = earlier
         pinned = self.c.allowed.argmax(axis=1)
-        return period, np.where(self.c.is_layer, place[self.items.of_node], pinned)
+        return largest, np.where(self.c.is_layer, place[self.items.of_node], pinned)
 
 
 def _prices(time: Array, sizes: Index) -> Array:

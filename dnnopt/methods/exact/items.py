@@ -1,11 +1,13 @@
 """Items: layers that share a device in some best plan, and the order that contiguity gives them.
 
-Layers share a device where they are colocated, and where paths lead from one to the other and back. A layer that takes
-no time (a reshape, a state that is kept) is put beside a neighbour where it is nowhere better:
+Layers share a device where they are colocated, and where paths lead from one to the other and back. A layer that costs
+nothing (a reshape, a state that is kept) is put beside a neighbour where it is nowhere better:
 
-- beside the producer of what it gets, if it sends nothing that takes time, or one tensor no larger than the one it
+- beside the producer of what it gets, if it sends nothing that costs, or one tensor that costs no more than the one it
   gets, which nothing else uses;
-- beside its first consumer, if it gets nothing that takes time, and what it sends takes none or goes there alone.
+- beside its first consumer, if it gets nothing that costs, and what it sends costs nothing or goes there alone.
+
+Costs are seconds for a period; for a sum, its charges.
 
 Ideals are sets of items with all that come before them.
 """
@@ -65,8 +67,18 @@ def bits(number: int) -> Iterator[int]:
         number ^= lowest
 
 
-def items_of(compiled: CompiledProblem, contiguity: Contiguity) -> Items:
-    """Return the items of a problem's layers, which must all be contiguous or colocated with one that is."""
+def items_of(compiled: CompiledProblem, contiguity: Contiguity, alpha: Array, beta: Array) -> Items:
+    """Return the items of a problem's layers, which must all be contiguous or colocated with one that is.
+
+    Parameters
+    ----------
+    compiled : CompiledProblem
+    contiguity : Contiguity
+    alpha : array (N, k)
+        What a layer costs on each executor.
+    beta : array (T, L)
+        What a copy of each tensor costs over each link.
+    """
     c = compiled
     labels = np.where(c.is_layer, np.arange(len(c.node_names)), -1)
     for constraint in c.constraints:
@@ -74,7 +86,7 @@ def items_of(compiled: CompiledProblem, contiguity: Contiguity) -> Items:
             together = labels[list(constraint.nodes)]
             labels[np.isin(labels, together)] = together.min()
     while True:
-        state = _Grouping(c, contiguity, labels)
+        state = _Grouping(c, contiguity, labels, alpha, beta)
         merged = state.without_cycles()
         if merged is None:
             merged = state.without_idle_items()
@@ -86,8 +98,11 @@ def items_of(compiled: CompiledProblem, contiguity: Contiguity) -> Items:
 class _Grouping:
     """Some items, and what they exchange."""
 
-    def __init__(self, compiled: CompiledProblem, contiguity: Contiguity, labels: Index) -> None:
+    def __init__(
+        self, compiled: CompiledProblem, contiguity: Contiguity, labels: Index, alpha: Array, beta: Array
+    ) -> None:
         self.c = c = compiled
+        self._alpha, self._beta = alpha, np.where(c.pair_uses_link.any(axis=0), beta, 0.0)
         layers = np.flatnonzero(c.is_layer)
         number = np.unique(labels[layers], return_inverse=True)[1]
         self.of_node = np.full(len(labels), -1)
@@ -121,16 +136,17 @@ class _Grouping:
         return total
 
     def without_idle_items(self) -> Index | None:
-        """Return labels with items that take no time put beside others; None: there are none to put."""
+        """Return labels with items that cost nothing put beside others; None: there are none to put."""
         c, into = self.c, np.arange(self.count)
         grown = np.zeros(self.count, dtype=bool)
-        time = self._summed(np.where(np.isfinite(c.time), c.time, 0.0))
+        costs = self._summed(np.where(c.allowed, self._alpha != 0.0, 0.0))
+        saves = self._summed(np.where(c.allowed, self._alpha < 0.0, 0.0)).any(axis=1)
         barred = self._summed((~c.allowed).astype(float)) > 0
-        for item in np.flatnonzero((time == 0.0).any(axis=1) & self._light()).tolist():
+        for item in np.flatnonzero((costs == 0.0).any(axis=1) & ~saves & self._light()).tolist():
             if grown[item]:
                 continue
             for other in self._hosts(item):
-                if not ((barred[item] | (time[item] > 0.0)) & ~barred[other]).any():
+                if not ((barred[item] | (costs[item] > 0.0)) & ~barred[other]).any():
                     into[item] = other
                     grown[other] = True
                     break
@@ -153,12 +169,12 @@ class _Grouping:
         return light
 
     def _hosts(self, item: int) -> Iterator[int]:
-        """Yield the items beside which this one, if it takes no time, is nowhere worse than elsewhere."""
+        """Yield the items beside which this one, if it costs nothing, is nowhere worse than elsewhere."""
         sent = [tensor for tensor in self._tensors if tensor.producer == item and (tensor.users or tensor.fixed)]
         got = [tensor for tensor in self._tensors if item in tensor.users]
         smaller = (
             len(sent) == len(got) == 1
-            and sent[0].bytes <= got[0].bytes
+            and (sent[0].costs <= got[0].costs).all()
             and (self.c.transport != "per_edge" or sent[0].edges == 1)
             and got[0].users == {item}
             and not got[0].fixed
@@ -177,17 +193,16 @@ class _Grouping:
 
     @cached_property
     def _tensors(self) -> list[_Sent]:
-        """The tensors that take time on some link."""
+        """The tensors that cost anything on some link."""
         c = self.c
-        used = c.pair_uses_link.any(axis=0)
-        heavy = (c.tensor_bytes > 0.0) & used.any() | (c.link_latency[used] > 0.0).any()
+        heavy: Mask = np.any(self._beta > 0.0, axis=1)
         found: dict[int, _Sent] = {}
         for tensor, u, v in zip(
             c.edge_tensor.tolist(), c.edge_producer.tolist(), c.edge_consumer.tolist(), strict=True
         ):
             producer, consumer = int(self.of_node[u]), int(self.of_node[v])
             if heavy[tensor] and (producer != consumer or producer < 0):
-                one = found.setdefault(tensor, _Sent(producer, float(c.tensor_bytes[tensor])))
+                one = found.setdefault(tensor, _Sent(producer, self._beta[tensor]))
                 one.edges += 1
                 if consumer < 0:
                     one.fixed = True
@@ -201,7 +216,7 @@ class _Sent:
     """A tensor between items: from one (-1: an input) to others, and perhaps to an output."""
 
     producer: int
-    bytes: float
+    costs: Array  # over each link
     users: set[int] = field(default_factory=set)
     fixed: bool = False
     edges: int = 0

@@ -1,4 +1,4 @@
-"""Stages: what a device is loaded with by the items between two ideals, for many pairs of ideals at once.
+"""Stages: what the items between two ideals cost on a device, for many pairs of ideals at once.
 
 What a stage from I to I' (its items are in I' but not in I) sends and receives is a sum over tensors of products of
 something about I and something about I', so that blocks of pairs are products of matrices:
@@ -15,10 +15,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from dnnopt.compiled import CompiledProblem, Index, Mask, MemoryLimit
+from dnnopt.compiled import CompiledProblem, Index, Mask, MemoryLimit, PeriodTerm
 from dnnopt.evaluator import HALF_A_BYTE, TINY, TOLERANCE
 from dnnopt.formulations.milp.communication.boundary import ends_of_routes
 from dnnopt.methods.exact.items import Items
+from dnnopt.methods.rows import Row, linear_costs, loads_of
 from dnnopt.metrics import Array
 
 _MOST_KEPT = 2_000_000  # entries of a matrix
@@ -26,7 +27,7 @@ _MOST_KEPT = 2_000_000  # entries of a matrix
 
 @dataclass(frozen=True, eq=False)
 class Ends:
-    """How a stage alone tells what its device sends and receives.
+    """How a stage alone tells what its device sends and receives, and what that costs.
 
     Attributes
     ----------
@@ -34,14 +35,14 @@ class Ends:
         Links by which each device sends, and by which it receives.
     owner : array (Q,)
         The device whose stage loads each resource; -1: none does, or several do.
-    shared : int, optional
-        The one resource that stages of several devices load, if there is one.
+    total : Row, optional
+        What is summed over stages: a linear objective, or the load of the one resource that several devices load.
     """
 
     sends: Mask
     receives: Mask
     owner: Index
-    shared: int | None = None
+    total: Row | None
 
 
 def ends_of(compiled: CompiledProblem) -> Ends | str:
@@ -51,24 +52,38 @@ def ends_of(compiled: CompiledProblem) -> Ends | str:
     if ends is None:
         return "routes that are not the sender's links followed by the receiver's, or an absent route"
     sends, receives = ends
-    if len(c.device_names) == 2:  # what one sends, the other receives
-        sends, receives = sends | receives[::-1], receives | sends[::-1]
-    elif c.transport == "unicast" and (c.fan_out > 1).any() and sends.any():
+    if len(c.device_names) > 2 and c.transport == "unicast" and (c.fan_out > 1).any() and sends.any():
         tensor = c.tensor_names[int(np.argmax(c.fan_out > 1))]
         return f"unicast of a tensor with several uses ({tensor})"
-    owner, shared = np.full(len(c.resource_names), -1), []
-    for resource, links in enumerate(c.resource_links):
-        loads = _devices_that_load(c, resource, sends | receives)
-        if len(loads) == 1:
-            owner[resource] = loads[0]
-        elif loads:
-            shared.append(resource)
-            several = links & (receives.sum(axis=0) > 1)
-            if c.transport == "multicast" and several.any():
-                return f"multicast over a link to several devices ({c.link_names[int(np.argmax(several))]})"
-    if len(shared) > 1 or (shared and len(c.device_names) == 2):
-        return f"resources of several devices ({', '.join(c.resource_names[resource] for resource in shared)})"
-    return Ends(sends, receives, owner, shared[0] if shared else None)
+    owner = np.full(len(c.resource_names), -1)
+    if has_loads(c):
+        loads = [_devices_that_load(c, resource, sends | receives) for resource in range(len(owner))]
+        owner = np.array([devices[0] if len(devices) == 1 else -1 for devices in loads])
+        shared = shared_resources(c)
+        if len(shared) > 1:
+            return f"several resources of several devices ({', '.join(c.resource_names[one] for one in shared)})"
+        total = loads_of(c)[shared[0]] if shared else None
+    else:
+        total = Row(*linear_costs(c))
+    if total is not None and c.transport == "multicast":
+        several = total.beta.any(axis=0) & (receives.sum(axis=0) > 1)
+        if several.any():
+            return f"multicast over a link to several devices ({c.link_names[int(np.argmax(several))]})"
+    return Ends(sends, receives, owner, total)
+
+
+def has_loads(c: CompiledProblem) -> bool:
+    """Return whether the objective is the period; else it is linear."""
+    return isinstance(c.objective[0][0], PeriodTerm)
+
+
+def shared_resources(c: CompiledProblem) -> list[int]:
+    """Return the resources that stages of several devices load."""
+    ends = ends_of_routes(c)
+    if ends is None or not has_loads(c):
+        return []
+    by_ends = ends[0] | ends[1]
+    return [one for one in range(len(c.resource_names)) if len(_devices_that_load(c, one, by_ends)) > 1]
 
 
 def _devices_that_load(c: CompiledProblem, resource: int, by_ends: Mask) -> list[int]:
@@ -187,10 +202,12 @@ class Stages:
         )
         self._columns = _Columns(), _Columns()
         self._flows = self._find_flows(by_edge=compiled.transport == "per_edge")
+        loads = loads_of(compiled)
         self._loads = [
-            [self._load_of(device, resource) for resource in np.flatnonzero(ends.owner == device)] for device in devices
+            [self._sum(device, loads[resource], seen=True) for resource in np.flatnonzero(ends.owner == device)]
+            for device in devices
         ]
-        self._shared = [self._load_of(device, ends.shared) for device in devices] if ends.shared is not None else None
+        self._total = [self._sum(device, ends.total) for device in devices] if ends.total is not None else None
         self._memory = [self._memory_of(device) for device in devices]
         self._barred = [self._held @ self._by_item((~compiled.allowed[:, device]).astype(float)) for device in devices]
         self._left, self._right = (columns.matrix(len(ideals)) for columns in self._columns)
@@ -202,11 +219,9 @@ class Stages:
         blocks = [load.block(rows, columns, self._left, self._right) for load in self._loads[number]]
         return np.asarray(np.max(blocks, axis=0)) if blocks else np.zeros((len(rows), columns.stop - columns.start))
 
-    def shared_load(self, number: int, rows: Index, columns: slice) -> Array | None:
-        """Return what such stages add to the load of the resource that several devices share, if there is one."""
-        if self._shared is None:
-            return None
-        return self._shared[number].block(rows, columns, self._left, self._right)
+    def total(self, number: int, rows: Index, columns: slice) -> Array | None:
+        """Return what such stages add to what is summed over stages, if anything is."""
+        return None if self._total is None else self._total[number].block(rows, columns, self._left, self._right)
 
     def allowed(self, number: int, rows: Index, columns: slice) -> Mask:
         """Return which pairs of ideals are a stage that a device may run."""
@@ -229,19 +244,17 @@ class Stages:
         np.add.at(total, self.items.of_node[layers], values[layers])
         return total
 
-    def _load_of(self, device: int, resource: int) -> Sum:
-        """Return what the device's stages load a resource with."""
-        c = self.c
-        seconds = c.link_latency + c.tensor_bytes[:, None] / c.link_bandwidth
-        received = seconds @ (c.resource_links[resource] & self._ends.receives[device])
-        sent = seconds @ (c.resource_links[resource] & self._ends.sends[device])
-        load = Sum(len(self.ideals), *self._columns)
-        if c.resource_devices[resource, device]:
-            time = np.where(np.isfinite(c.time[:, device]), c.time[:, device], 0.0)
-            load.add_difference(self._held @ self._by_item(time))
+    def _sum(self, device: int, row: Row, *, seen: bool = False) -> Sum:
+        """Return what the device's stages add to a sum; `seen`: of two devices, also what the other sends and gets."""
+        sends, receives = self._ends.sends, self._ends.receives
+        if seen and len(sends) == 2:  # what one sends, the other receives
+            sends, receives = sends | receives[::-1], receives | sends[::-1]
+        found = Sum(len(self.ideals), *self._columns)
+        found.add_difference(self._held @ self._by_item(row.alpha[:, device]))
+        received, sent = row.beta @ receives[device], row.beta @ sends[device]
         for flow in self._flows:
-            self._add_flow(load, flow, device, float(received[flow.tensor]), float(sent[flow.tensor]))
-        return load
+            self._add_flow(found, flow, device, float(received[flow.tensor]), float(sent[flow.tensor]))
+        return found
 
     def _memory_of(self, device: int) -> list[Memory]:
         """Return the device's memory limits."""
