@@ -92,7 +92,7 @@ def problems(
     )
     listed: list[Any] = []
     for _ in range(draw(st.integers(0, most_constraints))):
-        listed.append(draw(_CONSTRAINTS[draw(st.sampled_from(sorted(_CONSTRAINTS)))](problem)))
+        listed.append(draw(CONSTRAINTS[draw(st.sampled_from(sorted(CONSTRAINTS)))](problem)))
     return problem.model_copy(update={"subject_to": tuple(listed)})
 
 
@@ -422,7 +422,7 @@ def _contiguous(draw: Draw, problem: Problem) -> c.Contiguous:
     return c.Contiguous(network=network.name, layers=layers)
 
 
-_CONSTRAINTS: dict[str, Callable[[Problem], st.SearchStrategy[Any]]] = {
+CONSTRAINTS: dict[str, Callable[[Problem], st.SearchStrategy[Any]]] = {
     "memory": memories,
     "deadline": _deadlines,
     "bandwidth": _bandwidths,

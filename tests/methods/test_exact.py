@@ -8,16 +8,19 @@ from brute_force import brute_force, check_solved, judged_plans
 from builders import link, network, platform, problem, tensor
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from strategies import memories, problems
+from strategies import CONSTRAINTS, memories, problems
 
 from dnnopt import constraints, library
 from dnnopt.best_known import read_table
 from dnnopt.compiler import compile_problem
 from dnnopt.errors import UnsupportedError
+from dnnopt.methods.bounds.contiguous import relaxations
 from dnnopt.methods.exact import EXACT, ideals, labels, stages
 from dnnopt.methods.exact.chain import k_best
 from dnnopt.networks import Tensor
 from dnnopt.objectives import cost, energy, latency, period, traffic
+from dnnopt.pool import Pool
+from dnnopt.solvers.interface import Control, Limits
 from dnnopt.solving import solve
 
 LINEAR = st.sampled_from((latency(), energy(), energy(idle=True), cost(), traffic(), latency() + 0.5 * energy()))
@@ -150,11 +153,15 @@ def pipelines(draw):
         link(f"{device}-{way}", 1.0 if device == devices[0] else slow, draw(st.sampled_from((0.0, 0.0, 0.5))))
         for device, way in ways
     ]
-    hub = draw(st.sampled_from(("switch", "host", "channel", "air")))
+    hub = draw(st.sampled_from(("switch", "host", "channel", "channels", "air")))
     pairs = [(i, j) for i in devices for j in devices if i != j]
     resources = {
         "host": {device: f"{device} {device}-up {device}-down" for device in devices},
         "channel": {**{device: device for device in devices}, "channel": " ".join(f"{i}-{way}" for i, way in ways)},
+        "channels": {
+            **{device: device for device in devices},
+            **{f"channel-{way}": " ".join(f"{i}-{way}" for i in devices) for way in ("up", "down")},
+        },
     }
     on = platform(
         one.platform.devices,
@@ -226,6 +233,29 @@ def test_the_k_best_placements_of_chains_are_those_of_enumeration_in_order():
     check()
     assert seen[True]
     assert seen[False]
+
+
+def test_relaxations_of_contiguous_stages_are_bounds_and_infeasible_only_where_the_problem_is():
+    seen = Counter()
+
+    @settings(max_examples=60)
+    @given(pipelines(), st.data())
+    def check(one, data):
+        if data.draw(st.booleans()):
+            one = one.replace(subject_to=[*one.subject_to, data.draw(CONSTRAINTS["traffic"](one))])
+        c, best = compile_problem(one), brute_force(one).objective
+        for relaxed in relaxations(c):
+            pool = Pool(one, c)
+            outcome = ideals.search(pool, relaxed, Limits(), Control(), "relaxation")
+            seen["infeasible"] += outcome.status == "infeasible"
+            if best is None:
+                continue
+            assert outcome.status == "optimal"
+            assert pool.bound <= best + 1e-9 * abs(best)
+            seen["tight"] += pool.bound >= best - 1e-6 * abs(best)
+
+    check()
+    assert min(seen[word] for word in ("infeasible", "tight")) >= 1, seen
 
 
 ON = platform("p q r", [link("w")], {"p>q": "w", "q>p": "w", "p>r": "w", "r>p": "w", "q>r": "w", "r>q": "w"})
