@@ -1,10 +1,10 @@
 """`auto`: what `solve` does where no formulation is named.
 
-Where an exact method fits (shortest path, minimum cut, tree program, ideals), that is all. Otherwise presolve with the
-best simple plan. For a linear objective, prices on the limits give a bound, and what each choice costs at least: what
-costs more than the plan is forbidden. The formulation is given a glance, in which what is easy ends, and constraint
-programming a longer one. Local search and neighbourhoods improve the plan. Then label search, as long as it promises to
-close the gap.
+Where an exact method fits (shortest path, minimum cut, tree program, ideals), that is all; relaxations that one fits
+come next. Otherwise presolve with the best simple plan. For a linear objective, prices on the limits give a bound, and
+what each choice costs at least: what costs more than the plan is forbidden. The formulation is given a glance, in which
+what is easy ends, and constraint programming a longer one. For a critical path, the sum of all times is minimised first.
+Local search and neighbourhoods improve the plan. Then label search, as long as it promises to close the gap.
 
 What is left between plan and bound goes to the formulation as a whole; for a maximum (period, critical path), after a
 destructive bound and a search for any plan below a cap, with caps from the bound upwards: low caps leave little to
@@ -18,9 +18,11 @@ from dataclasses import replace
 from functools import cached_property
 
 from dnnopt.compiled import CompiledProblem, LinearTerm, ObjectiveLimit, WorstLeakageTerm
+from dnnopt.compiler import compile_problem
 from dnnopt.evaluator import Evaluator
 from dnnopt.formulations import registry
 from dnnopt.formulations.formulation import Formulation
+from dnnopt.formulations.needs import needs_critical_path
 from dnnopt.methods import rows as sums
 from dnnopt.methods.bounds.contiguous import bound_stages
 from dnnopt.methods.bounds.destructive import destructive_bound
@@ -30,8 +32,11 @@ from dnnopt.methods.exact import chain, ideals, labels, min_cut, tree
 from dnnopt.methods.formulated import default_solver, run_formulation
 from dnnopt.methods.heuristics import BASELINES
 from dnnopt.methods.heuristics.effort import Effort
+from dnnopt.plan import Plan
 from dnnopt.pool import Pool
 from dnnopt.presolve import presolve
+from dnnopt.problem import Problem
+from dnnopt.referee import Evaluation
 from dnnopt.scaling import total_load
 from dnnopt.solvers import solver as solver_of
 from dnnopt.solvers.interface import Clock, Control, Limits, Outcome
@@ -41,6 +46,7 @@ _STAGES = 0.3, 60.0
 _PRICES = 0.05, 2.0
 _GLANCE = 0.03, 3.0
 _PROPAGATION = 0.15, 15.0
+_SUM = 0.1, 10.0
 _SEARCHES = (("local-search", (0.03, 3.0)), ("neighbourhood-search", (0.08, 10.0)))
 _LABELS = 0.3, 60.0
 _RELAXATION = 0.15, 20.0
@@ -48,7 +54,7 @@ _BOUND = 0.25, 30.0
 _CAP_SHARE = 0.4
 _WORTH = 0.01  # of the bound: escapes that raise it by less are left out
 _ROOM = 1e-9
-_PROPAGATING = "cp-assignment"
+_PROPAGATING, _LINEAR = "cp-assignment", "edgewise"
 _NOTHING = Outcome("no_solution")  # of a phase that does not say more than its plans and bounds
 # Caps as multiples of the bound.
 _CAPS = (1.0005, 1.01, 1.05, 1.2)
@@ -79,6 +85,29 @@ def run_auto(
     return _Auto(pool, formulation, solver, limits, control, any_solver).run()
 
 
+def place_by_sum(pool: Pool, limits: Limits, control: Control) -> None:
+    """Offer the pool the placements that are best, and on the way to the best, if only one thing happens at a time.
+
+    Their sum of times is never below the critical path, and mostly not far above it.
+    """
+    problem = pool.problem.replace(execution="sequential")
+    compiled = compile_problem(problem).at_stage(pool.stage, {})
+    formulation = registry.formulation(_LINEAR, compiled)
+    run_auto(_Relay(pool, problem, compiled), formulation, default_solver(formulation), limits, control)
+
+
+class _Relay(Pool):
+    """A pool that passes the placements of its plans on to another one."""
+
+    def __init__(self, to: Pool, problem: Problem, compiled: CompiledProblem) -> None:
+        super().__init__(problem, compiled, to.stage)
+        self._to = to
+
+    def offer(self, plan: Plan, source: str) -> Evaluation:
+        self._to.offer_placement(self._to.compiled.placement(plan), source)
+        return super().offer(plan, source)
+
+
 class _Auto:
     """A run: phases one after the other, until one proves the best plan or there is none left."""
 
@@ -97,6 +126,7 @@ class _Auto:
                 self._prices,
                 self._glance,
                 self._propagation,
+                self._sequential,
                 self._improvement,
                 self._labels,
                 self._escapes,
@@ -147,6 +177,13 @@ class _Auto:
             return _NOTHING
         formulation = registry.formulation(_PROPAGATING, c)
         return self._try(formulation, default_solver(formulation), _PROPAGATION)
+
+    def _sequential(self) -> Outcome:
+        """Search for plans of a short critical path among those with a small sum of times."""
+        c = self.pool.compiled
+        if c.execution == "parallel" and needs_critical_path(c):
+            place_by_sum(self.pool, self._part(_SUM), self.control)
+        return _NOTHING
 
     def _improvement(self) -> Outcome:
         """Search for better plans around the best one."""

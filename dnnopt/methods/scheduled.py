@@ -10,29 +10,19 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-import numpy as np
-
-from dnnopt.compiled import (
-    CompiledProblem,
-    DeadlineLimit,
-    LatencyTerm,
-    LinearTerm,
-    MaxTerm,
-    ObjectiveLimit,
-    ObjectiveTerm,
-)
+from dnnopt.compiled import CompiledProblem
 from dnnopt.evaluator import Evaluator
 from dnnopt.formulations import registry
 from dnnopt.formulations.hops import not_a_tree
 from dnnopt.formulations.needs import needs_critical_path
+from dnnopt.methods.auto import place_by_sum
 from dnnopt.methods.formulated import default_solver, run_formulation
 from dnnopt.methods.heuristics.annealing import anneal
 from dnnopt.methods.heuristics.effort import Effort
 from dnnopt.methods.sequencing import sequence
-from dnnopt.metrics import Metric
 from dnnopt.pool import Pool
 from dnnopt.presolve import presolve
-from dnnopt.solvers.interface import Clock, Control, Limits, Outcome, Values
+from dnnopt.solvers.interface import Clock, Control, Limits, Outcome
 
 RELAXATION = "edgewise+modules"
 # Shares of the time, and seconds where there is no limit.
@@ -77,7 +67,7 @@ class _Scheduled:
             outcome = self._search(self._limits(_EXACT))
         if self._done():
             return outcome
-        self._place_by_sum()
+        place_by_sum(self.pool, self._limits(_SUM_TIME), self.control)
         self._anneal()
         if not solved and not self._done():
             outcome = self._relax(_SECOND)
@@ -124,27 +114,6 @@ class _Scheduled:
         if self.pool.plan is not None and not self._done():
             sequence(self.pool, self.pool.plan, self._limits(_SEQUENCING), self.control)
 
-    def _place_by_sum(self) -> None:
-        """Offer the placements that are best, and on the way to the best, if only one thing happens at a time."""
-        from dnnopt.solvers import highs
-
-        compiled = sequential(self.compiled)
-        formulation = registry.formulation("edgewise", compiled)
-        reduced = presolve(compiled)
-        if reduced.infeasible:
-            return
-        model = formulation.build(reduced.compiled)
-
-        def found(values: Values) -> None:
-            plan = formulation.read(reduced.compiled, model, values)
-            self.pool.offer_placement(self.compiled.placement(plan), formulation.name)
-
-        start = None if self.pool.plan is None else formulation.encode(reduced.compiled, model, self.pool.plan)
-        watched = Control(stop=self.control.stop, found=found, log=self.control.log)
-        outcome = highs.solve(model, self._limits(_SUM_TIME), start, watched)
-        if outcome.values is not None:
-            found(outcome.values)
-
     def _anneal(self) -> None:
         if self._done() or self.pool.plan is None:
             return
@@ -167,34 +136,3 @@ class _Scheduled:
         formulation = registry.formulation(name if name in able else "cp-schedule", self.compiled)
         compiled = replace(reduced.compiled, floor=floor)
         return run_formulation(self.pool, formulation, default_solver(formulation), limits, self.control, compiled, cap)
-
-
-def sequential(c: CompiledProblem) -> CompiledProblem:
-    """Return the problem under sequential execution; its plans need not keep limits on latency."""
-
-    def linear(term: ObjectiveTerm) -> ObjectiveTerm:
-        match term:
-            case LatencyTerm():
-                return LinearTerm(term.weight, _sum_of_times(c, term.network))
-            case MaxTerm():
-                return MaxTerm(term.weight, tuple(linear(part) for part in term.parts))  # type: ignore[misc]
-        return term
-
-    return replace(
-        c,
-        execution="sequential",
-        objective=tuple(tuple(linear(term) for term in terms) for terms in c.objective),
-        constraints=tuple(one for one in c.constraints if not isinstance(one, DeadlineLimit | ObjectiveLimit)),
-    )
-
-
-def _sum_of_times(c: CompiledProblem, network: int) -> Metric:
-    mine = c.node_network == network
-    zero = c.zero_metric("latency", "s")
-    return replace(
-        zero,
-        alpha=np.where(np.isfinite(c.time), c.time, 0.0) * mine[:, None],
-        per_copy=c.link_latency,
-        per_byte=1.0 / c.link_bandwidth,
-        scale=(c.tensor_network == network).astype(float),
-    )
