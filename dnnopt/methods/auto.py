@@ -3,8 +3,8 @@
 Where an exact method fits (shortest path, minimum cut, tree program, ideals), that is all; relaxations that one fits
 come next. Otherwise presolve with the best simple plan. For a linear objective, prices on the limits give a bound, and
 what each choice costs at least: what costs more than the plan is forbidden. The formulation is given a glance, in which
-what is easy ends, and constraint programming a longer one. For a critical path, the sum of all times is minimised first.
-Local search and neighbourhoods improve the plan. Then label search, as long as it promises to close the gap.
+what is easy ends, and constraint programming a longer one. For a critical path, the sum of all times comes first. Local
+search and neighbourhoods improve the plan. Then label search, as long as it promises to close the gap.
 
 What is left between plan and bound goes to the formulation as a whole; for a maximum (period, critical path), after a
 destructive bound and a search for any plan below a cap, with caps from the bound upwards: low caps leave little to
@@ -24,6 +24,7 @@ from dnnopt.formulations import registry
 from dnnopt.formulations.formulation import Formulation
 from dnnopt.formulations.needs import needs_critical_path
 from dnnopt.methods import rows as sums
+from dnnopt.methods.bounds.chains import add_chain_bound
 from dnnopt.methods.bounds.contiguous import bound_stages
 from dnnopt.methods.bounds.destructive import destructive_bound
 from dnnopt.methods.bounds.escapes import escapes
@@ -150,6 +151,7 @@ class _Auto:
 
     def _stages(self) -> Outcome:
         """Solve relaxations of contiguous stages, whose plans are good ones too."""
+        add_chain_bound(self.pool)
         return bound_stages(self.pool, self._part(_STAGES), self.control)
 
     def _prices(self) -> Outcome:

@@ -16,6 +16,7 @@ from dnnopt.formulations import registry
 from dnnopt.formulations.hops import not_a_tree
 from dnnopt.formulations.needs import needs_critical_path
 from dnnopt.methods.auto import place_by_sum
+from dnnopt.methods.bounds.chains import add_chain_bound
 from dnnopt.methods.formulated import default_solver, run_formulation
 from dnnopt.methods.heuristics.annealing import anneal
 from dnnopt.methods.heuristics.effort import Effort
@@ -59,6 +60,7 @@ class _Scheduled:
         self.clock = Clock(limits.time_limit)
 
     def run(self) -> Outcome:
+        add_chain_bound(self.pool)
         outcome = self._relax(_FIRST)
         if self._done() or (outcome.status == "infeasible" and self.pool.plan is None):
             return outcome

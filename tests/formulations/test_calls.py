@@ -12,6 +12,7 @@ from dnnopt.compiler import compile_problem
 from dnnopt.constraints import Deadline, MaxDevices, Memory
 from dnnopt.evaluator import Evaluator
 from dnnopt.formulations import registry
+from dnnopt.methods.bounds import chains
 from dnnopt.platforms import Device
 
 FORMULATIONS = ("edgewise+calls", "product+calls", "boundary+calls", "treewise+calls")
@@ -99,6 +100,29 @@ def test_formulations_match_brute_force(problem, data):
 def test_auto_matches_brute_force(problem):
     result = dp.solve(problem)
     check_solved(brute_force(problem), result.status, result.objective, result.bounds[0], noise=1e-6)
+
+
+@settings(max_examples=60)
+@given(call_problems())
+def test_the_chain_bound_is_below_brute_force(problem):
+    compiled, best = compile_problem(problem), brute_force(problem).objective
+    if chains.refuses(compiled) is None and best is not None:
+        bound = chains.chain_bound(compiled)
+        assert bound is not None
+        assert bound <= best * (1 + 1e-9)
+
+
+def test_the_chain_bound_is_the_optimum_of_calls_on_a_chain():
+    # Two of the three layers fit on the accelerator; what goes in and out takes 1 s each.
+    net = network([layer(word, 1.0) for word in "abc"], [tensor("t", "a", "b", 1), tensor("u", "b", "c", 1)])
+    on = platform(
+        [Device(name="acc"), Device(name="cpu", pool=True)],
+        [link("out", sender="acc"), link("in", receiver="acc")],
+        {"acc>cpu": "out", "cpu>acc": "in"},
+    )
+    made = problem(net, on, {"a": (1, 9), "b": (2, 8), "c": (3, 7)}, "call", subject_to=[Memory(limits={"acc": 2.0})])
+    bound = chains.chain_bound(compile_problem(made))
+    assert bound == brute_force(made).objective == 1 + 2 + 1 + 7
 
 
 @settings(max_examples=30)

@@ -5,15 +5,22 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from brute_force import brute_force
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from strategies import problems
 
 from dnnopt import library
 from dnnopt.best_known import read_table
 from dnnopt.compiler import compile_problem
+from dnnopt.constraints import Contiguous
 from dnnopt.formulations import registry
+from dnnopt.methods.bounds import chains
 from dnnopt.methods.bounds.destructive import destructive_bound
 from dnnopt.methods.bounds.escapes import escapes
 from dnnopt.methods.bounds.lagrangian import Lagrangian
 from dnnopt.methods.label_search import LabelSearch
+from dnnopt.objectives import latency
 from dnnopt.pool import Pool
 from dnnopt.solvers.highs import relaxation
 from dnnopt.solvers.interface import Clock, Control, Limits
@@ -77,3 +84,26 @@ def test_the_bound_is_below_the_proved_optimum_of_small_problems(bound):
         seen["tight"] += found >= row.objective * (1 - 1e-3)
     assert seen["holds"] >= 10
     assert seen["tight"] >= 1
+
+
+def test_the_chain_bound_is_below_the_optimum_of_contiguous_plans():
+    seen = Counter()
+
+    @settings(max_examples=120)
+    @given(problems(executions=("parallel",), most_placements=90, largest_spread=2, most_constraints=1), st.booleans())
+    def check(one, alone):
+        name = one.networks[0].name
+        limits = [Contiguous(network=name), *(() if alone else one.subject_to)]
+        one = one.replace(minimize=latency(name), subject_to=limits)
+        c, best = compile_problem(one), brute_force(one).objective
+        assert chains.refuses(c) is None
+        bound = chains.chain_bound(c)
+        if best is None:
+            seen["infeasible"] += 1
+            return
+        assert bound <= best * (1 + 1e-9)
+        seen["tight"] += bound >= best * (1 - 1e-6)
+        seen["positive"] += bound > 0
+
+    check()
+    assert min(seen[word] for word in ("tight", "positive")) >= 10, seen

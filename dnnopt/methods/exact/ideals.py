@@ -82,7 +82,7 @@ def _items(c: CompiledProblem) -> Items:
     return items_of(c, contiguity, c.time, seconds)
 
 
-def _classes(c: CompiledProblem) -> list[list[int]]:
+def device_classes(c: CompiledProblem) -> list[list[int]]:
     """Return all devices by class: together are those that are identical but for tiers and trust."""
     trusted = np.ones_like(c.device_trusted), np.ones_like(c.link_trusted)
     alike = replace(c, device_tier=np.zeros_like(c.device_tier), device_trusted=trusted[0], link_trusted=trusted[1])
@@ -92,7 +92,7 @@ def _classes(c: CompiledProblem) -> list[list[int]]:
 
 
 def _most_ideals(c: CompiledProblem) -> int:
-    sets = math.prod(len(members) + 1 for members in _classes(c))
+    sets = math.prod(len(members) + 1 for members in device_classes(c))
     return min(MOST_IDEALS, max(1, _MOST_ENTRIES // sets))
 
 
@@ -155,7 +155,7 @@ class _Program:
 
     def __init__(self, compiled: CompiledProblem) -> None:
         self.c, self.items = c, items = compiled, _items(compiled)
-        self.classes = _classes(c)
+        self.classes = device_classes(c)
         self.sizes = np.array([len(members) for members in self.classes])
         first = [members[0] for members in self.classes]
         layers = np.flatnonzero(c.is_layer)

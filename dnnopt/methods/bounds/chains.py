@@ -1,0 +1,172 @@
+"""Chain bounds: what the heaviest path costs alone, where each device runs one piece of it.
+
+The latency of a plan is at least that of a path: the layers on it come one after the other. Under contiguity, and under
+`call` execution, what a device runs of a path is an interval of it. So the least latency of the path, with all other
+layers left out, is a shortest path through positions and numbers of devices used:
+
+    best(devices, b) = min over a device d of them and a <= b of best(devices - d, a) + cost_d(a, b)
+
+The cost of an interval under `call` is its time and that of all tensors which enter and leave it, once each; otherwise
+its time, and that of the tensor over which the path enters it. Pools run single layers, as often as they like. Memory
+counts for what is on the path. Exact where the network is nearly a path; never above the optimum.
+"""
+
+from __future__ import annotations
+
+import math
+from itertools import product
+
+import numpy as np
+
+from dnnopt.compiled import CompiledProblem, Contiguity, Index, LatencyTerm, MemoryLimit
+from dnnopt.evaluator import HALF_A_BYTE
+from dnnopt.methods.exact.ideals import device_classes
+from dnnopt.metrics import Array
+from dnnopt.pool import Pool
+
+SOURCE = "chain bound"
+_MOST_ENTRIES = 400_000_000  # intervals times sets of devices
+_ROOM = 1e-9
+
+
+def refuses(compiled: CompiledProblem) -> str | None:
+    """Return why there is no such bound for a problem, or None."""
+    c = compiled
+    if len(c.objective[0]) != 1 or not isinstance(c.objective[0][0], LatencyTerm):
+        return "an objective that is not the latency of a network"
+    if c.execution != "call":
+        nodes = {node for one in c.constraints if isinstance(one, Contiguity) for node in one.nodes}
+        mine = c.is_layer & (c.node_network == c.objective[0][0].network)
+        if not nodes.issuperset(np.flatnonzero(mine).tolist()):
+            return "layers that need not be contiguous"
+    return None
+
+
+def add_chain_bound(pool: Pool) -> None:
+    """Raise the bound of the pool, if its problem is of this kind."""
+    if refuses(pool.compiled) is None:
+        value = chain_bound(pool.compiled)
+        if value is not None:
+            pool.add_bound(value * (1 - _ROOM), SOURCE)
+
+
+def chain_bound(compiled: CompiledProblem) -> float | None:
+    """Return the bound (SI); None: intervals times sets of devices are too many.
+
+    Infinite: the path has no placement.
+    """
+    c = compiled
+    (term,) = c.objective[0]
+    assert isinstance(term, LatencyTerm)
+    path, into = _heaviest_path(c, term.network)
+    pools = np.zeros(len(c.device_names), dtype=bool) if c.pools is None else c.pools
+    classes = [members for members in device_classes(c) if not pools[members[0]]]
+    sizes = [len(members) for members in classes]
+    if (len(path) + 1) ** 2 * math.prod(size + 1 for size in sizes) > _MOST_ENTRIES:
+        return None
+    costs = [_interval_costs(c, path, into, members) for members in classes]
+    alone = np.where(c.allowed, c.time, np.inf)[path][:, pools].min(axis=1, initial=np.inf)
+    values = {(0,) * len(sizes): np.where(np.arange(len(path) + 1) == 0, 0.0, np.inf)}
+    best = math.inf
+    for used in sorted(product(*(range(size + 1) for size in sizes)), key=sum):
+        value = values.pop(used)
+        for position, seconds in enumerate(alone.tolist()):
+            value[position + 1] = min(value[position + 1], value[position] + seconds)
+        best = min(best, float(value[-1]))
+        for number, cost in enumerate(costs):
+            if used[number] < sizes[number]:
+                more = (*used[:number], used[number] + 1, *used[number + 1 :])
+                through = (value[:, None] + cost).min(axis=0)
+                values[more] = np.minimum(values.get(more, np.inf), through)
+    return term.weight * best
+
+
+def _heaviest_path(c: CompiledProblem, network: int) -> tuple[Index, Index]:
+    """Return the layers of the path that takes longest if all are where they are fastest, and the edge into each.
+
+    The first layer's edge is that from an input, or -1.
+    """
+    least = np.where(c.allowed, c.time, np.inf).min(axis=1)
+    least = np.where(c.is_layer & np.isfinite(least) & (c.node_network == network), least, 0.0)
+    least[c.is_layer] += 1e-9 * least.max(initial=0.0)  # of paths that take as long, the one with more layers
+    longest, into = least.copy(), np.full(len(least), -1)
+    for edge in np.argsort(c.edge_consumer, kind="stable").tolist():
+        u, v = int(c.edge_producer[edge]), int(c.edge_consumer[edge])
+        if into[v] < 0 or longest[u] + least[v] > longest[v]:
+            longest[v], into[v] = longest[u] + least[v], edge
+    mine = c.is_layer & (c.node_network == network)
+    node, path = int(np.argmax(np.where(mine, longest, -1.0))), []
+    while c.is_layer[node]:
+        path.append(node)
+        if into[node] < 0:
+            break
+        node = int(c.edge_producer[into[node]])
+    nodes = np.array(path[::-1])
+    return nodes, into[nodes]
+
+
+def _interval_costs(c: CompiledProblem, path: Index, into: Index, members: list[int]) -> Array:
+    """Return what a device of a class costs for the layers from a to b, without b (V + 1, V + 1); inf: impossible."""
+    device, size = members[0], len(path)
+    first, last = np.arange(size + 1)[:, None], np.arange(size + 1)[None, :]
+    costs = _between(np.where(np.isfinite(c.time[path, device]), c.time[path, device], 0.0))
+    seconds = c.link_latency + c.tensor_bytes[:, None] / c.link_bandwidth
+    if c.execution == "call":
+        costs += _call_transfers(c, path, device, seconds)
+    else:
+        for position, edge in enumerate(into.tolist()):
+            if edge >= 0:
+                costs[position] += _arrival(c, edge, members, seconds)
+    costs[_between((~c.allowed[path, device]).astype(float)) > 0] = np.inf
+    for limit in c.constraints:
+        if isinstance(limit, MemoryLimit) and limit.device == device:
+            room = _ROOM * limit.limit + HALF_A_BYTE
+            costs[_between(limit.resident[path]) > limit.limit + room] = np.inf
+    return np.where(first < last, costs, np.inf)
+
+
+def _between(values: Array) -> Array:
+    """Return the sums of values from a to b, without b (V + 1, V + 1)."""
+    total = np.append(0.0, np.cumsum(values))
+    return total[None, :] - total[:, None]
+
+
+def _arrival(c: CompiledProblem, edge: int, members: list[int], seconds: Array) -> float:
+    """Return the least time in which the tensor of an edge reaches a device of a class from another device."""
+    producer = int(c.edge_producer[edge])
+    origins = np.flatnonzero(c.allowed[producer])
+    if not c.is_layer[producer] and set(origins.tolist()) & set(members):
+        return 0.0  # the input may be there
+    routes = [c.route_links[origin][members[0]] for origin in origins.tolist() if origin != members[0]]
+    return min(
+        (float(seconds[c.edge_tensor[edge], list(route)].sum()) for route in routes if route is not None), default=0.0
+    )
+
+
+def _call_transfers(c: CompiledProblem, path: Index, device: int, seconds: Array) -> Array:
+    """Return the least time that a call takes for what it gets from other layers of the path, and sends to them."""
+    assert c.call_links is not None
+    here, others = c.call_links[device], [other for other in range(len(c.device_names)) if other != device]
+    ways = [[c.route_links[other][device] for other in others], [c.route_links[device][other] for other in others]]
+    got, sent = (
+        np.min(
+            [seconds[:, [link for link in route if here[link]]].sum(axis=1) for route in routes if route is not None]
+            or [np.zeros(len(seconds))],
+            axis=0,
+        )
+        for routes in ways
+    )
+    position = np.full(len(c.node_names), -1)
+    position[path] = np.arange(len(path))
+    uses: dict[tuple[int, int], list[int]] = {}
+    for tensor, u, v in zip(c.edge_tensor.tolist(), c.edge_producer.tolist(), c.edge_consumer.tolist(), strict=True):
+        if position[u] >= 0 and position[v] >= 0:
+            uses.setdefault((tensor, int(position[u])), []).append(int(position[v]))
+    total = np.zeros((len(path) + 1, len(path) + 1))
+    for (tensor, made), users in uses.items():
+        total[: made + 1, made + 1 : max(users) + 1] += sent[tensor]
+        following = np.searchsorted(np.sort(users), np.arange(made + 1, len(path) + 1))  # the first use from a on
+        for first, use in enumerate(following.tolist(), made + 1):
+            if use < len(users):
+                total[first, sorted(users)[use] + 1 :] += got[tensor]
+    return total
