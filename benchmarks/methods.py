@@ -1,7 +1,8 @@
 """What `solve` proves within 60 s on one thread, on the problems of the prototypes' tables, beside what those got.
 
 The problems are written by `--tool` (wheel_problems.py, kept beside this project, not in it) from the networks in the
-onnx wheel: memory limits of up to six devices, as fractions of the network. Without the tool nothing is run.
+onnx wheel: memory limits of up to six devices, as fractions of the network. Those of `call` are the latencies of
+published workloads, in `--workloads`. Without the tool nothing is run.
 
 The file of `--json` is written after every run; started again with it, the script does what is missing.
 """
@@ -20,7 +21,9 @@ from common import add_json_option, print_table, write_json
 
 import dnnopt as dp
 
-TOOL = Path(__file__).resolve().parents[2] / "shared" / "tools" / "wheel_problems.py"
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+TOOL = SHARED / "tools" / "wheel_problems.py"
+WORKLOADS = SHARED / "data" / "msr" / "latency"
 # Execution: {"network platform": what the prototype got in 60 s on one core}.
 PROTOTYPES = {
     "sequential": {
@@ -78,6 +81,8 @@ PROTOTYPES = {
         "inception_v2 P4": ".218 / .170",
         "densenet121 P4": ".241 / .206",
     },
+    # The critical path where every layer is as fast as anywhere, against the best plan then known.
+    "call": {"bert24_inference": "gap 8-11 %", "gnmt_inference": "gap 27-28 %"},
 }
 # With mild memory every network should be proved.
 MILD = ("bvlc_alexnet", "inception_v2", "squeezenet", "vgg19", "zfnet512", "inception_v1", "resnet50", "shufflenet")
@@ -87,13 +92,19 @@ for execution in ("sequential", "pipelined"):
             PROTOTYPES[execution].setdefault(f"{network} {platform}", "-")
 
 
-def run(tool: Any, name: str, execution: str, time_limit: float) -> dict[str, Any]:
-    """Solve one problem."""
+def load(tool: Any, workloads: Path, name: str, execution: str) -> dp.Problem:
+    """Return a problem of the tables."""
+    if execution == "call":
+        return dp.read_msr(workloads / f"{name}.json", objective="latency")
     network, platform = name.split()
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "problem.json"
         file.write_text(json.dumps(tool.problem(network, platform, execution)), "utf-8")
-        problem = dp.read_problem(file)
+        return dp.read_problem(file)
+
+
+def run(problem: dp.Problem, name: str, execution: str, time_limit: float) -> dict[str, Any]:
+    """Solve one problem."""
     result = dp.solve(problem, time_limit=time_limit, threads=1)
     return {
         "name": name,
@@ -119,6 +130,7 @@ def outcome(result: dict[str, Any]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tool", type=Path, default=TOOL, help="wheel_problems.py")
+    parser.add_argument("--workloads", type=Path, default=WORKLOADS, help="folder of bert24_inference.json and others")
     parser.add_argument("--executions", nargs="+", default=list(PROTOTYPES), choices=list(PROTOTYPES))
     parser.add_argument("--time-limit", type=float, default=60.0, help="seconds for each run (default: %(default)s)")
     add_json_option(parser)
@@ -138,7 +150,8 @@ def main() -> None:
         for name, prototype in PROTOTYPES[execution].items():
             key = (name, execution, options.time_limit)
             if key not in done:
-                done[key] = run(tool, name, execution, options.time_limit)
+                problem = load(tool, options.workloads, name, execution)
+                done[key] = run(problem, name, execution, options.time_limit)
                 write_json(options.json, list(done.values()))
                 print(execution, name, outcome(done[key]), file=sys.stderr)
             result = done[key]

@@ -48,7 +48,7 @@ _PRICES = 0.05, 2.0
 _GLANCE = 0.03, 3.0
 _PROPAGATION = 0.15, 15.0
 _SUM = 0.1, 10.0
-_SEARCHES = (("local-search", (0.03, 3.0)), ("neighbourhood-search", (0.08, 10.0)))
+_SEARCHES = (("coarsening", (0.12, 15.0)), ("local-search", (0.03, 3.0)), ("neighbourhood-search", (0.08, 10.0)))
 _LABELS = 0.3, 60.0
 _RELAXATION = 0.15, 20.0
 _BOUND = 0.25, 30.0
@@ -188,7 +188,7 @@ class _Auto:
         return _NOTHING
 
     def _improvement(self) -> Outcome:
-        """Search for better plans around the best one."""
+        """Search for better plans, at first of groups of layers, then around the best one."""
         pool, c = self.pool, self.pool.compiled
         if pool.plan is None or Evaluator.refuses(c) is not None:
             return _NOTHING

@@ -15,6 +15,7 @@ from dnnopt.evaluator import Evaluator
 from dnnopt.methods.heuristics import (
     all_on_one,
     annealing,
+    coarsening,
     etf,
     genetic,
     greedy,
@@ -170,6 +171,13 @@ BASELINES: dict[str, Baseline] = {
             "Shaw: Using constraint programming and local search methods to solve vehicle routing problems, CP 1998",
             True,
             neighbourhood_search.placements,
+        ),
+        Baseline(
+            "coarsening",
+            "layers that follow each other are placed as one by a MILP: few large groups, then smaller ones",
+            "Hendrickson, Leland: A multilevel algorithm for partitioning graphs, Supercomputing 1995",
+            True,
+            coarsening.placements,
         ),
         Baseline(
             "genetic",

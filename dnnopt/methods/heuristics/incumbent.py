@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from dnnopt.compiled import Index
+from dnnopt.evaluator import Evaluator
 from dnnopt.metrics import Array
 
 _WORTH_TELLING = 0.01  # the referee takes far longer over a plan than the evaluator
@@ -41,6 +42,11 @@ class Incumbent:
         self.placement, self.excess, self.objective = np.array(placement), float(excess), float(objective)
         self._news = True
         return True
+
+    def judge(self, evaluator: Evaluator, placement: Index) -> bool:
+        """Offer a placement (N,) with what the evaluator says of it, and return whether it is better."""
+        one = placement[None]
+        return self.offer(placement, float(evaluator.excess(one)[0]), float(evaluator.objectives(one)[0]))
 
     def offer_best(self, placements: Index, excess: Array, objectives: Array) -> bool:
         """Offer the best of some placements (B, N), the first of equals."""

@@ -2,9 +2,9 @@
 
 Shaw: Using constraint programming and local search methods to solve vehicle routing problems, CP 1998; with MILP as
 Fischetti, Lodi: Local branching, Mathematical Programming 98, 2003. What is freed: a window of the topological order, a
-ball in the graph, or windows around two cuts. The MILP is `edgewise` (another one where it does not support the
-problem; under `scheduled` execution the relaxation by modules) with the other layers fixed, and knows every constraint.
-An infeasible start is repaired by local search first. Where nothing better was found, more is freed the next time.
+ball in the graph, or windows around two cuts. The MILP (see `restricted.py`) knows every constraint; the other layers
+are fixed. An infeasible start is repaired by local search first. Where nothing better was found, more is freed the next
+time.
 """
 
 from __future__ import annotations
@@ -17,23 +17,18 @@ import numpy as np
 
 from dnnopt.compiled import CompiledProblem, Index
 from dnnopt.evaluator import Evaluator
-from dnnopt.formulations import registry
 from dnnopt.formulations.formulation import Formulation
-from dnnopt.linear_model import LinearModel
 from dnnopt.methods.heuristics.effort import Effort
 from dnnopt.methods.heuristics.incumbent import Incumbent
 from dnnopt.methods.heuristics.local_search import repaired
 from dnnopt.methods.heuristics.neighbours import Neighbours
+from dnnopt.methods.heuristics.restricted import placed, placing
 from dnnopt.methods.heuristics.start import start
-from dnnopt.solvers.interface import Control, Limits
 
-_PREFERRED = ("edgewise", "boundary", "product")
-_TIMED = ("edgewise+modules", *_PREFERRED)
 # Free layers times the executors that they may go to: at least, at first as a share of all, at most; and how it changes
 # where nothing better was found, and where the MILP was not solved in its time.
 _LEAST_CHOICES, _FIRST_SHARE, _MOST_CHOICES = 40.0, 0.05, 400.0
 _GROWTH, _SHRINKING = 1.1, 0.7
-_MILP_SECONDS = 5.0  # without an iteration limit
 
 
 def placements(evaluator: Evaluator, effort: Effort) -> Iterator[tuple[str, Index]]:
@@ -41,9 +36,9 @@ def placements(evaluator: Evaluator, effort: Effort) -> Iterator[tuple[str, Inde
     c = evaluator.compiled
     rng = random.Random(effort.seed)
     neighbours = Neighbours(c, rng)
-    formulation = _formulation(c)
+    formulation = placing(c)
     incumbent = Incumbent("neighbourhood search")
-    _offer(incumbent, evaluator, start(evaluator, effort))
+    incumbent.judge(evaluator, start(evaluator, effort))
     choices = max(_LEAST_CHOICES, min(_FIRST_SHARE * c.allowed[neighbours.free].sum(), _MOST_CHOICES))
     iteration, took = 0, 0.0
     while not effort.spent(iteration) and incumbent.placement is not None:
@@ -58,26 +53,12 @@ def placements(evaluator: Evaluator, effort: Effort) -> Iterator[tuple[str, Inde
             freed = _freed(neighbours, current.tolist(), choices)
             found, solved = _replaced(c, formulation, incumbent, freed, effort)
             choices *= 1.0 if solved else _SHRINKING
-        if found is None or not _offer(incumbent, evaluator, found):
+        if found is None or not incumbent.judge(evaluator, found):
             choices *= _GROWTH
         choices = max(_LEAST_CHOICES, min(choices, _MOST_CHOICES))
         took = effort.clock.elapsed() - began
         iteration += 1
     yield from incumbent.last()
-
-
-def _formulation(c: CompiledProblem) -> Formulation | None:
-    """Return the MILP that places freed layers, or None where none supports the problem."""
-    able = registry.supporting(c, "milp")
-    for name in _TIMED if c.execution == "scheduled" else _PREFERRED:
-        if any(full == name or full.partition("+")[0] == name for full in able):
-            return registry.formulation(name, c)
-    return None
-
-
-def _offer(incumbent: Incumbent, evaluator: Evaluator, placement: Index) -> bool:
-    one = placement[None]
-    return incumbent.offer(placement, float(evaluator.excess(one)[0]), float(evaluator.objectives(one)[0]))
 
 
 def _freed(neighbours: Neighbours, placement: list[int], choices: float) -> list[int]:
@@ -113,21 +94,8 @@ def _replaced(
     c: CompiledProblem, formulation: Formulation, incumbent: Incumbent, freed: list[int], effort: Effort
 ) -> tuple[Index | None, bool]:
     """Return the placement in which the MILP places the freed layers, if it finds one; and whether it was solved."""
-    from dnnopt.solvers import highs
-
     assert incumbent.placement is not None
     fixed = np.arange(c.time.shape[1]) == incumbent.placement[:, None]
     allowed = fixed & c.allowed
     allowed[freed] = c.allowed[freed]
-    restricted = replace(c, allowed=allowed, cap=incumbent.objective)
-    model = formulation.build(restricted)
-    assert isinstance(model, LinearModel)
-    if model.lazy is not None:
-        model.lazy.complete()
-    first = formulation.encode(restricted, model, c.plan(incumbent.placement))
-    left = effort.clock.left()
-    if effort.iterations is None:
-        left = _MILP_SECONDS if left is None else min(left, _MILP_SECONDS)
-    outcome = highs.solve(model, Limits(left, 1e-6, 1, effort.seed), first, Control(stop=effort.stop))
-    found = None if outcome.values is None else c.placement(formulation.read(restricted, model, outcome.values))
-    return found, outcome.status in ("optimal", "infeasible")
+    return placed(replace(c, allowed=allowed, cap=incumbent.objective), formulation, incumbent.placement, effort)

@@ -1,0 +1,57 @@
+"""The MILP by which matheuristics place what they leave open."""
+
+from __future__ import annotations
+
+from dnnopt.compiled import CompiledProblem, Index
+from dnnopt.formulations import registry
+from dnnopt.formulations.formulation import Formulation
+from dnnopt.linear_model import LinearModel
+from dnnopt.methods.heuristics.effort import Effort
+from dnnopt.solvers.interface import Control, Limits
+
+_PREFERRED = ("edgewise", "boundary", "product")
+_TIMED = ("edgewise+modules", *_PREFERRED)
+_SECONDS = 5.0  # for a MILP, without an iteration limit
+
+
+def placing(c: CompiledProblem) -> Formulation | None:
+    """Return the MILP that places layers, or None where none supports the problem.
+
+    `edgewise`, or another one where it does not support the problem; under `scheduled` execution the relaxation by
+    modules.
+    """
+    able = registry.supporting(c, "milp")
+    for name in _TIMED if c.execution == "scheduled" else _PREFERRED:
+        if any(full == name or full.partition("+")[0] == name for full in able):
+            return registry.formulation(name, c)
+    return None
+
+
+def placed(
+    restricted: CompiledProblem, formulation: Formulation, first: Index | None, effort: Effort
+) -> tuple[Index | None, bool]:
+    """Return the best placement (N,) of a restricted problem, if one is found in the time; and whether it was solved.
+
+    Parameters
+    ----------
+    restricted : CompiledProblem
+    formulation : Formulation
+    first : array (N,), optional
+        A placement to start from.
+    effort : Effort
+    """
+    from dnnopt.solvers import highs
+
+    model = formulation.build(restricted)
+    assert isinstance(model, LinearModel)
+    if model.lazy is not None:
+        model.lazy.complete()
+    start = None if first is None else formulation.encode(restricted, model, restricted.plan(first))
+    left = effort.clock.left()
+    if effort.iterations is None:
+        left = _SECONDS if left is None else min(left, _SECONDS)
+    outcome = highs.solve(model, Limits(left, 1e-6, 1, effort.seed), start, Control(stop=effort.stop))
+    found = (
+        None if outcome.values is None else restricted.placement(formulation.read(restricted, model, outcome.values))
+    )
+    return found, outcome.status in ("optimal", "infeasible")
