@@ -3,8 +3,9 @@
 Where an exact method fits (shortest path, minimum cut, tree program, ideals), that is all; relaxations that one fits
 come next. Otherwise presolve with the best simple plan. For a linear objective, prices on the limits give a bound, and
 what each choice costs at least: what costs more than the plan is forbidden. The formulation is given a glance, in which
-what is easy ends, and constraint programming a longer one. For a critical path, the sum of all times comes first. Local
-search and neighbourhoods improve the plan. Then label search, as long as it promises to close the gap.
+what is easy ends, and constraint programming a longer one. For a critical path, the sum of all times comes first.
+Searches (groups of layers, local search, neighbourhoods) improve the plan. Then label search, as long as it promises to
+close the gap.
 
 What is left between plan and bound goes to the formulation as a whole; for a maximum (period, critical path), after a
 destructive bound and a search for any plan below a cap, with caps from the bound upwards: low caps leave little to
