@@ -49,7 +49,8 @@ _PRICES = 0.05, 2.0
 _GLANCE = 0.03, 3.0
 _PROPAGATION = 0.15, 15.0
 _SUM = 0.1, 10.0
-_SEARCHES = (("coarsening", (0.06, 8.0)), ("local-search", (0.03, 3.0)), ("neighbourhood-search", (0.08, 10.0)))
+_GROUPS, _GROUPS_ON_PATHS = (0.06, 8.0), (0.2, 20.0)  # searches for critical paths need longer
+_SEARCHES = (("local-search", (0.03, 3.0)), ("neighbourhood-search", (0.08, 10.0)))
 _LABELS = 0.3, 60.0
 _RELAXATION = 0.15, 20.0
 _BOUND = 0.25, 30.0
@@ -194,7 +195,8 @@ class _Auto:
         if pool.plan is None or Evaluator.refuses(c) is not None:
             return _NOTHING
         evaluator = Evaluator(c)
-        for name, part in _SEARCHES:
+        groups = _GROUPS_ON_PATHS if needs_critical_path(c) else _GROUPS
+        for name, part in (("coarsening", groups), *_SEARCHES):
             clock = Clock(self._part(part).time_limit)
             effort = Effort(clock, seed=self.limits.seed, start=c.placement(pool.plan), stop=self.control.stop)
             for source, placement in BASELINES[name].run(evaluator, effort):

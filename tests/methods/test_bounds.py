@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from brute_force import brute_force
+from builders import link, network, platform, problem, tensor
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import problems
@@ -16,11 +17,12 @@ from dnnopt.compiler import compile_problem
 from dnnopt.constraints import Contiguous
 from dnnopt.formulations import registry
 from dnnopt.methods.bounds import chains
+from dnnopt.methods.bounds.contiguous import bound_stages
 from dnnopt.methods.bounds.destructive import destructive_bound
 from dnnopt.methods.bounds.escapes import escapes
 from dnnopt.methods.bounds.lagrangian import Lagrangian
 from dnnopt.methods.label_search import LabelSearch
-from dnnopt.objectives import latency
+from dnnopt.objectives import Term, latency, period
 from dnnopt.pool import Pool
 from dnnopt.solvers.highs import relaxation
 from dnnopt.solvers.interface import Clock, Control, Limits
@@ -107,3 +109,33 @@ def test_the_chain_bound_is_below_the_optimum_of_contiguous_plans():
 
     check()
     assert min(seen[word] for word in ("tight", "positive")) >= 10, seen
+
+
+def test_two_contiguities_of_some_layers_each_have_no_chain_bound():
+    net = network("a b c d", [tensor("t", "a", "b", 1), tensor("u", "b", "c", 1), tensor("v", "c", "d", 1)])
+    on = platform("p q", [link("w", 1e3)], {"p>q": "w", "q>p": "w"})
+    apart = [Contiguous(network="net", layers=("a", "c")), Contiguous(network="net", layers=("b", "d"))]
+    times = {"a": (1, 100), "b": (100, 1), "c": (1, 100), "d": (100, 1)}
+    one = problem(net, on, times, "parallel", latency("net"), apart)
+    assert chains.refuses(compile_problem(one)) == "layers that need not be contiguous"
+    assert solve(one).objective == pytest.approx(4.003)
+
+
+@pytest.mark.parametrize("slow", [1e8, 1e12])
+@pytest.mark.parametrize(("execution", "objective"), [("parallel", latency("net")), ("pipelined", period())])
+def test_rounding_beside_very_slow_devices_lifts_no_bound_above_the_optimum(execution, objective, slow):
+    net = network("a b c", [tensor("t", "a", "b", 1), tensor("u", "b", "c", 1)])
+    on = platform("p q", [link("w", 1e3)], {"p>q": "w", "q>p": "w"})
+    times = {"a": (slow, 0.0123), "b": (0.0317, slow), "c": (0.0431, slow)}
+    one = problem(net, on, times, execution, objective, [Contiguous()])
+    pool = Pool(one, compile_problem(one))
+    bound_stages(pool, Limits(), Control())
+    chains.add_chain_bound(pool)
+    assert pool.bound <= brute_force(one).objective
+
+
+def test_an_objective_without_any_term_is_no_period():
+    one = problem(
+        network("a"), platform("p"), {"a": (1,)}, "pipelined", Term(metric="traffic", over="max"), [Contiguous()]
+    )
+    assert solve(one).status == "optimal"

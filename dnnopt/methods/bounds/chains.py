@@ -27,6 +27,7 @@ from dnnopt.pool import Pool
 SOURCE = "chain bound"
 _MOST_ENTRIES = 400_000_000  # intervals times sets of devices
 _ROOM = 1e-9
+_ROUNDING = float(np.finfo(float).eps)  # of a sum, relative to the largest one: sums of intervals are differences
 
 
 def refuses(compiled: CompiledProblem) -> str | None:
@@ -35,9 +36,8 @@ def refuses(compiled: CompiledProblem) -> str | None:
     if len(c.objective[0]) != 1 or not isinstance(c.objective[0][0], LatencyTerm):
         return "an objective that is not the latency of a network"
     if c.execution != "call":
-        nodes = {node for one in c.constraints if isinstance(one, Contiguity) for node in one.nodes}
-        mine = c.is_layer & (c.node_network == c.objective[0][0].network)
-        if not nodes.issuperset(np.flatnonzero(mine).tolist()):
+        mine = set(np.flatnonzero(c.is_layer & (c.node_network == c.objective[0][0].network)).tolist())
+        if not any(mine.issubset(one.nodes) for one in c.constraints if isinstance(one, Contiguity)):
             return "layers that need not be contiguous"
     return None
 
@@ -47,7 +47,7 @@ def add_chain_bound(pool: Pool) -> None:
     if refuses(pool.compiled) is None:
         value = chain_bound(pool.compiled)
         if value is not None:
-            pool.add_bound(value * (1 - _ROOM), SOURCE)
+            pool.add_bound(value, SOURCE)
 
 
 def chain_bound(compiled: CompiledProblem) -> float | None:
@@ -78,7 +78,8 @@ def chain_bound(compiled: CompiledProblem) -> float | None:
                 more = (*used[:number], used[number] + 1, *used[number + 1 :])
                 through = (value[:, None] + cost).min(axis=0)
                 values[more] = np.minimum(values.get(more, np.inf), through)
-    return term.weight * best
+    largest = max((float(np.max(cost[np.isfinite(cost)], initial=0.0)) for cost in costs), default=0.0)
+    return term.weight * max(best * (1 - _ROOM) - len(path) * _ROUNDING * largest, 0.0)
 
 
 def _heaviest_path(c: CompiledProblem, network: int) -> tuple[Index, Index]:

@@ -114,7 +114,7 @@ def search(pool: Pool, compiled: CompiledProblem, limits: Limits, control: Contr
         return Outcome("infeasible")
     bound, best, step, low = program.bound, math.inf, _FIRST_STEP, False
     while True:
-        pool.add_bound(program.weight * bound, source)
+        pool.add_bound(program.weight * max(bound - program.noise, program.floor), source)
         if best < math.inf and best - bound <= _CLOSE * abs(best):
             return Outcome("optimal")
         if best < math.inf:  # in turn: is it the best one, and is there one half way to the bound?
@@ -128,8 +128,10 @@ def search(pool: Pool, compiled: CompiledProblem, limits: Limits, control: Contr
             return Outcome("no_solution" if pool.plan is None else "feasible")
         if found is not None:
             best, placement = min(found[0], threshold), found[1]  # else rounding might bring the same plan again
-            pool.offer_placement(placement, source)
+            judged = pool.offer_placement(placement, source).objectives[pool.stage]
             bound = best if program.is_exact else bound
+            if program.is_exact and compiled is pool.compiled:  # the best one, whatever rounding did to its value
+                pool.add_bound(min(program.weight * best, judged), source)
         elif math.isinf(threshold):
             return Outcome("infeasible")
         else:
@@ -149,6 +151,10 @@ class _Program:
         No value is below it.
     largest : float
         No load exceeds it.
+    noise : float
+        What rounding may come to, in differences of sums over ideals.
+    floor : float
+        0 where no cost is negative.
     is_exact : bool
         Whether a search finds the least value, or just one below its threshold.
     """
@@ -169,6 +175,12 @@ class _Program:
         finite = np.where(np.isfinite(time), time, 0.0)
         seconds = c.link_latency + c.tensor_bytes[:, None] / c.link_bandwidth
         self.largest = float(finite.sum(axis=0).max() + seconds[c.edge_tensor].sum())
+        scale, self.floor = self.largest, 0.0
+        if not self.has_loads:
+            alpha, beta = linear_costs(c)
+            self.floor = 0.0 if (alpha[layers] >= 0.0).all() else -math.inf
+            scale = float(np.abs(np.where(c.allowed, alpha, 0.0)).max(axis=1).sum() + beta[c.edge_tensor].sum())
+        self.noise = len(items.before) * float(np.finfo(float).eps) * scale
         self.prices = _prices(time, self.sizes)
         work = np.where(np.isinf(time), np.inf, self.prices * finite).min(axis=1)
         self.bound = float(work.sum()) if self.has_loads else -math.inf

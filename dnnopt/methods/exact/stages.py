@@ -74,7 +74,7 @@ def ends_of(compiled: CompiledProblem) -> Ends | str:
 
 def has_loads(c: CompiledProblem) -> bool:
     """Return whether the objective is the period; else it is linear."""
-    return isinstance(c.objective[0][0], PeriodTerm)
+    return any(isinstance(term, PeriodTerm) for term in c.objective[0])
 
 
 def shared_resources(c: CompiledProblem) -> list[int]:
