@@ -20,6 +20,7 @@ from functools import cached_property
 
 from dnnopt.compiled import CompiledProblem, LinearTerm, ObjectiveLimit, WorstLeakageTerm
 from dnnopt.compiler import compile_problem
+from dnnopt.constraints import Deadline
 from dnnopt.evaluator import Evaluator
 from dnnopt.formulations import registry
 from dnnopt.formulations.formulation import Formulation
@@ -91,9 +92,11 @@ def run_auto(
 def place_by_sum(pool: Pool, limits: Limits, control: Control) -> None:
     """Offer the pool the placements that are best, and on the way to the best, if only one thing happens at a time.
 
-    Their sum of times is never below the critical path, and mostly not far above it.
+    Their sum of times is never below the critical path, and mostly not far above it. Deadlines are left to the pool's
+    referee.
     """
-    problem = pool.problem.replace(execution="sequential")
+    limits_kept = [one for one in pool.problem.subject_to if not isinstance(one, Deadline)]
+    problem = pool.problem.replace(execution="sequential", subject_to=limits_kept)
     compiled = compile_problem(problem).at_stage(pool.stage, {})
     formulation = registry.formulation(_LINEAR, compiled)
     run_auto(_Relay(pool, problem, compiled), formulation, default_solver(formulation), limits, control)
