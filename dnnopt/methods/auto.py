@@ -48,7 +48,7 @@ from dnnopt.solvers.interface import Clock, Control, Limits, Outcome
 _STAGES = 0.3, 60.0
 _PRICES = 0.05, 2.0
 _GLANCE = 0.03, 3.0
-_PROPAGATION = 0.15, 15.0
+_PROPAGATION = 0.2, 20.0
 _SUM = 0.1, 10.0
 _GROUPS, _GROUPS_ON_PATHS = (0.06, 8.0), (0.2, 20.0)  # searches for critical paths need longer
 _SEARCHES = (("local-search", (0.03, 3.0)), ("neighbourhood-search", (0.08, 10.0)))
