@@ -275,7 +275,7 @@ def _rank_by_formulation(
     compiled = ranking.compiled
     left = clock.left()
     first = None if left is None else _FIRST_SHARE * left
-    result = Search(ranking.problem, compiled, _with(limits, first), control).run(range(1))
+    result = Search(ranking.problem, compiled, limits.within(first), control).run(range(1))
     if result.status == "infeasible":
         ranking.exhausted = True
         return
@@ -291,7 +291,7 @@ def _rank_by_formulation(
     while not ranking.full and not clock.expired() and not control.stop.is_set():
         start = next((placement for _, placement in near if not ranking.is_known(placement)), None)
         values = None if start is None else formulation.encode(kept, model, plan_of(compiled, start))
-        outcome = _solve(model, solver_of(solver, formulation.kind), _with(limits, clock.left()), values, control)
+        outcome = _solve(model, solver_of(solver, formulation.kind), limits.within(clock.left()), values, control)
         if outcome.status == "infeasible":
             ranking.exhausted = math.isinf(cap)
         if outcome.values is None:
@@ -311,7 +311,7 @@ def _solve(model: Any, run: Any, limits: Limits, start: Any, control: Control) -
     clock = Clock(limits.time_limit)
     lazy = model.lazy if isinstance(model, LinearModel) else None
     while True:
-        outcome: Outcome = run(model, _with(limits, clock.left()), start, Control(stop=control.stop))
+        outcome: Outcome = run(model, limits.within(clock.left()), start, Control(stop=control.stop))
         if outcome.values is None or lazy is None or not lazy.separate(outcome.values):
             return outcome
         if clock.expired() or control.stop.is_set():
@@ -328,8 +328,8 @@ def _reduced(compiled: CompiledProblem, cap: float, limits: Limits, clock: Clock
     if Lagrangian.refuses(compiled) is None:
         seconds = _at_most(_PRICE_SECONDS, clock)
         prices = Lagrangian(compiled)
-        prices.maximize(_with(limits, seconds), control)
-        kept = below(compiled, prices.marginals(_with(limits, seconds), control, seed=limits.seed), cap)
+        prices.maximize(limits.within(seconds), control)
+        kept = below(compiled, prices.marginals(limits.within(seconds), control, seed=limits.seed), cap)
     reduced = presolve(kept, cap)
     return compiled if reduced.infeasible else reduced.compiled
 
@@ -380,7 +380,3 @@ def _at_most(seconds: float, clock: Clock) -> float:
     """Return so many seconds, or a share of the time that is left."""
     left = clock.left()
     return seconds if left is None else min(seconds, _SHARE * left)
-
-
-def _with(limits: Limits, seconds: float | None) -> Limits:
-    return Limits(seconds, limits.gap, limits.threads, limits.seed)

@@ -164,10 +164,11 @@ def _call_transfers(c: CompiledProblem, path: Index, device: int, seconds: Array
         if position[u] >= 0 and position[v] >= 0:
             uses.setdefault((tensor, int(position[u])), []).append(int(position[v]))
     total = np.zeros((len(path) + 1, len(path) + 1))
-    for (tensor, made), users in uses.items():
-        total[: made + 1, made + 1 : max(users) + 1] += sent[tensor]
-        following = np.searchsorted(np.sort(users), np.arange(made + 1, len(path) + 1))  # the first use from a on
+    for (tensor, made), found in uses.items():
+        users = sorted(found)
+        total[: made + 1, made + 1 : users[-1] + 1] += sent[tensor]
+        following = np.searchsorted(users, np.arange(made + 1, len(path) + 1))  # the first use from a on
         for first, use in enumerate(following.tolist(), made + 1):
             if use < len(users):
-                total[first, sorted(users)[use] + 1 :] += got[tensor]
+                total[first, users[use] + 1 :] += got[tensor]
     return total

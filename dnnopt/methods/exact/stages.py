@@ -59,7 +59,7 @@ def ends_of(compiled: CompiledProblem) -> Ends | str:
     if has_loads(c):
         loads = [_devices_that_load(c, resource, sends | receives) for resource in range(len(owner))]
         owner = np.array([devices[0] if len(devices) == 1 else -1 for devices in loads])
-        shared = shared_resources(c)
+        shared = [resource for resource, devices in enumerate(loads) if len(devices) > 1]
         if len(shared) > 1:
             return f"several resources of several devices ({', '.join(c.resource_names[one] for one in shared)})"
         total = loads_of(c)[shared[0]] if shared else None
