@@ -341,6 +341,11 @@ class CompiledProblem:
         uses = self.pair_uses_link
         return uses @ self.link_latency, uses @ (1.0 / self.link_bandwidth)
 
+    @cached_property
+    def hop_seconds(self) -> Array:
+        """Seconds for which one copy of each tensor occupies each link (T, L)."""
+        return self.link_latency + self.tensor_bytes[:, None] / self.link_bandwidth
+
     def zero_metric(self, name: str, unit: str) -> Metric:
         """Return a metric without any coefficient, of the right shapes."""
         links, tensors = len(self.link_names), len(self.tensor_names)

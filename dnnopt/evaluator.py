@@ -149,8 +149,7 @@ class Evaluator:
         loads = np.einsum("bn,qbn->bq", seconds, on_device)
         if len(c.edges) and len(c.link_names):
             copies = self.copies_by_link(self.edge_pairs(placements))
-            seconds_per_copy = c.link_latency + c.tensor_bytes[:, None] / c.link_bandwidth
-            loads = loads + np.einsum("btl,tl->bl", copies, seconds_per_copy) @ c.resource_links.T
+            loads = loads + np.einsum("btl,tl->bl", copies, c.hop_seconds) @ c.resource_links.T
         return loads
 
     def starts(self, placements: Index) -> Array:
@@ -194,8 +193,7 @@ class Evaluator:
         seconds[:, ~c.pools] = np.einsum("bn,bnd->bd", self._time[self._nodes, placements], here)
         if len(c.edges) and len(c.link_names):
             copies = self.copies_by_link(self.edge_pairs(placements))
-            seconds_per_copy = c.link_latency + c.tensor_bytes[:, None] / c.link_bandwidth
-            seconds += np.einsum("btl,tl->bl", copies, seconds_per_copy) @ c.call_links.T
+            seconds += np.einsum("btl,tl->bl", copies, c.hop_seconds) @ c.call_links.T
         return seconds
 
     @cached_property

@@ -259,7 +259,7 @@ class Scheduler:
         self.occupied = [tuple(np.flatnonzero(column).tolist()) for column in members.T]
         self._time = np.where(np.isfinite(c.time), c.time, 0.0)
         self._nodes = np.arange(len(c.node_names))
-        self.hop_seconds = c.link_latency + c.tensor_bytes[:, None] / c.link_bandwidth
+        self.hop_seconds = c.hop_seconds
         self._hop_seconds = self.hop_seconds.tolist()
         self.tensors_of: list[list[tuple[int, list[tuple[int, int]]]]] = [[] for _ in c.node_names]
         for tensor in np.flatnonzero(c.fan_out).tolist():

@@ -46,7 +46,7 @@ class Durations:
     def of(cls, c: CompiledProblem, unit: float = 1.0) -> Durations:
         """Return the durations in units of so many seconds."""
         node = np.where(np.isfinite(c.time), c.time, 0.0)
-        hop = c.link_latency + c.tensor_bytes[:, None] / c.link_bandwidth
+        hop = c.hop_seconds
         return cls(node / unit, hop / unit)
 
     def rounded_down(self, scale: float) -> Durations:

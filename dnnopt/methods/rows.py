@@ -154,7 +154,7 @@ def _largest(c: CompiledProblem, terms: tuple[ObjectiveTerm, ...]) -> list[Row]:
 def loads_of(c: CompiledProblem) -> list[Row]:
     """Return the load of each resource (SI)."""
     time = np.where(np.isfinite(c.time), c.time, 0.0)
-    seconds = c.link_latency + c.tensor_bytes[:, None] / c.link_bandwidth
+    seconds = c.hop_seconds
     rows = []
     for devices, links in zip(c.resource_devices, c.resource_links, strict=True):
         held = np.flatnonzero(devices)

@@ -111,7 +111,7 @@ def _interval_costs(c: CompiledProblem, path: Index, into: Index, members: list[
     device, size = members[0], len(path)
     first, last = np.arange(size + 1)[:, None], np.arange(size + 1)[None, :]
     costs = _between(np.where(np.isfinite(c.time[path, device]), c.time[path, device], 0.0))
-    seconds = c.link_latency + c.tensor_bytes[:, None] / c.link_bandwidth
+    seconds = c.hop_seconds
     if c.execution == "call":
         costs += _call_transfers(c, path, device, seconds)
     else:

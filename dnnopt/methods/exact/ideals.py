@@ -78,8 +78,7 @@ def _items(c: CompiledProblem) -> Items:
     contiguity = next(constraint for constraint in c.constraints if isinstance(constraint, Contiguity))
     if not has_loads(c):
         return items_of(c, contiguity, *linear_costs(c))
-    seconds = c.link_latency + c.tensor_bytes[:, None] / c.link_bandwidth
-    return items_of(c, contiguity, c.time, seconds)
+    return items_of(c, contiguity, c.time, c.hop_seconds)
 
 
 def device_classes(c: CompiledProblem) -> list[list[int]]:
@@ -173,8 +172,7 @@ class _Program:
         self.has_loads = has_loads(c)
         self.weight = c.objective[0][0].weight if self.has_loads else 1.0
         finite = np.where(np.isfinite(time), time, 0.0)
-        seconds = c.link_latency + c.tensor_bytes[:, None] / c.link_bandwidth
-        self.largest = float(finite.sum(axis=0).max() + seconds[c.edge_tensor].sum())
+        self.largest = float(finite.sum(axis=0).max() + c.hop_seconds[c.edge_tensor].sum())
         scale, self.floor = self.largest, 0.0
         if not self.has_loads:
             alpha, beta = linear_costs(c)
