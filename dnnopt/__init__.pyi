@@ -54,6 +54,8 @@ from dnnopt.library import network as network
 from dnnopt.library import platform as platform
 from dnnopt.networks import Layer as Layer
 from dnnopt.networks import Network as Network
+from dnnopt.networks import SharedAcross as SharedAcross
+from dnnopt.networks import SharedWeights as SharedWeights
 from dnnopt.networks import Tensor as Tensor
 from dnnopt.objectives import Term as Term
 from dnnopt.objectives import cost as cost

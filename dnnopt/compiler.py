@@ -30,6 +30,7 @@ from dnnopt.compiled import (
     WorstLeakageTerm,
 )
 from dnnopt.custom import CustomConstraint
+from dnnopt.errors import UnsupportedError
 from dnnopt.metrics import Array, Metric
 from dnnopt.networks import INPUT, OUTPUT, Network
 from dnnopt.objectives import Term
@@ -40,6 +41,9 @@ from dnnopt.profiles import layer_joules, layer_seconds
 
 def compile_problem(problem: Problem) -> CompiledProblem:
     """Return the arrays of a problem."""
+    shared = [one.name for one in problem.all_shared_weights()]
+    if shared:
+        raise UnsupportedError("", problem=f"no method or formulation supports shared weights ({', '.join(shared)})")
     compiled = _Compiler(problem).compile()
     _ = compiled.units  # computed here once, with what models are built from
     return compiled

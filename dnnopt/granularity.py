@@ -105,7 +105,8 @@ def merge(network: Network, groups: Sequence[Collection[str]]) -> Network:
     with (``layer1.0`` of ``layer1.0.conv1`` and ``layer1.0.relu``) where that is its own alone, else that of the member
     with most FLOP; its operator is those of the members that compute something, joined by ``+``.
 
-    Tensors keep their name, size and sensitivity, and lose the consumers that are in their producer's group.
+    Tensors keep their name, size and sensitivity, and lose the consumers that are in their producer's group. Shared
+    weights are read by the merged layers; where one of several members has all that read them, they become its own.
 
     Parameters
     ----------
@@ -147,12 +148,22 @@ def merge(network: Network, groups: Sequence[Collection[str]]) -> Network:
         if consumers:
             producer = INPUT if home is None else names[home]
             tensors.append(tensor.model_copy(update={"producer": producer, "consumers": tuple(consumers)}))
-    layers = tuple(_merged(group, name) for group, name in zip(members, names, strict=True))
+    shared_weights = []
+    own: list[list[float]] = [[] for _ in members]
+    for shared in network.shared_weights:
+        readers = list(dict.fromkeys(place[name] for name in shared.layers))
+        if len(readers) == 1 and len(members[readers[0]]) > 1:
+            own[readers[0]].append(shared.bytes)
+        else:
+            shared_weights.append(shared.model_copy(update={"layers": tuple(names[g] for g in readers)}))
+    layers = tuple(_merged(group, name, extra) for group, name, extra in zip(members, names, own, strict=True))
     fields = {field: getattr(network, field) for field in Network.model_fields}
-    return Network(**{**fields, "layers": layers, "tensors": tuple(tensors)})
+    changed = {"layers": layers, "tensors": tuple(tensors), "shared_weights": tuple(shared_weights)}
+    return Network(**{**fields, **changed})
 
 
-def _merged(members: list[Layer], name: str) -> Layer:
+def _merged(members: list[Layer], name: str, shared: list[float]) -> Layer:
+    """Return one layer for all members; `shared`: bytes of what they alone share."""
     if len(members) == 1:
         return members[0]
 
@@ -166,7 +177,7 @@ def _merged(members: list[Layer], name: str) -> Layer:
         op="+".join(dict.fromkeys(layer.op for layer in computing if layer.op)),
         flops=over("flops", math.fsum),
         bytes=over("bytes", math.fsum),
-        weights=over("weights", math.fsum),
+        weights=over("weights", lambda values: math.fsum([*values, *shared])),
         activations=over("activations", max),
     )
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import heapq
 from functools import cached_property
+from typing import Annotated, Any
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from dnnopt.errors import InputError
 from dnnopt.records import Bytes, Flop, Name, Number, Positive, Probability, Record, Seconds, check_known, check_unique
@@ -68,6 +69,48 @@ class Tensor(Record):
     source: Name | None = None
 
 
+class SharedWeights(Record):
+    """Weights that several layers of a network read, such as those of a tied embedding.
+
+    A device that runs any of the layers holds them once, beside what the layers' own `weights` say.
+
+    Attributes
+    ----------
+    name : str
+    bytes : float
+    layers : tuple of str
+        The layers that read them.
+    """
+
+    name: Name
+    bytes: Bytes
+    layers: tuple[Name, ...] = Field(min_length=1)
+
+
+def _network_and_layer(value: Any) -> Any:
+    if not isinstance(value, list | tuple) or len(value) != 2:
+        raise InputError("a pair: the name of a network and that of one of its layers", value=value)
+    return value
+
+
+class SharedAcross(Record):
+    """Weights that layers of one or several networks read, such as those of a backbone that the networks share.
+
+    A device that runs any of the layers holds them once, beside what the layers' own `weights` say.
+
+    Attributes
+    ----------
+    name : str
+    bytes : float
+    layers : tuple of (str, str)
+        The layers that read them, each as the name of its network and its own.
+    """
+
+    name: Name
+    bytes: Bytes
+    layers: tuple[Annotated[tuple[Name, Name], BeforeValidator(_network_and_layer)], ...] = Field(min_length=1)
+
+
 class Network(Record):
     """A deep neural network: layers, tensors, and where its input starts and its answer is wanted.
 
@@ -92,11 +135,13 @@ class Network(Record):
         Kind of architecture, such as ``residual CNN``; it only describes.
     parameters : float, optional
         Number of trained parameters, where the origin tells it; it only describes (`Layer.weights` counts bytes).
+    shared_weights : tuple of SharedWeights
+        Weights that several layers read; `Layer.weights` leaves them out.
 
     Raises
     ------
     InputError
-        For duplicate or reserved names, unknown producers or consumers, and cycles.
+        For duplicate or reserved names, unknown producers, consumers or readers, and cycles.
     """
 
     name: Name
@@ -110,6 +155,7 @@ class Network(Record):
     provenance: str = ""
     family: str = ""
     parameters: Number | None = None
+    shared_weights: tuple[SharedWeights, ...] = ()
 
     @model_validator(mode="after")
     def _check(self) -> Network:
@@ -133,6 +179,12 @@ class Network(Record):
                 raise InputError(
                     "no source, as the tensor is not raw input", field=f"{field}.source", value=tensor.source
                 )
+        check_unique((shared.name for shared in self.shared_weights), "shared_weights", "shared-weights")
+        for index, shared in enumerate(self.shared_weights):
+            field = f"shared_weights[{index}].layers"
+            check_unique(shared.layers, field, "layer")
+            for position, name in enumerate(shared.layers):
+                check_known(name, names, f"{field}[{position}]", "layer")
         _ = self.order  # refuses cycles
         return self
 
@@ -199,7 +251,7 @@ class Network(Record):
     def summary(self) -> str:
         """Return one line: layers, tensors, FLOPs, weights."""
         flops = sum(layer.flops or 0.0 for layer in self.layers)
-        weights = sum(layer.weights or 0.0 for layer in self.layers)
+        weights = sum(layer.weights or 0.0 for layer in self.layers) + sum(one.bytes for one in self.shared_weights)
         return (
             f"{self.name}: {counted(len(self.layers), 'layer')}, {counted(len(self.tensors), 'tensor')}, "
             f"{flops / 1e9:.4g} GFLOP, {weights / 1e6:.4g} MB of weights"

@@ -12,7 +12,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from dnnopt.constraints import AnyConstraint, Constraint
 from dnnopt.custom import STANDARD_METRICS, CustomConstraint, Metric
 from dnnopt.errors import InputError
-from dnnopt.networks import Network
+from dnnopt.networks import Network, SharedAcross
 from dnnopt.objectives import Term, as_terms
 from dnnopt.platforms import Platform
 from dnnopt.profiles import Profile, layer_seconds
@@ -86,6 +86,8 @@ class Problem(Record):
         Measured times and energies; the roofline serves where there is none.
     metrics : sequence of Metric
         Metrics of the problem's own, for terms and limits to name.
+    shared_weights : sequence of SharedAcross
+        Weights that several layers read, beside those that the networks list (`all_shared_weights` has both).
     name, provenance : str
 
     Raises
@@ -108,6 +110,7 @@ class Problem(Record):
     metrics: tuple[Metric, ...] = ()
     name: str = ""
     provenance: str = ""
+    shared_weights: tuple[SharedAcross, ...] = ()
 
     if TYPE_CHECKING:
 
@@ -123,6 +126,7 @@ class Problem(Record):
             metrics: Sequence[Metric] = (),
             name: str = "",
             provenance: str = "",
+            shared_weights: Sequence[SharedAcross] = (),
         ) -> None: ...
 
     @model_validator(mode="after")
@@ -136,6 +140,7 @@ class Problem(Record):
             check_known(network.sink, devices, f"{field}.sink", "device")
             for position, tensor in enumerate(network.tensors):
                 check_known(tensor.source, devices, f"{field}.tensors[{position}].source", "device")
+        self._check_shared_weights()
         if self.execution == "call":
             self._check_calls()
         try:
@@ -189,9 +194,41 @@ class Problem(Record):
         """Return the network of that name."""
         return next(network for network in self.networks if network.name == name)
 
+    def all_shared_weights(self) -> tuple[SharedAcross, ...]:
+        """Return the weights that several layers read: those that the networks list, then the problem's own.
+
+        Where there are several networks, a network's own are called ``NETWORK.NAME``.
+        """
+        return self._shared_by_networks() + self.shared_weights
+
+    def _shared_by_networks(self) -> tuple[SharedAcross, ...]:
+        return tuple(
+            SharedAcross(
+                name=shared.name if len(self.networks) == 1 else f"{network.name}.{shared.name}",
+                bytes=shared.bytes,
+                layers=tuple((network.name, layer) for layer in shared.layers),
+            )
+            for network in self.networks
+            for shared in network.shared_weights
+        )
+
     def source_of(self, network: Network, tensor_source: str | None) -> str | None:
         """Return the device where a raw input of `network` starts; None: it is everywhere."""
         return tensor_source if tensor_source is not None else network.source
+
+    def _check_shared_weights(self) -> None:
+        networks = tuple(network.name for network in self.networks)
+        of_networks = {shared.name for shared in self._shared_by_networks()}
+        check_unique((shared.name for shared in self.shared_weights), "shared_weights", "shared-weights")
+        for index, shared in enumerate(self.shared_weights):
+            field = f"shared_weights[{index}]"
+            if shared.name in of_networks:
+                expected = "a name other than those of the networks' shared weights"
+                raise InputError(expected, field=f"{field}.name", value=shared.name)
+            check_unique(shared.layers, f"{field}.layers", "layer")
+            for position, (network, layer) in enumerate(shared.layers):
+                check_known(network, networks, f"{field}.layers[{position}][0]", "network")
+                check_known(layer, self._layer_names(network), f"{field}.layers[{position}][1]", "layer")
 
     def _check_calls(self) -> None:
         """Check that every transmission is part of a call: that of its sender, of its receiver, or of both."""

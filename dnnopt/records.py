@@ -7,7 +7,7 @@ the files share one set of names, one set of checks and one JSON Schema.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, ValidationError, ValidationInfo
@@ -192,9 +192,9 @@ Name = Annotated[str, Field(min_length=1)]
 Flag = StrictBool
 
 
-def check_unique(names: Iterable[str], field: str, what: str) -> None:
+def check_unique(names: Iterable[Hashable], field: str, what: str) -> None:
     """Raise InputError if a name occurs twice; `field` is the list that holds the named things."""
-    seen: dict[str, int] = {}
+    seen: dict[Hashable, int] = {}
     for position, name in enumerate(names):
         if name in seen:
             raise InputError(

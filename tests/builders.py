@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from dnnopt.networks import Layer, Network, Tensor
+from dnnopt.networks import Layer, Network, SharedAcross, SharedWeights, Tensor
 from dnnopt.objectives import latency
 from dnnopt.plan import Plan, Schedule, Transfer
 from dnnopt.platforms import Device, Link, Platform, Resource, Route
@@ -31,6 +31,17 @@ def network(layers: str | Iterable[Layer], tensors: Iterable[Tensor] = (), name:
     """Return a network."""
     records = [layer(word) for word in layers.split()] if isinstance(layers, str) else list(layers)
     return Network(name=name, layers=tuple(records), tensors=tuple(tensors), **fields)
+
+
+def shared(name: str, size: float, layers: str) -> SharedWeights:
+    """Return weights of `size` bytes that these layers of a network share."""
+    return SharedWeights(name=name, bytes=size, layers=tuple(layers.split()))
+
+
+def shared_across(name: str, size: float, layers: str) -> SharedAcross:
+    """Return weights of `size` bytes that layers of several networks share: ``"net.a other.u"``."""
+    pairs = (word.split(".") for word in layers.split())
+    return SharedAcross(name=name, bytes=size, layers=tuple((network, layer) for network, layer in pairs))
 
 
 def link(name: str, bandwidth: float = 1.0, latency: float = 0.0, **fields: Any) -> Link:
@@ -75,6 +86,7 @@ def problem(
     subject_to: Sequence[Any] = (),
     transport: Any = "unicast",
     energies: Mapping[str, Any] | None = None,
+    shared_weights: Sequence[SharedAcross] = (),
 ) -> Problem:
     """Return a problem.
 
@@ -99,6 +111,7 @@ def problem(
         subject_to=tuple(subject_to),
         transport=transport,
         profile=Profile(time=table(times), energy=table(energies)),
+        shared_weights=tuple(shared_weights),
     )
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from dnnopt import library
 from dnnopt.errors import InputError
 from dnnopt.granularity import GRANULARITIES, LIGHT, coarsen, groups, merge
-from dnnopt.networks import Layer, Network, Tensor
+from dnnopt.networks import Layer, Network, SharedWeights, Tensor
 
 OPERATORS = ("Conv", "MatMul", "Concat", "Relu", "Add", "Reshape", "Sigmoid", "LayerNormalization")
 
@@ -46,11 +46,24 @@ def networks(draw):
                 )
             )
     listed = tuple(draw(st.permutations(layers)))
-    return Network(name="random", layers=listed, tensors=tuple(tensors), source="p", sink="q", family="random")
+    readers = st.lists(st.sampled_from(names), min_size=1, max_size=4, unique=True)
+    shared = [
+        SharedWeights(name=f"w{k}", bytes=draw(whole), layers=draw(readers)) for k in range(draw(st.integers(0, 2)))
+    ]
+    return Network(
+        name="random",
+        layers=listed,
+        tensors=tuple(tensors),
+        source="p",
+        sink="q",
+        family="random",
+        shared_weights=shared,
+    )
 
 
 def totals(network):
-    return [sum(getattr(layer, field) for layer in network.layers) for field in ("flops", "bytes", "weights")]
+    flops, moved, weights = (sum(getattr(v, field) for v in network.layers) for field in ("flops", "bytes", "weights"))
+    return flops, moved, weights + sum(shared.bytes for shared in network.shared_weights)
 
 
 def sent(network, device_of):
@@ -62,7 +75,9 @@ def sent(network, device_of):
 def memory(network, device_of, device):
     """Bytes on a device under the rule weights+largest_activation."""
     hosted = [layer for layer in network.layers if device_of[layer.name] == device]
-    return sum(layer.weights for layer in hosted) + max((layer.activations for layer in hosted), default=0)
+    shared = [one.bytes for one in network.shared_weights if any(device_of[name] == device for name in one.layers)]
+    weights = sum(layer.weights for layer in hosted) + sum(shared)
+    return weights + max((layer.activations for layer in hosted), default=0)
 
 
 @given(networks(), st.sampled_from(GRANULARITIES), st.integers(1, 6))
@@ -249,6 +264,24 @@ def test_what_one_member_leaves_open_the_merged_layer_does():
     )
     assert merged.layers == (Layer(name="b", flops=3, activations=8),)
     assert merged.tensors == ()
+
+
+def test_shared_weights_follow_the_layers_that_read_them_and_become_those_of_a_layer_that_has_them_all():
+    network = chain(("a", "Conv"), ("b", "Conv"), ("c", "Conv"), ("d", "Conv"), weights=10).replace(
+        shared_weights=(
+            SharedWeights(name="inside", bytes=3, layers=("b", "a")),
+            SharedWeights(name="across", bytes=5, layers=("d", "a", "b")),
+            SharedWeights(name="one", bytes=7, layers=("b",)),
+            SharedWeights(name="alone", bytes=9, layers=("d",)),
+        )
+    )
+    merged = merge(network, [["a", "b"], ["c"], ["d"]])
+    name = merged.layers[0].name
+    assert [layer.weights for layer in merged.layers] == [10 + 10 + 3 + 7, 10, 10]
+    assert merged.shared_weights == (
+        SharedWeights(name="across", bytes=5, layers=("d", name)),
+        SharedWeights(name="alone", bytes=9, layers=("d",)),
+    )
 
 
 @pytest.mark.parametrize(

@@ -97,7 +97,10 @@ def traffic(facts: Facts, links: Collection[str] | None = None, network: str | N
 
 
 def memory(facts: Facts, device: str, rule: MemoryRule = "weights", buffers: int = 0) -> float:
-    """Return the bytes that a device holds; the weights, and by some rules the activations, must be known."""
+    """Return the bytes that a device holds; the weights, and by some rules the activations, must be known.
+
+    Weights that several layers share count once if any of them is there.
+    """
     hosted = [
         layer
         for network in facts.problem.networks
@@ -105,6 +108,11 @@ def memory(facts: Facts, device: str, rule: MemoryRule = "weights", buffers: int
         if facts.device_of[network.name, layer.name] == device
     ]
     weights = [layer.weights or 0.0 for layer in hosted]
+    weights += [
+        shared.bytes
+        for shared in facts.problem.all_shared_weights()
+        if any(facts.device_of[reader] == device for reader in shared.layers)
+    ]
     activations = [layer.activations or 0.0 for layer in hosted]
     if rule == "weights":
         resident = 0.0

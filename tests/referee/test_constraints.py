@@ -4,7 +4,7 @@ import math
 from typing import get_args
 
 import pytest
-from builders import layer, link, network, plan, platform, problem, tensor
+from builders import layer, link, network, plan, platform, problem, shared, tensor
 
 from dnnopt import constraints as c
 from dnnopt.objectives import latency
@@ -128,6 +128,12 @@ def test_memory_is_limited_with_its_buffers():
 def test_memory_is_limited_over_all_networks():
     assert found_with_other(c.memory()) == []
     assert found_with_other(c.memory(), other="u:t4") == [("memory(t4)", 50, "bytes")]
+
+
+def test_memory_is_limited_with_the_weights_that_layers_share():
+    tied = NET.replace(shared_weights=(shared("wte", 30, "b c"),))
+    assert found(c.memory(limits={"t4": 630}), net=tied) == []
+    assert found(c.memory(limits={"t4": 629, "pi": 100}), net=tied) == [("memory(t4)", 1, "bytes")]
 
 
 def test_memory_is_exact_to_the_byte_however_large():

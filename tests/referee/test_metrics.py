@@ -1,7 +1,7 @@
 """Energy, cost, traffic, memory, leakage and the objectives, worked by hand."""
 
 import pytest
-from builders import layer, link, network, plan, platform, problem, tensor
+from builders import layer, link, network, plan, platform, problem, shared, shared_across, tensor
 
 from dnnopt.constraints import memory
 from dnnopt.objectives import Term, cost, energy, latency, leakage, period, traffic, worst_leakage
@@ -204,6 +204,38 @@ def test_buffers_over_a_free_route_are_held_too():
     free = platform("pi hub t4", routes={"pi>t4": "", "t4>pi": ""})
     result = evaluate(problem(HEAVY, free, NOTHING, subject_to=[memory(buffers=1)]), plan("a:pi b:pi c:t4"))
     assert result.metrics["memory(t4)"] == 400 + 7 + 11 + 1
+
+
+@pytest.mark.parametrize(
+    ("rule", "pi", "t4"),
+    [
+        ("weights", 300, 400),
+        ("weights+activations", 300 + 30 + 50, 400 + 20),
+        ("weights+largest_activation", 300 + 50, 400 + 20),
+    ],
+)
+def test_shared_weights_are_held_once_by_each_device_that_runs_a_layer_that_reads_them(rule, pi, t4):
+    tied = HEAVY.replace(shared_weights=(shared("wte", 1000, "a b c"), shared("head", 3000, "c"), shared("x", 0, "a")))
+    assert held(memory(rule), net=tied) == (pi + 1000, 0, t4 + 1000 + 3000)
+
+
+def test_shared_weights_are_held_where_no_rule_is_listed():
+    assert held(net=HEAVY.replace(shared_weights=(shared("wte", 1000, "a b"),))) == (1300, 0, 400)
+
+
+def test_weights_that_networks_share_are_held_once_beside_what_each_network_shares():
+    networks = [
+        HEAVY.replace(shared_weights=(shared("wte", 1000, "a c"),)),
+        network([layer("u", 5), layer("v", 7)], name="other", shared_weights=(shared("wte", 20_000, "u v"),)),
+    ]
+    backbone = shared_across("backbone", 300_000, "net.a net.b other.u")
+    times = {"net": NOTHING, "other": dict.fromkeys("uv", (0, 0, 0))}
+    one = problem(networks, STAR, times, shared_weights=[backbone])
+    assert [shared.name for shared in one.all_shared_weights()] == ["net.wte", "other.wte", "backbone"]
+    metrics = evaluate(one, plan({"net": "a:pi b:hub c:t4", "other": "u:pi v:t4"})).metrics
+    assert metrics["memory(pi)"] == 100 + 5 + 1000 + 20_000 + 300_000
+    assert metrics["memory(hub)"] == 200 + 300_000
+    assert metrics["memory(t4)"] == 400 + 7 + 1000 + 20_000
 
 
 def test_memory_is_left_out_where_weights_are_not_known():
