@@ -99,8 +99,10 @@ def solve(model: ConstraintModel, limits: Limits, start: Values | None, control:
     parameters.relative_gap_limit = limits.gap
     parameters.absolute_gap_limit = 0.0
     parameters.linearization_level = 2
-    # This part of the presolve of 9.15 cuts off optimal plans (or-tools #5293).
+    # These parts of the presolve of 9.15 cut off optimal plans (or-tools #5293, tests/solvers/test_traps.py); without
+    # them the problems of `small` take no longer.
     parameters.presolve_inclusion_work_limit = 0
+    parameters.cp_model_probing_level = 0
     parameters.catch_sigint_signal = False
     if limits.time_limit is not None:
         parameters.max_time_in_seconds = limits.time_limit

@@ -12,6 +12,11 @@ import numpy as np
 from dnnopt.linear_model import LinearArrays, LinearModel
 from dnnopt.solvers.interface import Control, Limits, Outcome, Values, run_in_thread
 
+# Presolve of small models with continuous variables calls wrong values optimal, in 1.8 to 1.15 (ERGO-Code/HiGHS #1725,
+# #2900, #3043, #3073, #3094, and tests/solvers/test_traps.py). Up to so many rows, doing without it costs about a
+# quarter of the time (the problems of `small`); beyond them it is worth more.
+_MOST_ROWS_UNPRESOLVED = 1000
+
 
 def tolerance_for(arrays: LinearArrays) -> float:
     """Return an absolute feasibility tolerance that suits the model.
@@ -76,14 +81,23 @@ def solve(model: LinearModel, limits: Limits, start: Values | None, control: Con
     return solve_arrays(model.arrays(), limits, start, control)
 
 
-def solve_arrays(arrays: LinearArrays, limits: Limits, start: Values | None, control: Control) -> Outcome:
-    """Solve a linear model that is given as arrays."""
+def solve_unpresolved(model: LinearModel, limits: Limits, start: Values | None, control: Control) -> Outcome:
+    """Solve a linear model without HiGHS' presolve, which is where its wrong optima come from."""
+    return solve_arrays(model.arrays(), limits, start, control, presolve=False)
+
+
+def solve_arrays(
+    arrays: LinearArrays, limits: Limits, start: Values | None, control: Control, *, presolve: bool = True
+) -> Outcome:
+    """Solve a linear model that is given as arrays; small ones never with HiGHS' presolve."""
     if len(arrays.cost) == 0:
         return Outcome("optimal", values=np.zeros(0), objective=arrays.offset, bound=arrays.offset)
     # One process-wide pool of threads: a run with another number of threads fails unless the pool is made anew.
     highspy.Highs.resetGlobalScheduler(True)
     highs = pass_model(arrays)
     set_options(highs, limits, tolerance_for(arrays), control.log)
+    if not presolve or len(arrays.row_lower) <= _MOST_ROWS_UNPRESOLVED:
+        highs.setOptionValue("presolve", "off")
     if start is not None:
         solution = highspy.HighsSolution()
         solution.col_value = start.tolist()
