@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from dnnopt import library
-from dnnopt.formats.files import dump_json, make_folder, read_result, write_text
+from dnnopt.formats.files import dump_json, read_result, write_text
+from dnnopt.outputs import make_folder
 from dnnopt.units import format_quantity
 
 _GRACE = 30.0  # seconds beyond one and a half times the limit after which a process is ended

@@ -17,7 +17,8 @@ from typing import Any
 from dnnopt import library
 from dnnopt.errors import InputError
 from dnnopt.evaluator import TOLERANCE
-from dnnopt.formats.files import make_folder, read_plan, read_result, read_text, write_plan, write_text
+from dnnopt.formats.files import read_plan, read_result, read_text, write_plan, write_text
+from dnnopt.outputs import make_folder
 from dnnopt.problem import Problem
 from dnnopt.referee import evaluate
 from dnnopt.result import OPTIMAL_GAP, relative_gap
@@ -90,8 +91,6 @@ def read_table(path: Path | None = None) -> dict[str, BestKnown]:
     if not path.exists():
         return {}
     reader = csv.DictReader(io.StringIO(read_text(path)))
-    if tuple(reader.fieldnames or ()) != COLUMNS:
-        raise InputError(f"the columns {', '.join(COLUMNS)}", file=str(path), value=", ".join(reader.fieldnames or ()))
     rows: dict[str, BestKnown] = {}
     for cells in _cells(reader, path):
         where = f"line {reader.line_num}"
@@ -114,6 +113,9 @@ def read_table(path: Path | None = None) -> dict[str, BestKnown]:
 
 def _cells(reader: csv.DictReader[str], path: Path) -> Iterator[dict[str, str]]:
     try:
+        names = tuple(reader.fieldnames or ())
+        if names != COLUMNS:
+            raise InputError(f"the columns {', '.join(COLUMNS)}", file=str(path), value=", ".join(names))
         yield from reader
     except csv.Error as error:
         raise InputError("", file=str(path), field=f"after line {reader.line_num}", problem=str(error)) from None

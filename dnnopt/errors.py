@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+import math
+
+from dnnopt.text import shortened, visible
+
 _MISSING = object()
+_LONGEST_PART = 300  # of a message: where it is
+_LONGEST = 3000  # what is wrong: some messages list names
 
 
 def shorten(value: object, limit: int = 80) -> str:
     """Return ``repr(value)``, cut in the middle where it is longer than `limit` characters."""
-    text = repr(value)
-    return text if len(text) <= limit else f"{text[: limit - 20]} ... {text[-15:]}"
+    try:
+        return shortened(repr(value), limit)
+    except (ValueError, RecursionError):  # Python writes no whole number of more than 4300 digits
+        if isinstance(value, int):
+            return f"a whole number of {math.ceil(value.bit_length() * math.log10(2))} digits"
+        return f"a {type(value).__name__} that cannot be shown"
 
 
 class InputError(ValueError):
     """Something the user gave is wrong: says where, what was found and what was expected.
+
+    The message is one line; what is long is cut in the middle, and what a terminal would act on is escaped.
 
     Attributes
     ----------
@@ -28,7 +40,8 @@ class InputError(ValueError):
         self.problem = problem or (
             f"expected {expected}" if value is _MISSING else f"got {shorten(value)}, expected {expected}"
         )
-        super().__init__(": ".join(part for part in (file, field, self.problem) if part))
+        parts = [shortened(file, _LONGEST_PART), shortened(field, _LONGEST_PART), shortened(self.problem, _LONGEST)]
+        super().__init__(visible(": ".join(filter(None, parts))))
 
     def within(self, *, file: str = "", field: str = "") -> InputError:
         """Return the same error, placed inside `file` and under `field`."""

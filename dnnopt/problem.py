@@ -39,6 +39,8 @@ def _network_from_library(value: Any) -> Any:
             if key not in (*_BASE_KEYS, _DECAY):
                 raise InputError(f"one of {', '.join((*_BASE_KEYS, _DECAY))}", field=key, value=value[key])
         fields = {name: value[name] for name in _BASE_KEYS[1:] if name in value}
+        if not isinstance(value["base"], str):
+            raise InputError("the name of a network in the library", field="base", value=value["base"])
         found = library.network(value["base"])
         if _DECAY in value:
             found = found.with_sensitivity(_decay(value[_DECAY]))

@@ -97,6 +97,7 @@ _EXPECTED: dict[str, Callable[[dict[str, Any]], str]] = {
     "int_from_float": lambda c: "a whole number",
     "string_type": lambda c: "a text",
     "string_too_short": lambda c: "a text that is not empty",
+    "string_unicode": lambda c: "a text in Unicode, without halves of surrogate pairs",
     "bool_type": lambda c: "true or false",
     "tuple_type": lambda c: "a list",
     "list_type": lambda c: "a list",
@@ -164,9 +165,13 @@ def _quantity(dimension: str) -> Callable[[Any, ValidationInfo], Any]:
             raise InputError("a number in SI units (texts with units are for platform files)", value=value)
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise InputError("a number", value=value)
-        if not math.isfinite(value):
+        try:
+            number = float(value)
+        except OverflowError:
+            number = math.inf
+        if not math.isfinite(number):
             raise InputError("a finite number", value=value)
-        return float(value)
+        return number
 
     return read
 

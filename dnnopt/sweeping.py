@@ -23,8 +23,9 @@ from dnnopt.compiled import LinearTerm
 from dnnopt.compiler import compile_problem
 from dnnopt.errors import InputError, UnsupportedError
 from dnnopt.evaluator import Evaluator
-from dnnopt.formats.files import dump_json, make_folder, read_data, read_plan, read_result, write_text
+from dnnopt.formats.files import dump_json, read_data, read_plan, read_result, write_text
 from dnnopt.methods.heuristics import BASELINES, Effort
+from dnnopt.outputs import make_folder
 from dnnopt.parameters import Parameter, parse_range
 from dnnopt.plan import Plan
 from dnnopt.pool import Pool

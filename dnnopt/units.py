@@ -50,6 +50,8 @@ _EXAMPLE = {
     "number": "0.5", "frequency": "30 Hz", "flop rate": "8 GFLOP/s", "bandwidth": "20 Mbit/s",
     "energy per byte": "0.3 uJ/B", "money per second": "0.5 USD/h", "money per byte": "0.09 USD/GB",
 }  # fmt: skip
+_QUANTITY = re.compile(r"([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*(.*)")
+_LONGEST = 200  # characters
 
 
 def parse_quantity(text: str, dimension: str) -> float:
@@ -60,7 +62,7 @@ def parse_quantity(text: str, dimension: str) -> float:
     InputError
         If the text is not a number followed by a unit of the dimension.
     """
-    match = re.fullmatch(r"\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*(.*?)\s*", text)
+    match = _QUANTITY.fullmatch(text.strip()) if len(text) <= _LONGEST else None
     units = _UNITS[dimension]
     if match and (match[2] in units or match[2] == ""):
         value = float(match[1]) * units.get(match[2], 1.0)

@@ -3,39 +3,53 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
 import math
-import os
-import tempfile
 import zlib
+from collections.abc import Callable
 from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
 from dnnopt.errors import InputError
+from dnnopt.formats.json_text import parse_json
 from dnnopt.networks import Network
+from dnnopt.outputs import write_output
 from dnnopt.plan import Plan
 from dnnopt.platforms import Platform
 from dnnopt.problem import Problem
 from dnnopt.profiles import Profile
+from dnnopt.sizes import MOST_BYTES, check_bytes, check_places
 
 VERSION = 1
 PLAN_KEYS = ("placement", "schedule")
 
 
-def read_text(path: str | Path | Traversable) -> str:
+def read_text(path: str | Path | Traversable, *, allow_large: bool = False) -> str:
     """Return the text of a file; one whose name ends in ``.gz`` is unpacked.
+
+    Parameters
+    ----------
+    path : path
+    allow_large : bool
+        Whether its length is not limited (see `dnnopt.sizes`).
 
     Raises
     ------
     InputError
-        If it cannot be read, is not UTF-8, or is named ``.gz`` and is no whole gzip file.
+        If it cannot be read, is too large, is not UTF-8, or is named ``.gz`` and is no whole gzip file.
     """
     source = Path(path) if isinstance(path, str) else path
+    most = -1 if allow_large else MOST_BYTES + 1
     try:
-        data = source.read_bytes()
+        with source.open("rb") as stream:
+            data = stream.read(most)
+        check_bytes(len(data), allow_large=allow_large, file=str(path))
         if source.name.endswith(".gz"):
-            data = gzip.decompress(data)
+            with gzip.GzipFile(fileobj=io.BytesIO(data)) as packed:
+                data = packed.read(most)
+            check_bytes(len(data), allow_large=allow_large, file=str(path))
         return data.decode("utf-8")
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         cut = "; is the file cut off?" if isinstance(error, EOFError) else ""
@@ -44,80 +58,33 @@ def read_text(path: str | Path | Traversable) -> str:
         raise InputError("", file=str(path), problem=error.strerror or str(error)) from None
     except UnicodeDecodeError:
         raise InputError("", file=str(path), problem="not a text file in UTF-8") from None
+    except InputError:
+        raise
+    except ValueError as error:  # a null character in the path
+        raise InputError("", file=str(path), problem=f"cannot be read: {error}") from None
 
 
 def write_text(path: str | Path, text: str | bytes) -> None:
-    """Write a file whole or not at all, to a temporary file beside it that is then renamed.
+    """Write a file whole or not at all (see `dnnopt.outputs`).
 
     Text is written in UTF-8, and packed (with no time stamp) where the name ends in ``.gz``.
     """
-    path = Path(path)
     data = text.encode("utf-8") if isinstance(text, str) else text
-    if isinstance(text, str) and path.suffix == ".gz":
+    if isinstance(text, str) and str(path).endswith(".gz"):
         data = gzip.compress(data, mtime=0)
-    try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent or ".", prefix=f".{path.name}.")
-    except OSError as error:
-        raise InputError("", file=str(path), problem=f"cannot be written: {error.strerror}") from None
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(data)
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)
-        os.replace(temporary, path)
-    except BaseException as error:
-        Path(temporary).unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            raise InputError("", file=str(path), problem=f"cannot be written: {error.strerror}") from None
-        raise
+    write_output(path, data)
 
 
-def make_folder(path: Path) -> None:
-    """Make a folder, and those above it, where it is not there yet.
-
-    Raises
-    ------
-    InputError
-        If that is not possible.
-    """
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError("", file=str(path), problem=f"the folder cannot be made: {error.strerror}") from None
-
-
-def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    data = dict(pairs)
-    if len(data) < len(pairs):
-        seen: set[str] = set()
-        for key, _ in pairs:
-            if key in seen:
-                raise InputError("every name once", field=key, value=key)
-            seen.add(key)
-    return data
-
-
-def read_data(path: str | Path | Traversable, kind: str | None) -> dict[str, Any]:
+def read_data(path: str | Path | Traversable, kind: str | None, *, allow_large: bool = False) -> dict[str, Any]:
     """Return a file's object without its header, which must say ``dnnopt-<kind>`` and a version known here.
 
     Raises
     ------
     InputError
-        For a file that is missing, not JSON, cut off, of another kind, or written by a newer version.
+        For a file that is missing, too large, not JSON, cut off, of another kind, or written by a newer version.
     """
     file = str(path)
-    text = read_text(path)
-    try:
-        data = json.loads(text, object_pairs_hook=_unique_keys)
-    except json.JSONDecodeError as error:
-        where = f"line {error.lineno}, column {error.colno}"
-        cut = "" if text.rstrip().endswith("}") else "; is the file cut off?"
-        raise InputError("", file=file, problem=f"not JSON: {error.msg} at {where}{cut}") from None
-    except RecursionError:
-        raise InputError("", file=file, problem="not a file of this kind: nested too deeply") from None
-    except InputError as error:
-        raise error.within(file=file) from None
+    data = parse_json(read_text(path, allow_large=allow_large), file=file, allow_large=allow_large)
     if not isinstance(data, dict):
         raise InputError("an object (names to values)", file=file, value=data)
     if kind is not None:
@@ -143,9 +110,15 @@ def _write(path: str | Path, kind: str, data: dict[str, Any]) -> None:
     write_text(path, dump_json({"format": f"dnnopt-{kind}", "version": VERSION, **data}))
 
 
-def read_network(path: str | Path | Traversable) -> Network:
-    """Read a network file."""
-    return Network.from_data(read_data(path, "network"), file=str(path))
+def read_network(path: str | Path | Traversable, *, allow_large: bool = False) -> Network:
+    """Read a network file; `allow_large` lifts the limits of `dnnopt.sizes`, here and in the other readers."""
+    return network_from(read_data(path, "network", allow_large=allow_large), str(path), allow_large=allow_large)
+
+
+def network_from(data: dict[str, Any], file: str, *, allow_large: bool = False) -> Network:
+    """Return the network that a file's data describe."""
+    _check_amounts([data], None, file, allow_large)
+    return Network.from_data(data, file=file)
 
 
 def write_network(network: Network, path: str | Path) -> None:
@@ -153,9 +126,11 @@ def write_network(network: Network, path: str | Path) -> None:
     _write(path, "network", network.to_data())
 
 
-def read_platform(path: str | Path | Traversable) -> Platform:
+def read_platform(path: str | Path | Traversable, *, allow_large: bool = False) -> Platform:
     """Read a platform file; texts with units such as ``"20 Mbit/s"`` are accepted in it."""
-    return Platform.from_data(read_data(path, "platform"), file=str(path), units=True)
+    data = read_data(path, "platform", allow_large=allow_large)
+    _check_amounts([], data, str(path), allow_large)
+    return Platform.from_data(data, file=str(path), units=True)
 
 
 def write_platform(platform: Platform, path: str | Path) -> None:
@@ -163,9 +138,9 @@ def write_platform(platform: Platform, path: str | Path) -> None:
     _write(path, "platform", platform.to_data())
 
 
-def read_profile(path: str | Path | Traversable) -> Profile:
+def read_profile(path: str | Path | Traversable, *, allow_large: bool = False) -> Profile:
     """Read a profile file: measured times and energies of layers on devices."""
-    return Profile.from_data(read_data(path, "profile"), file=str(path))
+    return Profile.from_data(read_data(path, "profile", allow_large=allow_large), file=str(path))
 
 
 def write_profile(profile: Profile, path: str | Path) -> None:
@@ -173,9 +148,27 @@ def write_profile(profile: Profile, path: str | Path) -> None:
     _write(path, "profile", profile.to_data())
 
 
-def read_problem(path: str | Path | Traversable) -> Problem:
+def read_problem(path: str | Path | Traversable, *, allow_large: bool = False) -> Problem:
     """Read a problem file; networks and platforms may be named, and are then the library's."""
-    return Problem.from_data(read_data(path, "problem"), file=str(path))
+    return problem_from(read_data(path, "problem", allow_large=allow_large), str(path), allow_large=allow_large)
+
+
+def problem_from(data: dict[str, Any], file: str, *, allow_large: bool = False) -> Problem:
+    """Return the problem that a file's data describe."""
+    networks = data.get("networks")
+    _check_amounts(networks if isinstance(networks, list) else [], data.get("platform"), file, allow_large)
+    return Problem.from_data(data, file=file)
+
+
+def _check_amounts(networks: list[Any], platform: Any, file: str, allow_large: bool) -> None:
+    """Refuse data with more layers and devices than real ones have, before all of them are looked at."""
+
+    def count(part: Any, key: str) -> int:
+        listed = part.get(key) if isinstance(part, dict) else None
+        return len(listed) if isinstance(listed, list) else 0
+
+    layers = sum(count(network, "layers") for network in networks)
+    check_places(layers, count(platform, "devices"), allow_large=allow_large, file=file)
 
 
 def write_problem(problem: Problem, path: str | Path) -> None:
@@ -183,9 +176,9 @@ def write_problem(problem: Problem, path: str | Path) -> None:
     _write(path, "problem", problem.to_data())
 
 
-def read_plan(path: str | Path, problem: Problem | None = None) -> Plan:
+def read_plan(path: str | Path, problem: Problem | None = None, *, allow_large: bool = False) -> Plan:
     """Read the plan in a plan or result file, and check that it fits `problem` where one is given."""
-    data = read_data(path, None)
+    data = read_data(path, None, allow_large=allow_large)
     if "placement" in data and data["placement"] is None:
         raise InputError("", file=str(path), field="placement", problem="the file has no plan")
     plan = Plan.from_data({key: data[key] for key in PLAN_KEYS if data.get(key) is not None}, file=str(path))
@@ -197,7 +190,7 @@ def read_plan(path: str | Path, problem: Problem | None = None) -> Plan:
     return plan
 
 
-def read_result(path: str | Path) -> dict[str, Any]:
+def read_result(path: str | Path, *, allow_large: bool = False) -> dict[str, Any]:
     """Return the data of a result file; what a run that ended in an error lacks is None or empty.
 
     Raises
@@ -205,17 +198,34 @@ def read_result(path: str | Path) -> dict[str, Any]:
     InputError
         For what `read_data` refuses, and for values of another kind. The plan is left to `read_plan`.
     """
-    data = read_data(path, "result")
-    for key in ("problem", "status"):
-        if not isinstance(data.get(key), str):
-            raise InputError("a text", file=str(path), field=key, value=data.get(key))
-    for key in ("objective", "bound", "gap", "runtime"):
-        value = data.setdefault(key, None)
-        number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-        if value is not None and not number:
-            raise InputError("a finite number, or null", file=str(path), field=key, value=value)
-    empty = {"checksum": None, "placement": None, "found_by": "", "bound_by": "", "date": "", "message": ""}
-    return {**empty, "versions": {}, **data}
+    data = read_data(path, "result", allow_large=allow_large)
+    result = {**_MISSING, **data}
+    for key, fits, expected in _RESULT:
+        if not fits(result.get(key)):
+            raise InputError(expected, file=str(path), field=key, value=result.get(key))
+    return result
+
+
+def _is_number(value: Any) -> bool:
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value))
+
+
+def _is_texts(value: Any) -> bool:
+    return isinstance(value, dict) and all(isinstance(text, str) for text in value.values())
+
+
+_MISSING: dict[str, Any] = {
+    **dict.fromkeys(("objective", "bound", "gap", "runtime", "checksum", "placement")),
+    **dict.fromkeys(("found_by", "bound_by", "date", "message"), ""),
+    "versions": {},
+}
+_RESULT: list[tuple[str, Callable[[Any], bool], str]] = [
+    *((key, lambda value: isinstance(value, str), "a text") for key in ("problem", "status")),
+    *((key, _is_number, "a finite number, or null") for key in ("objective", "bound", "gap", "runtime")),
+    ("checksum", lambda value: value is None or isinstance(value, str), "a text, or null"),
+    *((key, lambda value: isinstance(value, str), "a text") for key in ("found_by", "bound_by", "date", "message")),
+    ("versions", _is_texts, "an object of texts"),
+]
 
 
 def write_plan(plan: Plan, path: str | Path) -> None:

@@ -1,0 +1,19 @@
+"""Texts that others have written, such as names in a file, where people read them: nothing in them acts or hides."""
+
+from __future__ import annotations
+
+
+def visible(text: str) -> str:
+    r"""Return a text in which all is seen: Python's escapes stand for what a terminal would do something else with.
+
+    Control characters become ``\x1b``, ``\n`` and the like; so do marks of direction, characters without a width,
+    blanks other than the space, and halves of surrogate pairs. Everything else stays as it is.
+    """
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode("ascii") for one in text)
+
+
+def shortened(text: str, limit: int) -> str:
+    """Return a text without its middle where it is longer than `limit` characters (of which 20 or more)."""
+    return text if len(text) <= limit else f"{text[: limit - 20]} ... {text[-15:]}"
