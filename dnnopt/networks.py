@@ -162,6 +162,7 @@ class Network(Record):
         check_unique((layer.name for layer in self.layers), "layers", "layer")
         check_unique((tensor.name for tensor in self.tensors), "tensors", "tensor")
         names = {layer.name for layer in self.layers}
+        producers, consumers = names | {INPUT}, names | {OUTPUT}
         for index, layer in enumerate(self.layers):
             if layer.name in RESERVED:
                 raise InputError(
@@ -171,10 +172,10 @@ class Network(Record):
                 )
         for index, tensor in enumerate(self.tensors):
             field = f"tensors[{index}]"
-            check_known(tensor.producer, names | {INPUT}, f"{field}.producer", "layer, or 'input'")
+            check_known(tensor.producer, producers, f"{field}.producer", "layer, or 'input'")
             check_unique(tensor.consumers, f"{field}.consumers", "consumer")
             for position, consumer in enumerate(tensor.consumers):
-                check_known(consumer, names | {OUTPUT}, f"{field}.consumers[{position}]", "layer, or 'output'")
+                check_known(consumer, consumers, f"{field}.consumers[{position}]", "layer, or 'output'")
             if tensor.source is not None and tensor.producer != INPUT:
                 raise InputError(
                     "no source, as the tensor is not raw input", field=f"{field}.source", value=tensor.source
