@@ -11,6 +11,7 @@ each accelerator runs what it has as one call.
 
 from __future__ import annotations
 
+from collections import Counter
 from importlib.resources.abc import Traversable
 from itertools import permutations
 from pathlib import Path
@@ -21,18 +22,19 @@ from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 from dnnopt.constraints import Colocate, Constraint, Contiguous, Memory
 from dnnopt.errors import InputError
 from dnnopt.formats.files import read_data
-from dnnopt.networks import Layer, Network, Tensor
+from dnnopt.networks import RESERVED, Layer, Network, Tensor
 from dnnopt.objectives import latency, period
 from dnnopt.platforms import Device, Link, Platform, Resource, Route
 from dnnopt.problem import Problem
 from dnnopt.profiles import Profile
-from dnnopt.records import Bytes, Flag, Name, Number, Record, check_known, check_unique
+from dnnopt.records import Bytes, Flag, Number, Record, check_known, check_unique
 
 Objective = Literal["throughput", "latency"]
 OBJECTIVES: tuple[Objective, ...] = ("throughput", "latency")
 POOL = "cpus"
 BANDWIDTH = 1e9  # of links, in bytes/s: costs are times, and a tensor has the bytes that take so long
 _MILLISECOND = 1e-3
+_NOISE = 1e-6  # costs of one node's edges may differ by so much (ms); the first one counts, as in the authors' programs
 
 
 def _flag(value: Any) -> Any:
@@ -52,12 +54,12 @@ class _Part(Record):
 
 class _Node(_Part):
     id: Identity
-    name: Name
+    name: Any = None  # "debug information": it may be missing, shared, or be no text
     supportedOnFpga: Bit
     cpuLatency: Number
     fpgaLatency: Number
-    isBackwardNode: Bit
-    size: Bytes
+    isBackwardNode: Bit = False
+    size: Bytes = 0.0
     colorClass: Identity | None = None
 
 
@@ -77,14 +79,13 @@ class _Workload(_Part):
     @model_validator(mode="after")
     def _check(self) -> _Workload:
         check_unique((str(node.id) for node in self.nodes), "nodes", "node")
-        check_unique((node.name for node in self.nodes), "nodes", "node")
         identities = {str(node.id) for node in self.nodes}
         cost: dict[int, float] = {}
         for index, edge in enumerate(self.edges):
             for field in ("sourceId", "destId"):
                 check_known(str(getattr(edge, field)), identities, f"edges[{index}].{field}", "node (an id)")
             expected = cost.setdefault(edge.sourceId, edge.cost)
-            if edge.cost != expected:
+            if abs(edge.cost - expected) > _NOISE:
                 raise InputError(
                     f"{expected}, the cost of the other edges of node {edge.sourceId}",
                     field=f"edges[{index}].cost",
@@ -93,6 +94,21 @@ class _Workload(_Part):
         if self.maxFPGAs + self.maxCPUs == 0:
             raise InputError("at least one accelerator or processor", field="maxFPGAs", value=0)
         return self
+
+    def names(self) -> dict[int, str]:
+        """Return what each node is called: its name, with its id where that is missing, reserved or not unique."""
+        given = {node.id: node.name if isinstance(node.name, str) else "" for node in self.nodes}
+        often = Counter(given.values())
+        taken = {name for name, count in often.items() if name and count == 1 and name not in RESERVED}
+        names = {}
+        for identity, name in given.items():
+            if name not in taken:
+                name = f"{name}-{identity}" if name else f"node{identity}"
+                while name in taken:
+                    name += "'"
+                taken.add(name)
+            names[identity] = name
+        return names
 
 
 def read_msr(
@@ -103,7 +119,9 @@ def read_msr(
     Parameters
     ----------
     path : str or Path
-        JSON file with `maxSizePerFPGA`, `maxFPGAs`, `maxCPUs`, `nodes` and `edges`; times in ms.
+        JSON file with `maxSizePerFPGA`, `maxFPGAs`, `maxCPUs`, `nodes` and `edges`; times in ms. Nodes may lack a name,
+        a size (none) and a class. Layers are named after their nodes, and have the node's id in their name where that
+        is missing, reserved or not unique: ``node7``, ``input-7``.
     objective : {"throughput", "latency"}
         The largest load of a device, or the end of the last call or node.
     contiguous : bool
@@ -121,6 +139,7 @@ def read_msr(
     file = str(path)
     workload: _Workload = _Workload.from_data(read_data(path, None), file=file)
     name = Path(file).stem
+    names = workload.names()
     accelerators = [f"accelerator{number + 1}" for number in range(workload.maxFPGAs)]
     if objective == "throughput":
         processors = [f"cpu{number + 1}" for number in range(workload.maxCPUs)]
@@ -128,13 +147,13 @@ def read_msr(
         processors = [POOL] if workload.maxCPUs else []
     try:
         return Problem(
-            _network(name, workload),
+            _network(name, workload, names),
             _platform(workload, accelerators, processors),
             execution="pipelined" if objective == "throughput" else "call",
             minimize=period() if objective == "throughput" else latency(),
-            subject_to=_constraints(name, workload, contiguous),
+            subject_to=_constraints(name, workload, names, contiguous),
             transport="multicast",
-            profile=_profile(name, workload, accelerators, processors),
+            profile=_profile(name, workload, names, accelerators, processors),
             name=f"{name}, {objective}" + (", contiguous" if contiguous else ""),
             provenance=f"MSR workload; bytes of tensors are times over links of {BANDWIDTH:g} bytes/s",
         )
@@ -142,16 +161,15 @@ def read_msr(
         raise error.within(file=file) from None
 
 
-def _network(name: str, workload: _Workload) -> Network:
-    names = {node.id: node.name for node in workload.nodes}
+def _network(name: str, workload: _Workload, names: dict[int, str]) -> Network:
     consumers: dict[int, list[str]] = {}
     cost: dict[int, float] = {}
     for edge in workload.edges:
         consumers.setdefault(edge.sourceId, []).append(names[edge.destId])
-        cost[edge.sourceId] = edge.cost
+        cost.setdefault(edge.sourceId, edge.cost)
     return Network(
         name=name,
-        layers=tuple(Layer(name=node.name, weights=node.size) for node in workload.nodes),
+        layers=tuple(Layer(name=names[node.id], weights=node.size) for node in workload.nodes),
         tensors=tuple(
             Tensor(
                 name=names[source],
@@ -188,22 +206,24 @@ def _platform(workload: _Workload, accelerators: list[str], processors: list[str
     )
 
 
-def _profile(name: str, workload: _Workload, accelerators: list[str], processors: list[str]) -> Profile:
+def _profile(
+    name: str, workload: _Workload, names: dict[int, str], accelerators: list[str], processors: list[str]
+) -> Profile:
     times: dict[str, dict[str, float | None]] = {}
     for node in workload.nodes:
         there = node.fpgaLatency * _MILLISECOND if node.supportedOnFpga else None
-        times[node.name] = dict.fromkeys(accelerators, there)
-        times[node.name].update(dict.fromkeys(processors, node.cpuLatency * _MILLISECOND))
+        times[names[node.id]] = dict.fromkeys(accelerators, there)
+        times[names[node.id]].update(dict.fromkeys(processors, node.cpuLatency * _MILLISECOND))
     return Profile(time={name: times})
 
 
-def _constraints(name: str, workload: _Workload, contiguous: bool) -> tuple[Constraint, ...]:
+def _constraints(name: str, workload: _Workload, names: dict[int, str], contiguous: bool) -> tuple[Constraint, ...]:
     """Return memory of the accelerators, colour classes together, and contiguity of the forward nodes if asked for."""
     classes: dict[int, list[str]] = {}
     for node in workload.nodes:
         if node.colorClass is not None:
-            classes.setdefault(node.colorClass, []).append(node.name)
+            classes.setdefault(node.colorClass, []).append(names[node.id])
     together = [Colocate(network=name, layers=tuple(nodes)) for nodes in classes.values() if len(nodes) > 1]
-    forward = tuple(node.name for node in workload.nodes if not node.isBackwardNode)
+    forward = tuple(names[node.id] for node in workload.nodes if not node.isBackwardNode)
     convex = [Contiguous(network=name, layers=forward)] if contiguous and forward else []
     return (Memory(), *together, *convex)

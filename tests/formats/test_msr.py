@@ -176,6 +176,49 @@ def test_the_referee_gives_the_published_loads(name, contiguous):
     assert 1e3 * found.objective == pytest.approx(published, abs=5e-5)
 
 
+def layer_names(problem):
+    return [layer.name for layer in problem.networks[0].layers]
+
+
+def named(*names):
+    """The small workload with other names; None: no name at all."""
+    nodes = [dict(node, name=name) for node, name in zip(SMALL["nodes"], names, strict=True)]
+    return SMALL | {"nodes": [{k: v for k, v in node.items() if v is not None} for node in nodes]}
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        ((None, None, None), ["node1", "node2", "node5"]),
+        (("input", "conv", "output"), ["input-1", "conv", "output-5"]),
+        (("a", "a", "b"), ["a-1", "a-2", "b"]),
+        (("", 3, "b"), ["node1", "node2", "b"]),
+        ((None, "node1", "x"), ["node1'", "node1", "x"]),
+    ],
+)
+def test_names_are_for_reading_alone(write, names, expected):
+    problem = read_msr(write(named(*names)))
+    assert layer_names(problem) == expected
+    result = dp.solve(problem, time_limit=60)
+    assert (result.status, result.objective) == ("optimal", pytest.approx(8e-3))
+
+
+def test_costs_of_a_node_may_differ_by_noise_and_the_first_counts(write):
+    edges = [edge(1, 2, 1.0), edge(1, 5, 1.0000009), edge(2, 5, 2.0)]
+    problem = read_msr(write(SMALL | {"edges": edges}))
+    assert loads(problem, "a:accelerator1 b:cpu1 c:cpu1")[0] == pytest.approx(3.0, rel=1e-12)
+    edges[1]["cost"] = 1.0000011
+    with pytest.raises(InputError, match=r"edges\[1\].cost"):
+        read_msr(write(SMALL | {"edges": edges}))
+
+
+def test_what_inference_does_not_need_may_be_missing(write):
+    nodes = [{k: v for k, v in node.items() if k not in ("size", "isBackwardNode")} for node in SMALL["nodes"]]
+    problem = read_msr(write(SMALL | {"nodes": nodes}), contiguous=True)
+    assert [layer.weights for layer in problem.networks[0].layers] == [0, 0, 0]
+    assert evaluate(problem, plan("a:accelerator1 b:accelerator1 c:accelerator1")).feasible
+
+
 def edited(path, value):
     data = copy.deepcopy(SMALL)
     *parents, last = path
@@ -199,7 +242,6 @@ def edited(path, value):
         (("nodes", 1, "fpgaLatency"), "3", ("nodes[1].fpgaLatency", "'3'", "a number")),
         (("nodes", 1, "isBackwardNode"), 2, ("nodes[1].isBackwardNode", "got 2", "true or false")),
         (("nodes", 1, "id"), 1, ("nodes[1]", "'1'", "nodes[0]")),
-        (("nodes", 1, "name"), "a", ("nodes[1]", "'a'", "nodes[0]")),
         (("edges", 2, "destId"), 3, ("edges[2].destId", "'3'", "1, 2, 5")),
         (("edges", 1, "cost"), 1.5, ("edges[1].cost", "1.5", "1.0, the cost of the other edges of node 1")),
         (("edges", 2, "destId"), 1, ("cycle", "a -> b -> a")),
