@@ -52,17 +52,23 @@ def import_msr_command(
 
 @_imports("pipeedge")
 def import_pipeedge_command(
-    file: FileArgument,
+    files: Annotated[
+        list[Path], typer.Argument(metavar="FILE...", help="One JSON file, or its scheduler's YAML files.")
+    ],
     output: OutputOption,
-    model: Annotated[str, typer.Option(help="Name of a model in the file.")],
-    devices: Annotated[str, typer.Option(metavar="TYPE:COUNT,...", help="How many of each type of device there are.")],
+    model: Annotated[str, typer.Option(help="Name of a model in the files.")],
+    devices: Annotated[
+        str | None,
+        typer.Option(metavar="TYPE:COUNT,...", help="How many of each type there are, if no file lists hosts."),
+    ] = None,
     batch_size: Annotated[int | None, typer.Option(help="Where the profiles have several.")] = None,
     verbose: VerboseOption = False,
 ) -> None:
     """Pipeline of a transformer's sub-layers over edge boards (PipeEdge)."""
     from dnnopt.formats.pipeedge import read_pipeedge
 
-    _write(read_pipeedge(file, model=model, devices=_counts(devices), batch_size=batch_size), output)
+    counts = None if devices is None else _counts(devices)
+    _write(read_pipeedge(files, model=model, devices=counts, batch_size=batch_size), output)
 
 
 def _counts(text: str) -> dict[str, int]:

@@ -9,17 +9,19 @@ copies (send or receive, and queue) of what it exchanges with other stages.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.resources.abc import Traversable
 from itertools import permutations
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field, model_validator
 
 from dnnopt.constraints import Contiguous, Memory
 from dnnopt.errors import InputError
 from dnnopt.formats.files import read_data
+from dnnopt.formats.yaml_files import read_yaml
 from dnnopt.networks import INPUT, OUTPUT, Layer, Network, Tensor
 from dnnopt.objectives import period
 from dnnopt.platforms import Device, Link, Platform, Route
@@ -62,12 +64,71 @@ class _Times(_Part):
 class _DeviceType(_Part):
     bw_Mbps: Positive
     mem_MB: Positive
-    model_profiles: dict[str, tuple[_Times, ...]]
+    model_profiles: dict[str, Any] | None  # those of other models are not looked at
 
 
-class _File(_Part):
-    models: dict[str, _Model]
-    device_types: dict[str, _DeviceType]
+class _Profiles(_Part):
+    profiles: tuple[_Times, ...]
+
+
+_Entries = dict[str, tuple[str, str, Any]]  # name -> file, field, and data that is not checked yet
+
+
+class _Found:
+    """What files say of models, types of devices and hosts."""
+
+    def __init__(self, paths: Iterable[str | Path | Traversable]):
+        self.models: _Entries = {}
+        self.device_types: _Entries = {}
+        self.devices: _Entries = {}
+        for path in paths:
+            file = str(path)
+            data = read_yaml(path) if file.endswith((".yml", ".yaml")) else read_data(path, None)
+            if not isinstance(data, dict):
+                raise InputError("an object (names to values)", file=file, value=data)
+            if data.keys() & {"models", "device_types"}:
+                self._add_sections(file, data)
+            else:
+                self._add_entries(file, data)
+
+    def _add_sections(self, file: str, data: dict[str, Any]) -> None:
+        for section in ("models", "device_types"):
+            if section not in data:
+                raise InputError("", file=file, field=section, problem="missing, and it has no default")
+            if not isinstance(data[section], dict):
+                raise InputError("an object (names to values)", file=file, field=section, value=data[section])
+            for name, entry in data[section].items():
+                self._add(getattr(self, section), name, file, f"{section}.{name}", entry)
+
+    def _add_entries(self, file: str, data: dict[str, Any]) -> None:
+        """Add a file of the scheduler, whose entries show what they are."""
+        for name, entry in data.items():
+            if isinstance(entry, list):
+                entries = self.devices
+            elif isinstance(entry, dict) and "layers" in entry:
+                entries = self.models
+            elif isinstance(entry, dict) and "bw_Mbps" in entry:
+                entries = self.device_types
+            else:
+                expected = "a model (with layers), a type of device (with bw_Mbps) or a list of hosts"
+                raise InputError(expected, file=file, field=name, value=entry)
+            self._add(entries, name, file, name, entry)
+
+    def _add(self, entries: _Entries, name: str, file: str, field: str, data: Any) -> None:
+        if name in entries:
+            raise InputError("", file=file, field=field, problem=f"is in {entries[name][0]} already")
+        entries[name] = (file, field, data)
+
+
+def _entry(entries: _Entries, name: str, record: type[_Part], section: str, what: str) -> Any:
+    """Return an entry, checked; the others may be anything."""
+    if name not in entries:
+        raise InputError(f"the name of a {what}: {', '.join(entries) or 'none'}", field=section, value=name)
+    file, place, data = entries[name]
+    try:
+        return record.from_data(data)
+    except InputError as error:
+        raise error.within(file=file, field=place) from None
 
 
 def _check_length(values: tuple[float, ...], layers: int, field: str) -> None:
@@ -76,52 +137,77 @@ def _check_length(values: tuple[float, ...], layers: int, field: str) -> None:
 
 
 def read_pipeedge(
-    path: str | Path | Traversable, *, model: str, devices: Mapping[str, int], batch_size: int | None = None
+    path: str | Path | Traversable | Sequence[str | Path | Traversable],
+    *,
+    model: str,
+    devices: Mapping[str, int] | None = None,
+    batch_size: int | None = None,
 ) -> Problem:
-    """Read a PipeEdge profile as a problem: the shortest period of a contiguous pipeline.
+    """Read PipeEdge's profiles as a problem: the shortest period of a contiguous pipeline.
 
     Parameters
     ----------
-    path : str or Path
-        JSON file with `models` and `device_types`.
+    path : str or Path, or several
+        The files of its scheduler, ``models.yml``, ``device_types.yml`` and, optionally, ``devices.yml``; or one file,
+        JSON or YAML, with `models` and `device_types`. Models and types that are not asked for are not looked at.
     model : str
-        Name of a model in the file.
-    devices : mapping of str to int
-        How many of each type of device there are.
+        Name of a model in the files.
+    devices : mapping of str to int, optional
+        How many of each type of device there are; not needed where the files list hosts.
     batch_size : int, optional
         Samples in a batch; needed where the profiles have several.
 
     Raises
     ------
     InputError
-        If the file is malformed, or lacks the model, a type of device, or a profile of one on the other.
+        If a file is malformed, or lacks the model, a type of device, or a profile of one on the other.
     """
-    file = str(path)
-    data: _File = _File.from_data(read_data(path, None), file=file)
+    paths = [path] if isinstance(path, str | Path | Traversable) else list(path)
+    found = _Found(paths)
     try:
-        return _problem(data, model, devices, batch_size)
+        return _problem(found, model, _boards(found, devices), batch_size)
     except InputError as error:
-        raise error.within(file=file) from None
+        raise error if error.file else error.within(file=", ".join(map(str, paths))) from None
 
 
-def _problem(data: _File, name: str, devices: Mapping[str, int], batch_size: int | None) -> Problem:
-    if name not in data.models:
-        raise InputError(f"the name of a model: {', '.join(data.models) or 'none'}", field="models", value=name)
-    model = data.models[name]
-    if not devices or not all(count >= 1 for count in devices.values()):
-        raise InputError("at least one device, and of each type at least one", field="devices", value=dict(devices))
-    times = {kind: _times(data, kind, name, model.layers, batch_size) for kind in devices}
-    batches = {(times[kind].batch_size, times[kind].dtype) for kind in devices}
+def _boards(found: _Found, counts: Mapping[str, int] | None) -> dict[str, str]:
+    """Return the devices and their types: as many as are asked for, or the hosts that a file lists."""
+    if counts is not None and found.devices:
+        raise InputError("", field="devices", problem="a file lists the hosts already")
+    if counts is not None:
+        if not counts or not all(count >= 1 for count in counts.values()):
+            raise InputError("at least one device, and of each type at least one", field="devices", value=dict(counts))
+        return {f"{kind}-{number + 1}": kind for kind, count in counts.items() for number in range(count)}
+    boards: dict[str, str] = {}
+    for kind, (file, place, hosts) in found.devices.items():
+        for position, host in enumerate(hosts):
+            if not isinstance(host, str) or not host or host in boards:
+                field = f"{place}[{position}]"
+                raise InputError("the name of a host, each once", file=file, field=field, value=host)
+            boards[host] = kind
+    if not boards:
+        raise InputError("", field="devices", problem="missing; no file lists hosts either")
+    return boards
+
+
+def _problem(found: _Found, name: str, boards: dict[str, str], batch_size: int | None) -> Problem:
+    model: _Model = _entry(found.models, name, _Model, "models", "model")
+    kinds = {
+        kind: _entry(found.device_types, kind, _DeviceType, "device_types", "type of device")
+        for kind in dict.fromkeys(boards.values())
+    }
+    times = {kind: _times(found, kind, entry, name, model.layers, batch_size) for kind, entry in kinds.items()}
+    batches = {(entry.batch_size, entry.dtype) for entry in times.values()}
     if len(batches) > 1:
         raise InputError(
             "profiles of one batch size and data type", field="device_types", value=[list(batch) for batch in batches]
         )
     batch, dtype = batches.pop()
-    boards = {f"{kind}-{number + 1}": kind for kind, count in devices.items() for number in range(count)}
     layers = [f"layer{number + 1}" for number in range(model.layers)]
+    counts = Counter(boards.values())
     return Problem(
         _network(name, model, layers, batch * _ELEMENT_BYTES[dtype]),
-        _platform(data, boards),
+        _platform({board: kinds[kind] for board, kind in boards.items()}),
         execution="pipelined",
         minimize=period(),
         subject_to=(Memory(buffers=_COPIES), Contiguous()),
@@ -133,32 +219,37 @@ def _problem(data: _File, name: str, devices: Mapping[str, int], batch_size: int
                 }
             }
         ),
-        name=f"{name} on " + " and ".join(f"{count} {kind}" for kind, count in devices.items()),
+        name=f"{name} on " + " and ".join(f"{count} {kind}" for kind, count in counts.items()),
         provenance=f"PipeEdge profile; one inference is a batch of {batch}, in {dtype}",
     )
 
 
-def _times(data: _File, kind: str, model: str, layers: int, batch_size: int | None) -> _Times:
+def _times(found: _Found, kind: str, device: _DeviceType, model: str, layers: int, batch_size: int | None) -> _Times:
     """Return the times of a model on a type of device."""
-    if kind not in data.device_types:
-        known = ", ".join(data.device_types) or "none"
-        raise InputError(f"the name of a type of device: {known}", field="device_types", value=kind)
-    field = f"device_types.{kind}.model_profiles"
-    profiles = data.device_types[kind].model_profiles
+    file, place, _ = found.device_types[kind]
+    place += ".model_profiles"
+    profiles = device.model_profiles or {}
     if model not in profiles:
-        raise InputError(f"profiles of {model}", field=field, value=list(profiles))
-    found = [
-        (position, entry) for position, entry in enumerate(profiles[model]) if batch_size in (None, entry.batch_size)
-    ]
-    if len(found) != 1:
+        raise InputError(f"profiles of {model}", file=file, field=place, value=list(profiles))
+    place += f".{model}"
+    try:
+        entries = _Profiles.from_data({"profiles": profiles[model]}).profiles
+    except InputError as error:
+        raise InputError(
+            "", file=file, field=place + error.field.removeprefix("profiles"), problem=error.problem
+        ) from None
+    chosen = [position for position, entry in enumerate(entries) if batch_size in (None, entry.batch_size)]
+    if len(chosen) != 1:
         wanted = "one profile" if batch_size is None else f"one profile with batch_size {batch_size}"
-        sizes = [entry.batch_size for entry in profiles[model]]
-        raise InputError(wanted, field=f"{field}.{model}", value=f"profiles with batch sizes {sizes}")
-    position, entry = found[0]
-    if entry.dtype not in _ELEMENT_BYTES:
-        known = ", ".join(_ELEMENT_BYTES)
-        raise InputError(f"one of {known}", field=f"{field}.{model}[{position}].dtype", value=entry.dtype)
-    _check_length(entry.time_s, layers, f"{field}.{model}[{position}].time_s")
+        sizes = [entry.batch_size for entry in entries]
+        raise InputError(wanted, file=file, field=place, value=f"profiles with batch sizes {sizes}")
+    entry = entries[chosen[0]]
+    try:
+        if entry.dtype not in _ELEMENT_BYTES:
+            raise InputError(f"one of {', '.join(_ELEMENT_BYTES)}", field="dtype", value=entry.dtype)
+        _check_length(entry.time_s, layers, "time_s")
+    except InputError as error:
+        raise error.within(file=file, field=f"{place}[{chosen[0]}]") from None
     return entry
 
 
@@ -180,12 +271,11 @@ def _network(name: str, model: _Model, layers: list[str], bytes_per_element: int
     )
 
 
-def _platform(data: _File, boards: dict[str, str]) -> Platform:
-    types = {board: data.device_types[kind] for board, kind in boards.items()}
+def _platform(boards: dict[str, _DeviceType]) -> Platform:
     links = tuple(
         Link(
             name=f"{i}->{j}",
-            bandwidth=min(types[i].bw_Mbps, types[j].bw_Mbps) * _MEGA / 8,
+            bandwidth=min(boards[i].bw_Mbps, boards[j].bw_Mbps) * _MEGA / 8,
             latency=0.0,
             sender=i,
             receiver=j,
@@ -193,7 +283,7 @@ def _platform(data: _File, boards: dict[str, str]) -> Platform:
         for i, j in permutations(boards, 2)
     )
     return Platform(
-        devices=tuple(Device(name=board, memory=kind.mem_MB * _MEGA) for board, kind in types.items()),
+        devices=tuple(Device(name=board, memory=kind.mem_MB * _MEGA) for board, kind in boards.items()),
         links=links,
         routes=tuple(
             Route(origin=i, destination=j, links=(link.name,))

@@ -208,6 +208,114 @@ def test_unknown_names_are_refused(write):
         read_pipeedge(write(SMALL), model="net", devices={"fast": 0})
 
 
+# What the profiler and the scheduler write (a model and a type that nobody asks for are as in their documentation).
+MODELS = """\
+DummyModel:
+  layers: 0
+  mem_MB: []
+  parameters_in: 0
+  parameters_out: []
+net:
+  layers: 3
+  mem_MB: [1, 2,
+    3]
+  parameters_in: 131072
+  parameters_out: [131072, 262144, 131072]
+"""
+TYPES = """\
+DummyDeviceType:
+  bw_Mbps: 0
+  mem_MB: 0
+  model_profiles:
+fast:
+  bw_Mbps: 8
+  mem_MB: 16
+  model_profiles:
+    net:
+    - batch_size: 2
+      dtype: torch.float32
+      time_s: [1.0, 4.0,
+        2.0]
+    other/net:
+    - batch_size: 2
+slow:
+  bw_Mbps: 4
+  mem_MB: 16
+  model_profiles:
+    net:
+    - {batch_size: 2, dtype: torch.float32, time_s: [2, 8, 4.0e+0]}
+"""
+HOSTS = """\
+DummyDeviceType: []
+fast:
+- mb-0
+- mb-1
+slow: [10.0.0.1]
+"""
+
+
+@pytest.fixture
+def scheduler_files(tmp_path):
+    for name, text in (("models", MODELS), ("device_types", TYPES), ("devices", HOSTS)):
+        (tmp_path / f"{name}.yml").write_text(text)
+    return [tmp_path / f"{name}.yml" for name in ("models", "device_types", "devices")]
+
+
+def test_the_files_of_the_scheduler_are_the_same_problem(write, scheduler_files):
+    counts = {"fast": 2, "slow": 1}
+    published = read_pipeedge(scheduler_files[:2], model="net", devices=counts)
+    assert published == read_pipeedge(write(SMALL), model="net", devices=counts)
+
+
+def test_devices_may_be_the_hosts_that_a_file_lists(scheduler_files):
+    problem = read_pipeedge(scheduler_files, model="net")
+    assert problem.platform.device_names() == ("mb-0", "mb-1", "10.0.0.1")
+    assert dp.solve(problem, time_limit=60).objective == pytest.approx(4)  # 1 | 2 | 3, the last on the slow one
+    with pytest.raises(InputError, match="a file lists the hosts already"):
+        read_pipeedge(scheduler_files, model="net", devices={"fast": 1})
+    with pytest.raises(InputError, match="devices: missing; no file lists hosts"):
+        read_pipeedge(scheduler_files[:2], model="net")
+
+
+@pytest.mark.parametrize(
+    ("model", "kind", "part"),
+    [
+        ("DummyModel", "fast", "models.yml: DummyModel.layers: got 0"),
+        ("net", "DummyDeviceType", "device_types.yml: DummyDeviceType.bw_Mbps: got 0"),
+        ("other/net", "fast", "got 'other/net', expected the name of a model: DummyModel, net"),
+    ],
+)
+def test_what_is_asked_for_must_be_whole(scheduler_files, model, kind, part):
+    with pytest.raises(InputError) as caught:
+        read_pipeedge(scheduler_files[:2], model=model, devices={kind: 1})
+    assert part in str(caught.value)
+
+
+def test_models_that_are_not_asked_for_are_not_looked_at(write):
+    data = copy.deepcopy(SMALL)
+    data["models"]["other"] = {"layers": "none"}
+    data["device_types"]["other"] = 3
+    data["device_types"]["fast"]["model_profiles"]["other"] = [{"time_s": None}]
+    problem = read_pipeedge(write(data), model="net", devices={"fast": 2})
+    assert problem == read_pipeedge(write(SMALL), model="net", devices={"fast": 2})
+
+
+def test_a_name_in_two_files_and_an_entry_of_no_kind_are_refused(scheduler_files, tmp_path):
+    with pytest.raises(InputError, match=r"DummyModel: is in .*models\.yml already"):
+        read_pipeedge([scheduler_files[0], *scheduler_files], model="net")
+    (tmp_path / "odd.yml").write_text("net:\n  depth: 3\n")
+    with pytest.raises(InputError, match=r"odd\.yml: net: got {'depth': 3}, expected a model"):
+        read_pipeedge(tmp_path / "odd.yml", model="net", devices={"fast": 1})
+
+
+def test_the_command_reads_the_files_of_the_scheduler(scheduler_files, tmp_path):
+    out = tmp_path / "problem.json"
+    words = ["import", "pipeedge", *map(str, scheduler_files), "--model", "net", "-o", str(out)]
+    run = CliRunner().invoke(app, words)
+    assert run.exit_code == 0, run.output
+    assert dp.read_problem(out) == read_pipeedge(scheduler_files, model="net")
+
+
 def test_the_command_writes_a_problem_file(write, tmp_path):
     out = tmp_path / "problem.json"
     words = ["import", "pipeedge", str(write(SMALL)), "--model", "net", "--devices", "fast:2,slow:1", "-o", str(out)]
