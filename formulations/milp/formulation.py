@@ -48,12 +48,11 @@ class MilpFormulation:
             return "objectives of several priorities"
         if self._timing.latency not in (None, compiled.execution):
             return f"{compiled.execution} execution"
-        if needs_critical_path(compiled):
-            if self._timing.latency is None:
+        if self._timing.latency is None:
+            if needs_critical_path(compiled):
                 return f"latency under {compiled.execution} execution"
-            reason = not_a_tree(compiled) or self._timing.refuses(compiled)
-            if reason:
-                return reason
+        elif reason := not_a_tree(compiled) or self._timing.refuses(compiled):  # its rows are added in any case
+            return reason
         if self._timing.pairs and not self._communication.pairs:
             return "the timing, which needs variables for pairs of devices"
         if needs_period(compiled) and not self._timing.period:

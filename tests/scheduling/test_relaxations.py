@@ -7,12 +7,15 @@ import numpy as np
 import pytest
 from builders import network, platform, problem, tensor
 from hypothesis import given, settings
+from hypothesis import strategies as st
 from scheduled_optimum import scheduled, scheduled_optimum
 
 from dnnopt.compiler import compile_problem
+from dnnopt.errors import UnsupportedError
 from dnnopt.formulations import registry
 from dnnopt.formulations.precedence import fork_joins, reachability
 from dnnopt.methods.formulated import default_solver, run_formulation
+from dnnopt.objectives import cost, latency, leakage, period, traffic
 from dnnopt.pool import Pool
 from dnnopt.referee import evaluate
 from dnnopt.scaling import all_on_one
@@ -126,6 +129,27 @@ def test_rounding_down_on_a_grid_of_time_gives_a_bound(drawn):
         _, _, model, outcome = found
         assert outcome.status == "optimal"
         assert outcome.bound * model.objective_unit <= best + SLACK * abs(best)
+
+
+@settings(max_examples=30)
+@given(scheduled(most_placements=27, largest_spread=1), st.sampled_from((cost(), leakage(), traffic(), period())))
+def test_timings_give_bounds_where_no_latency_is_asked_for(drawn, objective):
+    one = drawn.replace(minimize=objective, subject_to=())
+    compiled, best = compile_problem(one), scheduled_optimum(one)
+    for name in registry.supporting(compiled, "milp"):
+        if best is not None and name.partition("+")[0] == "edgewise" and not name.endswith("-plan"):
+            _, _, model, outcome = solved(one, name)
+            assert outcome.status == "optimal"
+            assert outcome.bound * model.objective_unit <= best + SLACK * abs(best)
+
+
+@pytest.mark.parametrize("objective", [latency(), cost(), period()])
+@pytest.mark.parametrize("name", ["edgewise+time-indexed", "edgewise+time-indexed-plan"])
+def test_multicast_to_several_layers_on_a_grid_of_time_is_refused_whatever_the_objective(name, objective):
+    one = problem(FORK, PAIR, TIMES, "scheduled", objective)
+    assert name in registry.supporting(compile_problem(one))
+    with pytest.raises(UnsupportedError, match="does not support multicast on a grid of time"):
+        registry.formulation(name, compile_problem(one.replace(transport="multicast")))
 
 
 @settings(max_examples=6)
