@@ -262,6 +262,54 @@ class ConstraintModel:
         """Return the value of every variable in the plan of a placement (N,), with its times where it has some."""
         return encoded(self.variables, placement, times)
 
+    def broken_by(self, values: Values) -> str:
+        """Return the name of what these values break, or an empty text; all of it in whole numbers."""
+        whole = np.round(values).astype(np.int64)
+        outside = np.flatnonzero((whole != values) | (whole < self.lower) | (whole > self.upper))
+        if len(outside):
+            block = next(block for block in self.variables if outside[0] < block.first + block.size)
+            return f"bounds of {block.name} (at {values[outside[0]]:.17g})"
+        for choices in self.exactly_one:
+            if (whole[choices].sum(axis=1) != 1).any():
+                return "exactly one"
+        for clauses in self.clauses:
+            if not ((whole[clauses.columns] == 1) == clauses.positive).any(axis=1).all():
+                return f"clause {clauses.name}"
+        for linear in self.linear:
+            total = int(linear.coefficients @ whole[linear.columns])
+            low, high = linear.lower, linear.upper
+            if (low is not None and total < low) or (high is not None and total > high):
+                return f"row {linear.name}"
+        for rows in self.rows:
+            totals = (rows.coefficients * whole[rows.columns]).sum(axis=1)
+            broken = np.zeros(len(totals), dtype=bool)
+            if rows.lower is not None:
+                broken |= totals < rows.lower
+            if rows.upper is not None:
+                broken |= totals > rows.upper
+            if (broken & (whole[rows.literals] == 1).all(axis=1)).any():
+                return f"row {rows.name}"
+        return self._overlap(whole)
+
+    def _overlap(self, whole: Whole) -> str:
+        """Return the name of a no-overlap whose intervals overlap, or an empty text."""
+        if not self.no_overlaps:
+            return ""
+        start = np.concatenate([whole[block.start] for block in self.intervals])
+        size = np.concatenate([block.size for block in self.intervals])
+        present = np.concatenate(
+            [
+                np.ones(len(block.start), dtype=bool) if block.presence is None else whole[block.presence] == 1
+                for block in self.intervals
+            ]
+        )
+        for no_overlap in self.no_overlaps:
+            here = no_overlap.intervals[present[no_overlap.intervals] & (size[no_overlap.intervals] > 0)]
+            order = here[np.argsort(start[here], kind="stable")]
+            if (start[order][1:] < (start[order] + size[order])[:-1]).any():
+                return f"no-overlap {no_overlap.name}"
+        return ""
+
     def describe(self) -> str:
         """Return a sentence for the top of exported files."""
         return (

@@ -26,6 +26,7 @@ Evaluate = Callable[[NDArray[np.int64]], ArrayLike]
 EvaluateTimes = Callable[["Times"], ArrayLike]
 Follow = Callable[[Values], ArrayLike]
 _Parts = list[tuple[tuple[int, ...], ArrayLike]]
+_CLOSE = 1e-9
 
 
 class Joined(str):
@@ -339,6 +340,27 @@ class LinearModel:
             f"{len(arrays.value)} nonzeros\n  variables: {blocks}\n  rows: {rows}\n  {self.units.describe()}"
         )
 
+    def broken_by(self, values: Values) -> str:
+        """Return the name of a row or a variable whose bounds these values break, or an empty text.
+
+        Values count as breaking a row where they do so by more than 1e-9 of its entries, summed without rounding.
+        """
+        arrays = self.arrays()
+        row = np.repeat(np.arange(self._row_count), np.diff(arrays.start))
+        terms = arrays.value * values[arrays.index]
+        size = np.bincount(row, weights=np.abs(terms), minlength=self._row_count)
+        activity = arrays.row_activity(values)
+        over = np.maximum(activity - arrays.row_upper, arrays.row_lower - activity)
+        for number in np.flatnonzero(over > 0.5 * _CLOSE * size).tolist():
+            entries = math.fsum(terms[arrays.start[number] : arrays.start[number + 1]].tolist())
+            by = max(entries - arrays.row_upper[number], arrays.row_lower[number] - entries)
+            if by > _CLOSE * size[number]:
+                return f"row {_nth_name(self.rows, number)} (by {by:.3g} of {size[number]:.3g})"
+        outside = np.maximum(values - arrays.upper, arrays.lower - values) > _CLOSE * np.maximum(np.abs(values), 1.0)
+        for number in np.flatnonzero(outside).tolist():
+            return f"bounds of {_nth_name(self.variables, number)} (at {values[number]:.9g})"
+        return ""
+
     def write(self, path: str | Path) -> None:
         """Write the model as ``.lp``, ``.mps`` or ``.mps.gz`` (by the ending of `path`).
 
@@ -374,6 +396,13 @@ class LinearModel:
         from dnnopt.formats.pulp_model import pulp_model
 
         return pulp_model(self)
+
+
+def _nth_name(blocks: Sequence[Block], number: int) -> str:
+    """Return the name of a row or column, by its number."""
+    block = next(block for block in blocks if block.first <= number < block.first + block.size)
+    names = block.names()
+    return names[number - block.first] if len(names) == block.size else block.name
 
 
 def encoded(blocks: Sequence[Block], placement: NDArray[np.int64], times: Times | None) -> Values:

@@ -1,4 +1,8 @@
-"""Pool: the plans and bounds of a run. Every plan in it has passed the referee, every bound holds for all of them."""
+"""Pool: the plans and bounds of a run. Every plan in it has passed the referee, every bound holds for all of them.
+
+A bound is a claim of whoever found it: of a solver (an *engine*, by its name), or of the methods here. What a plan
+refutes is dropped, with all else that the engine said, and the contradiction is kept.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +19,8 @@ from dnnopt.referee import Evaluation, evaluate
 from dnnopt.result import OPTIMAL_GAP, Event
 from dnnopt.scheduling import plan_of
 
+_MOST_KNOWN = 8
+
 
 class Pool:
     """Best plan and best bound so far, and the trace of both.
@@ -30,6 +36,17 @@ class Pool:
         Limits on other objectives, by index.
     watch : callable, optional
         Called with each Event of the trace.
+
+    Attributes
+    ----------
+    known : list of (float, Plan)
+        Some of the plans that were accepted, the best ones among them, with their objectives.
+    contradictions : list of str
+        What engines claimed and plans refuted.
+    confirmed_by : str
+        Which second engine, or which method that needs none, stands behind the proof.
+    confirming : float
+        Seconds spent on that.
     """
 
     def __init__(
@@ -43,13 +60,19 @@ class Pool:
         self.problem = problem
         self.compiled = compiled
         self.stage = stage
-        self._caps = dict(caps or {})
+        self.caps = dict(caps or {})
         self.trace: list[Event] = []
         self.plan: Plan | None = None
         self.evaluation: Evaluation | None = None
-        self.bound: float | None = None
+        self.known: list[tuple[float, Plan]] = []
+        self.checked: dict[tuple[str, int], Plan] = {}  # by formulation and id: plans that its rows hold
         self.found_by = ""
-        self.bound_by = ""
+        self.contradictions: list[str] = []
+        self.confirmed_by = ""
+        self.confirming = 0.0
+        self._claims: dict[str, tuple[float, str]] = {}  # engine ("": none): the best bound, and its source
+        self._infeasible: dict[str, str] = {}  # engine: source
+        self._doubted: set[str] = set()
         self.baselines: list[tuple[str, Evaluation]] = []
         self.resolution = 0.0  # SI; solvers do not tell objectives apart that differ by less
         self._watch = watch
@@ -61,9 +84,37 @@ class Pool:
         """Objective of the best plan, of this stage."""
         return None if self.evaluation is None else self.evaluation.objectives[self.stage]
 
+    @property
+    def bound(self) -> float | None:
+        """The best bound (SI)."""
+        return max((bound for bound, _ in self._claims.values()), default=None)
+
+    @property
+    def bound_by(self) -> str:
+        """Where the best bound came from."""
+        return max(self._claims.values(), default=(0.0, ""))[1]
+
+    @property
+    def own_bound(self) -> float:
+        """The best bound that rests on no solver's word (SI)."""
+        return self._claims.get("", (-math.inf, ""))[0]
+
+    @property
+    def doubted(self) -> frozenset[str]:
+        """Engines whose claims a plan has refuted."""
+        return frozenset(self._doubted)
+
+    def claimants(self) -> set[str]:
+        """Return the engines on whose word it rests that the best plan is optimal, or that there is none."""
+        if self.objective is None:
+            return set(self._infeasible)
+        enough = self.objective - OPTIMAL_GAP * abs(self.objective)
+        closing = {engine for engine, (bound, _) in self._claims.items() if bound >= enough}
+        return set() if "" in closing else closing
+
     def accepts(self, evaluation: Evaluation) -> bool:
         """Return whether a plan is feasible and within the caps."""
-        capped = all(evaluation.objectives[index] <= cap + TOLERANCE * abs(cap) for index, cap in self._caps.items())
+        capped = all(evaluation.objectives[index] <= cap + TOLERANCE * abs(cap) for index, cap in self.caps.items())
         return evaluation.feasible and capped and math.isfinite(evaluation.objectives[self.stage])
 
     def is_closed(self, gap: float) -> bool:
@@ -81,21 +132,73 @@ class Pool:
         evaluation = evaluate(self.problem, plan)
         objective = evaluation.objectives[self.stage]
         with self._lock:
-            if self.accepts(evaluation) and (self.objective is None or objective < self.objective):
-                self.plan, self.evaluation, self.found_by = plan, evaluation, source
-                self._record(objective, source)
+            if self.accepts(evaluation):
+                better = self.objective is None or objective < self.objective
+                if better:
+                    self.plan, self.evaluation, self.found_by = plan, evaluation, source
+                    self._record(objective, source)
+                if better or len(self.known) < _MOST_KNOWN:
+                    self.known = [*self.known[1 - _MOST_KNOWN :], (objective, plan)]
+                self._refute(objective, source)
         return evaluation
 
     def offer_placement(self, placement: Index, source: str) -> Evaluation:
         """Offer the plan of a placement (N,); under scheduled execution, with its list schedule."""
         return self.offer(plan_of(self.compiled, placement), source)
 
-    def add_bound(self, bound: float, source: str) -> None:
-        """Keep a bound (SI) if it is better than the one known."""
+    def add_bound(self, bound: float, source: str, engine: str = "") -> None:
+        """Keep a bound (SI) if it is better than the one known.
+
+        Parameters
+        ----------
+        bound : float
+        source : str
+            Who found it, in words.
+        engine : str
+            The solver whose word it is; empty: it follows from methods of this package alone.
+        """
         with self._lock:
-            if math.isfinite(bound) and (self.bound is None or bound > self.bound):
-                self.bound, self.bound_by = bound, source
+            if not math.isfinite(bound) or engine in self._doubted:
+                return
+            if engine and self.objective is not None and bound > self.objective + self._slack(self.objective):
+                self.contradict(engine, self._exceeds(bound, source, self.objective, self.found_by))
+                return
+            known = self.bound
+            if engine not in self._claims or bound > self._claims[engine][0]:
+                self._claims[engine] = bound, source
+            if known is None or bound > known:
                 self._record(None, source)
+
+    def claim_infeasible(self, source: str, engine: str) -> None:
+        """Note that an engine says that there is no plan."""
+        with self._lock:
+            if self.plan is None:
+                self._infeasible[engine] = source
+            else:
+                self.contradict(engine, f"{source} says infeasible, but the referee accepts a plan of {self.found_by}")
+
+    def contradict(self, engine: str, words: str) -> None:
+        """Drop all that an engine claimed, which was wrong."""
+        self.contradictions.append(words)
+        self._doubted.add(engine)
+        self._claims.pop(engine, None)
+        self._infeasible.pop(engine, None)
+
+    def _refute(self, objective: float, source: str) -> None:
+        """Drop the claims that a plan refutes."""
+        for engine, (bound, by) in list(self._claims.items()):
+            if engine and bound > objective + self._slack(objective):
+                self.contradict(engine, self._exceeds(bound, by, objective, source))
+        for engine, by in list(self._infeasible.items()):
+            self.contradict(engine, f"{by} says infeasible, but the referee accepts a plan of {source}")
+
+    def _slack(self, objective: float) -> float:
+        """Return by how much rounding may take a bound above the objective."""
+        return max(OPTIMAL_GAP * abs(objective), self.resolution)
+
+    @staticmethod
+    def _exceeds(bound: float, by: str, objective: float, source: str) -> str:
+        return f"{by} claims that no plan is below {bound:.9g}, but the referee accepts {objective:.9g} by {source}"
 
     def report_incumbent(self, objective: float, source: str) -> None:
         """Note that a solver holds a plan with this objective (SI), which it will hand over when it ends."""

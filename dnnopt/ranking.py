@@ -21,7 +21,7 @@ from dnnopt.evaluator import TOLERANCE, Evaluator
 from dnnopt.formulations import registry
 from dnnopt.formulations.formulation import Formulation
 from dnnopt.linear_model import LinearModel
-from dnnopt.methods.bounds.lagrangian import Lagrangian, below
+from dnnopt.methods.bounds.lagrangian import priced_out
 from dnnopt.methods.exact import chain
 from dnnopt.methods.formulated import default_solver
 from dnnopt.plan import Plan
@@ -324,13 +324,8 @@ def _reduced(compiled: CompiledProblem, cap: float, limits: Limits, clock: Clock
     if math.isinf(cap):
         return compiled
     cap += TOLERANCE * abs(cap)
-    kept = compiled
-    if Lagrangian.refuses(compiled) is None:
-        seconds = _at_most(_PRICE_SECONDS, clock)
-        prices = Lagrangian(compiled)
-        prices.maximize(limits.within(seconds), control)
-        kept = below(compiled, prices.marginals(limits.within(seconds), control, seed=limits.seed), cap)
-    reduced = presolve(kept, cap)
+    seconds = _at_most(_PRICE_SECONDS, clock)
+    reduced = presolve(priced_out(compiled, cap, limits.within(seconds), control, limits.seed), cap)
     return compiled if reduced.infeasible else reduced.compiled
 
 

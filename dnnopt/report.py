@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from dnnopt.result import OWN
 from dnnopt.units import counted, format_quantity
 
 if TYPE_CHECKING:
@@ -167,6 +168,16 @@ def against(value: float, unit: str, best: float | None, violations: Sequence[Vi
     return shown, f"+{100 * (value - best) / abs(best):.3g} %" if best else "worse"
 
 
+def _confirmation(result: Result) -> str:
+    """Return what stands behind a proof, in words."""
+    if result.confirmed_by == OWN:
+        return "proved by an exact method"
+    took = f"in {format_runtime(result.confirming)}"
+    if not result.confirmed_by:
+        return f"not confirmed by a second engine {took}" if result.confirming else "not confirmed by a second engine"
+    return f"confirmed by {escaped(result.confirmed_by)} {took}"
+
+
 def print_result(console: Console, result: Result, *, verbose: bool = False) -> None:
     """Print a result."""
     name, unit = objective_name(result.problem)
@@ -174,6 +185,10 @@ def print_result(console: Console, result: Result, *, verbose: bool = False) -> 
     console.print(f"[bold]{escaped(title)}[/bold]: {_STATUS[result.status]}", highlight=False)
     if result.message:
         console.print(f"  {escaped(result.message)}", highlight=False)
+    for words in result.contradictions:
+        console.print(f"  [bold]contradiction[/bold]: {escaped(words)}", highlight=False)
+    if result.status == "infeasible":
+        console.print(f"  {_confirmation(result)}", highlight=False)
     if result.bound is not None and result.evaluation is None:
         console.print(f"  no plan is better than {name} {format_quantity(result.bound, unit)}", highlight=False)
     if result.plan is None or result.evaluation is None:
@@ -186,6 +201,8 @@ def print_result(console: Console, result: Result, *, verbose: bool = False) -> 
     )
     how = f"found by {result.found_by}" + (f", bound by {result.bound_by}" if result.bound_by else "")
     console.print(f"  {how}, in {format_runtime(result.runtime)}", highlight=False)
+    if result.status == "optimal":
+        console.print(f"  {_confirmation(result)}", highlight=False)
     console.print()
     console.print(_placement_table(result.problem, result.plan, evaluation))
     console.print()

@@ -12,6 +12,8 @@ from dnnopt.problem import Problem
 from dnnopt.referee import Evaluation
 
 OPTIMAL_GAP = 1e-6
+# What confirms a proof by a method of this package, which rests on no solver's word.
+OWN = "exact method"
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,13 @@ class Result:
     method, formulation, solver : str
     found_by, bound_by : str
         Where plan and bound came from.
+    confirmed_by : str
+        Which second engine confirmed a solver's proof, or ``exact method`` where a method of this package needs none;
+        empty: nothing confirmed it.
+    confirming : float
+        Seconds that were spent on that.
+    contradictions : tuple of str
+        Claims of solvers that were refuted, and by what.
     trace : tuple of Event
     baselines : tuple of (str, Evaluation)
         What the referee says of each baseline that was run.
@@ -99,6 +108,9 @@ class Result:
     solver: str | None = None
     found_by: str = ""
     bound_by: str = ""
+    confirmed_by: str = ""
+    confirming: float = 0.0
+    contradictions: tuple[str, ...] = ()
     trace: tuple[Event, ...] = ()
     baselines: tuple[tuple[str, Evaluation], ...] = ()
     seed: int = 0
@@ -141,6 +153,9 @@ class Result:
             "solver": self.solver,
             "found_by": self.found_by,
             "bound_by": self.bound_by,
+            "confirmed_by": self.confirmed_by,
+            "confirming": self.confirming,
+            "contradictions": list(self.contradictions),
             "seed": self.seed,
             "message": self.message,
             **(evaluation_data(self.evaluation) if self.evaluation else nothing),

@@ -14,6 +14,7 @@ from dnnopt.errors import InputError, UnsupportedError
 from dnnopt.evaluator import Evaluator
 from dnnopt.formulations import registry
 from dnnopt.methods.auto import run_auto
+from dnnopt.methods.confirmation import confirm as confirm_proof
 from dnnopt.methods.exact import EXACT
 from dnnopt.methods.formulated import default_solver, run_formulation
 from dnnopt.methods.heuristics import BASELINES, Effort
@@ -21,7 +22,7 @@ from dnnopt.methods.scheduled import RELAXATION, is_timed_schedule, run_schedule
 from dnnopt.plan import Plan
 from dnnopt.pool import Pool
 from dnnopt.problem import Problem
-from dnnopt.result import OPTIMAL_GAP, Event, Result
+from dnnopt.result import OPTIMAL_GAP, OWN, Event, Result
 from dnnopt.scaling import Units
 from dnnopt.solvers import kind_of
 from dnnopt.solvers import solver as solver_of
@@ -75,6 +76,7 @@ def solve(
     iterations: int | None = None,
     seed: int = 0,
     start: Plan | None = None,
+    confirm: bool = True,
     watch: Callable[[Event], None] | None = None,
     log: str | None = None,
 ) -> Result:
@@ -100,6 +102,8 @@ def solve(
     seed : int
     start : Plan, optional
         A plan to start from; by default the best of the cheap baselines.
+    confirm : bool
+        Whether a second engine is asked before a solver's proof counts as confirmed, within a fifth of the time spent.
     watch : callable, optional
         Called with each Event while the search runs.
     log : str, optional
@@ -125,7 +129,9 @@ def solve(
         raise InputError("seconds > 0, or a limit on iterations", field="time_limit", value=time_limit)
     compiled = compile_problem(problem)
     control = Control(log=log)
-    search = Search(problem, compiled, limits, control, method, formulation, solver, watch, iterations=iterations)
+    search = Search(
+        problem, compiled, limits, control, method, formulation, solver, watch, iterations=iterations, confirm=confirm
+    )
     with stop_on_interrupt(control):
         return search.run(range(len(compiled.objective)), start=start)
 
@@ -146,6 +152,8 @@ class Search:
         Whether cheap baselines give a plan to start from, where there is none.
     iterations : int, optional
         As for `solve`.
+    confirm : bool
+        As for `solve`.
     """
 
     def __init__(
@@ -160,6 +168,7 @@ class Search:
         watch: Callable[[Event], None] | None = None,
         baselines: bool = True,
         iterations: int | None = None,
+        confirm: bool = True,
     ) -> None:
         self.problem = problem
         self.compiled = compiled
@@ -171,6 +180,7 @@ class Search:
         self.watch = watch
         self.baselines = baselines
         self.iterations = iterations
+        self.confirm = confirm
         self.used: tuple[str | None, str | None] = (formulation, solver)
 
     def run(self, stages: Sequence[int], caps: Mapping[int, float] | None = None, start: Plan | None = None) -> Result:
@@ -194,7 +204,10 @@ class Search:
                 pool.offer(start, done[-1][0].found_by if done else "start")
             left = clock.left()
             share = None if left is None else left / (len(stages) - position)
+            stage_clock = Clock(share)
             outcome = self._run_stage(pool, share, baselines=self.baselines and start is None)
+            if self.confirm:
+                outcome = confirm_proof(pool, outcome, self.limits.within(stage_clock.left()), self.control)
             done.append((pool, outcome))
             if pool.objective is None or outcome.status == "error":
                 break
@@ -322,6 +335,13 @@ def _conclude(pool: Pool, outcome: Outcome, stopped: bool) -> tuple[str, float |
     return status, bound, message
 
 
+def _confirmed_by(pools: Sequence[Pool]) -> str:
+    """Return what stands behind the proofs of all stages; empty where one of them was not confirmed."""
+    names = list(dict.fromkeys(pool.confirmed_by for pool in pools))
+    others = [name for name in names if name != OWN] or names
+    return "" if "" in names else ", ".join(others)
+
+
 def _result(search: Search, done: Sequence[tuple[Pool, Outcome]], clock: Clock) -> Result:
     """Return the result of all stages: the last one's plan, and the worst of their statuses."""
     stopped = search.control.stop.is_set()
@@ -343,6 +363,9 @@ def _result(search: Search, done: Sequence[tuple[Pool, Outcome]], clock: Clock) 
         solver=solver,
         found_by=last.found_by,
         bound_by=first.bound_by,
+        confirmed_by=_confirmed_by([pool for pool, _ in done]),
+        confirming=sum(pool.confirming for pool, _ in done),
+        contradictions=tuple(words for pool, _ in done for words in pool.contradictions),
         trace=tuple(event for pool, _ in done for event in pool.trace),
         baselines=tuple(first.baselines),
         seed=search.limits.seed,

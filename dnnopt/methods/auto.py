@@ -256,7 +256,7 @@ class _Auto:
         outcome = solver_of(solver, formulation.kind)(model, replace(limits, gap=_ANY), None, quiet)
         source = f"{formulation.name} ({solver}) below a cap"
         if outcome.status == "infeasible":
-            pool.add_bound(cap, source)
+            pool.add_bound(cap, source, solver)
         if outcome.values is None:
             return False
         return pool.accepts(pool.offer(formulation.read(compiled, model, outcome.values), source))
@@ -275,7 +275,7 @@ class _Auto:
         if outcome.status == "optimal" and outcome.objective is not None:
             bound = outcome.objective * model.objective_unit
             bound -= _ROOM * abs(bound)
-            self.pool.add_bound(min(bound, cap), "escapes")
+            self.pool.add_bound(min(bound, cap), "escapes", "highs")
             if before is None or bound > before + _WORTH * abs(bound):
                 self.kept = extended
         return _NOTHING

@@ -1,9 +1,14 @@
-"""Solving by a formulation: build, start from the best plan known, search, let the referee look at what comes back."""
+"""Solving by a formulation: build, start from the best plan known, search, let the referee look at what comes back.
+
+A solver is not believed at once. Before its "optimal" or "infeasible" counts, the plans that are known must satisfy the
+model's rows: those better than what it claims all rows, the others those that state the problem.
+"""
 
 from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Any
 
 from dnnopt.compiled import CompiledProblem
 from dnnopt.formulations.formulation import Formulation
@@ -79,7 +84,7 @@ def run_formulation(
 
     def report(objective: float | None, bound: float | None) -> None:
         if bound is not None and formulation.value != "plan":
-            pool.add_bound(min(bound * unit, cap), source)
+            pool.add_bound(min(bound * unit, cap), source, solver)
         if objective is not None and lazy is None and not inexact:
             pool.report_incumbent(objective * unit, source)
 
@@ -93,11 +98,16 @@ def run_formulation(
         outcome = run(model, limits.within(clock.left()), start, watched)
         if formulation.value == "plan" and outcome.status in ("infeasible", "optimal"):
             outcome = replace(outcome, status="no_solution" if outcome.values is None else "feasible", bound=None)
+        if outcome.status in ("infeasible", "optimal"):
+            certain = outcome.status == "infeasible" or outcome.bound is None
+            wrong = excluded(pool, formulation, compiled, model, cap if certain else min(outcome.bound * unit, cap))
+            if wrong:
+                pool.contradict(solver, wrong)
+                return replace(outcome, status="error", message=wrong)
         if outcome.bound is not None:
-            pool.add_bound(min(outcome.bound * unit, cap), source)
-        if outcome.status == "infeasible" and pool.plan is not None:
-            pool.add_bound(cap, source)
-            return replace(outcome, status="feasible" if cap < math.inf else "infeasible")
+            pool.add_bound(min(outcome.bound * unit, cap), source, solver)
+        if outcome.status == "infeasible":
+            return _nothing_below(pool, cap, source, solver)
         if outcome.values is None:
             return outcome
         plan = formulation.read(compiled, model, outcome.values)
@@ -121,6 +131,37 @@ def run_formulation(
             return outcome
         formulation.forbid(compiled, model, plan)
     return outcome
+
+
+def excluded(pool: Pool, formulation: Formulation, compiled: CompiledProblem, model: Any, claimed: float) -> str:
+    """Return which known plan a model excludes that claims to have no plan below `claimed` (SI), and by which row.
+
+    Plans that are better than that must satisfy all rows of the model, the others those of a model without a cap. An
+    empty text: none is excluded.
+    """
+    for objective, plan in pool.known:
+        if objective < claimed - OPTIMAL_GAP * abs(claimed):
+            broken = model.broken_by(formulation.encode(compiled, model, plan))
+            if broken:
+                return f"{formulation.name} excludes a plan of {objective:.9g} that the referee accepts: {broken}"
+    new = [known for known in pool.known if (formulation.name, id(known[1])) not in pool.checked]
+    if new:
+        stated = formulation.build(pool.compiled)
+        for objective, plan in new:
+            broken = stated.broken_by(formulation.encode(pool.compiled, stated, plan))
+            if broken:
+                return f"{formulation.name} excludes a plan of {objective:.9g} that the referee accepts: {broken}"
+            pool.checked[formulation.name, id(plan)] = plan
+    return ""
+
+
+def _nothing_below(pool: Pool, cap: float, source: str, solver: str) -> Outcome:
+    """Return the outcome of a model that has no plan up to the cap, as the solver says."""
+    if cap < math.inf:
+        pool.add_bound(cap, source, solver)
+        return Outcome("infeasible" if pool.plan is None else "feasible")
+    pool.claim_infeasible(source, solver)
+    return Outcome("infeasible" if pool.plan is None else "no_solution")
 
 
 def _gap(pool: Pool) -> float:

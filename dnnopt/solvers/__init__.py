@@ -15,6 +15,9 @@ _SOLVERS = {
     "scip": ("dnnopt.solvers.scip", "milp"),
     "cpsat": ("dnnopt.solvers.cpsat", "cp"),
 }
+# The same without their presolve, which is where wrong optima have come from.
+_UNPRESOLVED = "-unpresolved"
+_HAVE_UNPRESOLVED = ("highs", "cpsat")
 _PYOMO = "pyomo:"
 
 
@@ -33,9 +36,17 @@ def kind_of(name: str) -> str:
     """
     if name.startswith(_PYOMO) and len(name) > len(_PYOMO):
         return "milp"
-    if name not in _SOLVERS:
-        raise InputError(f"one of {', '.join(names())}, or pyomo:NAME", field="solver", value=name)
-    return _SOLVERS[name][1]
+    plain = _plain(name)
+    if plain not in _SOLVERS:
+        unpresolved = ", ".join(other + _UNPRESOLVED for other in _HAVE_UNPRESOLVED)
+        raise InputError(f"one of {', '.join(names())}, {unpresolved}, or pyomo:NAME", field="solver", value=name)
+    return _SOLVERS[plain][1]
+
+
+def _plain(name: str) -> str:
+    """Return the name of the solver with its presolve."""
+    plain = name.removesuffix(_UNPRESOLVED)
+    return plain if plain in _HAVE_UNPRESOLVED else name
 
 
 def solver(name: str, kind: str) -> Solver:
@@ -53,7 +64,8 @@ def solver(name: str, kind: str) -> Solver:
         through_pyomo.interface(own)  # refuses what is not there
         return partial(through_pyomo.solve, own)
     try:
-        return import_module(_SOLVERS[name][0]).solve
+        module = import_module(_SOLVERS[_plain(name)][0])
+        return module.solve if name in _SOLVERS else module.solve_unpresolved
     except ModuleNotFoundError as error:
         if error.name != "pyscipopt":
             raise

@@ -86,7 +86,14 @@ class _Watch(cp_model.CpSolverSolutionCallback):
             self._control.found(np.array([self.value(variable) for variable in self._variables], dtype=float))
 
 
-def solve(model: ConstraintModel, limits: Limits, start: Values | None, control: Control) -> Outcome:
+def solve_unpresolved(model: ConstraintModel, limits: Limits, start: Values | None, control: Control) -> Outcome:
+    """Solve a constraint model without CP-SAT's presolve."""
+    return solve(model, limits, start, control, presolve=False)
+
+
+def solve(
+    model: ConstraintModel, limits: Limits, start: Values | None, control: Control, *, presolve: bool = True
+) -> Outcome:
     """Solve a constraint model; objective and bound are in its units."""
     cp, variables = to_cp_sat(model)
     if start is not None:
@@ -103,6 +110,7 @@ def solve(model: ConstraintModel, limits: Limits, start: Values | None, control:
     # them the problems of `small` take no longer.
     parameters.presolve_inclusion_work_limit = 0
     parameters.cp_model_probing_level = 0
+    parameters.cp_model_presolve = presolve
     parameters.catch_sigint_signal = False
     if limits.time_limit is not None:
         parameters.max_time_in_seconds = limits.time_limit

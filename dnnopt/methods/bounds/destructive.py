@@ -36,7 +36,7 @@ def destructive_bound(pool: Pool, formulation: Formulation, limits: Limits, cont
     upper = pool.objective
     while upper is not None and not clock.expired() and not control.stop.is_set():
         lower = pool.bound or 0.0
-        if upper - lower <= _CLOSE * upper:
+        if upper - lower <= _CLOSE * upper or "highs" in pool.doubted:
             return
         cap = (lower * upper) ** 0.5 if lower > 0 and upper > 4 * lower else (lower + upper) / 2
         reduced = presolve(pool.compiled, cap)
@@ -47,11 +47,11 @@ def destructive_bound(pool: Pool, formulation: Formulation, limits: Limits, cont
         left = limits.within(clock.left())
         outcome = relaxation(model, left)
         if outcome.status == "infeasible":
-            pool.add_bound(cap, SOURCE)
+            pool.add_bound(cap, SOURCE, "highs")
         elif outcome.status == "optimal" and outcome.objective is not None:
             # Either no plan is below the cap, or the relaxation bounds those that are. Its own rounding is left out.
             value = outcome.objective * model.objective_unit * (1 - 1e-9)
-            pool.add_bound(min(cap, value), SOURCE)
+            pool.add_bound(min(cap, value), SOURCE, "highs")
             if value <= cap:
                 upper = cap
         else:

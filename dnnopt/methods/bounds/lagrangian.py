@@ -183,6 +183,21 @@ def below(compiled: CompiledProblem, marginals: Marginals, cap: float) -> Compil
     return replace(compiled, allowed=compiled.allowed & (marginals.nodes <= room), forbidden_moves=moves)
 
 
+def priced_out(
+    compiled: CompiledProblem, cap: float, limits: Limits, control: Control, seed: int = 0
+) -> CompiledProblem:
+    """Return the problem without the choices that prices show to be in no plan of at most `cap` (SI).
+
+    It comes back as it is where there are no prices for it. The time limit is for the search for prices, and again for
+    what each choice costs.
+    """
+    if Lagrangian.refuses(compiled) is not None:
+        return compiled
+    prices = Lagrangian(compiled)
+    prices.maximize(limits, control)
+    return below(compiled, prices.marginals(limits, control, seed=seed), cap)
+
+
 def _master(cuts: Array, weighed: int, most: float) -> tuple[float, Array]:
     """Return the most that the cuts (values of all rows, for each plan) allow, and the prices there."""
     from dnnopt.solvers.highs import relaxation

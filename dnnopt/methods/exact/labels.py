@@ -105,7 +105,7 @@ class _Search:
         if search is None:
             return False
         before = self.pool.objective
-        floor = -math.inf if self.pool.bound is None else self.pool.bound
+        floor = self.pool.own_bound
         found = search.run(width, cap, self.clock, self.control, floor)
         for placement in found.placements:
             if self.pool.accepts(self.pool.offer_placement(placement, SOURCE)):

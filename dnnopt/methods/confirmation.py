@@ -1,0 +1,162 @@
+"""A second engine is asked before a solver's proof counts as confirmed.
+
+Solvers were seen to call wrong values optimal, on models with fifteen rows. So where it rests on a solver's word that
+the best plan is optimal, or that there is none, another engine is asked for a better plan: every placement is looked at
+where they are few, otherwise another solver with, where there is one, another formulation. What the methods of this
+package find by themselves needs no confirmation.
+
+A better plan refutes the claim: the pool drops it and keeps the contradiction, and the other engines are given what is
+left of the time.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from dnnopt.compiled import CompiledProblem
+from dnnopt.formulations import registry
+from dnnopt.formulations.formulation import Formulation
+from dnnopt.methods.bounds.lagrangian import priced_out
+from dnnopt.methods.exact import scan
+from dnnopt.methods.formulated import run_formulation
+from dnnopt.plan import Plan
+from dnnopt.pool import Pool
+from dnnopt.presolve import presolve
+from dnnopt.referee import Evaluation
+from dnnopt.result import OWN
+from dnnopt.solvers.interface import Clock, Control, Limits, Outcome
+
+# A share of the time spent so far, and seconds that are always there.
+_SHARE, _LEAST = 0.2, 1.0
+_FEW_PLACEMENTS = 20_000
+# Prices take a while to find: after so many seconds of search they are worth it.
+_WORTH_PRICES, _PRICES = 1.0, 0.3
+_EACH = 0.5  # of what is left of the share, for an engine that is not the last
+# Solvers with their formulations, the first of which that supports the problem is taken; in the order of asking: with a
+# plan known, constraint programming was the quickest on `core` more often than not, then HiGHS and CBC.
+_ENGINES = (
+    ("cpsat", ("cp-assignment", "cp-schedule")),
+    ("highs", ("edgewise", "product")),
+    ("cbc", ("edgewise", "product")),
+    ("highs-unpresolved", ("boundary", "edgewise", "product")),
+    ("cpsat-unpresolved", ("cp-assignment", "cp-schedule")),
+)
+
+
+def confirm(pool: Pool, outcome: Outcome, limits: Limits, control: Control) -> Outcome:
+    """Have a second engine look at what the pool says is optimal, or infeasible.
+
+    Parameters
+    ----------
+    pool : Pool
+        Of a run that has ended; it is told what confirmed it (`confirmed_by`), and of contradictions.
+    outcome : Outcome
+        Of the run.
+    limits : Limits
+        Of what is left of the run.
+    control : Control
+
+    Returns
+    -------
+    Outcome
+        Of the last search: the run's own, unless it was refuted.
+    """
+    clock = Clock(limits.time_limit)
+    begun = Clock()
+    share = _LEAST + _SHARE * pool.elapsed()
+    pursued: frozenset[str] = frozenset()
+    while not control.stop.is_set():
+        if _is_claimed(pool, outcome):
+            claimants = pool.claimants()
+            if not claimants:
+                pool.confirmed_by = OWN
+                break
+            left = clock.left()
+            second = _Second(pool, claimants, limits.within(share if left is None else min(share, left)), control)
+            pool.confirmed_by = second.ask()
+            pool.confirming = begun.elapsed()
+            if pool.confirmed_by:
+                break
+        if pool.doubted == pursued:
+            break
+        pursued = pool.doubted
+        outcome = _pursue(pool, outcome, limits.within(clock.left()), control)
+    return outcome
+
+
+def _is_claimed(pool: Pool, outcome: Outcome) -> bool:
+    return outcome.status == "infeasible" if pool.objective is None else pool.is_closed(0.0)
+
+
+def _pursue(pool: Pool, outcome: Outcome, limits: Limits, control: Control) -> Outcome:
+    """Give the engines that were not refuted what is left of the time, one after the other."""
+    clock = Clock(limits.time_limit)
+    for solver, formulation in _engines(pool.compiled, set(pool.doubted)):
+        outcome = run_formulation(pool, formulation, solver, limits.within(clock.left()), control)
+        if _is_claimed(pool, outcome) or clock.expired() or control.stop.is_set():
+            break
+    return outcome
+
+
+def _engines(compiled: CompiledProblem, without: set[str]) -> Iterator[tuple[str, Formulation]]:
+    """Yield solvers, and for each a formulation that supports the problem and says no less than its optimum."""
+    able = [registry.formulation(name, compiled) for name in registry.suiting(compiled)]
+    for solver, names in _ENGINES:
+        exact = [one for one in able if one.value == "exact" and one.name.partition("+")[0] in names]
+        if exact and solver not in without:
+            yield solver, min(exact, key=lambda one: names.index(one.name.partition("+")[0]))
+
+
+class _Second(Pool):
+    """A pool of its own, with the best plan and no bounds; better plans are passed on to the pool of the run."""
+
+    def __init__(self, first: Pool, claimants: set[str], limits: Limits, control: Control) -> None:
+        super().__init__(first.problem, first.compiled, first.stage, first.caps)
+        self._first, self._claimants, self._limits, self._control = first, claimants, limits, control
+        self._clock = Clock(limits.time_limit)
+        if first.plan is not None:
+            super().offer(first.plan, first.found_by)
+
+    def offer(self, plan: Plan, source: str) -> Evaluation:
+        self._first.offer(plan, source)
+        return super().offer(plan, source)
+
+    def ask(self) -> str:
+        """Return which other engine says what the claimants say; empty: none did, in time or at all."""
+        few = math.prod(self.compiled.allowed.sum(axis=1).tolist()) <= _FEW_PLACEMENTS
+        if few and scan.refuses(self.compiled) is None:
+            return "scan" if self._agrees(scan.run(self, self._limits.within(None), self._control)) else ""
+        cap = math.inf if self.objective is None else self.objective
+        compiled = self._reduced(cap)
+        if compiled is None:
+            return "presolve"
+        engines = list(_engines(self.compiled, self._claimants | self._first.doubted))
+        for position, (solver, formulation) in enumerate(engines):
+            left = self._clock.left() or math.inf
+            part = self._limits.within(left if position == len(engines) - 1 else _EACH * left)
+            if self._agrees(run_formulation(self, formulation, solver, part, self._control, compiled, cap)):
+                return f"{formulation.name} ({solver})"
+            if self._clock.expired() or self._control.stop.is_set() or self._refuted:
+                break
+        return ""
+
+    def _reduced(self, cap: float) -> CompiledProblem | None:
+        """Return the problem without what no plan up to the cap has; None: there is no plan."""
+        kept = self.compiled
+        if self._first.elapsed() > _WORTH_PRICES and cap < math.inf:
+            limits = self._limits.within(_PRICES * (self._clock.left() or math.inf))
+            kept = priced_out(kept, cap, limits, self._control)
+        reduced = presolve(kept, cap)
+        if reduced.infeasible:
+            return None if cap == math.inf else self.compiled
+        return reduced.compiled
+
+    @property
+    def _refuted(self) -> bool:
+        """Whether a plan was found that refutes a claimant."""
+        return bool(self._first.doubted & self._claimants)
+
+    def _agrees(self, outcome: Outcome) -> bool:
+        """Return whether an engine that has ended says what the claimants say."""
+        return not self._refuted and not self.contradictions and _is_claimed(self, outcome)
