@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
-from dnnopt.compiled import CompiledProblem, PeriodTerm
+from dnnopt.compiled import CompiledProblem, CustomLimit, PeriodTerm
 from dnnopt.compiler import compile_problem
 from dnnopt.constraint_model import sums_below
 from dnnopt.errors import InputError, UnsupportedError
@@ -284,12 +284,13 @@ def _preferred(compiled: CompiledProblem, kind: str | None) -> str:
     """Return the first formulation that supports the problem and, where a solver is named, that it can solve."""
     able = registry.supporting(compiled, kind)
     period = any(isinstance(term, PeriodTerm) for term in compiled.objective[0])
-    for name in _PREFERRED_FOR_PERIODS if period else _PREFERRED:
+    own = any(isinstance(one, CustomLimit) for one in compiled.constraints)  # whose rows may ask for pairs of devices
+    for name in _PREFERRED_FOR_PERIODS if period and not own else _PREFERRED:
         if any(full.partition("+")[0] == name for full in able):
             return name
-    what = Evaluator.refuses(compiled) or "this combination of objective and constraints"
+    names = [name for name in _PREFERRED if kind in (None, registry.kind_of(name))]
     suffix = f" for {kind} solvers" if kind else ""
-    raise UnsupportedError("", problem=f"no formulation{suffix} supports {what}")
+    raise UnsupportedError("", problem=f"no formulation{suffix} fits: {registry.why_not(compiled, names)}")
 
 
 def _run_exact(pool: Pool, name: str, limits: Limits, control: Control) -> Outcome:

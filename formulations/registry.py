@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from dnnopt.compiled import CompiledProblem
 from dnnopt.errors import InputError, UnsupportedError
 from dnnopt.formulations.cp.assignment import AssignmentFormulation
@@ -60,6 +62,13 @@ def supporting(compiled: CompiledProblem, kind: str | None = None) -> list[str]:
     """Return the full names of the formulations (of one kind, or all) that support the problem."""
     found = [_find(name) for name in names()]
     return [f.name for f in found if kind in (None, f.kind) and f.supports(compiled) is None]
+
+
+def why_not(compiled: CompiledProblem, among: Iterable[str]) -> str:
+    """Return what each of some formulations, by full name or without timing, does not support, in words."""
+    found = [_find(f"{name}+{default_timing(compiled)}" if name in COMMUNICATIONS else name) for name in among]
+    reasons = [(one.name, one.supports(compiled)) for one in found]
+    return "; ".join(f"{name!r} does not support {reason}" for name, reason in reasons if reason)
 
 
 def suiting(compiled: CompiledProblem) -> list[str]:

@@ -9,13 +9,16 @@ from builders import link, network, platform, problem, tensor
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pages import page, printed, programs
+from scheduled_optimum import scheduled, scheduled_optimum
 from strategies import problems
 
 import dnnopt as dp
 from dnnopt.compiler import compile_problem
 from dnnopt.formats.files import read_problem, write_problem
 from dnnopt.formulations import registry
+from dnnopt.formulations.hops import not_a_tree
 from dnnopt.formulations.milp.communication import COMMUNICATIONS
+from dnnopt.formulations.milp.timing import disjunctive
 from dnnopt.methods.formulated import run_formulation
 from dnnopt.pool import Pool
 from dnnopt.solvers.interface import Control, Limits
@@ -131,6 +134,87 @@ def test_own_constraints_match_brute_force_in_every_linear_formulation_and_in_so
     check()
     assert not any(name.startswith("cp-") for name, _ in seen)
     assert {status for _, status in seen} == {"optimal", "infeasible"}
+
+
+def test_own_constraints_match_enumeration_under_scheduled_execution():
+    seen = Counter()
+
+    @settings(max_examples=15)
+    @given(scheduled(most_placements=64, largest_spread=1), st.integers(2, 3))
+    def check(drawn, count):
+        one = drawn.replace(subject_to=[*drawn.subject_to, AtLeast(count)])
+        if not_a_tree(compile_problem(one)):
+            return
+        best, result = scheduled_optimum(one), dp.solve(one, threads=1, time_limit=20)
+        assert result.status == ("infeasible" if best is None else "optimal")
+        assert result.objective == (best if best is None else pytest.approx(best, rel=2e-6))
+        seen[result.status] += 1
+
+    check()
+    assert seen["optimal"] >= 3
+
+
+class Together(dp.CustomConstraint):
+    """No tensor is sent; said in the variables of pairs, which not every linearisation has."""
+
+    label = "together"
+
+    def violation(self, problem, plan):
+        return len({device for devices in plan.placement.values() for device in devices.values()}) - 1
+
+    def add(self, build):
+        build.model.add_rows(self.label, build.y.ravel(), 1.0, upper=0.0)
+
+
+@pytest.mark.parametrize("minimize", [dp.latency(), dp.period(), dp.energy()], ids=lambda term: term.metric)
+@pytest.mark.parametrize("execution", ["sequential", "parallel", "pipelined", "scheduled", "call"])
+def test_an_own_constraint_in_variables_of_pairs_is_kept_to_under_every_execution(execution, minimize):
+    on = platform(
+        [dp.Device(name="acc"), dp.Device(name="cpu", pool=True)],
+        [link("out", sender="acc"), link("in", receiver="acc")],
+        {"acc>cpu": "out", "cpu>acc": "in"},
+    )
+    net = network("a b c", [tensor("s", "a", "b", 1), tensor("t", "b", "c", 1)])
+    times = {"a": (1, 9), "b": (9, 1), "c": (9, 1)}
+    one = problem(net, on, times, execution, minimize, energies=times)
+    apart, together = dp.solve(one, threads=1), dp.solve(one.replace(subject_to=[Together()]), threads=1)
+    assert (apart.status, together.status) == ("optimal", "optimal")
+    assert set(apart.plan.placement["net"].values()) == {"acc", "cpu"}
+    assert set(together.plan.placement["net"].values()) == {"cpu"}
+    assert together.objective == pytest.approx(11)
+    with pytest.raises(dp.UnsupportedError, match="no variables for pairs"):
+        dp.formulate(one.replace(execution="sequential", subject_to=[Together()]), "boundary")
+
+
+def contended(subject_to):
+    """Return a schedule of six layers whose optimum, 13 s, the relaxation by modules does not reach."""
+    tensors = [tensor("ta", "a", "d e", 3), tensor("tb", "b", "c d e", 4)]
+    tensors += [tensor(f"t{word}", word, "output", size) for word, size in zip("cdef", (3, 3, 1, 3), strict=True)]
+    on = platform("p q", [link("w")], {"p>q": "w", "q>p": "w"})
+    times = {"a": (4, 3), "b": (4, 4), "c": (5, 2), "d": (5, 2), "e": (2, 2), "f": (1, 2)}
+    return problem(network("a b c d e f", tensors, sink="p"), on, times, "scheduled", subject_to=subject_to)
+
+
+def test_a_schedule_is_proved_without_constraint_programming_where_that_does_not_know_a_constraint():
+    result = dp.solve(contended([AtLeast(2)]), threads=1)
+    assert (result.status, result.objective) == ("optimal", pytest.approx(13))
+    assert result.bound_by == "edgewise+disjunctive (highs)"
+
+
+def test_a_schedule_that_no_exact_formulation_can_prove_keeps_its_plan_and_says_why(monkeypatch):
+    monkeypatch.setattr(disjunctive, "MOST_PAIRS", 9)
+    result = dp.solve(contended([AtLeast(2)]), threads=1, time_limit=3)
+    assert result.status == "feasible"
+    assert result.bound <= 13 <= result.objective
+    assert result.message == (
+        "'cp-schedule' does not support the constraint at_least(2); "
+        "'edgewise+disjunctive' does not support graphs with 10 pairs of unordered layers (at most 9)"
+    )
+
+
+def test_solvers_that_no_formulation_with_an_own_constraint_is_for_are_refused_by_name():
+    with pytest.raises(dp.UnsupportedError, match="'cp-assignment' does not support the constraint at_least"):
+        dp.solve(two_devices(subject_to=[AtLeast(2)]), solver="cpsat")
 
 
 def two_devices(**fields):

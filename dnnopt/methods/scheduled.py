@@ -26,6 +26,7 @@ from dnnopt.presolve import presolve
 from dnnopt.solvers.interface import Clock, Control, Limits, Outcome
 
 RELAXATION = "edgewise+modules"
+_EXACT_FORMULATIONS = "cp-schedule", "edgewise+disjunctive"
 # Shares of the time, and seconds where there is no limit.
 _FIRST = 0.1, 10.0
 _EXACT = 0.25, 30.0
@@ -132,9 +133,12 @@ class _Scheduled:
         reduced = presolve(self.compiled, cap)
         if reduced.infeasible:
             return self._nothing_below(cap)
-        floor = -math.inf if self.pool.bound is None else self.pool.bound
-        name = "cp-schedule" if self.compiled.is_layer.sum() <= _MOST_FOR_CP else "edgewise+disjunctive"
+        names = _EXACT_FORMULATIONS if self.compiled.is_layer.sum() <= _MOST_FOR_CP else _EXACT_FORMULATIONS[::-1]
         able = registry.supporting(self.compiled)
-        formulation = registry.formulation(name if name in able else "cp-schedule", self.compiled)
+        name = next((name for name in names if name in able), None)
+        if name is None:
+            return Outcome("no_solution", message=registry.why_not(self.compiled, names))
+        floor = -math.inf if self.pool.bound is None else self.pool.bound
+        formulation = registry.formulation(name, self.compiled)
         compiled = replace(reduced.compiled, floor=floor)
         return run_formulation(self.pool, formulation, default_solver(formulation), limits, self.control, compiled, cap)

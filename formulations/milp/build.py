@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from dnnopt.compiled import CompiledProblem, Index
+from dnnopt.errors import UnsupportedError
 from dnnopt.formulations.copies import Copies
 from dnnopt.formulations.edges import edge_labels
 from dnnopt.formulations.milp.communication import Communication
@@ -67,9 +68,9 @@ class Build:
 
     @property
     def y(self) -> Columns:
-        """Columns of `y_ep` (E, P), of a linearisation that has variables for pairs."""
+        """Columns of `y_ep` (E, P), of a linearisation that has variables for pairs; another one is refused."""
         if self.moves.pairs is None:
-            raise TypeError("this linearisation has no variables for pairs of devices")
+            raise UnsupportedError("", problem=f"{self.model.name}: there are no variables for pairs of devices")
         return self.moves.pairs
 
     @cached_property
