@@ -96,15 +96,10 @@ def tasks(
     InputError
         For a name that is not in the library.
     """
-    names: dict[str, None] = {}
-    known = library.names("problems")
-    for name in problems:
-        found = [member for member in known if member.startswith(f"{name}/")] if name in library.SETS else [name]
-        for member in found:
-            if member not in known:
-                raise library.unknown("problem or set", member, [*library.SETS, *known])
-            names[member] = None
-    return [Task(name, options, time_limit, str(runs / label / f"{name}.json"), memory, label) for name in names]
+    return [
+        Task(name, options, time_limit, str(runs / label / f"{name}.json"), memory, label)
+        for name in library.members(problems)
+    ]
 
 
 def summary(results: Iterable[tuple[str, Mapping[str, Any]]]) -> list[dict[str, Any]]:

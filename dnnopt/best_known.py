@@ -22,9 +22,11 @@ from dnnopt.outputs import make_folder
 from dnnopt.problem import Problem
 from dnnopt.referee import evaluate
 from dnnopt.result import OPTIMAL_GAP, relative_gap
+from dnnopt.solvers.interface import Limits
 
 STATUSES = ("proved", "open", "infeasible")
 _SHOWN = ("dnnopt", "python", "highspy", "ortools")
+_NUMBERS = ("objective", "bound", "confirming", "seconds")
 _SAME = 1e-12  # relative: values this close are the same
 
 
@@ -43,6 +45,10 @@ class BestKnown:
     plan : str
         File of the plan, from the table's folder; empty where there is none.
     found_by, bound_by : str
+    confirmed_by : str
+        The second engine that says the same of a proof, or that it is one of an exact method; empty: nothing does.
+    confirming : float
+        Seconds that the second engines were given last.
     seconds : float
         Of the run that improved the row last.
     date : str
@@ -60,6 +66,8 @@ class BestKnown:
     plan: str
     found_by: str
     bound_by: str
+    confirmed_by: str
+    confirming: float
     seconds: float
     date: str
     versions: str
@@ -96,10 +104,14 @@ def read_table(path: Path | None = None) -> dict[str, BestKnown]:
         where = f"line {reader.line_num}"
         if None in cells or None in cells.values():
             raise InputError("", file=str(path), field=where, problem=f"has not {len(COLUMNS)} cells")
-        numbers = {name: _number(cells[name], path, f"{where}, {name}") for name in ("objective", "bound", "seconds")}
+        numbers = {name: _number(cells[name], path, f"{where}, {name}") for name in _NUMBERS}
         texts = {name: str(cells[name]) for name in COLUMNS if name not in numbers}
         row = BestKnown(
-            **texts, objective=numbers["objective"], bound=numbers["bound"], seconds=numbers["seconds"] or 0.0
+            **texts,
+            objective=numbers["objective"],
+            bound=numbers["bound"],
+            confirming=numbers["confirming"] or 0.0,
+            seconds=numbers["seconds"] or 0.0,
         )
         if row.status not in STATUSES:
             raise InputError(
@@ -177,6 +189,49 @@ def _status(row: BestKnown) -> str:
     return "proved" if row.gap is not None and row.gap <= OPTIMAL_GAP else "open"
 
 
+def confirm(
+    names: Iterable[str], *, time_limit: float, threads: int = 1, again: bool = False, path: Path | None = None
+) -> Iterator[tuple[BestKnown, str]]:
+    """Ask a second engine for a better plan than each one that the table says is proved; yield what came of it.
+
+    The table is written after each row.
+
+    Parameters
+    ----------
+    names : iterable of str
+        Problems; those that are not proved are passed over.
+    time_limit : float
+        Seconds for each of them.
+    threads : int
+    again : bool
+        Whether to ask for those that are confirmed already, too.
+    path : Path, optional
+        Of the table.
+
+    Yields
+    ------
+    (BestKnown, str)
+        The row, and by what plan it was refuted (its row is open then) or an empty text.
+    """
+    from dnnopt.methods.confirmation import second_opinion
+
+    path = table_path() if path is None else path
+    rows = read_table(path)
+    for name in names:
+        row = rows.get(name)
+        if row is None or row.status != "proved" or (row.confirmed_by and not again):
+            continue
+        problem = library.load(name)
+        plan = read_plan(path.parent / row.plan, problem)
+        opinion = second_opinion(problem, plan, row.bound_by, Limits(time_limit, threads=threads))
+        row = replace(row, confirmed_by=opinion.confirmed_by, confirming=round(opinion.seconds, 3))
+        if opinion.contradiction:
+            row = replace(row, status="open", bound=None, bound_by="")
+        rows[name] = row
+        write_table(rows.values(), path)
+        yield row, opinion.contradiction
+
+
 def update(runs: Path, path: Path | None = None) -> Iterator[tuple[str, str]]:
     """Improve the table by result files; yield (problem, what got better).
 
@@ -216,7 +271,7 @@ def _improved(
     """Return the row with what a result knows better, and what that is; write the plan if it is better."""
     known = old
     if known is None or known.checksum != problem.checksum:
-        known = BestKnown(problem.name, "open", None, None, "", "", "", 0.0, "", "", problem.checksum)
+        known = BestKnown(problem.name, "open", None, None, "", "", "", "", 0.0, 0.0, "", "", problem.checksum)
     new, better, plan = known, [], None
     if data["placement"] is not None:
         plan = read_plan(file, problem)
@@ -235,6 +290,11 @@ def _improved(
         better.append(f"bound {bound:.9g}")
     if infeasible and known.status != "infeasible":
         better.append("infeasible")
+    confirmed = data.get("confirmed_by", "")
+    if better or (confirmed and not known.confirmed_by and data["status"] == "optimal"):
+        new = replace(new, confirmed_by=confirmed, confirming=round(data.get("confirming", 0.0), 3))
+    if confirmed and not better and new != known:
+        better.append(f"confirmed by {confirmed}")
     if not better:
         return known, ""
     if new.objective is not None and infeasible:

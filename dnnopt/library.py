@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -31,6 +32,23 @@ def names(kind: str) -> list[str]:
     if kind == "problems":
         return [*_files(kind), *(f"{name}/{member}" for name in SETS for member in _files(f"{kind}/{name}"))]
     return list(_files(kind))
+
+
+def members(wanted: Iterable[str]) -> list[str]:
+    """Return the names of problems, and of all that are in the sets among them, each once.
+
+    Raises
+    ------
+    InputError
+        For a name that is neither.
+    """
+    known, found = names("problems"), dict[str, None]()
+    for name in wanted:
+        for member in [member for member in known if member.startswith(f"{name}/")] if name in SETS else [name]:
+            if member not in known:
+                raise unknown("problem or set", member, [*SETS, *known])
+            found[member] = None
+    return list(found)
 
 
 def _files(kind: str) -> dict[str, Traversable]:

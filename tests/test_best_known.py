@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 from builders import link, network, plan, platform, problem, tensor
@@ -9,7 +10,7 @@ from builders import link, network, plan, platform, problem, tensor
 import dnnopt as dp
 from dnnopt import best_known, library
 from dnnopt.bench import Task, run_all, run_task, tasks
-from dnnopt.best_known import read_table, update, verify
+from dnnopt.best_known import confirm, read_table, update, verify
 from dnnopt.features import features
 from dnnopt.formats.files import dump_json
 
@@ -159,13 +160,36 @@ def test_rows_without_a_plan_are_judged_too(table):
         (lambda text: text.replace(",proved,0", ",proved,nan0"), r"line 2, objective: got 'nan"),
         (lambda text: text + text.splitlines()[1] + "\n", "line 3.*every problem once"),
         (lambda text: text + "a\rb,c\n", "after line 2: new-line character"),
-        (lambda text: text[: len(text) // 2], "line 2 has not 11 cells|has not 11 cells"),
+        (lambda text: text[: len(text) // 2], "line 2: has not 13 cells"),
     ],
 )
 def test_damaged_tables_are_refused_by_line_and_column(table, change, words):
     table.write_text(change(table.read_text("utf-8")), encoding="utf-8")
     with pytest.raises(dp.InputError, match=words):
         read_table(table)
+
+
+def test_a_second_engine_is_asked_of_proofs_and_the_table_says_which(table):
+    best_known.write_table([replace(row, confirmed_by="") for row in read_table(table).values()], table)
+    [(row, contradiction)] = confirm([NAME, "core/001"], time_limit=60, path=table)
+    assert (row.problem, contradiction, row.status) == (NAME, "", "proved")
+    assert row.confirmed_by == "cp-assignment (cpsat)"  # not the engine of the proof
+    assert row.confirming > 0
+    assert read_table(table)[NAME] == row
+    assert list(confirm([NAME], time_limit=60, path=table)) == []  # it is confirmed now
+    assert [row.problem for row, _ in confirm([NAME], time_limit=60, path=table, again=True)] == [NAME]
+
+
+def test_a_proof_that_a_second_engine_refutes_is_open_again(tmp_path, solved):
+    table = tmp_path / "best.csv"
+    list(update(runs(tmp_path / "a", solved[0]), table))
+    [row] = read_table(table).values()
+    wrong = replace(row, status="proved", bound=row.objective, bound_by="edgewise+sum (highs)")
+    best_known.write_table([wrong], table)
+    [(row, contradiction)] = confirm([NAME], time_limit=60, path=table)
+    assert "edgewise+sum (highs) claims" in contradiction
+    assert (row.status, row.bound, row.confirmed_by) == ("open", None, "")
+    assert list(verify(table)) == [(row, None)]
 
 
 def test_the_checksum_is_of_the_data_and_not_of_texts_about_them():

@@ -109,6 +109,31 @@ def verify_command(verbose: VerboseOption = False) -> None:
         raise typer.Exit(NO_PLAN)
 
 
+@best.command("confirm")
+@guarded
+def confirm_command(
+    problems: Annotated[list[str], typer.Argument(help="Sets (small, core, hard) or problems of the library.")],
+    time_limit: Annotated[float, typer.Option("--time-limit", "-t", help="Seconds for each problem.")] = 60.0,
+    threads: Annotated[int, typer.Option(help="Of each problem.")] = 1,
+    again: Annotated[bool, typer.Option("--again", help="Those that are confirmed already, too.")] = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Ask a second engine for better plans than those that the table says are proved, and note what it says."""
+    from dnnopt import library
+    from dnnopt.best_known import confirm
+
+    confirmed = refuted = count = 0
+    for row, contradiction in confirm(library.members(problems), time_limit=time_limit, threads=threads, again=again):
+        count += 1
+        refuted += bool(contradiction)
+        confirmed += bool(row.confirmed_by)
+        said = f"confirmed by {row.confirmed_by}" if row.confirmed_by else "not confirmed"
+        typer.echo(f"{row.problem}: {f'refuted: {contradiction}' if contradiction else said} in {row.confirming:.2f} s")
+    typer.echo(f"{confirmed} of {count} confirmed, {refuted} refuted")
+    if refuted:
+        raise typer.Exit(NO_PLAN)
+
+
 @best.command("update")
 @guarded
 def update_command(

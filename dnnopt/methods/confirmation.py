@@ -12,9 +12,12 @@ left of the time.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from dnnopt.compiled import CompiledProblem
+from dnnopt.compiler import compile_problem
 from dnnopt.formulations import registry
 from dnnopt.formulations.formulation import Formulation
 from dnnopt.methods.bounds.lagrangian import priced_out
@@ -23,15 +26,17 @@ from dnnopt.methods.formulated import run_formulation
 from dnnopt.plan import Plan
 from dnnopt.pool import Pool
 from dnnopt.presolve import presolve
+from dnnopt.problem import Problem
 from dnnopt.referee import Evaluation
 from dnnopt.result import OWN
+from dnnopt.solvers import solver as solver_of
 from dnnopt.solvers.interface import Clock, Control, Limits, Outcome
 
 # A share of the time spent so far, and seconds that are always there.
 _SHARE, _LEAST = 0.2, 1.0
 _FEW_PLACEMENTS = 20_000
-# Prices take a while to find: after so many seconds of search they are worth it.
-_WORTH_PRICES, _PRICES = 1.0, 0.3
+# Prices take a while to find: they are worth it where more than so many seconds are left, a share of which they get.
+_WORTH_PRICES, _PRICES, _MOST_PRICES = 1.5, 0.3, 2.0
 _EACH = 0.5  # of what is left of the share, for an engine that is not the last
 # Solvers with their formulations, the first of which that supports the problem is taken; in the order of asking: with a
 # plan known, constraint programming was the quickest on `core` more often than not, then HiGHS and CBC.
@@ -85,6 +90,49 @@ def confirm(pool: Pool, outcome: Outcome, limits: Limits, control: Control) -> O
     return outcome
 
 
+@dataclass(frozen=True)
+class Opinion:
+    """What second engines say of a proof.
+
+    Attributes
+    ----------
+    confirmed_by : str
+        Empty: none of them said the same in time.
+    contradiction : str
+        Which plan refutes it; empty: none.
+    seconds : float
+    """
+
+    confirmed_by: str
+    contradiction: str
+    seconds: float
+
+
+def second_opinion(problem: Problem, plan: Plan, claimed_by: str, limits: Limits) -> Opinion:
+    """Ask for a better plan than one that was claimed to be optimal, of the problem's first priority.
+
+    Parameters
+    ----------
+    problem : Problem
+    plan : Plan
+        Feasible.
+    claimed_by : str
+        Where its bound came from, with the solver at its end in brackets: it is not asked. Without one, all are.
+    limits : Limits
+    """
+    clock = Clock()
+    found = re.search(r"\(([^()]+)\)( below a cap)?$", claimed_by)
+    engine = found[1] if found else OWN
+    pool = Pool(problem, compile_problem(problem).at_stage(0, {}))
+    judged = pool.offer(plan, "the known plan")
+    pool.add_bound(judged.objective, claimed_by, engine)
+    confirmed = _Second(pool, {engine}, limits, Control()).ask()
+    contradiction = "; ".join(pool.contradictions)
+    if not confirmed and not contradiction and engine == OWN:
+        confirmed = OWN
+    return Opinion(confirmed, contradiction, clock.elapsed())
+
+
 def _is_claimed(pool: Pool, outcome: Outcome) -> bool:
     return outcome.status == "infeasible" if pool.objective is None else pool.is_closed(0.0)
 
@@ -127,11 +175,14 @@ class _Second(Pool):
         few = math.prod(self.compiled.allowed.sum(axis=1).tolist()) <= _FEW_PLACEMENTS
         if few and scan.refuses(self.compiled) is None:
             return "scan" if self._agrees(scan.run(self, self._limits.within(None), self._control)) else ""
+        engines = list(_engines(self.compiled, self._claimants | self._first.doubted))
+        for solver, formulation in engines[:1]:
+            solver_of(solver, formulation.kind)  # its import is not the search's
+        self._clock = Clock(self._limits.time_limit)
         cap = math.inf if self.objective is None else self.objective
         compiled = self._reduced(cap)
         if compiled is None:
             return "presolve"
-        engines = list(_engines(self.compiled, self._claimants | self._first.doubted))
         for position, (solver, formulation) in enumerate(engines):
             left = self._clock.left() or math.inf
             part = self._limits.within(left if position == len(engines) - 1 else _EACH * left)
@@ -144,8 +195,9 @@ class _Second(Pool):
     def _reduced(self, cap: float) -> CompiledProblem | None:
         """Return the problem without what no plan up to the cap has; None: there is no plan."""
         kept = self.compiled
-        if self._first.elapsed() > _WORTH_PRICES and cap < math.inf:
-            limits = self._limits.within(_PRICES * (self._clock.left() or math.inf))
+        left = self._clock.left()
+        if cap < math.inf and (left is None or left > _WORTH_PRICES):
+            limits = self._limits.within(_MOST_PRICES if left is None else min(_MOST_PRICES, _PRICES * left))
             kept = priced_out(kept, cap, limits, self._control)
         reduced = presolve(kept, cap)
         if reduced.infeasible:
