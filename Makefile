@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lint format benchmarks clean
+.PHONY: help venv demo test hunt lint format benchmarks clean
 
 BIN := .venv/bin
 DEMO := resnet50-pi4-wifi-nx-wan-t4
@@ -38,6 +38,10 @@ demo: venv ## solve a problem of the library, and compare methods on it
 
 test: lint ## everything that a change must pass
 	$(BIN)/pytest -n auto
+
+# HUNT_MINUTES=30, HUNT_SEED (the time) and HUNT_JOBS (the number of cores) may be set.
+hunt: venv ## draw new problems and examples for HUNT_MINUTES=30; report what any part answers wrongly
+	$(BIN)/python tests/hunt.py run
 
 lint: venv ## format, lint and types
 	$(BIN)/ruff format --check

@@ -15,6 +15,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from dnnopt import constraints as c
+from dnnopt.custom import LinkCharge, Metric
 from dnnopt.networks import Layer, Network, Tensor
 from dnnopt.objectives import Term
 from dnnopt.plan import Plan
@@ -55,7 +56,7 @@ def magnitudes(largest_spread: int = 5) -> st.SearchStrategy[Magnitudes]:
         Magnitudes,
         seconds=st.sampled_from((1.0, 1e-3, 1e-6)),
         bytes=st.sampled_from((1.0, 1e3, 1e6)),
-        spread=st.sampled_from([spread for spread in (0, 0, 2, 5) if spread <= largest_spread]),
+        spread=st.sampled_from([spread for spread in (0, 0, 2, 5, 9) if spread <= largest_spread]),
     )
 
 
@@ -67,33 +68,45 @@ def problems(
     most_constraints: int = 3,
     largest_spread: int = 5,
     priorities: int = 1,
+    own_metrics: bool = False,
 ) -> Problem:
-    """Draw a problem with at most `most_placements` placements and constraints, and so many priorities."""
+    """Draw a problem with at most `most_placements` placements and constraints, and so many priorities.
+
+    Deadlines under scheduled execution are those of critical paths, as there is no schedule yet. `own_metrics`: perhaps
+    with a metric of the problem's own, which terms and limits may name.
+    """
+    execution = draw(st.sampled_from(executions))
     scale = draw(magnitudes(largest_spread))
     names = tuple("pqr"[: draw(st.sampled_from((1, 2, 2, 3, 3, 3)))])
     most_layers = 7 if len(names) == 1 else min(7, int(math.log(most_placements) / math.log(len(names))))
     sizes = [draw(st.integers(1, most_layers))]
-    if sizes[0] < most_layers and draw(st.integers(0, 3)) == 0:
+    if sizes[0] < most_layers and execution != "call" and draw(st.integers(0, 3)) == 0:
         sizes.append(draw(st.integers(1, most_layers - sizes[0])))
     networks = tuple(draw(_networks(f"net{a}", size, names, scale)) for a, size in enumerate(sizes))
     platform = draw(_platforms(names, scale))
+    if execution == "call":
+        networks, platform = draw(_calling(networks, platform))
+    metrics = draw(_metrics(networks, platform, scale)) if own_metrics else ()
     problem = Problem(
         networks=networks,
         platform=platform,
-        execution=draw(st.sampled_from(executions)),
+        execution="parallel" if execution == "scheduled" else execution,
         transport=draw(st.sampled_from(("unicast", "multicast", "per_edge"))),
         profile=draw(_profiles(networks, names, scale)),
         minimize=tuple(
             term.model_copy(update={"priority": priority})
             for priority in range(priorities)
-            for term in draw(_objectives(networks, platform, scale))
+            for term in draw(_objectives(networks, platform, scale, metrics))
         ),
+        metrics=metrics,
         name="random",
     )
+    kinds = sorted(CONSTRAINTS) + ["metric"] * bool(metrics)
     listed: list[Any] = []
     for _ in range(draw(st.integers(0, most_constraints))):
-        listed.append(draw(CONSTRAINTS[draw(st.sampled_from(sorted(CONSTRAINTS)))](problem)))
-    return problem.model_copy(update={"subject_to": tuple(listed)})
+        kind = draw(st.sampled_from(kinds))
+        listed.append(draw(_own_limits(problem) if kind == "metric" else CONSTRAINTS[kind](problem)))
+    return problem.model_copy(update={"subject_to": tuple(listed), "execution": execution})
 
 
 # Networks
@@ -240,6 +253,33 @@ def _resources(draw: Draw, devices: tuple[str, ...], links: tuple[str, ...]) -> 
     return ()
 
 
+@st.composite
+def _calling(draw: Draw, networks: tuple[Network, ...], platform: Platform) -> tuple[tuple[Network, ...], Platform]:
+    """Draw which devices are pools, and leave out what calls cannot have: other inputs, links that are part of none."""
+    names = platform.device_names()
+    pools = draw(st.lists(st.sampled_from(names), min_size=1, unique=True))
+    devices = tuple(device.model_copy(update={"pool": device.name in pools}) for device in platform.devices)
+    ends = {link.name: {link.sender, link.receiver} - {None, *pools} for link in platform.links}
+    routes = tuple(
+        route.model_copy(
+            update={
+                "links": tuple(
+                    name for name in route.links if ends[name] and ends[name] <= {route.origin, route.destination}
+                )
+            }
+        )
+        for route in platform.routes
+    )
+
+    def on_pool(place: str | None) -> str | None:
+        return place if place in pools else None
+
+    (network,) = networks
+    tensors = tuple(tensor.model_copy(update={"source": on_pool(tensor.source)}) for tensor in network.tensors)
+    fields = {"tensors": tensors, "source": on_pool(network.source), "sink": on_pool(network.sink)}
+    return (network.model_copy(update=fields),), platform.model_copy(update={"devices": devices, "routes": routes})
+
+
 # Times and energies
 
 
@@ -265,8 +305,35 @@ def _profiles(draw: Draw, networks: tuple[Network, ...], devices: tuple[str, ...
 # Objectives
 
 
+@st.composite
+def _metrics(draw: Draw, networks: tuple[Network, ...], platform: Platform, scale: Magnitudes) -> tuple[Metric, ...]:
+    """Draw none or one metric, with amounts that compare to seconds."""
+    if draw(st.integers(0, 3)):
+        return ()
+    some = st.booleans()
+    layers = {
+        network.name: {
+            layer.name: {device: scale.amount(draw, scale.seconds) for device in platform.device_names() if draw(some)}
+            for layer in network.layers
+        }
+        for network in networks
+    }
+    links = {
+        link.name: LinkCharge(
+            per_copy=scale.amount(draw, scale.seconds), per_byte=scale.per_byte * draw(st.sampled_from((0.0, 1.0)))
+        )
+        for link in platform.links
+        if draw(some)
+    }
+    exposed = {
+        network.name: {tensor.name: scale.amount(draw, scale.seconds) for tensor in network.tensors if draw(some)}
+        for network in networks
+    }
+    return (Metric(name="own", layers=layers, links=links, exposed=exposed if draw(some) else {}),)
+
+
 def _objectives(
-    networks: tuple[Network, ...], platform: Platform, scale: Magnitudes
+    networks: tuple[Network, ...], platform: Platform, scale: Magnitudes, metrics: tuple[Metric, ...] = ()
 ) -> st.SearchStrategy[tuple[Term, ...]]:
     """Return a strategy for one term, or a sum of terms with weights that make them comparable to seconds."""
     devices, links = platform.device_names(), tuple(link.name for link in platform.links)
@@ -287,6 +354,7 @@ def _objectives(
         terms("energy", devices=some(devices), idle=st.booleans()),
         terms("traffic", links=some(links)),
         *(terms(metric, over=st.just("max")) for metric in ("latency", "energy", "traffic")),
+        *(terms(metric.name) for metric in metrics),
     )
 
     def weighed(listed: list[Term]) -> tuple[Term, ...]:
@@ -380,6 +448,10 @@ def _bandwidths(draw: Draw, problem: Problem) -> c.Bandwidth:
         return c.Bandwidth(link=draw(st.sampled_from((None, *names))))
     link = draw(st.sampled_from(names))
     return c.Bandwidth(link=link, limit=draw(_limits(problem, c.Bandwidth(link=link, limit=0.0))))
+
+
+def _own_limits(problem: Problem) -> st.SearchStrategy[Any]:
+    return _limited(c.MetricLimit, metric=lambda one: st.sampled_from([m.name for m in one.metrics]))(problem)
 
 
 @st.composite

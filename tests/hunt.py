@@ -1,0 +1,288 @@
+"""The hunt: new random problems through everything that answers them, and new examples for all properties, for a time.
+
+    python tests/hunt.py run                      what `make hunt` does
+    python tests/hunt.py again FILE "WAY"         ask once more what a mismatch was about
+    python tests/hunt.py shrink FILE "WAY"        make its problem smaller, as long as it stays a mismatch
+    python tests/hunt.py report                   the counts of all runs so far
+
+Every mismatch is a problem file in runs/hunt/, with a text beside it that says what came out and what is right.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from collections import Counter, defaultdict
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from random import Random
+from threading import Lock
+
+ROOT = Path(__file__).resolve().parents[1]
+FOLDER = ROOT / "runs" / "hunt"
+BATCH = 20  # problems that one process looks at
+HANGS = 300.0  # seconds without a word from a process
+FUZZ = ROOT / "benchmarks" / "fuzz.py"
+
+
+class Log:
+    """What processes found; printed as tables at the end."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+        self.mismatches: list[str] = []
+        self._lock = Lock()
+
+    def add(self, counts: dict[str, int], mismatches: list[str]) -> None:
+        with self._lock:
+            self.counts.update(counts)
+            self.mismatches += mismatches
+            for words in mismatches:
+                print(words, flush=True)
+
+    def report(self) -> None:
+        parts: dict[str, dict[str, int]] = defaultdict(dict)
+        for words, count in sorted(self.counts.items()):
+            group, part, said = words.split("|")
+            parts[f"{group}|{part}"][said] = count
+        last = ""
+        for name, row in parts.items():
+            group, part = name.split("|")
+            if group != last:
+                print(f"\n{group}")
+                last = group
+            cells = ", ".join(f"{count:,} {said}".rstrip() for said, count in sorted(row.items(), key=lambda x: -x[1]))
+            print(f"  {part:<44} {cells}")
+
+
+# A batch: one process, some problems.
+
+
+def draw(number: int, count: int) -> list:
+    """Return random problems; the same number gives the same ones.
+
+    Hypothesis begins with the simplest problem there is and changes what it has drawn: each third is taken.
+    """
+    from hypothesis import HealthCheck, Phase, given, seed, settings
+    from hypothesis import strategies as st
+    from strategies import problems
+
+    several = st.integers(1, 4).flatmap(
+        lambda kind: problems(
+            executions=("scheduled",) if kind == 1 else ("sequential", "parallel", "pipelined", "call"),
+            most_placements=27 if kind == 1 else 81,
+            largest_spread=9,
+            priorities=2 if kind == 2 else 1,
+            own_metrics=True,
+        )
+    )
+    found = []
+
+    @seed(number)
+    @settings(
+        max_examples=1 + 3 * count, phases=[Phase.generate], database=None, deadline=None,
+        suppress_health_check=list(HealthCheck),
+    )  # fmt: skip
+    @given(several)
+    def collect(problem) -> None:
+        found.append(problem)
+
+    collect()
+    return found[1::3]
+
+
+def batch(number: int, count: int) -> None:
+    """Ask everything about some problems; print the counts as JSON."""
+    from hunt_checks import Truth, ask, features, some_ways
+    from oracle_times import TooManyOrdersError
+
+    from dnnopt.formats.files import write_problem
+
+    current = FOLDER / "running" / f"{number}.json"
+    for position, problem in enumerate(draw(number, count)):
+        counts: Counter[str] = Counter()
+        mismatches = []
+        try:
+            truth = Truth(problem)
+        except TooManyOrdersError:
+            print(json.dumps({"counts": {"problems|left out|too many orders": 1}, "mismatches": []}), flush=True)
+            continue
+        write_problem(problem, current)
+        found = {}
+        for name, way in some_ways(problem, Random(f"{number} {position}")):
+            current.with_suffix(".txt").write_text(name)
+            said, wrong = ask(way, problem, truth)
+            found[name] = said
+            counts[f"answers|{name}|{said}"] += 1
+            if wrong:
+                path = FOLDER / f"{number}-{position}-{re.sub('[^a-z0-9]+', '-', name)}.json"
+                write_problem(problem, path)
+                path.with_suffix(".txt").write_text(f"{name}\n{wrong}\n")
+                last = wrong.strip().splitlines()[-1]
+                mismatches.append(f'{name}: {last}\n  .venv/bin/python tests/hunt.py again {path} "{name}"')
+        kind = "infeasible" if truth.infeasible else "feasible"
+        counts[f"problems|all|{kind}"] += 1
+        wrong = sum(said == "MISMATCH" for said in found.values())
+        for feature in set(features(problem)):
+            group, _, part = feature.partition(" ")
+            counts[f"{group}|{part}|problems"] += 1
+            counts[f"{group}|{part}|answers"] += sum(said != "refused" for said in found.values())
+            if wrong:
+                counts[f"{group}|{part}|MISMATCH"] += wrong
+        print(json.dumps({"counts": counts, "mismatches": mismatches}), flush=True)
+
+
+def run_batch(log: Log, number: int, until: float) -> None:
+    """Run a batch in a process of its own: it may crash or hang, which is a mismatch too."""
+    running = FOLDER / "running"
+    running.mkdir(parents=True, exist_ok=True)
+    current, said, errors = (running / f"{number}.{ending}" for ending in ("json", "said", "errors"))
+    with said.open("w") as out, errors.open("w") as err:
+        process = subprocess.Popen([sys.executable, __file__, "batch", str(number)], cwd=ROOT, stdout=out, stderr=err)
+    stopped = hangs = ended = False
+    heard, rest = time.monotonic(), ""
+    with said.open() as reader:
+        while not ended:
+            time.sleep(0.5)
+            ended = process.poll() is not None
+            *lines, rest = (rest + reader.read()).split("\n")
+            for line in lines:
+                heard = time.monotonic()
+                log.add(**json.loads(line))
+            stopped, hangs = time.time() > until, time.monotonic() - heard > HANGS
+            if not ended and (stopped or hangs):
+                process.kill()
+                process.wait()
+                break
+    if hangs or (ended and process.returncode):
+        name = current.with_suffix(".txt").read_text() if current.exists() else "draw"
+        path = FOLDER / f"{number}-crash.json"
+        if current.exists():
+            current.rename(path)
+        reason = "no word for minutes" if hangs else f"the process ended with {process.returncode}"
+        path.with_suffix(".txt").write_text(f"{name}\n{errors.read_text()[-2000:]}\n{reason}\n")
+        log.add(
+            {f"answers|{name}|MISMATCH": 1},
+            [f'{name}: {reason}\n  .venv/bin/python tests/hunt.py again {path} "{name}"'],
+        )
+    for path in (current, current.with_suffix(".txt"), said, errors):
+        path.unlink(missing_ok=True)
+
+
+# Properties: the tests' own, with other examples.
+
+
+def run_properties(log: Log, path: Path, number: int) -> None:
+    """Run the properties of one test file with new examples."""
+    command = [
+        sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--hypothesis-profile=hunt",
+        f"--hypothesis-seed={number}", str(path.relative_to(ROOT)),
+    ]  # fmt: skip
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    name = path.stem
+    if run.returncode == 0:
+        log.add({f"properties|{name}|runs": 1}, [])
+        return
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    text = FOLDER / f"{number}-{name}.txt"
+    text.write_text(f"{' '.join(command)}\n{run.stdout}\n{run.stderr}")
+    log.add({f"properties|{name}|MISMATCH": 1}, [f"{name}: see {text}\n  {' '.join(command)}"])
+
+
+def run_fuzz(log: Log, number: int, seconds: float) -> None:
+    """Let the fuzzer of files run for some seconds."""
+    command = [sys.executable, str(FUZZ), "--seconds", str(seconds), "--seed", str(number)]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    said = "MISMATCH" if run.returncode else "runs"
+    wrong = [f"fuzz: {' '.join(command)}\n{run.stdout[-2000:]}{run.stderr[-2000:]}"] if run.returncode else []
+    log.add({f"files|fuzz|{said}": 1}, wrong)
+
+
+def hunt(minutes: float, seed: int, jobs: int, only: str | None) -> int:
+    """Hunt for some minutes; return the exit code."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    began = time.time()
+    until, log = began + 60 * minutes, Log()
+    files = [path for path in sorted((ROOT / "tests").rglob("test_*.py")) if "@given" in path.read_text()]
+    print(f"hunting for {minutes:g} minutes, seed {seed}, {jobs} at a time", flush=True)
+
+    def work(job: int) -> None:
+        turn = job
+        while time.time() < until:
+            number = seed * 1_000_000 + turn
+            kind = only or ("properties" if turn // jobs % 3 == 2 else "problems")
+            if only is None and turn // jobs % 20 == 10 and FUZZ.exists():
+                kind = "fuzz"
+            if kind == "problems":
+                run_batch(log, number, until)
+            elif kind == "fuzz":
+                run_fuzz(log, number, min(60.0, max(1.0, until - time.time())))
+            else:
+                run_properties(log, files[(turn // 3 + seed) % len(files)], number)
+            turn += jobs
+
+    with ThreadPoolExecutor(jobs) as pool:
+        for done in [pool.submit(work, job) for job in range(jobs)]:
+            done.result()
+    log.counts["hunt|seconds|"] = round(time.time() - began)
+    log.report()
+    logs = FOLDER / "logs"
+    logs.mkdir(exist_ok=True)
+    (logs / f"{int(began)}.json").write_text(json.dumps(log.counts))
+    print(f"\n{len(log.mismatches)} mismatches")
+    return 1 if log.mismatches else 0
+
+
+def again(path: str, name: str) -> int:
+    """Ask one way about one problem; return the exit code."""
+    from hunt_checks import Truth, ask, ways
+
+    from dnnopt.formats.files import read_problem
+
+    problem = read_problem(path)
+    said, wrong = ask(dict(ways(problem))[name], problem, Truth(problem))
+    print(f"{name}: {said}\n{wrong}")
+    return 1 if wrong else 0
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="command", required=True)
+    run = commands.add_parser("run")
+    run.add_argument("--minutes", type=float, default=float(os.environ.get("HUNT_MINUTES", "30")))
+    run.add_argument("--seed", type=int, default=int(os.environ.get("HUNT_SEED") or time.time()))
+    run.add_argument("--jobs", type=int, default=int(os.environ.get("HUNT_JOBS") or os.cpu_count() or 1))
+    run.add_argument("--only", choices=["problems", "properties", "fuzz"])
+    commands.add_parser("batch").add_argument("number", type=int)
+    for word in ("again", "shrink"):
+        command = commands.add_parser(word)
+        command.add_argument("file")
+        command.add_argument("way")
+    commands.add_parser("report")
+    chosen = parser.parse_args()
+    if chosen.command == "run":
+        return hunt(chosen.minutes, chosen.seed, chosen.jobs, chosen.only)
+    if chosen.command == "batch":
+        batch(chosen.number, BATCH)
+        return 0
+    if chosen.command == "report":
+        log = Log()
+        for path in (FOLDER / "logs").glob("*.json"):
+            log.add(json.loads(path.read_text()), [])
+        log.report()
+        return 0
+    if chosen.command == "shrink":
+        from hunt_shrink import shrink_file
+
+        shrink_file(chosen.file, chosen.way)
+        return 0
+    return again(chosen.file, chosen.way)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
