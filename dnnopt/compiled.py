@@ -74,15 +74,62 @@ class LinearLimit:
 
 
 @dataclass(frozen=True, eq=False)
+class SharedWeights:
+    """Weights that several nodes read: a device that runs any of these holds them once.
+
+    Attributes
+    ----------
+    names : tuple of str (G,)
+    bytes : array (G,)
+    readers : array (G, N)
+        Which nodes read them.
+    """
+
+    names: tuple[str, ...]
+    bytes: Array
+    readers: Mask
+
+
+@dataclass(frozen=True, eq=False)
 class MemoryLimit:
-    """`Σ resident_v + max peak_v + buffers · Σ b_τ (sent or received) <= limit` on a device."""
+    """`Σ resident_v + Σ_p max peaks_pv + buffers · Σ b_τ (sent or received) <= limit` on a device.
+
+    Attributes
+    ----------
+    label : str
+    device : int
+    limit : float
+    resident : array (N,)
+    peak : array (N,)
+        Activations, where the largest counts.
+    shared : SharedWeights
+    buffers : int
+    """
 
     label: str
     device: int
     limit: float
     resident: Array
     peak: Array
+    shared: SharedWeights
     buffers: int
+
+    @cached_property
+    def peaks(self) -> Array:
+        """Bytes of which the largest of the hosted nodes counts, row by row (P, N): activations, shared weights."""
+        shared = self.shared.bytes[:, None] * self.shared.readers
+        return np.vstack([self.peak, shared]) if self.peak.any() else shared
+
+    @cached_property
+    def parts(self) -> tuple[tuple[Index, Array], ...]:
+        """For each row of `peaks` the nodes with any bytes, and how many."""
+        nodes = [np.flatnonzero(row) for row in self.peaks]
+        return tuple((mine, row[mine]) for mine, row in zip(nodes, self.peaks, strict=True))
+
+    def together(self, nodes: Sequence[int] | Index) -> float:
+        """Return the bytes of some nodes on the device, without buffers."""
+        nodes = np.asarray(nodes)
+        return float(self.resident[nodes].sum() + self.peaks[:, nodes].max(axis=1, initial=0.0).sum())
 
 
 @dataclass(frozen=True)
@@ -224,6 +271,8 @@ class CompiledProblem:
     route_links : D x D nested tuples
         Links from one device to another, in order; None: no route.
     resource_devices, resource_links : (Q, D), (Q, L)
+    shared_weights : SharedWeights
+        What several nodes read; weights of one reader alone are its own.
     forbidden_moves : (E, P), optional
         Pairs of devices that an edge may not go over, though there is a route.
     call_links : (D, L), optional
@@ -268,6 +317,7 @@ class CompiledProblem:
     objective: tuple[tuple[ObjectiveTerm, ...], ...]
     constraints: tuple[CompiledConstraint, ...]
     layer_keys: tuple[tuple[str, str] | None, ...]
+    shared_weights: SharedWeights
     forbidden_moves: Mask | None = None
     call_links: Mask | None = None
     pools: Mask | None = None

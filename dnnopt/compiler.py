@@ -27,10 +27,10 @@ from dnnopt.compiled import (
     ObjectiveTerm,
     PeriodTerm,
     Separation,
+    SharedWeights,
     WorstLeakageTerm,
 )
 from dnnopt.custom import CustomConstraint
-from dnnopt.errors import UnsupportedError
 from dnnopt.metrics import Array, Metric
 from dnnopt.networks import INPUT, OUTPUT, Network
 from dnnopt.objectives import Term
@@ -41,9 +41,6 @@ from dnnopt.profiles import layer_joules, layer_seconds
 
 def compile_problem(problem: Problem) -> CompiledProblem:
     """Return the arrays of a problem."""
-    shared = [one.name for one in problem.all_shared_weights()]
-    if shared:
-        raise UnsupportedError("", problem=f"no method or formulation supports shared weights ({', '.join(shared)})")
     compiled = _Compiler(problem).compile()
     _ = compiled.units  # computed here once, with what models are built from
     return compiled
@@ -69,6 +66,7 @@ class _Compiler:
             self._add_nodes(network)
         self._fill_times()
         self._fill_tensors()
+        self._fill_weights()
         platform = self.problem.platform
         size = len(self.devices)
         routes: list[list[tuple[int, ...] | None]] = [
@@ -121,6 +119,7 @@ class _Compiler:
             objective=self._objective(),
             constraints=constraints,
             layer_keys=tuple(self.layer_keys),
+            shared_weights=self.shared_weights,
             call_links=self._call_links() if self.problem.execution == "call" else None,
             pools=np.array([device.pool for device in platform.devices]) if self.problem.execution == "call" else None,
         )
@@ -212,6 +211,25 @@ class _Compiler:
         self.producer = np.array(producer, dtype=np.int64)
         self.use_tensor = np.array(use_tensor, dtype=np.int64)
         self.use_consumer = np.array(use_consumer, dtype=np.int64)
+
+    def _fill_weights(self) -> None:
+        """Fill the bytes of each layer; weights that are shared by one layer alone are its own."""
+        self.weights, self.activations = np.zeros(len(self.node_names)), np.zeros(len(self.node_names))
+        for network in self.problem.networks:
+            for layer in network.layers:
+                node = self.nodes[network.name, layer.name]
+                self.weights[node], self.activations[node] = layer.weights or 0.0, layer.activations or 0.0
+        names, size, readers = [], [], []
+        for shared in self.problem.all_shared_weights():
+            nodes = [self.nodes[reader] for reader in shared.layers]
+            if len(nodes) == 1:
+                self.weights[nodes] += shared.bytes
+            elif shared.bytes > 0:
+                names.append(shared.name)
+                size.append(shared.bytes)
+                readers.append(np.isin(np.arange(len(self.node_names)), nodes))
+        mask = np.array(readers, dtype=bool).reshape(len(names), len(self.node_names))
+        self.shared_weights = SharedWeights(tuple(names), np.array(size, dtype=float), mask)
 
     # Metrics
 
@@ -443,20 +461,14 @@ class _Compiler:
         return Contiguity(label, nodes, tuple(sorted(edges)))
 
     def _memory(self, spec: specs.Memory) -> list[MemoryLimit]:
-        weights, activations = np.zeros(len(self.node_names)), np.zeros(len(self.node_names))
-        for network in self.problem.networks:
-            for layer in network.layers:
-                node = self.nodes[network.name, layer.name]
-                weights[node] = layer.weights or 0.0
-                activations[node] = layer.activations or 0.0
-        nothing = np.zeros(len(self.node_names))
-        resident = weights + activations if spec.rule == "weights+activations" else weights
-        peak = activations if spec.rule == "weights+largest_activation" else nothing
+        resident = self.weights + self.activations if spec.rule == "weights+activations" else self.weights
+        peak = self.activations if spec.rule == "weights+largest_activation" else np.zeros(len(self.node_names))
         limits = []
         for index, device in enumerate(self.problem.platform.devices):
             limit = spec.limits.get(device.name, device.memory)
             if limit is not None:
-                limits.append(MemoryLimit(f"{spec.label}({device.name})", index, limit, resident, peak, spec.buffers))
+                label = f"{spec.label}({device.name})"
+                limits.append(MemoryLimit(label, index, limit, resident, peak, self.shared_weights, spec.buffers))
         return limits
 
     def _deadline(self, spec: specs.Deadline) -> list[CompiledConstraint]:

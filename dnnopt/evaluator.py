@@ -204,7 +204,9 @@ class Evaluator:
         """Return the bytes that a memory rule counts on its device (B,)."""
         c = self.compiled
         here = self.devices(placements) == limit.device
-        used = here @ limit.resident + (here * limit.peak).max(axis=1, initial=0.0)
+        used = here @ limit.resident
+        for nodes, amounts in limit.parts:
+            used = used + (here[:, nodes] * amounts).max(axis=1, initial=0.0)
         if limit.buffers and len(c.edges):
             used = used + limit.buffers * (self.touched(pairs, limit.device) @ c.tensor_bytes)
         return used

@@ -23,7 +23,6 @@ from dnnopt.compiled import (
     DeadlineLimit,
     Index,
     LatencyTerm,
-    MemoryLimit,
     Separation,
     WorstLeakageTerm,
 )
@@ -37,6 +36,16 @@ _WHOLE_BELOW = 500  # nodes; up to there, and for critical paths, whole plans in
 
 
 Change = tuple[Sequence[int], Sequence[int]]  # distinct nodes, and the executors that they go to
+
+
+@dataclass(frozen=True, eq=False)
+class _Peak:
+    """Bytes of nodes, the largest of which counts in the limit `row` if it is on the device."""
+
+    row: int
+    device: int
+    nodes: Index
+    amounts: Array
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,10 +84,11 @@ class MovingPlan:
         self._device_of = c.executor_device.tolist()
         self._tensors_of = _tensors_of(c, self._columns.uses)
         self._paths = _CriticalPaths(c) if needs_latencies(c) else None
-        self._peaky = [(row, limit) for row, limit in self._columns.memory if limit.peak.any()]
-        self._peaks_on: list[list[tuple[int, list[float]]]] = [[] for _ in c.device_names]
-        for position, (_, limit) in enumerate(self._peaky):
-            self._peaks_on[limit.device].append((position, limit.peak.tolist()))
+        self._peaky = [_Peak(row, limit.device, *part) for row, limit in self._columns.memory for part in limit.parts]
+        self._peaks_of: dict[tuple[int, int], list[tuple[int, float]]] = {}  # by node and device
+        for position, peak in enumerate(self._peaky):
+            for node, amount in zip(peak.nodes.tolist(), peak.amounts.tolist(), strict=True):
+                self._peaks_of.setdefault((node, peak.device), []).append((position, amount))
         self._quotients_of = [
             _Quotient(limit, len(c.device_names)) for limit in c.constraints if isinstance(limit, Contiguity)
         ]
@@ -102,7 +112,7 @@ class MovingPlan:
         self._device = [*(self._device_of[executor] for executor in self.placement), _NOWHERE]
         self._sum_up()
         self._starts = [] if self._paths is None else self._paths.starts(self.placement, self._device)
-        self._peaks = [self._peak(limit) for _, limit in self._peaky]
+        self._peaks = [self._largest(peak) for peak in self._peaky]
         self._quotients = [quotient.counts(self._device) for quotient in self._quotients_of]
         self.move([0], [self.placement[0]])
 
@@ -171,21 +181,22 @@ class MovingPlan:
         self._put(nodes, before)
         return _Effect(gone, come, rows, starts, latencies, peaks, quotients, apart, leak)
 
-    def _peak(self, limit: MemoryLimit) -> float:
-        return float(limit.peak[np.array(self._device[:-1]) == limit.device].max(initial=0.0))
+    def _largest(self, peak: _Peak) -> float:
+        devices = np.array(self._device)
+        return float(peak.amounts[devices[peak.nodes] == peak.device].max(initial=0.0))
 
     def _new_peaks(self, nodes: Sequence[int], moved: Sequence[int]) -> list[float]:
-        """Return the largest activations: looked for only where the one known has left."""
+        """Return the largest amounts: looked for only where the one known has left."""
         peaks = self._peaks.copy()
         unknown = set()
         for node, old in zip(nodes, moved, strict=True):
-            for position, peak in self._peaks_on[old]:
-                if peak[node] >= self._peaks[position]:
+            for position, amount in self._peaks_of.get((node, old), ()):
+                if amount >= self._peaks[position]:
                     unknown.add(position)
-            for position, peak in self._peaks_on[self._device[node]]:
-                peaks[position] = max(peaks[position], peak[node])
+            for position, amount in self._peaks_of.get((node, self._device[node]), ()):
+                peaks[position] = max(peaks[position], amount)
         for position in unknown:
-            peaks[position] = self._peak(self._peaky[position][1])
+            peaks[position] = self._largest(self._peaky[position])
         return peaks
 
     def _apart(self, group: Colocation | Separation) -> int:
@@ -213,8 +224,10 @@ class MovingPlan:
         leak = np.array([effect.leak for effect in effects])
         excess = totals[:, 0] + [effect.apart for effect in effects]
         values = totals[:, columns.limited]
-        for position, (row, _) in enumerate(self._peaky):
-            values[:, row] += [effect.peaks[position] for effect in effects]
+        if self._peaky:
+            peaks = np.array([effect.peaks for effect in effects])
+            for position, peak in enumerate(self._peaky):
+                values[:, peak.row] += peaks[:, position]
         over = values - columns.limits
         excess += (np.where(over > columns.room, over, 0.0) / columns.sizes).sum(axis=1)
         for expression, limit in columns.capped:

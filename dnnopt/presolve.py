@@ -4,7 +4,7 @@ Nothing is renamed or merged: placements of nodes and moves of edges are only fo
 
     t_vi > T                                        no period below T with v on i; the same for transfers of an edge
     head_vi + t_vi + tail_vi > Λ                    no critical path below Λ with v on i; the same for moves of an edge
-    m_v + r_v > M_i                                 v does not fit on i
+    m_v + r_v > M_i                                 v does not fit on i; all that it shares with others is in m_v
     Σ_{v ∈ G} t_vi > T, Σ_{v ∈ G} m_v > M_i         G: layers that no move can separate
     load_q of G on i and H on j > T                 with the tensors between the two groups
     Σ_u min_i α_ui + α_vi - min_i α_vi > L          no metric below L with v on i
@@ -114,7 +114,8 @@ class _Reduction:
         for constraint in self.c.constraints:
             match constraint:
                 case MemoryLimit():
-                    heavy = constraint.resident + constraint.peak > constraint.limit * (1 + _ROOM)
+                    alone = constraint.resident + constraint.peaks.sum(axis=0)
+                    heavy = alone > constraint.limit * (1 + _ROOM)
                     self.allowed[np.ix_(heavy, self.c.executor_device == constraint.device)] = False
                 case LinearLimit():
                     self._metric(constraint.metric, constraint.limit)
@@ -291,10 +292,8 @@ class _Reduction:
         fits = self.allowed[nodes].all(axis=0)
         fits &= self.time[nodes].sum(axis=0) <= self.period_cap * (1 + _ROOM)
         for limit in c.constraints:
-            if isinstance(limit, MemoryLimit):
-                used = limit.resident[nodes].sum() + limit.peak[nodes].max()
-                if used > limit.limit * (1 + _ROOM):
-                    fits &= c.executor_device != limit.device
+            if isinstance(limit, MemoryLimit) and limit.together(nodes) > limit.limit * (1 + _ROOM):
+                fits &= c.executor_device != limit.device
         return fits
 
     def _between_groups(self, group: Index, members: list[Index]) -> None:

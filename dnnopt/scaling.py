@@ -46,7 +46,7 @@ def choose_units(compiled: CompiledProblem) -> Units:
     units = {"s": unit_for(_least(evaluator.metric(total_load(compiled), placements)))}
     memory = next((c for c in compiled.constraints if isinstance(c, MemoryLimit)), None)
     if memory is not None:
-        units["bytes"] = unit_for(float((memory.resident + memory.peak).sum()))
+        units["bytes"] = unit_for(float((memory.resident + memory.peak).sum() + memory.shared.bytes.sum()))
     for metric in metrics:
         least = _least(evaluator.metric(metric, placements))
         if metric.unit not in units and least > 0:  # 0 says nothing: on one device nothing is sent

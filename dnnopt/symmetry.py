@@ -126,7 +126,7 @@ def _keys(c: CompiledProblem, device: Index, link: Index) -> tuple[Key, ...]:
                 limits.append((*_metric_key(constraint.metric, device, link), constraint.limit))
             case MemoryLimit():
                 here = int(np.flatnonzero(device == constraint.device)[0])
-                arrays = constraint.resident.tobytes(), constraint.peak.tobytes()
+                arrays = constraint.resident.tobytes(), constraint.peaks.tobytes()
                 limits.append((here, constraint.limit, constraint.buffers, *arrays))
             case ObjectiveLimit():
                 limits.append((*_term_keys(constraint.terms, device, link), constraint.limit))

@@ -23,6 +23,12 @@ def touched_values(c: CompiledProblem, placement: Index) -> Values:
     return np.stack([evaluator.touched(pairs, d)[0] for d in range(len(c.device_names))], axis=1).astype(float)
 
 
+def held_values(c: CompiledProblem, placement: Index) -> Values:
+    """Return 1 where the device runs a layer that reads the shared weights (G, D)."""
+    here = c.executor_device[placement][:, None] == np.arange(len(c.device_names))
+    return (c.shared_weights.readers.astype(float) @ here > 0).astype(float)
+
+
 def received_values(c: CompiledProblem, placement: Index) -> Values:
     """Return 1 where the tensor is sent to the device (T, D)."""
     values = np.zeros((len(c.tensor_names), len(c.device_names)))

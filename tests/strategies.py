@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from dnnopt import constraints as c
 from dnnopt.custom import LinkCharge, Metric
-from dnnopt.networks import Layer, Network, Tensor
+from dnnopt.networks import Layer, Network, SharedAcross, SharedWeights, Tensor
 from dnnopt.objectives import Term
 from dnnopt.plan import Plan
 from dnnopt.platforms import TIERS, Device, Link, Platform, Resource, Route
@@ -100,6 +100,7 @@ def problems(
         ),
         metrics=metrics,
         name="random",
+        shared_weights=draw(_shared_across(networks, scale)),
     )
     kinds = sorted(CONSTRAINTS) + ["metric"] * bool(metrics)
     listed: list[Any] = []
@@ -107,6 +108,26 @@ def problems(
         kind = draw(st.sampled_from(kinds))
         listed.append(draw(_own_limits(problem) if kind == "metric" else CONSTRAINTS[kind](problem)))
     return problem.model_copy(update={"subject_to": tuple(listed), "execution": execution})
+
+
+@st.composite
+def tied_problems(draw: Draw, most_constraints: int = 1, **options: Any) -> Problem:
+    """Draw a problem with limited memory and weights that several layers share, and so many other constraints."""
+    problem = draw(problems(most_constraints=most_constraints, **options))
+    problem = problem.replace(shared_weights=problem.shared_weights + draw(tied(problem)))
+    return problem.replace(subject_to=(draw(memories(problem)), *problem.subject_to))
+
+
+@st.composite
+def tied(draw: Draw, problem: Problem) -> tuple[SharedAcross, ...]:
+    """Draw weights that some layers of a problem share, about as large as those of its layers."""
+    layers = [(network.name, layer.name) for network in problem.networks for layer in network.layers]
+    largest = max(layer.weights or 0.0 for network in problem.networks for layer in network.layers)
+    sizes = st.sampled_from([factor * (largest or 1.0) for factor in (0.3, 1.0, 2.0)])
+    return tuple(
+        SharedAcross(name=f"tied{k}", bytes=draw(sizes), layers=draw(_readers(layers)))
+        for k in range(draw(st.integers(1, 2)))
+    )
 
 
 # Networks
@@ -157,7 +178,26 @@ def _networks(draw: Draw, name: str, size: int, devices: tuple[str, ...], scale:
         rate=draw(st.sampled_from((0.5, 1.0, 3.0))) / scale.seconds,
         deadline=draw(st.sampled_from((1.0, 5.0, 20.0, 100.0))) * scale.seconds,
         weight=draw(st.sampled_from((1.0, 1.0, 1.0, 2.0, 0.0))),
+        shared_weights=tuple(
+            SharedWeights(name=f"w{k}", bytes=scale.amount(draw, scale.bytes), layers=draw(_readers(words)))
+            for k in range(draw(st.sampled_from((0, 0, 0, 1, 2))))
+        ),
     )
+
+
+def _readers(layers: Sequence[Any]) -> st.SearchStrategy[tuple[Any, ...]]:
+    """Return a strategy for the layers that read some shared weights."""
+    return st.lists(st.sampled_from(layers), min_size=1, max_size=4, unique=True).map(tuple)
+
+
+@st.composite
+def _shared_across(draw: Draw, networks: tuple[Network, ...], scale: Magnitudes) -> tuple[SharedAcross, ...]:
+    """Draw weights that layers of all networks share, where there are several."""
+    if len(networks) == 1 or draw(st.booleans()):
+        return ()
+    layers = [(network.name, layer.name) for network in networks for layer in network.layers]
+    size = scale.amount(draw, scale.bytes)
+    return (SharedAcross(name="backbone", bytes=size, layers=draw(_readers(layers))),)
 
 
 # Platforms

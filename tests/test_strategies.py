@@ -14,7 +14,7 @@ from dnnopt.objectives import UNITS
 def test_random_problems_have_everything_and_are_feasible_and_infeasible_with_limits_that_bind():
     seen = Counter()
 
-    @settings(max_examples=300, derandomize=True)
+    @settings(max_examples=400, derandomize=True)
     @given(problems())
     def check(problem):
         best = brute_force(problem)
@@ -36,6 +36,7 @@ def test_random_problems_have_everything_and_are_feasible_and_infeasible_with_li
         seen["a free route"] += any(not route.links for route in routes)
         seen["no route"] += len(routes) < len(problem.platform.devices) * (len(problem.platform.devices) - 1)
         seen["shared resource"] += any(r.devices and r.links for r in problem.platform.resources)
+        seen["shared weights"] += bool(problem.all_shared_weights())
         times = [t for network in problem.profile.time.values() for row in network.values() for t in row.values()]
         seen["unsupported"] += None in times
         seen["no time"] += 0.0 in times

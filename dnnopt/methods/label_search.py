@@ -1,7 +1,8 @@
 """Label search: partial plans along a topological order, kept apart by state, cut down by bounds and dominance.
 
-A label is a plan of the first layers: its state (see `frontier.py`), what it adds to every row, and the largest
-activations on each device. Tables of Lagrangian sums to the end bound what any plan that begins like this comes to:
+A label is a plan of the first layers: its state (see `frontier.py`), what it adds to every row, the largest activations
+on each device, and which shared weights it holds (their bytes, the largest over the layers that read them). Tables of
+Lagrangian sums to the end bound what any plan that begins like this comes to:
 
     objective >= max_w  w·label + h_w[state] - Σ_m μ_wm          w = (λ, μ), h_w from `Frontier.tables`
 
@@ -17,7 +18,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from dnnopt.compiled import CompiledProblem, Index, Mask
+from dnnopt.compiled import CompiledProblem, Index, Mask, MemoryLimit
 from dnnopt.methods import rows as sums
 from dnnopt.methods.frontier import Frontier, Step
 from dnnopt.methods.rows import rows_of
@@ -28,6 +29,7 @@ _ROOM = 1e-9
 _LEADERS = 30
 # Candidates for each label that may go on; those beyond it are left out before dominance is looked at.
 _SPARE = 4
+_MOST_PEAKS = 100  # numbers that each label keeps beside its sums
 _SAMPLES = 4  # labels of each step on which prices are chosen
 _MOST_ENTRIES = 30_000_000
 
@@ -102,12 +104,17 @@ class LabelSearch:
         self.limits = np.array([row.limit for row in rows.limits])
         self._samples: list[tuple[int, Index, Array]] = []
         self._set_prices(prices)
-        self._peaked = [number for number, row in enumerate(rows.limits) if row.peak is not None]
-        self._peak = np.array([rows.limits[number].peak for number in self._peaked])
-        self._peak_at = np.array([rows.limits[number].device for number in self._peaked], dtype=np.int64)
-        # What is left of the limits beside the largest peak.
+        peaks = [
+            (number, row.device, peak)
+            for number, row in enumerate(rows.limits)
+            for peak in (() if row.peaks is None else row.peaks)
+        ]
+        self._peaked = np.array([number for number, _, _ in peaks], dtype=np.int64)
+        self._peak_at = np.array([device for _, device, _ in peaks], dtype=np.int64)
+        self._peak = np.array([peak for _, _, peak in peaks])
+        # What is left of the limits beside the largest peaks.
         self._beside_peaks = self.limits.copy()
-        self._beside_peaks[self._peaked] -= self._peak.max(axis=-1, initial=0.0)
+        np.subtract.at(self._beside_peaks, self._peaked, self._peak.max(axis=-1, initial=0.0))
 
     def _set_prices(self, prices: Array) -> None:
         self.weights = prices[: max(1, _MOST_ENTRIES // self.frontier.states)]
@@ -145,6 +152,9 @@ class LabelSearch:
     @staticmethod
     def refuses(compiled: CompiledProblem) -> str | None:
         """Return why a problem cannot be searched like this, or None."""
+        peaks = sum(len(one.peaks) for one in compiled.constraints if isinstance(one, MemoryLimit))
+        if peaks > _MOST_PEAKS:
+            return f"more than {_MOST_PEAKS} shared weights and largest activations in limits ({peaks})"
         return sums.refuses(compiled) or Frontier.refuses(compiled) or Frontier.too_wide(compiled)
 
     @property
@@ -237,7 +247,8 @@ class LabelSearch:
     def _fits(self, labels: _Labels, most: Array) -> Mask:
         """Return which labels have at most so much in each row (R,)."""
         used = labels.values.copy()
-        used[:, [self.weighed + number for number in self._peaked]] += labels.peaks
+        for number, peaks in zip(self._peaked.tolist(), labels.peaks.T, strict=True):
+            used[:, self.weighed + number] += peaks
         return np.all(used <= most, axis=1)
 
     def _placements(self, trail: list[tuple[Index, Index]], labels: Index) -> Index:

@@ -41,8 +41,8 @@ class Row:
         1, 0 or -1: their size is divided out. Infinite for rows of the objective.
     device : int
         Of a memory limit or a load; -1: of no device.
-    peak : array (N,), optional
-        The largest of these on `device` counts too.
+    peaks : array (P, N), optional
+        The largest of each row's on `device` counts too.
     buffers : float
         How often the bytes of each tensor that `device` sends or receives count too.
     """
@@ -52,7 +52,7 @@ class Row:
     copy: float = 0.0
     limit: float = np.inf
     device: int = -1
-    peak: Array | None = None
+    peaks: Array | None = None
     buffers: float = 0.0
 
     def within(self, limit: float) -> Row:
@@ -64,7 +64,7 @@ class Row:
             beta=self.beta / size,
             copy=self.copy / size,
             limit=limit / size,
-            peak=None if self.peak is None else self.peak / size,
+            peaks=None if self.peaks is None else self.peaks / size,
             buffers=self.buffers / size,
         )
 
@@ -129,7 +129,7 @@ def _memory(c: CompiledProblem, limit: MemoryLimit) -> Row:
         _zero(c),
         alpha=limit.resident[:, None] * here,
         device=limit.device,
-        peak=limit.peak if limit.peak.any() else None,
+        peaks=limit.peaks if len(limit.peaks) else None,
         buffers=float(limit.buffers),
     )
     return row.within(limit.limit)

@@ -36,7 +36,10 @@ def add_linear_limit(literals: Literals, limit: LinearLimit) -> None:
 
 
 def add_memory(literals: Literals, limit: MemoryLimit) -> None:
-    """`Σ_v m_v x_vi + Σ_s (r_s - r_{s-1}) a_s + buffers <= M_i`, a_s: a hosted layer needs r_s or more."""
+    """`Σ_v m_v x_vi + Σ_s (r_s - r_{s-1}) a_s + Σ_g m_g h_gi + buffers <= M_i`.
+
+    a_s: a hosted layer needs r_s or more; h_gi: a hosted layer reads the shared weights g.
+    """
     c, model = literals.c, literals.model
     here = np.flatnonzero(c.executor_device == limit.device)
     columns = [literals.x[:, here].ravel()]
@@ -44,6 +47,9 @@ def add_memory(literals: Literals, limit: MemoryLimit) -> None:
     if limit.buffers:
         columns.append(literals.touched[:, limit.device])
         values.append(limit.buffers * c.tensor_bytes)
+    if len(limit.shared.names):
+        columns.append(literals.holds[:, limit.device])
+        values.append(limit.shared.bytes)
     if limit.peak.any():
         columns.append(_peak_steps(literals, limit, here))
         values.append(np.diff(np.unique(limit.peak[limit.peak > 0]), prepend=0.0))

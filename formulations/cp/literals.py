@@ -13,7 +13,7 @@ from dnnopt.constraint_model import ConstraintModel
 from dnnopt.evaluator import Evaluator
 from dnnopt.formulations.copies import Copies, shared_tensors
 from dnnopt.formulations.edges import edge_labels, edge_uses_pair, pair_labels
-from dnnopt.formulations.values import exposed_values, received_values, touched_values
+from dnnopt.formulations.values import exposed_values, held_values, received_values, touched_values
 from dnnopt.linear_model import Columns, Values
 from dnnopt.metrics import Array, Metric
 
@@ -171,6 +171,22 @@ class Literals:
     def touched(self) -> Columns:
         """Columns (T, D): true where the device sends or receives the tensor."""
         return self._at_ends("buffer", (self.c.pair_origin, self.c.pair_destination), touched_values)
+
+    @cached_property
+    def holds(self) -> Columns:
+        """Columns (G, D): true where the device runs a layer that reads the shared weights."""
+        c, model = self.c, self.model
+        shared = c.shared_weights
+        h = model.add_variables(
+            "holds",
+            (len(shared.names), len(c.device_names)),
+            axes=lambda: (shared.names, c.device_names),
+            evaluate=lambda placement: held_values(c, placement),
+        )
+        weights, readers = np.nonzero(shared.readers)
+        for i, device in enumerate(c.executor_device):
+            model.add_clauses("reads", np.stack([self.x[readers, i], h[weights, device]], axis=1), (False, True))
+        return h
 
     @cached_property
     def received(self) -> Columns:

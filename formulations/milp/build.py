@@ -10,11 +10,11 @@ import numpy as np
 from dnnopt.compiled import CompiledProblem, Index
 from dnnopt.errors import UnsupportedError
 from dnnopt.formulations.copies import Copies
-from dnnopt.formulations.edges import edge_labels
+from dnnopt.formulations.edges import at_device, edge_labels
 from dnnopt.formulations.milp.communication import Communication
 from dnnopt.formulations.milp.communication.moves import Moves
 from dnnopt.formulations.milp.placement import add_placement
-from dnnopt.formulations.values import exposed_values, received_values, touched_values
+from dnnopt.formulations.values import exposed_values, held_values, received_values, touched_values
 from dnnopt.linear_model import Columns, Joined, LinearModel, Values
 from dnnopt.metrics import Array, Metric
 
@@ -117,6 +117,25 @@ class Build:
         """Columns (T, D): at least 1 where the device sends or receives the tensor."""
         ends = [[self.moves.out_of(d), self.moves.into(d)] for d in range(len(self.c.device_names))]
         return self._at_ends("buffer", [np.concatenate(end, axis=1) for end in ends], touched_values)
+
+    @cached_property
+    def holds(self) -> Columns:
+        """Columns (G, D): at least 1 where the device runs a layer that reads the shared weights."""
+        c = self.c
+        shared = c.shared_weights
+        h = self.model.add_variables(
+            "holds",
+            (len(shared.names), len(c.device_names)),
+            axes=lambda: (shared.names, c.device_names),
+            upper=1.0,
+            evaluate=lambda placement: held_values(c, placement),
+        )
+        weights, readers = np.nonzero(shared.readers)
+        columns = np.concatenate([h[weights][:, :, None], at_device(c, self.x)[readers]], axis=2)
+        signs = np.array([1.0] + [-1.0] * (columns.shape[2] - 1))
+        labels = [Joined(shared.names[g], c.node_names[v]) for g, v in zip(weights, readers, strict=True)]
+        self.model.add_rows("reads", columns, signs, lower=0.0, axes=lambda: (labels, c.device_names))
+        return h
 
     @cached_property
     def received(self) -> Columns:

@@ -55,7 +55,10 @@ def _with_room(limit: float) -> float:
 
 
 def add_memory(build: Build, limit: MemoryLimit) -> None:
-    """`Σ_v m_v x_vi + A_i + n Σ_τ b_τ z_τi <= M_i`, `A_i >= r_v x_vi`, z: sent or received there."""
+    """`Σ_v m_v x_vi + A_i + Σ_g m_g h_gi + n Σ_τ b_τ z_τi <= M_i`.
+
+    `A_i >= r_v x_vi`; `h_gi >= x_vi` for layers that share weights g; z: sent or received there.
+    """
     c, model = build.c, build.model
     unit = model.units.bytes
     upper = limit.limit / unit
@@ -65,6 +68,9 @@ def add_memory(build: Build, limit: MemoryLimit) -> None:
         values = np.repeat(values, len(here))
     if limit.peak.any():
         columns, values = np.append(columns, _add_peak(build, limit, here)), np.append(values, 1.0)
+    if len(limit.shared.names):
+        columns = np.append(columns, build.holds[:, limit.device])
+        values = np.append(values, _clipped(limit.shared.bytes / unit, upper))
     if limit.buffers:
         columns = np.append(columns, build.touched[:, limit.device])
         values = np.append(values, _clipped(limit.buffers * c.tensor_bytes / unit, upper))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from brute_force import brute_force, check_solved, judged_plans
-from builders import layer, link, network, platform, problem, tensor
+from builders import layer, link, network, platform, problem, shared, tensor
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -53,6 +53,7 @@ def call_problems(draw):
         tensors,
         source=draw(st.sampled_from((None, "cpu"))),
         sink=draw(st.sampled_from((None, "cpu"))),
+        shared_weights=[shared("tied", draw(amounts), " ".join(words[: draw(st.integers(1, len(words)))]))],
     )
     times = {}
     for word in words:

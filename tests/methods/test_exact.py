@@ -8,7 +8,7 @@ from brute_force import brute_force, check_solved, judged_plans
 from builders import link, network, platform, problem, tensor
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from strategies import CONSTRAINTS, memories, problems
+from strategies import CONSTRAINTS, memories, problems, tied, tied_problems
 
 from dnnopt import constraints, library
 from dnnopt.best_known import read_table
@@ -124,7 +124,9 @@ def two_sides(draw):
 @st.composite
 def followed(draw):
     """Draw sums and periods, with those constraints that a walk along the network keeps track of."""
-    one = draw(unlimited()).replace(minimize=draw(LINEAR | st.just(period())))
+    options = {"executions": ("sequential", "pipelined"), "most_placements": FEW, "largest_spread": 2}
+    one = draw(st.one_of(unlimited(), tied_problems(**options)))
+    one = one.replace(minimize=draw(LINEAR | st.just(period())))
     limits = [
         limit for limit in one.subject_to if labels.refuses(compile_problem(one.replace(subject_to=[limit]))) is None
     ]
@@ -176,6 +178,7 @@ def pipelines(draw):
         profile=one.profile.replace(time={net.name: time}, energy={}),
         minimize=draw(LINEAR | st.just(period())),
         transport=draw(st.sampled_from(("multicast", "multicast", "per_edge", "unicast"))),
+        shared_weights=(),
     )
     forward = draw(st.lists(st.sampled_from(words), min_size=1, unique=True)) if draw(st.booleans()) else words
     limits = [*pinned(draw, one, 2), constraints.Contiguous(network=net.name, layers=tuple(forward))]
@@ -184,7 +187,10 @@ def pipelines(draw):
         for word in words
         if word not in forward
     ]
-    return one.replace(subject_to=[*limits, draw(memories(one))] if draw(st.booleans()) else limits)
+    if draw(st.booleans()):
+        one = one.replace(shared_weights=draw(st.just(()) | tied(one)))
+        limits.append(draw(memories(one)))
+    return one.replace(subject_to=limits)
 
 
 CLASSES = {

@@ -6,7 +6,7 @@ from itertools import combinations, permutations, product
 import numpy as np
 import pytest
 from brute_force import brute_force, check_solved, judged_plans
-from builders import layer, link, network, problem, tensor
+from builders import layer, link, network, problem, shared, tensor
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -193,6 +193,7 @@ def symmetric_problems(draw):
         [layer(name, draw(small), draw(small)) for name in names],
         [*tensors, tensor("raw", "input", names[0], draw(small))],
         source=draw(st.sampled_from((None, None, "p"))),
+        shared_weights=[shared("tied", draw(small), " ".join(names[: draw(st.integers(1, size))]))],
     )
     times = {name: (draw(small), *[draw(small)] * 2) for name in names}
     if draw(st.booleans()):

@@ -76,6 +76,6 @@ def _walk(ways: _Ways, root: int, forwards: bool) -> tuple[Index, Index]:
 
 def _too_much(limit: MemoryLimit, nodes: Index) -> int | None:
     """Return how many of the first nodes do not fit on the device together, or None."""
-    used = np.cumsum(limit.resident[nodes]) + np.maximum.accumulate(limit.peak[nodes])
+    used = np.cumsum(limit.resident[nodes]) + np.maximum.accumulate(limit.peaks[:, nodes], axis=1).sum(axis=0)
     over = np.flatnonzero(used > limit.limit * (1 + _ROOM))
     return int(over[0]) + 1 if len(over) else None

@@ -9,8 +9,8 @@ separation (Ben-Ameur, Neto: Acceleration of cutting-plane and column generation
 program's max-marginals say what each placement and each move costs at least, which presolve and searches below a cap
 use.
 
-Limits whose metric counts exposure, largest activations or buffers are priced without these, limits of 0 and on cuts
-not at all: the bound holds.
+Limits whose metric counts exposure or buffers are priced without these, limits of 0 and on cuts not at all; where the
+largest of some amounts counts (activations, shared weights), their mean does: the bound holds.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Lagrangian:
         self.program = TreeProgram(compiled)
         rows = rows_of(compiled)
         self.objective = rows.objective
-        self.limits = rows.limits
+        self.limits = tuple(_with_means(compiled, row) for row in rows.limits)
         self.bound = -np.inf
         self._weighed = len(self.objective)
         self.prices = np.zeros(self._weighed + len(self.limits))
@@ -162,6 +162,14 @@ class Lagrangian:
             np.maximum(nodes, found.nodes - charged, out=nodes)
             np.maximum(edges, found.edges - charged, out=edges)
         return Marginals(nodes, edges)
+
+
+def _with_means(c: CompiledProblem, row: Row) -> Row:
+    """Return the row with the mean of each peak over all nodes that have one: never more than the largest hosted."""
+    if row.peaks is None:
+        return row
+    means = (row.peaks / np.maximum(np.count_nonzero(row.peaks, axis=1, keepdims=True), 1)).sum(axis=0)
+    return replace(row, alpha=row.alpha + means[:, None] * (c.executor_device == row.device))
 
 
 def _alike_rows(rows: tuple[Row, ...], weighed: int, classes: list[list[int]]) -> list[list[int]]:

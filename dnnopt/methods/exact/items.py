@@ -162,10 +162,10 @@ class _Grouping:
         for limit in self.c.constraints:
             if not isinstance(limit, MemoryLimit):
                 continue
-            most = limit.resident.sum() + limit.peak.max(initial=0.0) + limit.buffers * self.c.tensor_bytes.sum()
-            if most > limit.limit:
+            everything = limit.together(np.arange(len(self.c.node_names)))
+            if everything + limit.buffers * self.c.tensor_bytes.sum() > limit.limit:
                 light &= limit.buffers == 0
-                light &= self._summed(limit.resident + limit.peak) == 0.0
+                light &= self._summed(limit.resident + limit.peaks.sum(axis=0)) == 0.0
         return light
 
     def _hosts(self, item: int) -> Iterator[int]:

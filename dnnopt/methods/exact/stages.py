@@ -160,10 +160,10 @@ class Sum:
 
 @dataclass(frozen=True, eq=False)
 class Memory:
-    """A memory limit: what a stage's items and buffers take, the largest of its peaks, and what there is."""
+    """A memory limit: what a stage's items and buffers take, peaks (P, I) of items, and what there is."""
 
     used: Sum
-    peak: Array
+    peaks: Array
     limit: float
 
 
@@ -230,11 +230,13 @@ class Stages:
             allowed &= self._bytes[rows, word][:, None] & ~self._bytes[columns, word] == 0
         for memory in self._memory[number]:
             used = memory.used.block(rows, columns, self._left, self._right)
-            peaks = np.zeros(used.shape)
-            for peak in np.unique(memory.peak[memory.peak > 0.0]):
-                count = self._held @ (memory.peak == peak).astype(np.int64)
-                peaks[count[rows][:, None] < count[columns]] = peak
-            allowed &= used + peaks <= memory.limit
+            for peaks in memory.peaks:
+                largest = np.zeros(used.shape)
+                for peak in np.unique(peaks[peaks > 0.0]):
+                    count = self._held @ (peaks == peak).astype(np.int64)
+                    largest[count[rows][:, None] < count[columns]] = peak
+                used += largest
+            allowed &= used <= memory.limit
         return allowed
 
     def _by_item(self, values: Array) -> Array:
@@ -267,10 +269,10 @@ class Stages:
                     for flow in self._find_flows(by_edge=False):
                         size = float(limit.buffers * self.c.tensor_bytes[flow.tensor])
                         self._add_flow(used, flow, device, size, size)
-                peak = np.zeros(len(self.items.before))
-                np.maximum.at(peak, self.items.of_node[layers], limit.peak[layers])
+                peaks = np.zeros((len(self.items.before), len(limit.peaks)))
+                np.maximum.at(peaks, self.items.of_node[layers], limit.peaks[:, layers].T)
                 room = min(TOLERANCE * max(limit.limit, TINY), HALF_A_BYTE)
-                found.append(Memory(used, peak, limit.limit + room))
+                found.append(Memory(used, peaks.T, limit.limit + room))
         return found
 
     def _find_flows(self, *, by_edge: bool) -> list[_Flow]:

@@ -77,9 +77,11 @@ def _crossing(c: CompiledProblem, nodes: Index) -> Array:
 
 
 def _sizes(c: CompiledProblem, nodes: Index) -> Array:
-    """Return each layer's share of the time, where it is fastest, and of the memory."""
+    """Return each layer's share of the time, where it is fastest, and of the memory (of what it shares, a part)."""
     amounts = [np.where(np.isfinite(c.time), c.time, np.inf).min(axis=1)]
-    amounts += [limit.resident for limit in c.constraints if isinstance(limit, MemoryLimit)][:1]
+    shared = c.shared_weights
+    parts = (shared.readers * shared.bytes[:, None] / shared.readers.sum(axis=1, keepdims=True)).sum(axis=0)
+    amounts += [limit.resident + parts for limit in c.constraints if isinstance(limit, MemoryLimit)][:1]
     shares = [np.where(np.isfinite(amount), amount, 0.0)[nodes] for amount in amounts]
     return np.asarray(np.mean([share / (share.sum() or 1.0) for share in shares], axis=0))
 

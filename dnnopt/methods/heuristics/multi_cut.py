@@ -57,19 +57,22 @@ class _Segments:
         return np.asarray(total[self.positions])
 
     def _memory(self) -> tuple[Array, Array, Array]:
-        """Return the room of each executor, the bytes before each position, and each segment's largest activation."""
+        """Return the room of each executor, the bytes before each position, and the peaks of each segment.
+
+        These are its largest activation, and the weights that its layers share.
+        """
         c = self.c
-        room, peak = np.full(c.time.shape[1], np.inf), np.zeros(len(c.node_names))
+        room, peaks = np.full(c.time.shape[1], np.inf), np.zeros((0, len(c.node_names)))
         resident = np.zeros(len(c.node_names))
         for limit in c.constraints:
             if isinstance(limit, MemoryLimit):
                 room[c.executor_device == limit.device] = limit.limit
-                resident, peak = limit.resident, limit.peak
+                resident, peaks = limit.resident, limit.peaks
         segment = np.zeros((len(self.positions), len(self.positions)))
-        if peak.any():
-            at = peak[self.layers]
+        if len(peaks):
+            at = peaks[:, self.layers]
             for row, first in enumerate(self.positions[:-1]):
-                running = np.append(0.0, np.maximum.accumulate(at[first:]))
+                running = np.append(0.0, np.maximum.accumulate(at[:, first:], axis=1).sum(axis=0))
                 segment[row, row:] = running[self.positions[row:] - first]
         return room, self._sums(resident[self.layers]), segment
 

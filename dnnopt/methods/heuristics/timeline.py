@@ -51,6 +51,7 @@ class Timeline:
             self.after[u].append((v, amount))
         self._limits = [limit for limit in c.constraints if isinstance(limit, MemoryLimit)]
         self._room = [limit.limit for limit in self._limits]
+        self._peaks = [np.zeros(len(limit.peaks)) for limit in self._limits]
         self._busy: list[list[tuple[float, float]]] = [[] for _ in range(size)]
         self.executor = [-1] * len(c.node_names)
         self.finish = [0.0] * len(c.node_names)
@@ -101,6 +102,7 @@ class Timeline:
         for position, limit in enumerate(self._limits):
             if limit.device == device:
                 self._room[position] -= float(limit.resident[node])
+                self._peaks[position] = np.maximum(self._peaks[position], limit.peaks[:, node])
 
     def placement(self) -> Index:
         """Return the executors of all nodes (N,)."""
@@ -108,8 +110,8 @@ class Timeline:
 
     def _fits(self, node: int, device: int) -> bool:
         return all(
-            limit.resident[node] + limit.peak[node] <= room
-            for limit, room in zip(self._limits, self._room, strict=True)
+            limit.resident[node] + np.maximum(peaks, limit.peaks[:, node]).sum() <= room
+            for limit, room, peaks in zip(self._limits, self._room, self._peaks, strict=True)
             if limit.device == device
         )
 
