@@ -127,7 +127,8 @@ def compare_formulations(
                 if outcome.objective is not None and outcome.status == "optimal":
                     relaxed = outcome.objective * model.objective_unit
             solver = default_solver(formulation)
-            search = Search(problem, compile_problem(problem), limits, control, formulation=name, baselines=False)
+            again = compile_problem(problem)
+            search = Search(problem, again, limits, control, formulation=name, baselines=False, confirm=False)
             result = search.run([0])
             first = next((event.time for event in result.trace if event.objective is not None), None)
             row = FormulationRow(

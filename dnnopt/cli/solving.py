@@ -44,6 +44,7 @@ def solve_command(
     seed: SeedOption = 0,
     start: Annotated[Path | None, typer.Option(help="Plan or result file to start from.")] = None,
     log: Annotated[Path | None, typer.Option(help="Write the solver's own log there.", callback=checked_file)] = None,
+    confirm: Annotated[bool, typer.Option(help="Ask a second engine about a solver's proof.")] = True,
     best: Annotated[int | None, typer.Option(min=1, help="The best K plans, each proved, instead of one.")] = None,
     json: JsonOption = None,
     figure: FigureOption = None,
@@ -57,7 +58,7 @@ def solve_command(
 
     if best is not None:
         others = {"--start": start, "--log": log, "--iterations": iterations, "--figure": figure}
-        others |= {"--method": method != "auto", "--gap": gap != 1e-6}
+        others |= {"--method": method != "auto", "--gap": gap != 1e-6, "--no-confirm": not confirm}
         refuse_beside("--best", others)
         _solve_best(problem, best, formulation, solver, time_limit, threads, seed, json)
         return
@@ -74,6 +75,7 @@ def solve_command(
             iterations=iterations,
             seed=seed,
             start=plan,
+            confirm=confirm,
             watch=watch,
             log=None if log is None else str(log),
         )
