@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dnnopt.linear_model import Block, Columns, Evaluate, EvaluateTimes, Follow, Values, encoded
+from dnnopt.text import visible
 
 if TYPE_CHECKING:
     from dnnopt.scheduling import Tasks, Times
@@ -350,6 +351,6 @@ class ConstraintModel:
         intervals = sum(len(block.start) for block in self.intervals)
         timed = f", {intervals} intervals in {len(self.no_overlaps)} no-overlaps" if intervals else ""
         return (
-            f"{self.name}: {len(self.lower)} variables, {sum(len(c) for c in self.exactly_one)} exactly-one, "
-            f"{clauses} clauses, {rows} linear rows{timed}\n  variables: {blocks}"
+            f"{visible(self.name)}: {len(self.lower)} variables, {sum(len(c) for c in self.exactly_one)} exactly-one, "
+            f"{clauses} clauses, {rows} linear rows{timed}\n  variables: {visible(blocks)}"
         )

@@ -15,6 +15,7 @@ from dnnopt.platforms import Route
 from dnnopt.problem import Problem
 from dnnopt.profiles import Profile
 from dnnopt.solvers.interface import Clock
+from dnnopt.text import visible
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Explanation:
     def __str__(self) -> str:
         if not self.groups:
             return "infeasible; why was not determined in time"
-        listed = "\n".join(f"  - {group}" for group in self.groups)
+        listed = "\n".join(f"  - {visible(group)}" for group in self.groups)
         if not self.minimal:
             return f"infeasible; the reason is among these (not narrowed down further in time):\n{listed}"
         return f"infeasible; these cannot hold together, and without any one of them it would be feasible:\n{listed}"

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dnnopt.scaling import SI, Units
+from dnnopt.text import visible
 
 if TYPE_CHECKING:
     from dnnopt.scheduling import Tasks, Times
@@ -335,10 +336,14 @@ class LinearModel:
         arrays = self.arrays()
         blocks = ", ".join(f"{b.name}{list(b.shape)}" for b in self.variables)
         rows = ", ".join(f"{b.name}{list(b.shape)}" for b in self.rows)
-        return (
+        lines = [
             f"{self.name}: {self._columns} variables ({int(arrays.integer.sum())} integer), {self._row_count} rows, "
-            f"{len(arrays.value)} nonzeros\n  variables: {blocks}\n  rows: {rows}\n  {self.units.describe()}"
-        )
+            f"{len(arrays.value)} nonzeros",
+            f"  variables: {blocks}",
+            f"  rows: {rows}",
+            f"  {self.units.describe()}",
+        ]
+        return "\n".join(map(visible, lines))
 
     def broken_by(self, values: Values) -> str:
         """Return the name of a row or a variable whose bounds these values break, or an empty text.

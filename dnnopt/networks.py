@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from dnnopt.errors import InputError
 from dnnopt.records import Bytes, Flop, Name, Number, Positive, Probability, Record, Seconds, check_known, check_unique
+from dnnopt.text import visible
 from dnnopt.units import counted
 
 INPUT = "input"
@@ -254,6 +255,6 @@ class Network(Record):
         flops = sum(layer.flops or 0.0 for layer in self.layers)
         weights = sum(layer.weights or 0.0 for layer in self.layers) + sum(one.bytes for one in self.shared_weights)
         return (
-            f"{self.name}: {counted(len(self.layers), 'layer')}, {counted(len(self.tensors), 'tensor')}, "
+            f"{visible(self.name)}: {counted(len(self.layers), 'layer')}, {counted(len(self.tensors), 'tensor')}, "
             f"{flops / 1e9:.4g} GFLOP, {weights / 1e6:.4g} MB of weights"
         )

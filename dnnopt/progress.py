@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from dnnopt.text import visible
+
 if TYPE_CHECKING:
     from rich.text import Text
 
@@ -44,13 +46,17 @@ class _Line:
             f"gap {format_gap(relative_gap(objective, bound))}",
             self._event.source if self._event else "",
         ]
-        return Text("  ".join(shown), no_wrap=True, overflow="ellipsis")
+        return Text(visible("  ".join(shown)), no_wrap=True, overflow="ellipsis")
+
+
+def _is_terminal() -> bool:
+    return sys.stderr is not None and sys.stderr.isatty()
 
 
 @contextmanager
 def progress_line(problem: Problem) -> Iterator[Callable[[Event], None] | None]:
     """Show the line on the terminal's error stream while the block runs; yield what is to be told of events."""
-    if not sys.stderr.isatty():
+    if not _is_terminal():
         yield None
         return
     from rich.console import Console
@@ -64,10 +70,12 @@ def progress_line(problem: Problem) -> Iterator[Callable[[Event], None] | None]:
 @contextmanager
 def counter() -> Iterator[Callable[[str], None]]:
     """Show on the terminal's error stream how many things are done, and the last of them; yield what is to be told."""
-    if not sys.stderr.isatty():
+    if not _is_terminal():
         yield lambda text: None
         return
     from rich.console import Console
+
+    from dnnopt.console import words
 
     console = Console(stderr=True)
     done = 0
@@ -76,6 +84,6 @@ def counter() -> Iterator[Callable[[str], None]]:
         def tell(text: str) -> None:
             nonlocal done
             done += 1
-            status.update(f"{done}: {text}")
+            status.update(words(f"{done}: {text}"))
 
         yield tell

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from dnnopt.console import headed, table, words
 from dnnopt.result import OWN
 from dnnopt.units import counted, format_quantity
 
@@ -87,19 +88,6 @@ def runs(problem: Problem, plan: Plan) -> dict[str, list[str]]:
     return found
 
 
-def table(title: str, columns: Sequence[tuple[str, str]], rows: Iterable[Sequence[str]]) -> RenderableType:
-    from rich.console import Group
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=any(name for name, _ in columns))
-    for name, side in columns:
-        table.add_column(name, justify="right" if side == "right" else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*row)
-    return Group(Text(title, style="bold"), table)  # a table's own title would be folded to its width
-
-
 def _placement_table(problem: Problem, plan: Plan, evaluation: Evaluation) -> RenderableType:
     limits = {device.name: device.memory for device in problem.platform.devices}
     for spec in problem.subject_to:
@@ -175,34 +163,32 @@ def _confirmation(result: Result) -> str:
     took = f"in {format_runtime(result.confirming)}"
     if not result.confirmed_by:
         return f"not confirmed by a second engine {took}" if result.confirming else "not confirmed by a second engine"
-    return f"confirmed by {escaped(result.confirmed_by)} {took}"
+    return f"confirmed by {result.confirmed_by} {took}"
 
 
 def print_result(console: Console, result: Result, *, verbose: bool = False) -> None:
     """Print a result."""
     name, unit = objective_name(result.problem)
     title = result.problem.name or " + ".join(network.name for network in result.problem.networks)
-    console.print(f"[bold]{escaped(title)}[/bold]: {_STATUS[result.status]}", highlight=False)
+    console.print(headed(title, f": {_STATUS[result.status]}"))
     if result.message:
-        console.print(f"  {escaped(result.message)}", highlight=False)
-    for words in result.contradictions:
-        console.print(f"  [bold]contradiction[/bold]: {escaped(words)}", highlight=False)
+        console.print(words(f"  {result.message}"))
+    for contradiction in result.contradictions:
+        console.print(words("  ") + headed("contradiction", f": {contradiction}"))
     if result.status == "infeasible":
-        console.print(f"  {_confirmation(result)}", highlight=False)
+        console.print(words(f"  {_confirmation(result)}"))
     if result.bound is not None and result.evaluation is None:
-        console.print(f"  no plan is better than {name} {format_quantity(result.bound, unit)}", highlight=False)
+        console.print(words(f"  no plan is better than {name} {format_quantity(result.bound, unit)}"))
     if result.plan is None or result.evaluation is None:
         return
     evaluation = result.evaluation
     bound = "unknown" if result.bound is None else format_quantity(result.bound, unit, 6)
-    console.print(
-        f"  {name} {format_quantity(evaluation.objective, unit, 6)}, bound {bound}, gap {format_gap(result.gap)}",
-        highlight=False,
-    )
+    value = format_quantity(evaluation.objective, unit, 6)
+    console.print(words(f"  {name} {value}, bound {bound}, gap {format_gap(result.gap)}"))
     how = f"found by {result.found_by}" + (f", bound by {result.bound_by}" if result.bound_by else "")
-    console.print(f"  {how}, in {format_runtime(result.runtime)}", highlight=False)
+    console.print(words(f"  {how}, in {format_runtime(result.runtime)}"))
     if result.status == "optimal":
-        console.print(f"  {_confirmation(result)}", highlight=False)
+        console.print(words(f"  {_confirmation(result)}"))
     console.print()
     console.print(_placement_table(result.problem, result.plan, evaluation))
     console.print()
@@ -211,7 +197,7 @@ def print_result(console: Console, result: Result, *, verbose: bool = False) -> 
     else:
         console.print("Nothing is sent.")
     console.print()
-    console.print(f"[bold]Metrics[/bold]  {metric_line(evaluation)}", highlight=False)
+    console.print(headed("Metrics", f"  {metric_line(evaluation)}"))
     if verbose:
         rows = [(key, f"{value:.9g}") for key, value in evaluation.metrics.items()]
         console.print(table("All metrics (SI units)", [("metric", "left"), ("value", "right")], rows))
@@ -281,12 +267,12 @@ def where(problem: Problem, plan: Plan) -> str:
 def print_check(console: Console, problem: Problem, evaluation: Evaluation) -> None:
     """Print what the referee says of a plan."""
     name, unit = objective_name(problem)
-    console.print(f"{name} {format_quantity(evaluation.objective, unit, 6)}", highlight=False)
-    console.print(metric_line(evaluation), highlight=False)
+    console.print(words(f"{name} {format_quantity(evaluation.objective, unit, 6)}"))
+    console.print(words(metric_line(evaluation)))
     if evaluation.feasible:
         console.print("feasible: every constraint holds")
         return
-    rows = [(violation.constraint, escaped(violation.message)) for violation in evaluation.violations]
+    rows = [(violation.constraint, violation.message) for violation in evaluation.violations]
     console.print(table(f"infeasible: {len(rows)} broken", [("constraint", "left"), ("what", "left")], rows))
 
 
@@ -320,24 +306,7 @@ def print_features(console: Console, problem: Problem, found: Features, known: B
     if problem.provenance:
         rows.append(("provenance", problem.provenance))
     columns = [("", "left"), ("", "left")]
-    console.print(table(problem.name or "problem", columns, [(left, escaped(right)) for left, right in rows]))
-
-
-def escaped(text: str) -> str:
-    from rich.markup import escape
-
-    return escape(text)
-
-
-def as_text(show: Callable[[Console], None]) -> str:
-    """Return what `show` prints on a console of 110 columns, as plain text."""
-    import io
-
-    from rich.console import Console
-
-    stream = io.StringIO()
-    show(Console(file=stream, width=110, color_system=None, force_jupyter=False))  # plain in notebooks too
-    return "\n".join(line.rstrip() for line in stream.getvalue().rstrip().split("\n"))
+    console.print(table(problem.name or "problem", columns, rows))
 
 
 _SLOWEST = 10
@@ -348,7 +317,7 @@ def print_profile(console: Console, profile: Profile, *, verbose: bool = False) 
     """Print measured times: the slowest layers (or all), what was fused, what is no layer, the whole and its parts."""
     for measurement in profile.measurements:
         for part in _measurement_report(profile, measurement, None if verbose else _SLOWEST):
-            console.print(part, highlight=False, markup=False)
+            console.print(words(part) if isinstance(part, str) else part)
 
 
 def _measurement_report(

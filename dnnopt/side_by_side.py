@@ -70,7 +70,8 @@ class SideBySide:
         }
 
     def __str__(self) -> str:
-        from dnnopt.report import as_text, print_side_by_side
+        from dnnopt.console import as_text
+        from dnnopt.report import print_side_by_side
 
         return as_text(lambda console: print_side_by_side(console, self))
 

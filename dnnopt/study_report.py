@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from dnnopt.console import table, widths, words
 from dnnopt.picture import coloured, legend, moved, strip
-from dnnopt.report import against, format_gap, format_runtime, objective_name, table, where
+from dnnopt.report import against, format_gap, format_runtime, objective_name, where
+from dnnopt.text import visible
 from dnnopt.units import counted, format_quantity
 
 if TYPE_CHECKING:
@@ -24,19 +26,23 @@ _LEAST_STRIP, _MOST_STRIP = 12, 80
 
 def print_strips(console: Console, problem: Problem, plans: Mapping[str, Plan]) -> None:
     """Print plans as lines of letters along the network, one below the other."""
+    from rich.cells import cell_len
     from rich.text import Text
 
     if not plans:
         return
-    name_width = min(max(map(len, plans)), console.width // 3)
+    names = {name: visible(name) for name in plans}
+    name_width = min(max(map(cell_len, names.values())), console.width // 3)
     width = min(max(console.width - name_width - 2, _LEAST_STRIP), _MOST_STRIP)
-    console.print("[bold]Along the network[/bold]", highlight=False)
+    console.print(words("Along the network", "bold"))
     lines = {name: strip(problem, plan, width) for name, plan in plans.items()}
     for name, line in lines.items():
-        shown = name if len(name) <= name_width else f"{name[: name_width - 1]}…"
-        console.print(Text(shown.ljust(name_width + 2)) + coloured(problem, line), overflow="crop", no_wrap=True)
+        room = name_width - cell_len(names[name])
+        # A name that is too long has a line of its own.
+        begin = Text(names[name] + " " * (room + 2) if room >= 0 else f"{names[name]}\n{' ' * (name_width + 2)}")
+        console.print(begin + coloured(problem, line), no_wrap=True, overflow="fold")
     small = any(letter.islower() for line in lines.values() for letter in line)
-    console.print(legend(problem) + ("; small: most of these layers" if small else ""), highlight=False, markup=False)
+    console.print(words(legend(problem) + ("; small: most of these layers" if small else "")))
 
 
 def print_comparison(console: Console, comparison: Comparison) -> None:
@@ -59,7 +65,11 @@ def print_comparison(console: Console, comparison: Comparison) -> None:
         ("layers elsewhere", "right"),
         ("time", "right"),
     ]
-    console.print(table(title, *_fitting(console.width, columns, rows, ("layers elsewhere", "status", "gap to bound"))))
+    shown_columns, shown_rows = _fitting(console.width, columns, rows, ("layers elsewhere", "status", "gap to bound"))
+    console.print(table(title, shown_columns, shown_rows))
+    left_out = [name for name, _ in columns if name not in dict(shown_columns)]
+    if left_out:
+        console.print(words(f"There is no room here for: {', '.join(left_out)}."))
     console.print()
     print_strips(console, comparison.problem, {row.name: row.plan for row in comparison.rows if row.plan is not None})
 
@@ -68,10 +78,10 @@ def _fitting(
     width: int, columns: Sequence[tuple[str, str]], rows: Sequence[Sequence[str]], expendable: Sequence[str]
 ) -> tuple[list[tuple[str, str]], list[list[str]]]:
     """Return columns and rows without those columns, the first first, that a terminal of this width has no room for."""
-    widths = [max(map(len, (name, *cells))) for (name, _), *cells in zip(columns, *rows, strict=True)]
+    needed = widths(columns, rows)
     kept = list(range(len(columns)))
     for name in expendable:
-        if sum(widths[index] + 2 for index in kept) - 2 <= width:
+        if sum(needed[index] + 2 for index in kept) - 2 <= width:
             break
         kept = [index for index in kept if columns[index][0] != name]
     return [columns[index] for index in kept], [[row[index] for index in kept] for row in rows]
@@ -81,7 +91,7 @@ def print_best_plans(console: Console, found: BestPlans) -> None:
     """Print the best plans: values, what is proved of them, and the plans along the network."""
     name, unit = objective_name(found.problem)
     if not found.plans:
-        console.print("no plan is feasible" if found.exhausted else "no plan was found", highlight=False)
+        console.print(words("no plan is feasible" if found.exhausted else "no plan was found"))
         return
     best = found.plans[0]
     rows = [
@@ -148,7 +158,7 @@ def print_sweep(console: Console, sweep: Sweep) -> None:
     columns.append(("layers on each device", "left"))
     title = f"{sweep.problem.name}: {sweep.parameter} from {value(sweep.low)} to {value(sweep.high)}"
     console.print(table(title, columns, rows))
-    console.print(_certainty(sweep), highlight=False)
+    console.print(words(_certainty(sweep)))
     console.print()
     print_strips(console, sweep.problem, {f"plan {index + 1}": plan for index, plan in enumerate(sweep.plans)})
     console.print()

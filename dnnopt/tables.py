@@ -1,15 +1,20 @@
-"""Tables for other programs: CSV, Markdown, LaTeX, HTML, pandas."""
+"""Tables for other programs: CSV, Markdown, LaTeX, HTML, pandas.
+
+Texts are shown whole and as they are in each of them: `visible`, with what the format itself would act on escaped.
+"""
 
 from __future__ import annotations
 
 import csv
 import io
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
 from dnnopt.errors import InputError
+from dnnopt.text import visible
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -17,24 +22,38 @@ if TYPE_CHECKING:
 _LATEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
+    "|": r"\textbar{}", "`": r"\textasciigrave{}",
+    "[": "{[}", "*": "{*}",  # at the beginning of a row, they would belong to the \\ before it
 }  # fmt: skip
+_LIGATURE = re.compile(r"([-',])(?=\1)")  # LaTeX makes one sign of two
+# What Markdown takes for markup anywhere in a cell; an underscore within a word is none.
+_MARKDOWN = re.compile(r"[\\`*\[\]<>|~&$]|(?<![^\W_])_|_(?![^\W_])")
+# Spreadsheets compute cells that begin so.
+_FORMULA = ("=", "+", "-", "@")
 
 
 def as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Return rows with the same keys as CSV: full precision, nothing where a value is None."""
+    """Return rows with the same keys as CSV: full precision, nothing where a value is None.
+
+    A text that spreadsheets would compute, such as ``=1+1``, has a ``'`` before it; numbers stay numbers.
+    """
     stream = io.StringIO()
-    writer = csv.DictWriter(stream, list(rows[0]) if rows else [], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
+    writer = csv.writer(stream, lineterminator="\n")
+    for row in [list(rows[0]), *(row.values() for row in rows)] if rows else [[]]:
+        writer.writerow([value if value is None or _is_number(value) else _csv_text(str(value)) for value in row])
     return stream.getvalue()
+
+
+def _csv_text(text: str) -> str:
+    return visible(f"'{text}" if text.lstrip().startswith(_FORMULA) else text)
 
 
 def as_markdown(rows: Sequence[Mapping[str, Any]]) -> str:
     """Return rows with the same keys as a Markdown table; numbers are rounded and stand on the right."""
     if not rows:
         return ""
-    lines = [_cells(rows[0], lambda text: text), ["---:" if numeric else "---" for numeric in _numeric(rows)]]
-    lines += [[_shown(value).replace("|", "\\|") for value in row.values()] for row in rows]
+    lines = [_cells(rows[0], _in_markdown), ["---:" if numeric else "---" for numeric in _numeric(rows)]]
+    lines += [[_in_markdown(_shown(value)) for value in row.values()] for row in rows]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
@@ -46,10 +65,10 @@ def as_latex(rows: Sequence[Mapping[str, Any]]) -> str:
     lines = [
         f"\\begin{{tabular}}{{{sides}}}",
         "\\toprule",
-        f"{' & '.join(_cells(rows[0], _escaped))} \\\\",
+        f"{' & '.join(_cells(rows[0], _in_latex))} \\\\",
         "\\midrule",
     ]
-    lines += [f"{' & '.join(_escaped(_shown(value)) for value in row.values())} \\\\" for row in rows]
+    lines += [f"{' & '.join(_in_latex(_shown(value)) for value in row.values())} \\\\" for row in rows]
     return "\n".join([*lines, "\\bottomrule", "\\end{tabular}"]) + "\n"
 
 
@@ -78,7 +97,7 @@ class Tabular:
         return as_html(self.to_rows())
 
     def __str__(self) -> str:
-        from dnnopt.report import as_text
+        from dnnopt.console import as_text
 
         return as_text(self.report)
 
@@ -109,8 +128,8 @@ def as_html(rows: Sequence[Mapping[str, Any]]) -> str:
     """Return rows with the same keys as an HTML table, as notebooks show it; numbers are rounded."""
     if not rows:
         return ""
-    head = "".join(f"<th>{escape(name)}</th>" for name in _cells(rows[0], str))
-    lines = ["".join(f"<td>{escape(_shown(value))}</td>" for value in row.values()) for row in rows]
+    head = "".join(f"<th>{name}</th>" for name in _cells(rows[0], _in_html))
+    lines = ["".join(f"<td>{_in_html(_shown(value))}</td>" for value in row.values()) for row in rows]
     return f"<table><tr>{head}</tr>{''.join(f'<tr>{line}</tr>' for line in lines)}</table>"
 
 
@@ -141,5 +160,13 @@ def _shown(value: Any) -> str:
     return str(value)
 
 
-def _escaped(text: str) -> str:
-    return "".join(_LATEX.get(character, character) for character in text)
+def _in_markdown(text: str) -> str:
+    return _MARKDOWN.sub(lambda match: f"\\{match[0]}", visible(text))
+
+
+def _in_latex(text: str) -> str:
+    return _LIGATURE.sub(r"\1{}", "".join(_LATEX.get(character, character) for character in visible(text)))
+
+
+def _in_html(text: str) -> str:
+    return escape(visible(text)).replace("$", "<span>$</span>")  # between two of them, notebooks see formulas

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from dnnopt.errors import InputError, UnsupportedError
 from dnnopt.pareto import Front
-from dnnopt.plot.style import COLOURS, INK, axes_or_new, axis_unit, clean, figure_of, labelled
+from dnnopt.plot.style import COLOURS, INK, axes_or_new, axis_unit, clean, figure_of, labelled, plain
 from dnnopt.plot.subject import title_of
 from dnnopt.report import format_runtime, objective_name
 from dnnopt.units import counted
@@ -59,7 +59,7 @@ def front(found: Front, *, axes: Axes | None = None) -> Figure:
     state = f"complete within {100 * found.tolerance:.2g} %" if found.complete else "not complete"
     count = counted(len(found.points), "point")
     title = f"{title_of(found.problem)}: {count}, {state}, in {format_runtime(found.runtime)}"
-    axes.set_title(title, fontsize=10, loc="left")
+    axes.set_title(plain(title), fontsize=10, loc="left")
     axes.margins(0.06)
     clean(axes)
     return figure_of(axes)

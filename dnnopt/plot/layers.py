@@ -7,7 +7,19 @@ from typing import TYPE_CHECKING
 
 from dnnopt.errors import InputError
 from dnnopt.networks import INPUT, OUTPUT, Network
-from dnnopt.plot.style import COLOURS, axis_unit, clean, colour, figure_of, labelled, marker, new_figure, shorten
+from dnnopt.plot.style import (
+    COLOURS,
+    axis_unit,
+    clean,
+    colour,
+    entry,
+    figure_of,
+    labelled,
+    marker,
+    new_figure,
+    plain,
+    shorten,
+)
 from dnnopt.problem import Problem
 from dnnopt.profiles import layer_seconds
 from dnnopt.records import check_known
@@ -65,13 +77,13 @@ def layers(problem: Problem, network: str | None = None, *, axes: tuple[Axes, Ax
             marker=marker(index),
             markersize=3.5 if named else 2.5,
             linewidth=0.7 if named else 0,
-            label=f"{device.name}: {_total(row)}",
+            label=entry(f"{device.name}: {_total(row)}"),
         )
     if any(value > 0 for row in times for value in row):
         above.set_yscale("log")
     above.set(ylabel=labelled("time", unit))
     above.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1), markerscale=1 if named else 2)
-    above.set_title(f"{drawn.name}: {counted(len(order), 'layer')}", fontsize=10, loc="left")
+    above.set_title(plain(f"{drawn.name}: {counted(len(order), 'layer')}"), fontsize=10, loc="left")
     made, cut = tensor_bytes(drawn)
     factor, unit = axis_unit([*made, *cut], "bytes")
     below.bar(places, [size / factor for size in made], width=1.0, color=COLOURS[4], label="made by the layer")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from dnnopt.errors import InputError
 from dnnopt.plan import Plan
-from dnnopt.plot.style import COLOURS, INK, axes_or_new, axis_unit, clean, figure_of, hatch, labelled
+from dnnopt.plot.style import COLOURS, INK, axes_or_new, axis_unit, clean, figure_of, hatch, labelled, plain
 from dnnopt.plot.subject import headline, planned
 from dnnopt.problem import Problem
 from dnnopt.result import Result
@@ -64,9 +64,9 @@ def loads(subject: Result | Problem, plan: Plan | None = None, *, axes: Axes | N
     axes.axvline(
         period / factor, color=INK, linestyle="--", linewidth=1.2, label=f"period {format_quantity(period, 's')}"
     )
-    axes.set_yticks(list(lanes), [one.name for one in resources])
+    axes.set_yticks(list(lanes), [plain(one.name) for one in resources])
     axes.set(ylim=(len(resources) - 0.4, -0.6), xlim=(0, 1.14 * period / factor or 1), xlabel=labelled("load", unit))
-    axes.set_title(headline(problem, evaluation), fontsize=10, loc="left")
+    axes.set_title(plain(headline(problem, evaluation)), fontsize=10, loc="left")
     axes.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False, fontsize=8)
     clean(axes)
     return figure_of(axes)

@@ -12,7 +12,7 @@ import numpy as np
 from dnnopt.networks import INPUT, OUTPUT, Network
 from dnnopt.plan import Plan
 from dnnopt.plot.layout import layered
-from dnnopt.plot.style import FAINT, INK, axes_or_new, colour, figure_of, hatch, shorten
+from dnnopt.plot.style import FAINT, INK, axes_or_new, colour, entry, figure_of, hatch, plain, shorten
 from dnnopt.plot.subject import headline, planned
 from dnnopt.problem import Problem
 from dnnopt.result import Result
@@ -103,14 +103,14 @@ def placement(
         _draw_boxes(axes, problem, nodes, cell, scale)
         sent += _draw_edges(axes, nodes, edges, columns, cell, problem.transport == "per_edge")
     for y, text in headings:
-        axes.text(-0.5, y, text, fontsize=9, fontweight="bold", color=INK, va="center")
+        axes.text(-0.5, y, plain(text), fontsize=9, fontweight="bold", color=INK, va="center")
     texts = [(node.x, node.y - 0.6) for nodes, _ in drawn for node in nodes.values() if _is_end(node.name)]
     labels = _draw_sizes(axes, sent, [*texts, *((0.0, y) for y, _ in headings)], cell)
     title = headline(problem, evaluation)
     if sent:
         title += "; 1 copy sent" if len(sent) == 1 else f"; {len(sent)} copies sent"
         title += f", sizes at {labels} of them" if labels < len(sent) else ""
-    axes.set_title(title, fontsize=10, loc="left")
+    axes.set_title(plain(title), fontsize=10, loc="left")
     _draw_legend(axes, problem, plan, evaluation.metrics)
     return figure_of(axes)
 
@@ -314,7 +314,7 @@ def _draw_legend(axes: Axes, problem: Problem, plan: Plan, metrics: dict[str, fl
         if count[device]:
             layers = counted(count[device], "layer")
             busy = format_quantity(metrics[f"busy({device})"], "s", 3)
-            entries.append(Patch(label=f"{device}: {layers}, {busy}", **_fill(index)))
+            entries.append(Patch(label=entry(f"{device}: {layers}, {busy}"), **_fill(index)))
     axes.legend(
         handles=entries,
         loc="upper left",

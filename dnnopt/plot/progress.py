@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from dnnopt.errors import InputError
-from dnnopt.plot.style import COLOURS, FAINT, axes_or_new, axis_unit, clean, figure_of, labelled
+from dnnopt.plot.style import COLOURS, FAINT, axes_or_new, axis_unit, clean, figure_of, labelled, plain
 from dnnopt.plot.subject import title_of
 from dnnopt.report import format_gap, objective_name
 from dnnopt.result import Event, Result
@@ -50,7 +50,7 @@ def progress(result: Result, *, axes: Axes | None = None) -> Figure:
             color=COLOURS[0],
             marker="o",
             markevery=slice(0, -1),
-            label=f"plan ({result.found_by})" if result.found_by else "plan",
+            label=plain(f"plan ({result.found_by})" if result.found_by else "plan"),
             **look,
         )
     if bound[0]:
@@ -61,14 +61,13 @@ def progress(result: Result, *, axes: Axes | None = None) -> Figure:
             linestyle="--",
             marker="s",
             markevery=slice(0, -1),
-            label=f"bound ({result.bound_by})" if result.bound_by else "bound",
+            label=plain(f"bound ({result.bound_by})" if result.bound_by else "bound"),
             **look,
         )
     axes.axvline(end, color=FAINT, linewidth=0.8)
     axes.set(xlim=(0, 1.02 * end or 1), xlabel="time (s)", ylabel=labelled(name, shown))
-    axes.set_title(
-        f"{title_of(result.problem)}: {result.status}, gap {format_gap(result.gap)}", fontsize=10, loc="left"
-    )
+    title = f"{title_of(result.problem)}: {result.status}, gap {format_gap(result.gap)}"
+    axes.set_title(plain(title), fontsize=10, loc="left")
     axes.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
     clean(axes)
     return figure_of(axes)

@@ -8,7 +8,20 @@ from typing import TYPE_CHECKING
 
 from dnnopt.errors import InputError
 from dnnopt.plan import Plan
-from dnnopt.plot.style import FAINT, INK, axes_or_new, axis_unit, clean, colour, figure_of, hatch, labelled, shorten
+from dnnopt.plot.style import (
+    FAINT,
+    INK,
+    axes_or_new,
+    axis_unit,
+    clean,
+    colour,
+    entry,
+    figure_of,
+    hatch,
+    labelled,
+    plain,
+    shorten,
+)
 from dnnopt.plot.subject import headline, planned
 from dnnopt.plot.timetable import Bar, makespan, timetable
 from dnnopt.problem import Problem
@@ -74,11 +87,11 @@ def schedule(subject: Result | Problem, plan: Plan | None = None, *, axes: Axes 
         middles.append(top + heights[name] / 2)
         top += heights[name]
     axes.set(ylim=(top, 0), xlim=(0, end / factor * 1.005 or 1), xlabel=labelled("time", unit))
-    axes.set_yticks(middles, list(stacked))
+    axes.set_yticks(middles, [plain(name) for name in stacked])
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="x", color=FAINT, linewidth=0.4)
     axes.set_axisbelow(True)
-    axes.set_title(headline(problem, evaluation), fontsize=10, loc="left")
+    axes.set_title(plain(headline(problem, evaluation)), fontsize=10, loc="left")
     clean(axes)
     if len(networks) > 1:
         _draw_legend(axes, networks)
@@ -141,6 +154,7 @@ def _draw_legend(axes: Axes, networks: list[str]) -> None:
     from matplotlib.patches import Patch
 
     entries = [
-        Patch(label=name, facecolor=_LINK, edgecolor="white", hatch=hatch(index)) for index, name in enumerate(networks)
+        Patch(label=entry(name), facecolor=_LINK, edgecolor="white", hatch=hatch(index))
+        for index, name in enumerate(networks)
     ]
     axes.legend(handles=entries, loc="upper left", bbox_to_anchor=(1, 1), frameon=False, fontsize=8)

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from dnnopt.errors import InputError
+from dnnopt.text import visible
 from dnnopt.units import fitting_unit
 
 if TYPE_CHECKING:
@@ -82,12 +83,23 @@ def axis_unit(values: Iterable[float], unit: str) -> tuple[float, str]:
 
 def labelled(name: str, unit: str) -> str:
     """Return the text at an axis: ``latency (ms)``; no brackets for a pure number."""
-    return f"{name} ({unit})" if unit else name
+    return plain(f"{name} ({unit})" if unit else name)
+
+
+def plain(text: str) -> str:
+    """Return what makes matplotlib draw a text as it is: it would take what is between two ``$`` for a formula."""
+    return visible(text).replace("$", r"\$")
+
+
+def entry(text: str) -> str:
+    """Return what makes a legend have an entry with this text: it would leave out one that begins with ``_``."""
+    return plain(f" {text}" if text.startswith("_") else text)
 
 
 def shorten(text: str, length: int) -> str:
-    """Return a text without its middle where it is longer than `length`."""
-    if len(text) <= length:
-        return text
-    tail = (length - 1) // 2
-    return f"{text[: length - 1 - tail]}…{text[-tail:]}" if tail else text[: length - 1] + "…"
+    """Return a text to draw, without its middle where it is longer than `length`."""
+    text = visible(text)
+    if len(text) > length:
+        tail = (length - 1) // 2
+        text = f"{text[: length - 1 - tail]}…{text[-tail:]}" if tail else text[: length - 1] + "…"
+    return plain(text)

@@ -15,12 +15,14 @@ from dnnopt.plot.style import (
     axis_unit,
     clean,
     colour,
+    entry,
     figure_of,
     hatch,
     labelled,
     line,
     marker,
     new_figure,
+    plain,
 )
 from dnnopt.plot.subject import title_of
 from dnnopt.report import objective_name
@@ -67,7 +69,7 @@ def sweep(found: Sweep, *, axes: tuple[Axes, Axes] | None = None) -> Figure:
     below.set_xlabel(labelled(str(found.parameter), unit))
     count = len(found.breaks)
     title = f"{title_of(found.problem)}: {count or 'no'} break point{'' if count == 1 else 's'}"
-    above.set_title(title, fontsize=10, loc="left")
+    above.set_title(plain(title), fontsize=10, loc="left")
     clean(above)
     return figure_of(above)
 
@@ -89,7 +91,7 @@ def _draw_values(axes: Axes, found: Sweep, per: float) -> None:
             linestyle=line(index),
             marker=marker(index),
             markersize=4,
-            label=f"best {baseline}" if baseline == "all-on-one" else baseline,
+            label=entry(f"best {baseline}" if baseline == "all-on-one" else baseline),
         )
     known = [
         (point.value / per, np.nan if point.objective is None else point.objective / factor) for point in found.points
@@ -136,7 +138,7 @@ def _draw_plans(axes: Axes, found: Sweep, per: float) -> None:
             )
             first += height
     handles = [
-        Patch(facecolor=colour(index), hatch=hatch(index), edgecolor="white", label=device)
+        Patch(facecolor=colour(index), hatch=hatch(index), edgecolor="white", label=entry(device))
         for index, device in enumerate(problem.platform.device_names())
         if device in used
     ]
