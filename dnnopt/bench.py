@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from dnnopt import library
+from dnnopt.children import Child
 from dnnopt.formats.files import dump_json, read_result, write_text
 from dnnopt.outputs import make_folder
 from dnnopt.units import format_quantity
@@ -151,7 +151,7 @@ def run_task(task: Task, stop: threading.Event = _NEVER) -> dict[str, Any]:
     program = [sys.executable, "-c", _PROGRAM, f"{task.memory or math.inf}"]
     words = [*program, "solve", task.problem, *task.options, *limit, "--json", str(unfinished)]
     try:
-        code, said = _run(words, 1.5 * task.time_limit + _GRACE, stop)
+        code, said = _run(words, unfinished, 1.5 * task.time_limit + _GRACE, stop)
         last = " ".join(said.strip().splitlines()[-1:]).removeprefix("dnnopt: ")
         message = last or (
             f"the process was killed by signal {-code}" if code < 0 else f"it died with exit code {code}"
@@ -171,17 +171,11 @@ def run_task(task: Task, stop: threading.Event = _NEVER) -> dict[str, Any]:
     return read_result(output)
 
 
-def _run(words: list[str], seconds: float, stop: threading.Event) -> tuple[int, str]:
-    """Run a process that no Ctrl-C reaches but through us; return its exit code and what it wrote to stderr."""
+def _run(words: list[str], unfinished: Path, seconds: float, stop: threading.Event) -> tuple[int, str]:
+    """Run a process that writes a file; return its exit code and what it wrote to stderr."""
     end = time.monotonic() + seconds
-    with subprocess.Popen(
-        words,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        encoding="utf-8",
-        errors="replace",
-        start_new_session=True,
-    ) as process:
+    streams: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
+    with Child(words, leftovers=[unfinished], **streams, encoding="utf-8", errors="replace") as process:
         try:
             while True:
                 try:
@@ -197,20 +191,17 @@ def _run(words: list[str], seconds: float, stop: threading.Event) -> tuple[int, 
             raise
 
 
-def _end(process: subprocess.Popen[str]) -> None:
-    """Interrupt a process until it ends, so that it ends what it started; kill all where that does not help."""
+def _end(process: Child) -> None:
+    """Ask a process to end, so that it clears away what it has made; kill it where that does not help."""
     for _ in range(10):
         if process.poll() is not None:
             return
-        process.send_signal(signal.SIGINT)
+        process.terminate()
         try:
             process.wait(0.5)
         except subprocess.TimeoutExpired:
             continue
-    if hasattr(os, "killpg"):
-        os.killpg(process.pid, signal.SIGKILL)  # it leads a group of its own
-    else:
-        process.kill()
+    process.kill()
 
 
 def run_all(work: list[Task], jobs: int = 1) -> Iterator[tuple[Task, dict[str, Any]]]:

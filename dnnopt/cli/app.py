@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
@@ -11,8 +12,11 @@ from typing import Any
 import typer
 
 from dnnopt.errors import InputError
+from dnnopt.text import shortened, visible
 
 OK, NO_PLAN, BAD_INPUT, INTERNAL, INTERRUPTED = 0, 1, 2, 3, 130
+BROKEN_PIPE = 141  # as of programs that SIGPIPE ends
+_LONGEST = 500  # of what an internal error says
 
 app = typer.Typer(
     name="dnnopt",
@@ -25,7 +29,22 @@ app = typer.Typer(
 
 
 def say(text: str) -> None:
-    typer.echo(text, err=True)
+    """Write lines to the error stream."""
+    typer.echo(_lines(text), err=True)
+
+
+def tell(text: str) -> None:
+    """Write lines to the output."""
+    typer.echo(_lines(text))
+
+
+def emit(text: str) -> None:
+    """Write to the output what else would be in a file, byte by byte."""
+    typer.echo(text.encode("utf-8", "backslashreplace"), nl=False)
+
+
+def _lines(text: str) -> str:
+    return "\n".join(map(visible, text.split("\n")))
 
 
 def guarded(command: Callable[..., None]) -> Callable[..., None]:
@@ -41,15 +60,22 @@ def guarded(command: Callable[..., None]) -> Callable[..., None]:
         except KeyboardInterrupt:
             say("dnnopt: interrupted")
             raise typer.Exit(INTERRUPTED) from None
-        except (typer.Exit, BrokenPipeError):
+        except typer.Exit:
             raise
+        except BrokenPipeError:
+            raise typer.Exit(BROKEN_PIPE) from None
+        except OSError as error:
+            where = "" if error.filename is None else f"{error.filename}: "
+            say(f"dnnopt: {where}{error.strerror or error}")
+            raise typer.Exit(BAD_INPUT) from None
         except MemoryError:
             say("dnnopt: out of memory")
             raise typer.Exit(INTERNAL) from None
         except Exception as error:
             if arguments.get("verbose"):
                 raise
-            say(f"dnnopt: internal error: {type(error).__name__}: {error} (-v shows where; please report it)")
+            words = visible(shortened(f"{type(error).__name__}: {error}", _LONGEST))
+            say(f"dnnopt: internal error: {words} (-v shows where; please report it)")
             raise typer.Exit(INTERNAL) from None
 
     return run
@@ -59,7 +85,7 @@ def write_json(data: Any, path: Path) -> None:
     from dnnopt.formats.files import dump_json, write_text
 
     if str(path) == "-":
-        typer.echo(dump_json(data), nl=False)
+        emit(dump_json(data))
     else:
         write_text(path, dump_json(data))
 
@@ -72,24 +98,25 @@ def write_tables(rows: Sequence[Mapping[str, Any]], **paths: Path | None) -> boo
     given = {kind: path for kind, path in paths.items() if path is not None}
     for kind, path in given.items():
         if str(path) == "-":
-            typer.echo(WRITERS[kind](rows), nl=False)
+            emit(WRITERS[kind](rows))
         else:
             write_text(path, WRITERS[kind](rows))
     return any(str(path) == "-" for path in given.values())
 
 
 def save_figure(figure: Any, path: Path, **options: Any) -> None:
-    """Write a figure; the options are those of its ``savefig``.
+    """Write a figure, in the format that its ending says; the options are those of its ``savefig``.
 
     Raises
     ------
     InputError
         If the file cannot be written.
     """
-    try:
-        figure.savefig(path, **options)
-    except OSError as error:
-        raise InputError("", file=str(path), problem=f"cannot be written: {error.strerror or error}") from None
+    from dnnopt.outputs import write_output
+
+    stream = io.BytesIO()
+    figure.savefig(stream, format=path.suffix.removeprefix(".").lower(), **options)
+    write_output(path, stream.getvalue())
 
 
 def console() -> Any:

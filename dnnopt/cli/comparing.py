@@ -23,6 +23,7 @@ from dnnopt.cli.options import (
 from dnnopt.cli.solving import exit_for
 from dnnopt.cli.target import OptionalTarget, command, named
 from dnnopt.errors import InputError
+from dnnopt.text import visible
 
 if TYPE_CHECKING:
     from dnnopt.problem import Problem
@@ -150,7 +151,7 @@ def _compare_set(
             results.append((task.label, data))
             count(f"of {len(work)}: {task.problem} by {task.label}: {data['status']}")
     for method, why in first_failures(results).items():
-        say(f"{method} failed first at {why}")
+        say(visible(f"{method} failed first at {why}"))
     found = summarise(results, by)
     _write(found, found.to_table(), print_set_comparison, json, files)
 

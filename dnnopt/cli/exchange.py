@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dnnopt.cli.app import tell
 from dnnopt.cli.options import FormulationOption, JsonOption, VerboseOption, checked_file
 from dnnopt.cli.solving import check_plan
 from dnnopt.cli.target import TargetOption, command
 from dnnopt.errors import InputError
+from dnnopt.text import visible
 
 if TYPE_CHECKING:
     from dnnopt.problem import Problem
@@ -44,7 +46,7 @@ def export_command(
     if isinstance(model, LinearModel) != (kind == "milp"):
         raise InputError(f"a {kind.upper()} formulation for {ending} files", field="--formulation", value=formulation)
     write_model(model, output)
-    typer.echo(f"{output}: {model.summary()}")
+    tell(f"{visible(str(output))}: {model.summary()}")
 
 
 @command("import-solution", target=TargetOption)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dnnopt.cli.app import NO_PLAN, app, console, guarded, say
+from dnnopt.cli.app import NO_PLAN, app, console, emit, guarded, say, tell, write_json
 from dnnopt.cli.options import (
     FormulationOption,
     JsonOption,
@@ -21,6 +21,7 @@ from dnnopt.cli.options import (
 )
 from dnnopt.cli.target import command, named
 from dnnopt.errors import InputError
+from dnnopt.text import visible
 
 if TYPE_CHECKING:
     from dnnopt.problem import Problem
@@ -33,7 +34,6 @@ app.add_typer(best, name="best")
 def show_command(problem: Problem, json: JsonOption = None, verbose: VerboseOption = False) -> None:
     """Say what kind of problem it is: dimensions, sizes, treewidth, best known value."""
     from dnnopt.best_known import read_table
-    from dnnopt.cli.app import write_json
     from dnnopt.features import features
     from dnnopt.report import print_features
 
@@ -86,8 +86,8 @@ def bench_command(
         seconds = "" if data["runtime"] is None else f" in {data['runtime']:.1f} s"
         objective = "" if data["objective"] is None else f" {data['objective']:.6g}"
         why = f": {data['message']}" if data["status"] == "error" else ""
-        typer.echo(f"[{number}/{len(work)}] {task.problem}: {data['status']}{objective}{gap}{seconds}{why}")
-    typer.echo(f"\n{as_markdown(summary(results))}", nl=False)
+        tell(visible(f"[{number}/{len(work)}] {task.problem}: {data['status']}{objective}{gap}{seconds}{why}"))
+    emit(f"\n{as_markdown(summary(results))}")
 
 
 @best.command("verify")
@@ -103,8 +103,8 @@ def verify_command(verbose: VerboseOption = False) -> None:
             wrong += 1
             say(f"{row.problem}: {problem}")
         elif verbose:
-            typer.echo(f"{row.problem}: {row.status} {row.objective}")
-    typer.echo(f"{count - wrong} of {count} rows hold")
+            tell(f"{row.problem}: {row.status} {row.objective}")
+    tell(f"{count - wrong} of {count} rows hold")
     if wrong:
         raise typer.Exit(NO_PLAN)
 
@@ -148,5 +148,5 @@ def update_command(
     count = 0
     for name, better in update(runs):
         count += 1
-        typer.echo(f"{name}: {better}")
-    typer.echo(f"{counted(count, 'row')} improved")
+        tell(f"{name}: {better}")
+    tell(f"{counted(count, 'row')} improved")

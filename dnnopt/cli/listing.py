@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from dnnopt.cli.app import emit, say, tell
 from dnnopt.cli.options import VerboseOption
 from dnnopt.cli.target import command
 from dnnopt.errors import InputError
@@ -51,13 +52,13 @@ def list_command(
     if kind == "formulations" and verbose:
         from dnnopt.capabilities import markdown
 
-        typer.echo(markdown(), nl=False)
+        emit(markdown())
         return
     if kind in ("networks", "heuristics"):
         _list_networks() if kind == "networks" else _list_heuristics()
         return
     for name in kinds[kind]():
-        typer.echo(_described(kind, name) if verbose else name)
+        tell(_described(kind, name) if verbose else name)
 
 
 def _list_networks() -> None:
@@ -71,7 +72,7 @@ def _list_networks() -> None:
         source = network.provenance.partition(";")[0]
         rows.append((network.name, f"{len(network.layers)}", f"{flops / 1e9:,.2f}", parameters, network.family, source))
     _print_columns(rows, numbers=(1, 2, 3))
-    typer.echo("\nNAME@layer and NAME@block are the same networks in fewer, larger layers.", err=True)
+    say("\nNAME@layer and NAME@block are the same networks in fewer, larger layers.")
 
 
 def _list_heuristics() -> None:
@@ -89,7 +90,7 @@ def _print_columns(rows: Sequence[Sequence[str]], numbers: Sequence[int] = ()) -
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         cells = [c.rjust(w) if k in numbers else c.ljust(w) for k, (c, w) in enumerate(zip(row, widths, strict=True))]
-        typer.echo("  ".join(cells).rstrip())
+        tell("  ".join(cells).rstrip())
 
 
 def _described(kind: str, name: str) -> str:

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dnnopt.cli.app import app, guarded
+from dnnopt.cli.app import app, guarded, tell
 from dnnopt.cli.options import SeedOption, VerboseOption, checked_file
 from dnnopt.cli.target import command, named
 from dnnopt.errors import InputError
+from dnnopt.text import visible
 
 if TYPE_CHECKING:
     from dnnopt.problem import Problem
@@ -91,8 +92,8 @@ def _write(problem: Problem, output: Path) -> None:
     write_problem(problem, output)
     layers = sum(len(network.layers) for network in problem.networks)
     devices = counted(len(problem.platform.devices), "device")
-    typer.echo(f"{output}: {problem.name}; {counted(layers, 'layer')}, {devices}")
-    typer.echo(f"sha256 {sha256(read_text(output).encode()).hexdigest()}")
+    tell(visible(f"{output}: {problem.name}; {counted(layers, 'layer')}, {devices}"))
+    tell(f"sha256 {sha256(read_text(output).encode()).hexdigest()}")
 
 
 @command("generate")

@@ -17,16 +17,21 @@ def checked_output(context: typer.Context, option: typer.CallbackParam, path: Pa
 
     No two options of a command write to the same place.
     """
+    from dnnopt.errors import InputError
+    from dnnopt.outputs import check_output
+
     if path is None:
         return None
-    if str(path) != "-":
-        if not (path.parent.is_dir() and os.access(path.parent, os.W_OK)):
-            raise typer.BadParameter(f"no files can be written to the folder {str(path.parent)!r}")
-        if path.is_dir():
-            raise typer.BadParameter(f"got {str(path)!r}, expected a file, not a folder")
+    place = str(path)
+    if place != "-":
+        try:
+            check_output(path)
+        except InputError as error:
+            raise typer.BadParameter(str(error)) from None
+        place = os.path.realpath(path)
     taken = context.meta.setdefault("dnnopt.outputs", {})
-    other = taken.setdefault(path, option.name)
-    if other != option.name:
+    other = taken.setdefault(place, option.name)
+    if other != option.name and not (os.path.exists(place) and not os.path.isfile(place)):
         raise typer.BadParameter(f"got {str(path)!r}, expected another place than that of '--{other}'")
     return path
 

@@ -10,6 +10,7 @@ import typer
 from dnnopt.cli.app import console, say
 from dnnopt.cli.options import SeedOption, ThreadsOption, VerboseOption, checked_file
 from dnnopt.cli.target import DimensionOption, command, read_dimensions
+from dnnopt.text import visible
 
 
 @command("profile")
@@ -50,4 +51,4 @@ def profile_command(
         say("Nothing is written: -o FILE keeps these times for --profile.")
     else:
         write_profile(profile, output)
-        say(f"{output}: written, for --profile with a platform that has a device {device!r}")
+        say(f"{visible(str(output))}: written, for --profile with a platform that has a device {device!r}")

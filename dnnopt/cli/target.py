@@ -11,6 +11,7 @@ import typer
 
 from dnnopt.cli.app import app, guarded, say
 from dnnopt.errors import InputError
+from dnnopt.text import visible
 
 if TYPE_CHECKING:
     from dnnopt.networks import Network
@@ -145,7 +146,7 @@ def _network_problem(
     end = "stays where it is made" if ends["sink"] is None else f"goes to {sink}"
     rule = "memory is not limited" if no_memory else "memory: weights + largest activation"
     profile = _read_profiles(profiles or [], network, platform)
-    say(f"The input {start}, the answer {end}; {rule}.")
+    say(visible(f"The input {start}, the answer {end}; {rule}."))
     return Problem(
         network.model_copy(update=ends),
         platform,

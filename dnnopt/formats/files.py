@@ -69,7 +69,8 @@ def write_text(path: str | Path, text: str | bytes) -> None:
 
     Text is written in UTF-8, and packed (with no time stamp) where the name ends in ``.gz``.
     """
-    data = text.encode("utf-8") if isinstance(text, str) else text
+    # Halves of surrogate pairs, as of a path that is no UTF-8, are written as JSON does.
+    data = text.encode("utf-8", "backslashreplace") if isinstance(text, str) else text
     if isinstance(text, str) and str(path).endswith(".gz"):
         data = gzip.compress(data, mtime=0)
     write_output(path, data)

@@ -8,9 +8,11 @@ import subprocess
 import tempfile
 import threading
 from pathlib import Path
+from typing import IO, Any
 
 import numpy as np
 
+from dnnopt.children import Child
 from dnnopt.linear_model import LinearArrays, LinearModel
 from dnnopt.solvers.highs import pass_model, tolerance_for
 from dnnopt.solvers.interface import Clock, Control, Limits, Outcome, Values
@@ -67,50 +69,43 @@ def solve(model: LinearModel, limits: Limits, start: Values | None, control: Con
             lines = [f"{column} c{column} {float(start[column])!r} 0" for column in nonzero]
             start_file.write_text("\n".join(["start", *lines]) + "\n", encoding="utf-8")
         left = limits.within(clock.left())
-        output, killed = _run(command(mps, solution, start_file, left, tolerance_for(arrays)), left, control)
+        output, killed = _run(command(mps, solution, start_file, left, tolerance_for(arrays)), folder, left, control)
         log.write_text(output, encoding="utf-8")
         if control.log is not None:
             Path(control.log).write_text(output, encoding="utf-8")
         return _outcome(output, killed, solution, arrays, limits, control)
 
 
-def _run(words: list[str], limits: Limits, control: Control) -> tuple[str, bool]:
-    """Run CBC in a process group of its own, so that a Ctrl-C reaches it only through us.
-
-    Returns its log, and whether it was killed.
+def _run(words: list[str], folder: str, limits: Limits, control: Control) -> tuple[str, bool]:
+    """Run CBC with its files in a folder; return its log, and whether it was killed.
 
     CBC looks at the clock and at signals between nodes alone. Where that takes too long it is killed, which loses its
     plan but not the bounds that it has logged.
     """
-    process = subprocess.Popen(
-        words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, encoding="utf-8", errors="replace",
-        start_new_session=True,
-    )  # fmt: skip
     lines: list[str] = []
 
-    def read() -> None:
-        assert process.stdout is not None
-        for line in process.stdout:
+    def read(stream: IO[str]) -> None:
+        for line in stream:
             lines.append(line)
             _report(line, control)
 
-    reader = threading.Thread(target=read, daemon=True)
-    reader.start()
-    late = Clock(None if limits.time_limit is None else limits.time_limit + _GRACE + 0.05 * limits.time_limit)
-    stopping: Clock | None = None
-    try:
-        while reader.is_alive():
-            reader.join(0.05)
-            if control.stop.is_set() and stopping is None:
-                process.send_signal(signal.SIGINT)
-                stopping = Clock(_GRACE)
-            if late.expired() or (stopping is not None and stopping.expired()):
-                process.kill()
-        process.wait()
-    finally:
-        if process.poll() is None:
-            process.kill()
+    options: dict[str, Any] = {"text": True, "encoding": "utf-8", "errors": "replace"}
+    with Child(words, leftovers=[folder], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **options) as process:
+        reader = threading.Thread(target=read, args=[process.stdout], daemon=True)
+        reader.start()
+        late = Clock(None if limits.time_limit is None else limits.time_limit + _GRACE + 0.05 * limits.time_limit)
+        stopping: Clock | None = None
+        try:
+            while reader.is_alive():
+                reader.join(0.05)
+                if control.stop.is_set() and stopping is None:
+                    process.send_signal(signal.SIGINT)
+                    stopping = Clock(_GRACE)
+                if late.expired() or (stopping is not None and stopping.expired()):
+                    process.kill()
             process.wait()
+        finally:
+            process.kill()
     return "".join(lines), process.returncode == -signal.SIGKILL
 
 

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import math
 import os
-import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
@@ -16,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dnnopt.errors import InputError
+from dnnopt.interrupts import stop_on_interrupt as stop_on_interrupt
 
 Values = NDArray[np.float64]
 _MOST_THREADS = 512  # solvers start all that they are given, and take minutes for many thousands
@@ -133,25 +132,6 @@ class Solver(Protocol):
     """A solver: a function of a model, limits, a start (values of all variables, or None) and a control."""
 
     def __call__(self, model: Any, limits: Limits, start: Values | None, control: Control) -> Outcome: ...
-
-
-@contextmanager
-def stop_on_interrupt(control: Control) -> Iterator[None]:
-    """Within it, a first Ctrl-C asks the search to stop; a second one raises KeyboardInterrupt as usual."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    previous = signal.getsignal(signal.SIGINT)
-
-    def handle(number: int, frame: Any) -> None:
-        control.stop.set()
-        signal.signal(signal.SIGINT, previous)
-
-    signal.signal(signal.SIGINT, handle)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, previous)
 
 
 def run_in_thread(work: Callable[[], None], control: Control, cancel: Callable[[], None]) -> None:

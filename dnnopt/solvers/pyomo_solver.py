@@ -10,7 +10,6 @@ import logging
 import math
 import os
 import pickle
-import signal
 import subprocess
 import sys
 import tempfile
@@ -22,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from dnnopt.children import Child
 from dnnopt.errors import InputError
 from dnnopt.formats.components import Component
 from dnnopt.formats.pyomo_model import fill_model, import_pyomo
@@ -129,7 +129,7 @@ def solve(name: str, model: LinearModel, limits: Limits, start: Values | None, c
     with tempfile.TemporaryDirectory(prefix="dnnopt-pyomo-", ignore_cleanup_errors=True) as folder:
         job, result, errors = (Path(folder) / file for file in ("job", "result", "errors"))
         job.write_bytes(pickle.dumps((name, model.arrays(), limits, start, control.log, begun)))
-        ended = _run([sys.executable, "-m", __name__, str(job), str(result)], errors, limits, control)
+        ended = _run([sys.executable, "-m", __name__, str(job), str(result)], folder, errors, limits, control)
         if result.exists():
             outcome: Outcome = pickle.loads(result.read_bytes())
             return outcome
@@ -140,22 +140,20 @@ def solve(name: str, model: LinearModel, limits: Limits, start: Values | None, c
         return Outcome("error", message=f"pyomo:{name}: {errors.read_text('utf-8', errors='replace')[-300:].strip()}")
 
 
-def _run(words: list[str], errors: Path, limits: Limits, control: Control) -> bool:
-    """Run a process, in a group of its own, until it ends, is late or is to stop; return whether it ended by itself."""
+def _run(words: list[str], folder: str, errors: Path, limits: Limits, control: Control) -> bool:
+    """Run a process, with its files in a folder, until it ends, is late or is to stop; return whether it has ended."""
     late = Clock(None if limits.time_limit is None else 1.1 * limits.time_limit + _GRACE)
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
-    with open(errors, "wb") as stream:
-        process = subprocess.Popen(words, stdout=stream, stderr=stream, env=environment, start_new_session=True)
-    try:
-        while process.poll() is None and not late.expired() and not control.stop.is_set():
-            time.sleep(0.02)
-        return process.poll() is not None
-    finally:
-        if process.poll() is None:
-            if hasattr(os, "killpg"):
-                os.killpg(process.pid, signal.SIGKILL)
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "TMPDIR": folder}
+    with (
+        open(errors, "wb") as stream,
+        Child(words, leftovers=[folder], stdout=stream, stderr=stream, env=environment) as process,
+    ):
+        try:
+            while process.poll() is None and not late.expired() and not control.stop.is_set():
+                time.sleep(0.02)
+            return process.poll() is not None
+        finally:
             process.kill()
-            process.wait()
 
 
 def _main(job: str, result: str) -> None:
