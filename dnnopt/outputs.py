@@ -13,7 +13,9 @@ import re
 import secrets
 import stat
 import sys
-from contextlib import suppress
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from dnnopt.errors import InputError
@@ -72,6 +74,24 @@ def check_output(path: str | Path) -> None:
             raise
         words = getattr(error, "strerror", None) or error
         raise InputError("", file=str(path), problem=f"cannot be written: {words}") from None
+
+
+@contextmanager
+def written_log(path: str | Path | None) -> Iterator[str | None]:
+    """Yield where solvers, which know nothing of links and pipes, may write a log; afterwards it is written to `path`.
+
+    Raises
+    ------
+    InputError
+        If that is not possible.
+    """
+    if path is None:
+        yield None
+        return
+    with tempfile.TemporaryDirectory(prefix="dnnopt-log-") as folder:
+        log = Path(folder) / "log"
+        yield str(log)
+        write_output(path, log.read_bytes() if log.exists() else b"")
 
 
 def make_folder(path: Path) -> None:

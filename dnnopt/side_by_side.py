@@ -123,7 +123,7 @@ def compare_formulations(
                 clock = Clock()
                 if model.lazy is not None:
                     separate_on_relaxations(model, model.lazy, limits, control, clock)
-                outcome = relaxation(model, limits)
+                outcome = relaxation(model, limits, control.stop)
                 relaxed_seconds = clock.elapsed()
                 if outcome.objective is not None and outcome.status == "optimal":
                     relaxed = outcome.objective * model.objective_unit

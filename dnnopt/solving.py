@@ -19,6 +19,7 @@ from dnnopt.methods.exact import EXACT
 from dnnopt.methods.formulated import default_solver, run_formulation
 from dnnopt.methods.heuristics import BASELINES, Effort
 from dnnopt.methods.scheduled import RELAXATION, is_timed_schedule, run_scheduled
+from dnnopt.outputs import written_log
 from dnnopt.plan import Plan
 from dnnopt.pool import Pool
 from dnnopt.problem import Problem
@@ -128,12 +129,22 @@ def solve(
     if is_search(method) and iterations is None and time_limit is None:
         raise InputError("seconds > 0, or a limit on iterations", field="time_limit", value=time_limit)
     compiled = compile_problem(problem)
-    control = Control(log=log)
-    search = Search(
-        problem, compiled, limits, control, method, formulation, solver, watch, iterations=iterations, confirm=confirm
-    )
-    with stop_on_interrupt(control):
-        return search.run(range(len(compiled.objective)), start=start)
+    with written_log(log) as place:
+        control = Control(log=place)
+        search = Search(
+            problem,
+            compiled,
+            limits,
+            control,
+            method,
+            formulation,
+            solver,
+            watch,
+            iterations=iterations,
+            confirm=confirm,
+        )
+        with stop_on_interrupt(control):
+            return search.run(range(len(compiled.objective)), start=start)
 
 
 class Search:

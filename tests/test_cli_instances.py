@@ -104,16 +104,16 @@ def test_folders_that_are_not_there_are_told_before_a_long_run(tmp_path):
     for option in ("--json", "--log"):
         run = dnnopt("solve", "small/001", option, tmp_path / "none" / "out")
         assert run.exit_code == 2
-        assert f"no files can be written to the folder '{tmp_path / 'none'}'" in " ".join(run.output.split())
+        assert f"cannot be written: there is no folder '{tmp_path / 'none'}'" in " ".join(run.output.split())
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--witness", "none/plan.json"], "no files can be written to the folder 'none'"),
+        (["--witness", "none/plan.json"], "cannot be written: there is no folder"),
         (["--witness", "-"], "got '-', expected the name of a file"),
         (["--witness", "chain.json"], "got 'chain.json', expected another place than that of '--output'"),
-        (["--witness", "."], "got '.', expected a file, not a folder"),
+        (["--witness", "."], ".: cannot be written: Is a directory"),
     ],
 )
 def test_generate_writes_nothing_where_the_witness_cannot_be_written(tmp_path, monkeypatch, words, message):

@@ -132,8 +132,11 @@ def exit_for(problem: Problem, result: Result) -> None:
         return
     if result.status == "infeasible":
         from dnnopt.explain import explain_infeasibility
+        from dnnopt.solvers.interface import Control, stop_on_interrupt
 
-        say(str(explain_infeasibility(problem)))
+        with stop_on_interrupt(Control()):  # of all the problems that it solves
+            found = explain_infeasibility(problem)
+        say(str(found))
     raise typer.Exit(INTERRUPTED if result.status == "interrupted" else NO_PLAN)
 
 

@@ -178,6 +178,6 @@ def separate_on_relaxations(model: LinearModel, lazy: LazyRows, limits: Limits, 
     for _ in range(_MOST_ROUNDS):
         if clock.elapsed() > most or control.stop.is_set():
             return
-        outcome = relaxation(model, limits.within(clock.left()))
+        outcome = relaxation(model, limits.within(clock.left()), control.stop)
         if outcome.status != "optimal" or outcome.values is None or not lazy.separate(outcome.values):
             return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from dataclasses import replace
 from typing import Any
 
@@ -124,10 +125,11 @@ def solve_arrays(
     return _outcome(highs, arrays, control)
 
 
-def relaxation(model: LinearModel, limits: Limits) -> Outcome:
-    """Solve the linear relaxation; its objective is a bound."""
+def relaxation(model: LinearModel, limits: Limits, stop: threading.Event | None = None) -> Outcome:
+    """Solve the linear relaxation, unless it is asked to stop; its objective is a bound."""
     arrays = model.arrays()
-    return solve_arrays(replace(arrays, integer=np.zeros_like(arrays.integer)), limits, None, Control())
+    relaxed = replace(arrays, integer=np.zeros_like(arrays.integer))
+    return solve_arrays(relaxed, limits, None, Control() if stop is None else Control(stop=stop))
 
 
 def _run(highs: highspy.Highs) -> None:

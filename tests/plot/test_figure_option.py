@@ -40,7 +40,7 @@ def test_a_bad_figure_is_told_before_anything_is_solved(tmp_path, monkeypatch):
     assert code == 2
     code, output = run(f"solve {ARGUMENTS} --figure {tmp_path}/missing/plan.svg")
     assert code == 2
-    assert "no files can be written to the folder" in output
+    assert "cannot be written: there is no folder" in output
     monkeypatch.setitem(sys.modules, "dnnopt.plot.figure", None)
     code, output = run(f"solve {ARGUMENTS} --figure {tmp_path}/plan.svg")
     assert code == 2

@@ -45,7 +45,7 @@ def destructive_bound(pool: Pool, formulation: Formulation, limits: Limits, cont
             continue
         model = formulation.build(reduced.compiled)
         left = limits.within(clock.left())
-        outcome = relaxation(model, left)
+        outcome = relaxation(model, left, control.stop)
         if outcome.status == "infeasible":
             pool.add_bound(cap, SOURCE, "highs")
         elif outcome.status == "optimal" and outcome.objective is not None:
