@@ -95,17 +95,10 @@ class _TimeIndexed:
 
         def hop_started(times: Times) -> Values:
             starts, _ = self._whole_starts(times)
-            tasks, values = times.tasks, np.zeros((len(self.slot), len(points)))
-            which = {
-                (slot, link): row
-                for row, (slot, link) in enumerate(
-                    zip(self.slot.tolist(), found.way_link[self.slot, self.way].tolist(), strict=True)
-                )
-            }
-            for hop, slot in enumerate(found.slots_of(c, tasks).tolist()):
-                link = tasks.place[nodes + hop] - len(c.device_names)
-                if (slot, link) in which:
-                    values[which[slot, link]] = starts[nodes + hop] <= points
+            values = np.zeros((len(self.slot), len(points)))
+            for hop, row in enumerate(self._rows_of(times.tasks)):
+                if row is not None:
+                    values[row] = starts[nodes + hop] <= points
             return values
 
         names = [str(point) for point in points]
@@ -245,18 +238,22 @@ class _TimeIndexed:
 
     def task_starts(self, values: Values, tasks: Tasks) -> list[float]:
         """Return the starts of a placement's tasks in a solution, in steps."""
-        nodes = len(tasks.placement)
         starts = (values[self.started].sum(axis=1) < 0.5).sum(axis=1)
-        hop_start = dict(
-            zip(
-                zip(self.slot.tolist(), self.hops.way_link[self.slot, self.way].tolist(), strict=True),
-                (values[self.sent] < 0.5).sum(axis=1).tolist(),
-                strict=True,
-            )
-        )
-        links = [place - len(self.c.device_names) for place in tasks.place[nodes:]]
-        slots = self.hops.slots_of(self.c, tasks).tolist()
-        return [*starts.tolist(), *(float(hop_start[key]) for key in zip(slots, links, strict=True))]
+        hop_starts = (values[self.sent] < 0.5).sum(axis=1)
+        return [*starts.tolist(), *(0.0 if row is None else float(hop_starts[row]) for row in self._rows_of(tasks))]
+
+    def _rows_of(self, tasks: Tasks) -> list[int | None]:
+        """Return for each hop of a placement its row among the ways: by slot, link and the route's origin."""
+        c, found = self.c, self.hops
+        rows = {
+            (slot, int(found.way_link[slot, way]), int(c.pair_origin[found.way_pair[slot, way]])): row
+            for row, (slot, way) in enumerate(self._ways())
+        }
+        slots = found.slots_of(c, tasks)
+        links = np.array(tasks.place[len(tasks.placement) :], dtype=np.int64) - len(c.device_names)
+        producer = c.producer[found.carrier_tensor[found.slot_carrier[slots]]]
+        origin = c.executor_device[np.asarray(tasks.placement)[producer]]
+        return [rows.get(key) for key in zip(slots.tolist(), links.tolist(), origin.tolist(), strict=True)]
 
 
 def _stacked(values: list[Array]) -> Array:
