@@ -56,6 +56,8 @@ def run_formulation(
     cap : float
         SI; bounds beyond it mean only that no plan is below it.
 
+    A solver whose word a plan has refuted is not asked again.
+
     A plan that the referee refuses broke a limit by less than the solver's tolerance: it is forbidden and the search
     repeated.
 
@@ -65,6 +67,8 @@ def run_formulation(
         The solver's last one.
     """
     run = solver_of(solver, formulation.kind)
+    if solver in pool.doubted:
+        return Outcome("no_solution")
     clock = Clock(limits.time_limit)
     compiled = pool.compiled if compiled is None else compiled
     timed = compiled.execution in ("parallel", "scheduled")
