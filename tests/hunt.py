@@ -183,7 +183,8 @@ def run_properties(log: Log, path: Path, number: int) -> None:
         sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--hypothesis-profile=hunt",
         f"--hypothesis-seed={number}", str(path.relative_to(ROOT)),
     ]  # fmt: skip
-    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    others = os.environ | {"HUNT_NUMBER": str(number)}
+    run = subprocess.run(command, cwd=ROOT, env=others, capture_output=True, text=True)
     name = path.stem
     if run.returncode == 0:
         log.add({f"properties|{name}|runs": 1}, [])

@@ -4,6 +4,7 @@ from collections import Counter
 from typing import get_args
 
 from brute_force import brute_force
+from examples import check_until
 from hypothesis import given, settings
 from strategies import EXECUTIONS, problems
 
@@ -14,7 +15,7 @@ from dnnopt.objectives import UNITS
 def test_random_problems_have_everything_and_are_feasible_and_infeasible_with_limits_that_bind():
     seen = Counter()
 
-    @settings(max_examples=400, derandomize=True)
+    @settings(max_examples=300)
     @given(problems())
     def check(problem):
         best = brute_force(problem)
@@ -47,10 +48,7 @@ def test_random_problems_have_everything_and_are_feasible_and_infeasible_with_li
             seen["source"] += network.source is not None
             seen["sink"] += network.sink is not None
 
-    check()
     drawn = set(get_args(constraints.Constraint)) - {constraints.MetricLimit}  # needs a metric of the problem's own
     wanted = {*drawn, *UNITS, *EXECUTIONS, "unicast", "multicast", "per_edge"}
-    assert not {what for what in wanted | set(seen) if seen[what] < 2}
-    assert seen["feasible"] >= 80
-    assert seen["infeasible"] >= 30
-    assert seen["a limit binds"] >= 5
+    least = Counter({"feasible": 80, "infeasible": 30, "a limit binds": 10})
+    check_until(check, lambda: seen >= least and all(seen[what] > 1 for what in wanted | set(seen)))

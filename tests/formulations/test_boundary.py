@@ -6,6 +6,7 @@ from itertools import permutations
 import pytest
 from brute_force import brute_force, check_solved
 from builders import layer, link, network, platform, problem, tensor
+from examples import check_until
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -190,9 +191,7 @@ def test_boundary_matches_brute_force_wherever_it_fits(transport):
             for constraint in problem.subject_to:
                 seen["limit", constraint.constraint] += 1
 
-    check()
-    assert min(seen["optimal"], seen["several uses"], seen["several devices"]) >= 1
-    assert sum(isinstance(what, tuple) for what in seen) >= 2
+    check_until(check, lambda: all(seen[what] for what in ("optimal", "several uses", "several devices")))
 
 
 LIMITED = [
@@ -280,8 +279,7 @@ def test_relaxation_is_that_of_edgewise_where_every_tensor_has_one_use():
         assert both[1] == pytest.approx(both[0], rel=1e-7, abs=1e-9 * units.objective)
         seen["positive"] += both[0] > 1e-6 * units.objective
 
-    check()
-    assert seen["positive"] >= 3
+    check_until(check, lambda: seen["positive"] >= 3)
 
 
 def test_relaxation_is_a_bound_no_stronger_than_edgewise_where_tensors_have_several_uses():
@@ -299,5 +297,4 @@ def test_relaxation_is_a_bound_no_stronger_than_edgewise_where_tensors_have_seve
         seen["boundary weaker"] += boundary < edgewise - room
         seen["no weaker"] += boundary >= edgewise - room
 
-    check()
-    assert seen["no weaker"] >= 1
+    check_until(check, lambda: seen["no weaker"] >= 1)

