@@ -56,6 +56,7 @@ class _Compiler:
         self.links = {link.name: index for index, link in enumerate(platform.links)}
         self.networks = {network.name: index for index, network in enumerate(problem.networks)}
         self.nodes: dict[tuple[str, str], int] = {}
+        self.inputs: dict[tuple[str, str], int] = {}  # nodes of raw input, by network and device
         self.node_names: list[str] = []
         self.node_network: list[int] = []
         self.layer_keys: list[tuple[str, str] | None] = []
@@ -150,8 +151,8 @@ class _Compiler:
         located = list(dict.fromkeys(source for source in sources if source is not None))
         for source in located:
             name = INPUT if len(located) == 1 else f"{INPUT}.{source}"
+            self.inputs[network.name, source] = len(self.node_names)
             self._add_node(network, name, layer=False, pin=self.devices[source])
-            self.nodes[network.name, f"{INPUT}@{source}"] = len(self.node_names) - 1
         for index in network.order:
             self._add_node(network, network.layers[index].name, layer=True)
         if network.sink is not None and any(OUTPUT in tensor.consumers for tensor in network.tensors):
@@ -200,7 +201,7 @@ class _Compiler:
                 elif source is None or not tensor.consumers:
                     producer.append(-1)
                 else:
-                    producer.append(self.nodes[network.name, f"{INPUT}@{source}"])
+                    producer.append(self.inputs[network.name, source])
                 for consumer in tensor.consumers:
                     if (network.name, consumer) in self.nodes:  # the output is a node only where there is a sink
                         use_tensor.append(index)

@@ -250,7 +250,7 @@ def _rank_chain(ranking: _Ranking) -> None:
         placements = list(chain.k_best(ranking.compiled, wanted))
         for value, placement in placements:
             if not ranking.full:
-                ranking.add(ranking.compiled.plan(placement), value)
+                ranking.add(plan_of(ranking.compiled, placement), value)
         ranking.exhausted = len(placements) < wanted and not ranking.full
         wanted *= 4
 

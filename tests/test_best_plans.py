@@ -105,6 +105,13 @@ def test_other_executions_are_ranked_too(execution, minimize):
         assert evaluate(parallel, Plan(placement=ranked.plan.placement)).objective <= ranked.objective + 1e-9
 
 
+def test_plans_of_chains_under_scheduled_execution_have_schedules():
+    found = best_plans(chain(execution="scheduled", minimize=energy()), 4, threads=1)
+    assert found.method == "chain"
+    assert [ranked.objective for ranked in found.plans] == [3, 4, 4, 4]  # one layer of the best is elsewhere
+    assert all(ranked.proved and evaluate(found.problem, ranked.plan).feasible for ranked in found.plans)
+
+
 @pytest.mark.parametrize("formulation", [None, "cp-assignment"])
 def test_plans_that_differ_in_the_names_of_identical_devices_are_one(formulation):
     net = network([layer(name, 2) for name in "abc"], [tensor("t", "a", "b", 1), tensor("u", "b", "c", 3)])

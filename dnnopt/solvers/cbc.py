@@ -30,7 +30,7 @@ _INFEASIBLE = re.compile(
     r"^\W*(Bound tightening: infeasib|Row reductions: infeasib|Pre-?processing.*infeasib|Problem is infeasible)",
     re.MULTILINE | re.IGNORECASE,
 )
-_RESULT = re.compile(r"^(Result|Lower bound|Enumerated nodes)[ :-]+(.*)$", re.MULTILINE)
+_RESULT = re.compile(r"^(Result|Lower bound|Enumerated nodes)(?: - |: *)(.*)$", re.MULTILINE)
 
 
 def command(model: Path, solution: Path, start: Path | None, limits: Limits, tolerance: float) -> list[str]:

@@ -184,3 +184,12 @@ def test_optimum_of_a_layered_graph_with_every_linearisation(communication):
     outcome = run_formulation(pool, formulation, "highs", ONE_THREAD, Control())
     check_solved(brute_force(one), outcome.status, pool.objective, pool.bound)
     assert np.isfinite(pool.bound)
+
+
+def test_a_path_of_any_length_is_written_out():
+    count = 1500
+    tensors = [tensor(f"t{v}", f"v{v}", f"v{v + 1}", 0) for v in range(count - 1)]
+    net = network(" ".join(f"v{v}" for v in range(count)), tensors)
+    one = problem(net, platform("p"), {f"v{v}": (1,) for v in range(count)}, "parallel")
+    model = formulate(one, "edgewise+paths")
+    assert sum(name.startswith("path") for name in model.row_names()) == 1

@@ -15,12 +15,14 @@ from dnnopt.constraints import MaxDevices
 from dnnopt.errors import InputError
 from dnnopt.formulations import registry
 from dnnopt.methods.formulated import run_formulation
+from dnnopt.objectives import energy
+from dnnopt.platforms import Device
 from dnnopt.pool import Pool
 from dnnopt.referee import evaluate
-from dnnopt.solvers import names
+from dnnopt.solvers import kind_of, names
 from dnnopt.solvers import solver as solver_of
 from dnnopt.solvers.interface import Control, Limits
-from dnnopt.solving import solve
+from dnnopt.solving import formulate, solve
 
 # CBC and SCIP look at the clock and at signals now and then only.
 PATIENCE = 20.0
@@ -225,3 +227,16 @@ def test_a_start_plan_that_does_not_fit_is_refused_and_one_that_is_infeasible_is
     result = solve(tight, start=plan("a:p b:q c:q"), formulation="edgewise")
     assert result.status == "optimal"
     assert result.objective > 7
+
+
+@pytest.mark.parametrize("solver", each_solver())
+def test_the_bound_of_a_negative_objective_is_not_above_it(solver):
+    # A latency of weight 0 leaves what idle energy saves while a device is busy: 3 W for 2 s, or for 4 s.
+    devices = [Device(name="p", idle_power=3.0), Device(name="q", idle_power=3.0)]
+    net = network("a", weight=0.0)
+    one = problem(net, platform(devices), {"a": (2, 4)}, minimize=energy(idle=True))
+    name = "cp-assignment" if kind_of(solver) == "cp" else "edgewise"
+    model = formulate(one, name)
+    outcome = solver_of(solver, kind_of(solver))(model, Limits(threads=1), None, Control())
+    assert outcome.objective * model.objective_unit == pytest.approx(-12)
+    assert outcome.bound * model.objective_unit == pytest.approx(-12)

@@ -155,12 +155,12 @@ class PathRows:
             leaving[u].append(e)
         entered = {v for _, v in self._ends}
 
-        def walk(node: int, path: list[int]) -> Iterator[list[int]]:
-            if not leaving[node]:
-                yield path or [-1 - node]
-            for e in leaving[node]:
-                yield from walk(self._ends[e][1], [*path, e])
-
-        for node in range(len(c.node_names)):
-            if node not in entered:
-                yield from walk(node, [])
+        for first in range(len(c.node_names)):
+            if first in entered:
+                continue
+            waiting: list[tuple[int, list[int]]] = [(first, [])]
+            while waiting:
+                node, path = waiting.pop()
+                if not leaving[node]:
+                    yield path or [-1 - node]
+                waiting += [(self._ends[e][1], [*path, e]) for e in reversed(leaving[node])]
