@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import re
+import signal
 import subprocess
 import sys
 import time
@@ -21,12 +21,14 @@ from collections import Counter, defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from random import Random
-from threading import Lock
+from threading import Event, Lock
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "runs" / "hunt"
 BATCH = 20  # problems that one process looks at
 HANGS = 300.0  # seconds without a word from a process
+AGAIN = ".venv/bin/python tests/hunt.py again"
+STOP = Event()  # set by Ctrl-C: what was found is still printed
 FUZZ = ROOT / "benchmarks" / "fuzz.py"
 
 
@@ -58,6 +60,11 @@ class Log:
                 last = group
             cells = ", ".join(f"{count:,} {said}".rstrip() for said, count in sorted(row.items(), key=lambda x: -x[1]))
             print(f"  {part:<44} {cells}")
+
+
+def over(until: float) -> bool:
+    """Return whether the hunt is over."""
+    return STOP.is_set() or time.time() > until
 
 
 # A batch: one process, some problems.
@@ -106,34 +113,36 @@ def batch(number: int, count: int) -> None:
     current = FOLDER / "running" / f"{number}.json"
     for position, problem in enumerate(draw(number, count)):
         counts: Counter[str] = Counter()
-        mismatches = []
         try:
             truth = Truth(problem)
         except TooManyOrdersError:
             print(json.dumps({"counts": {"problems|left out|too many orders": 1}, "mismatches": []}), flush=True)
             continue
         write_problem(problem, current)
-        found = {}
+        found, wrong = [], {}
         for name, way in some_ways(problem, Random(f"{number} {position}")):
             current.with_suffix(".txt").write_text(name)
-            said, wrong = ask(way, problem, truth)
-            found[name] = said
+            said, words = ask(way, problem, truth)
+            found.append(said)
             counts[f"answers|{name}|{said}"] += 1
-            if wrong:
-                path = FOLDER / f"{number}-{position}-{re.sub('[^a-z0-9]+', '-', name)}.json"
-                write_problem(problem, path)
-                path.with_suffix(".txt").write_text(f"{name}\n{wrong}\n")
-                last = wrong.strip().splitlines()[-1]
-                mismatches.append(f'{name}: {last}\n  .venv/bin/python tests/hunt.py again {path} "{name}"')
+            if words:
+                wrong[name] = words
+        mismatches = []
+        if wrong:
+            path = FOLDER / f"{number}-{position}.json"
+            write_problem(problem, path)
+            path.with_suffix(".txt").write_text("\n".join(f"{name}: {words}" for name, words in wrong.items()))
+            name, words = next(iter(wrong.items()))
+            more = f" (and {len(wrong) - 1} more, see {path.stem}.txt)" if len(wrong) > 1 else ""
+            mismatches.append(f'{name}: {words.strip().splitlines()[-1]}{more}\n  {AGAIN} {path} "{name}"')
         kind = "infeasible" if truth.infeasible else "feasible"
         counts[f"problems|all|{kind}"] += 1
-        wrong = sum(said == "MISMATCH" for said in found.values())
         for feature in set(features(problem)):
             group, _, part = feature.partition(" ")
             counts[f"{group}|{part}|problems"] += 1
-            counts[f"{group}|{part}|answers"] += sum(said != "refused" for said in found.values())
+            counts[f"{group}|{part}|answers"] += sum(said != "refused" for said in found)
             if wrong:
-                counts[f"{group}|{part}|MISMATCH"] += wrong
+                counts[f"{group}|{part}|MISMATCH"] += len(wrong)
         print(json.dumps({"counts": counts, "mismatches": mismatches}), flush=True)
 
 
@@ -143,7 +152,9 @@ def run_batch(log: Log, number: int, until: float) -> None:
     running.mkdir(parents=True, exist_ok=True)
     current, said, errors = (running / f"{number}.{ending}" for ending in ("json", "said", "errors"))
     with said.open("w") as out, errors.open("w") as err:
-        process = subprocess.Popen([sys.executable, __file__, "batch", str(number)], cwd=ROOT, stdout=out, stderr=err)
+        process = subprocess.Popen(
+            [sys.executable, __file__, "batch", str(number)], cwd=ROOT, stdout=out, stderr=err, start_new_session=True
+        )
     stopped = hangs = ended = False
     heard, rest = time.monotonic(), ""
     with said.open() as reader:
@@ -154,7 +165,7 @@ def run_batch(log: Log, number: int, until: float) -> None:
             for line in lines:
                 heard = time.monotonic()
                 log.add(**json.loads(line))
-            stopped, hangs = time.time() > until, time.monotonic() - heard > HANGS
+            stopped, hangs = over(until), time.monotonic() - heard > HANGS
             if not ended and (stopped or hangs):
                 process.kill()
                 process.wait()
@@ -168,7 +179,7 @@ def run_batch(log: Log, number: int, until: float) -> None:
         path.with_suffix(".txt").write_text(f"{name}\n{errors.read_text()[-2000:]}\n{reason}\n")
         log.add(
             {f"answers|{name}|MISMATCH": 1},
-            [f'{name}: {reason}\n  .venv/bin/python tests/hunt.py again {path} "{name}"'],
+            [f'{name}: {reason}\n  {AGAIN} {path} "{name}"'],
         )
     for path in (current, current.with_suffix(".txt"), said, errors):
         path.unlink(missing_ok=True)
@@ -210,11 +221,13 @@ def hunt(minutes: float, seed: int, jobs: int, only: str | None) -> int:
     began = time.time()
     until, log = began + 60 * minutes, Log()
     files = [path for path in sorted((ROOT / "tests").rglob("test_*.py")) if "@given" in path.read_text()]
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: STOP.set())
     print(f"hunting for {minutes:g} minutes, seed {seed}, {jobs} at a time", flush=True)
 
     def work(job: int) -> None:
         turn = job
-        while time.time() < until:
+        while not over(until):
             number = seed * 1_000_000 + turn
             kind = only or ("properties" if turn // jobs % 3 == 2 else "problems")
             if only is None and turn // jobs % 20 == 10 and FUZZ.exists():
@@ -235,7 +248,7 @@ def hunt(minutes: float, seed: int, jobs: int, only: str | None) -> int:
     logs = FOLDER / "logs"
     logs.mkdir(exist_ok=True)
     (logs / f"{int(began)}.json").write_text(json.dumps(log.counts))
-    print(f"\n{len(log.mismatches)} mismatches")
+    print(f"\n{len(log.mismatches)} problems, properties or files went wrong")
     return 1 if log.mismatches else 0
 
 

@@ -87,7 +87,8 @@ class Truth:
             judged = evaluate(self.problem, plan)
             if not judged.feasible or judged.objectives != objectives:
                 raise Mismatch("the referee refuses the schedule, or says another objective")
-            if objectives[0] < min(one.objectives[0] for one in verdicts) * (1 - ROUNDING) - self.noise:
+            least = min(one.objectives[0] for one in verdicts)
+            if objectives[0] < least - ROUNDING * abs(least) - self.noise:
                 raise Mismatch(f"{objectives[0]} is better than every schedule of {devices}")
         elif not self._same(objectives, verdicts[0].objectives):
             raise Mismatch(f"the plan's objectives are {floats(verdicts[0].objectives)}, not {objectives}")
