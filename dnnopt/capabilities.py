@@ -8,7 +8,7 @@ from dnnopt import constraints as c
 from dnnopt.compiler import compile_problem
 from dnnopt.custom import LinkCharge, Metric
 from dnnopt.formulations import registry
-from dnnopt.networks import Layer, Network, Tensor
+from dnnopt.networks import Layer, Network, SharedAcross, Tensor
 from dnnopt.objectives import Term
 from dnnopt.platforms import Device, Link, Platform, Route
 from dnnopt.problem import Problem
@@ -83,6 +83,8 @@ def _features() -> Iterator[tuple[str, str, Problem]]:
             yield "objective", name, _problem(minimize=term)
     for name, constraint in _CONSTRAINTS.items():
         yield "constraint", name, _problem(subject_to=[constraint])
+    tied = SharedAcross(name="tied", bytes=1e6, layers=(("net", "a"), ("net", "b")))
+    yield "weights", "shared", _problem(subject_to=[_CONSTRAINTS["memory"]], shared_weights=[tied])
     for transport in ("unicast", "multicast", "per_edge"):
         yield "transport", transport, _problem(transport=transport)
 

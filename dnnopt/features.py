@@ -26,6 +26,8 @@ class Features:
     execution, transport : str
     objectives, constraints : tuple of str
         Kinds.
+    shared_weights : int
+        Weights that several layers read.
     width : int
         Most tensors that are alive at once, along the order of the layers.
     treewidth : int
@@ -49,6 +51,7 @@ class Features:
     transport: str
     objectives: tuple[str, ...]
     constraints: tuple[str, ...]
+    shared_weights: int
     width: int
     treewidth: int
     compute_communication: float
@@ -81,6 +84,7 @@ def features(problem: Problem) -> Features:
         transport=problem.transport,
         objectives=tuple(dict.fromkeys(term.metric for term in problem.minimize)),
         constraints=tuple(dict.fromkeys(constraint.constraint for constraint in problem.subject_to)),
+        shared_weights=len(problem.all_shared_weights()),
         width=_width(c.edge_tensor, c.edge_producer, c.edge_consumer),
         treewidth=decomposition.width,
         compute_communication=computing / sending if sending else float("inf"),

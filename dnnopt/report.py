@@ -109,6 +109,19 @@ def _placement_table(problem: Problem, plan: Plan, evaluation: Evaluation) -> Re
     return table("What runs where", columns, rows)
 
 
+def _shared_weights_table(problem: Problem, plan: Plan, most: int) -> RenderableType:
+    devices, shared = problem.platform.device_names(), problem.all_shared_weights()
+    rows = []
+    for one in shared[:most]:
+        holding = {plan.placement[network][layer] for network, layer in one.layers}
+        held_by = ", ".join(device for device in devices if device in holding)
+        rows.append((one.name, format_quantity(one.bytes, "bytes"), str(len(one.layers)), held_by))
+    if len(shared) > most:
+        rows.append((f"and {len(shared) - most} more", "", "", ""))
+    columns = [("weights", "left"), ("size", "right"), ("layers", "right"), ("held by", "left")]
+    return table("What layers share", columns, rows)
+
+
 def _shorten(texts: Sequence[str], most: int = 4) -> str:
     shown = list(texts[:most])
     if len(texts) > most:
@@ -192,6 +205,9 @@ def print_result(console: Console, result: Result, *, verbose: bool = False) -> 
     console.print()
     console.print(_placement_table(result.problem, result.plan, evaluation))
     console.print()
+    if result.problem.all_shared_weights():
+        console.print(_shared_weights_table(result.problem, result.plan, 1000 if verbose else 12))
+        console.print()
     if evaluation.transmissions:
         console.print(_transmission_table(evaluation, 1000 if verbose else 12))
     else:
@@ -289,6 +305,7 @@ def print_features(console: Console, problem: Problem, found: Features, known: B
         ("minimise", name),
         ("subject to", ", ".join(constraint.label for constraint in problem.subject_to) or "nothing"),
         ("tensors", f"{found.tensors}, at most {found.width} alive at once; {counted(found.edges, 'edge')}"),
+        ("shared weights", str(found.shared_weights)),
         ("treewidth", f"at most {found.treewidth}"),
         ("computing : sending", f"{found.compute_communication:.3g}"),
         ("all on one device", trivial),

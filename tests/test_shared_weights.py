@@ -1,16 +1,20 @@
 """Weights that several layers share: in files, in networks that are made of others, and what is refused."""
 
 import copy
+import json
 
 import pytest
 from builders import layer, network, platform, problem, shared, shared_across
+from typer.testing import CliRunner
 
 from dnnopt import library
-from dnnopt.constraints import memory
+from dnnopt.cli import app
+from dnnopt.constraints import Placement, memory
 from dnnopt.errors import InputError
 from dnnopt.formats.files import read_network, read_problem, write_network, write_problem
 from dnnopt.networks import Network
 from dnnopt.problem import Problem
+from dnnopt.solving import solve
 
 TIED = network([layer("a", 1), layer("b", 2), layer("c", 4)], shared_weights=(shared("wte", 10, "a c"),))
 OTHER = network([layer("u", 8)], name="other")
@@ -55,6 +59,29 @@ def test_a_network_of_the_library_with_other_fields_keeps_its_shared_weights(mon
     again = Problem.from_data(data)
     assert again.networks[0].shared_weights == TIED.shared_weights
     assert [one.name for one in again.all_shared_weights()] == ["prefill.wte"]
+
+
+def test_reports_say_which_devices_hold_what():
+    places = {("net", "a"): "p", ("net", "b"): "q", ("net", "c"): "q", ("other", "u"): "q"}
+    limits = [Placement(network=net, layer=name, allowed=(device,)) for (net, name), device in places.items()]
+    result = solve(two_networks().replace(subject_to=[memory(), *limits]))
+    lines = str(result).splitlines()
+    start = lines.index("What layers share")
+    assert [line.split() for line in lines[start + 1 : start + 4]] == [
+        ["weights", "size", "layers", "held", "by"],
+        ["net.wte", "10", "B", "2", "p,", "q"],
+        ["backbone", "100", "B", "2", "q"],
+    ]
+    memories = [result.evaluation.metrics[f"memory({device})"] for device in "pq"]
+    assert memories == [1 + 10, 2 + 4 + 8 + 10 + 100]
+
+
+def test_features_count_shared_weights(tmp_path):
+    path = str(tmp_path / "problem.json")
+    write_problem(two_networks(), path)
+    shown = [CliRunner().invoke(app, ["show", path, *options]).output for options in ((), ("--json", "-"))]
+    assert ["shared", "weights", "2"] in [line.split() for line in shown[0].splitlines()]
+    assert json.loads(shown[1])["shared_weights"] == 2
 
 
 @pytest.mark.parametrize(

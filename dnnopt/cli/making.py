@@ -103,7 +103,7 @@ def generate_command(
         typer.Argument(
             metavar="KIND...",
             help="One for each network: chain, series-parallel, inception, dense, encoder-decoder, transformer, "
-            "training or layered.",
+            "language-model, training or layered.",
         ),
     ],
     output: OutputOption,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 
-from dnnopt.networks import INPUT, OUTPUT, Layer, Network, Tensor
+from dnnopt.networks import INPUT, OUTPUT, Layer, Network, SharedWeights, Tensor
 
 RAW = -1  # stands for the raw input among a layer's sources
 ELEMENT = 4  # bytes: 32-bit floating point
@@ -16,7 +16,10 @@ IMAGE = (3, 224)  # channels and side of the raw input, where it is an image
 
 @dataclass(frozen=True)
 class Work:
-    """A layer: floating-point operations, and bytes of weights, of its output and of what it takes in."""
+    """A layer: floating-point operations, and bytes of weights, of its output and of what it takes in.
+
+    `shared` are the bytes that it reads of weights which it shares with others.
+    """
 
     name: str
     op: str
@@ -25,16 +28,26 @@ class Work:
     weights: int
     out: int
     taken: int
+    shared: int = 0
 
     @property
     def moved(self) -> int:
         """Bytes read and written."""
-        return self.taken + self.weights + self.out
+        return self.taken + self.weights + self.shared + self.out
 
     @property
     def activations(self) -> int:
         """Bytes of activations while it runs."""
         return self.taken + self.out
+
+
+@dataclass(frozen=True)
+class Tied:
+    """Weights that several layers share: bytes, and which layers."""
+
+    name: str
+    bytes: int
+    layers: tuple[int, ...]
 
 
 @dataclass
@@ -50,6 +63,8 @@ class Draft:
         Every layer comes after its sources.
     together : list of tuple of int
         Layers that share a device.
+    tied : list of Tied
+        Weights that layers share; they are not among the layers' own.
     answer : bool
         Whether the last layer's output is a result that must return.
     counts : Counter
@@ -60,14 +75,15 @@ class Draft:
     raw: int
     works: list[Work] = field(default_factory=list)
     together: list[tuple[int, ...]] = field(default_factory=list)
+    tied: list[Tied] = field(default_factory=list)
     answer: bool = True
     counts: Counter[str] = field(default_factory=Counter)
 
-    def add(self, op: str, sources: Sequence[int], *, flops: int, out: int, weights: int = 0) -> int:
+    def add(self, op: str, sources: Sequence[int], *, flops: int, out: int, weights: int = 0, shared: int = 0) -> int:
         """Add a layer and return its index; sources are indices of layers, or RAW."""
         self.counts[op] += 1
         taken = sum(self.size(source) for source in sources)
-        self.works.append(Work(f"{op}{self.counts[op]}", op, tuple(sources), flops, weights, out, taken))
+        self.works.append(Work(f"{op}{self.counts[op]}", op, tuple(sources), flops, weights, out, taken, shared))
         return len(self.works) - 1
 
     def size(self, source: int) -> int:
@@ -130,7 +146,15 @@ class Draft:
             for work in self.works
         )
         return Network(
-            name=self.name, layers=layers, tensors=tuple(tensors), source=device, sink=device if self.answer else None
+            name=self.name,
+            layers=layers,
+            tensors=tuple(tensors),
+            source=device,
+            sink=device if self.answer else None,
+            shared_weights=tuple(
+                SharedWeights(name=one.name, bytes=one.bytes, layers=tuple(self.works[v].name for v in one.layers))
+                for one in self.tied
+            ),
         )
 
 

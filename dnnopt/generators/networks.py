@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from math import isqrt
 
-from dnnopt.generators.draft import ELEMENT, IMAGE, RAW, Draft, Map, add_up, concatenate, convolve, resize
+from dnnopt.generators.draft import ELEMENT, IMAGE, RAW, Draft, Map, Tied, add_up, concatenate, convolve, resize
 from dnnopt.generators.stream import Stream
 
 _MOST_CHANNELS = 512
@@ -109,8 +109,18 @@ def encoder_decoder(draft: Draft, stream: Stream, size: int) -> None:
 
 def transformer(draft: Draft, stream: Stream, size: int) -> None:
     """Blocks of attention and a feed-forward part, each with a residual connection."""
-    tokens, width, heads = stream.choice((64, 128, 196)), 64 * stream.between(4, 12), stream.choice((4, 8))
+    tokens, width, heads = _widths(stream)
     draft.raw = ELEMENT * tokens * width
+    _add_blocks(draft, RAW, tokens, width, heads, size)
+
+
+def _widths(stream: Stream) -> tuple[int, int, int]:
+    """Return the numbers of tokens, of features of each, and of heads."""
+    return stream.choice((64, 128, 196)), 64 * stream.between(4, 12), stream.choice((4, 8))
+
+
+def _add_blocks(draft: Draft, one: int, tokens: int, width: int, heads: int, size: int) -> int:
+    """Add blocks of a transformer after a layer until there are so many layers; return the last one."""
 
     def linear(op: str, source: int, columns: int, rows: int) -> int:
         return draft.add(
@@ -124,7 +134,6 @@ def transformer(draft: Draft, stream: Stream, size: int) -> None:
     def small(op: str, sources: list[int], weights: int = 0, out: int = ELEMENT * tokens * width) -> int:
         return draft.add(op, sources, flops=4 * out // ELEMENT, weights=weights, out=out)
 
-    one = RAW
     while len(draft.works) < size:
         normal = small("norm", [one], weights=2 * ELEMENT * width)
         query, key, value = (linear(op, normal, width, width) for op in ("query", "key", "value"))
@@ -136,6 +145,21 @@ def transformer(draft: Draft, stream: Stream, size: int) -> None:
         inner = linear("expand", small("norm", [attended], weights=2 * ELEMENT * width), width, 4 * width)
         active = small("gelu", [inner], out=4 * ELEMENT * tokens * width)
         one = small("add", [attended, linear("contract", active, 4 * width, width)])
+    return one
+
+
+def language_model(draft: Draft, stream: Stream, size: int) -> None:
+    """A transformer that reads tokens and says how likely each next one is, by the weights that embed them: tied."""
+    tokens, width, heads = _widths(stream)
+    words = 1000 * stream.between(8, 50)
+    draft.raw = ELEMENT * tokens
+    features = ELEMENT * tokens * width
+    embed = draft.add("embed", [RAW], flops=0, out=features, shared=features)
+    one = _add_blocks(draft, embed, tokens, width, heads, size - 2)
+    last = draft.add("norm", [one], flops=4 * width, weights=2 * ELEMENT * width, out=ELEMENT * width)
+    table = ELEMENT * words * width
+    head = draft.add("head", [last], flops=2 * words * width, out=ELEMENT * words, shared=table)
+    draft.tied.append(Tied("embedding", table, (embed, head)))
 
 
 def training(draft: Draft, stream: Stream, size: int) -> None:
@@ -202,6 +226,7 @@ KINDS: dict[str, Kind] = {
     "dense": dense,
     "encoder-decoder": encoder_decoder,
     "transformer": transformer,
+    "language-model": language_model,
     "training": training,
     "layered": layered,
 }

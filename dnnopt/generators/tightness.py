@@ -13,9 +13,9 @@ Placement = list[list[int]]  # a device for each layer of each network
 
 
 def blocks(drafts: Sequence[Draft], shares: Sequence[Fraction]) -> Placement:
-    """Return the block placement: the layers in order, a block to each device in order, by weights.
+    """Return the block placement: the layers in order, a block to each device in order, by their own weights.
 
-    A device takes layers until it and those before it have (at least) their shares of all weights. Layers that share a
+    A device takes layers until it and those before it have (at least) their shares of all these. Layers that share a
     device go where the first of them goes.
 
     Parameters
@@ -45,11 +45,14 @@ def blocks(drafts: Sequence[Draft], shares: Sequence[Fraction]) -> Placement:
 
 
 def weights_on(drafts: Sequence[Draft], placement: Placement, devices: int) -> list[int]:
-    """Return the bytes of weights on each device."""
+    """Return the bytes of weights on each device; what layers share counts once on each."""
     held = [0] * devices
     for draft, where in zip(drafts, placement, strict=True):
         for work, device in zip(draft.works, where, strict=True):
             held[device] += work.weights
+        for tied in draft.tied:
+            for device in {where[v] for v in tied.layers}:
+                held[device] += tied.bytes
     return held
 
 
@@ -60,7 +63,8 @@ def capacities(drafts: Sequence[Draft], shares: Sequence[Fraction], memory: Frac
     `W / c_i`, where it is 1; `c_i` is the larger one of the device's share and its part of the block placement.
     """
     held = weights_on(drafts, blocks(drafts, shares), len(shares))
-    total = sum(held)
+    total = sum(work.weights for draft in drafts for work in draft.works)
+    total += sum(tied.bytes for draft in drafts for tied in draft.tied)
     tightest = [max(share * total, Fraction(block)) for share, block in zip(shares, held, strict=True)]
     return [ceil(total / (1 - memory + memory * total / least)) for least in tightest]
 

@@ -28,6 +28,7 @@ GOLDEN = {
     "dense": "f991b81caf069c809455c2cd47200dc09bfe388482c9a6008a17e41d8f950cba",
     "encoder-decoder": "68639b65d8333339acadfc812bd3e89df8c7b5c2ff232f72d40185258aeb4e3a",
     "transformer": "0ff7239ca0496bc462c8d576d5cbd3503ed5caae59bafb19414ba3af73d06f6a",
+    "language-model": "a5c2502f7206c0be7f3d3794dfc4395757dbcaf75f38a81594955fb2a9f71f2b",
     "training": "fc9de7199a5cd4099e22389abb634f122b213afdb1fca86b20a3aed65b6857aa",
     "layered": "f73e0695faf03ca9818b489091c9f77a7e5d0f96264d361f6e19eb880eeba424",
 }
@@ -113,6 +114,21 @@ def test_shapes_of_kinds():
     assert counts("transformer", 28)["softmax"] == 2
     dense = draft_network("dense", "net", 12, Stream(1))
     assert [len(work.sources) for work in dense.works[:5]] == [1, 1, 2, 3, 4]
+
+
+def test_the_head_of_a_language_model_reads_what_embeds_its_tokens():
+    made = generate(Recipe(kinds=("language-model",), size=20, memory=1.0))
+    (network,) = made.problem.networks
+    (tied,) = network.shared_weights
+    assert tied.layers == ("embed1", "head1")
+    assert (network.layers[0].name, network.layers[-1].name) == tied.layers
+    assert network.layers[0].weights == network.layers[-1].weights == 0
+    assert network.layers[-1].bytes > tied.bytes > network.layers[0].bytes
+    held = evaluate(made.problem, made.witness).metrics
+    witness = made.witness.placement["language-model"]
+    assert witness["embed1"] != witness["head1"]  # so both devices hold the table
+    own = sum(layer.weights for layer in network.layers)
+    assert sum(held[f"memory({device})"] for device in ("d1", "d2", "d3")) == own + 2 * tied.bytes
 
 
 def test_training_colocates_a_layer_with_its_gradient_and_update():
