@@ -105,7 +105,8 @@ def draw(number: int, count: int) -> list:
 
 def batch(number: int, count: int) -> None:
     """Ask everything about some problems; print the counts as JSON."""
-    from hunt_checks import Truth, ask, features, some_ways
+    from hunt_checks import ask, features, some_ways
+    from hunt_truth import Truth
     from oracle_times import TooManyOrdersError
 
     from dnnopt.formats.files import write_problem
@@ -254,7 +255,8 @@ def hunt(minutes: float, seed: int, jobs: int, only: str | None) -> int:
 
 def again(path: str, name: str) -> int:
     """Ask one way about one problem; return the exit code."""
-    from hunt_checks import Truth, ask, ways
+    from hunt_checks import ask, ways
+    from hunt_truth import Truth
 
     from dnnopt.formats.files import read_problem
 

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from hunt_checks import MISMATCH, Truth, ask, ways
+from hunt_checks import MISMATCH, ask, ways
+from hunt_truth import Truth
 
 from dnnopt.errors import InputError
 from dnnopt.formats.files import write_problem

@@ -1,0 +1,115 @@
+"""What the oracle says of a problem, and whether an answer agrees."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+from oracle import Verdict, judge, placements
+
+from dnnopt.plan import Plan
+from dnnopt.problem import Problem
+from dnnopt.referee import evaluate
+from dnnopt.result import Result
+
+SECONDS = 5.0  # for one answer; what is not proved in this time is counted, and no mismatch
+EARLY = 0.5  # an answer in less than this share of the time had the time to be proved
+GAP = Fraction(1, 10**6)
+ROUNDING = Fraction(1, 10**9)
+MOST_NODES = 3000
+
+
+class Mismatch(AssertionError):  # noqa: N818
+    """An answer that is not what the oracle says."""
+
+
+class Truth:
+    """All plans of a problem, as the oracle judges them."""
+
+    def __init__(self, problem: Problem) -> None:
+        self.problem = problem
+        self.verdicts: dict[tuple[str, ...], list[Verdict]] = {}
+        for where in placements(problem):
+            self.verdicts[tuple(where.values())] = judge(problem, where, MOST_NODES)
+        found = [(one.objectives, one) for verdicts in self.verdicts.values() for one in verdicts if one.feasible]
+        self.feasible = [objectives for objectives, _ in found]
+        self.strictly = [objectives for objectives, one in found if one.strictly_feasible]
+        self.noise = max((abs(value) for one in self.feasible for value in one), default=Fraction()) / 10**14
+
+    @property
+    def infeasible(self) -> bool:
+        return not self.feasible
+
+    def devices(self, plan: Plan) -> tuple[str, ...]:
+        """Return the devices of a plan, in the order of `verdicts`."""
+        return tuple(plan.placement[a.name][layer.name] for a in self.problem.networks for layer in a.layers)
+
+    def best_objective(self, devices: tuple[str, ...]) -> Fraction | None:
+        """Return the least objective (of the first priority) of a feasible plan with this placement."""
+        return min((one.objectives[0] for one in self.verdicts[devices] if one.feasible), default=None)
+
+    def least(self, priority: int, reached: tuple[float, ...]) -> Fraction:
+        """Return the least objective of a priority among the plans that keep to what earlier ones reached."""
+        able = [
+            one
+            for one in self.strictly
+            if all(value <= Fraction(cap) + self.noise for value, cap in zip(one[:priority], reached, strict=False))
+        ]
+        return min(one[priority] for one in able)
+
+    def check_plan(self, plan: Plan | None, objectives: tuple[float, ...]) -> None:
+        """Assert that the plan is feasible and its objectives are right."""
+        if plan is None:
+            raise Mismatch("an objective without a plan")
+        devices = self.devices(plan)
+        verdicts = [one for one in self.verdicts[devices] if one.feasible]
+        if not verdicts:
+            raise Mismatch(f"the plan {devices} is infeasible")
+        if self.problem.execution == "scheduled":
+            judged = evaluate(self.problem, plan)
+            if not judged.feasible or judged.objectives != objectives:
+                raise Mismatch("the referee refuses the schedule, or says another objective")
+            least = min(one.objectives[0] for one in verdicts)
+            if objectives[0] < least - ROUNDING * abs(least) - self.noise:
+                raise Mismatch(f"{objectives[0]} is better than every schedule of {devices}")
+        elif not self._same(objectives, verdicts[0].objectives):
+            raise Mismatch(f"the plan's objectives are {floats(verdicts[0].objectives)}, not {objectives}")
+
+    def _same(self, found: tuple[float, ...], right: tuple[Fraction, ...]) -> bool:
+        pairs = zip(found, right, strict=True)
+        return all(abs(Fraction(one) - other) <= ROUNDING * abs(other) + self.noise for one, other in pairs)
+
+    def check(self, result: Result) -> str:
+        """Assert that status, objectives and bounds are right; return what to count the answer as."""
+        objectives = () if result.evaluation is None else result.evaluation.objectives
+        if result.status in ("error", "unbounded"):
+            raise Mismatch(f"status {result.status}: {result.message}")
+        if result.status == "infeasible":
+            if self.strictly:
+                raise Mismatch(f"infeasible, but the best is {float(self.least(0, ()))!r}")
+            return "infeasible"
+        if self.infeasible:
+            if result.status == "optimal" or result.plan is not None:
+                raise Mismatch(f"{result.status} {result.objective!r}, but no plan is feasible")
+            return "unproved"
+        if result.evaluation is not None:
+            self.check_plan(result.plan, objectives)
+        if self.strictly:
+            for priority, bound in enumerate(result.bounds):
+                self._check_stage(result, priority, bound, objectives)
+        if result.status != "optimal":
+            return "unproved" if result.runtime > EARLY * SECONDS else "unproved early"
+        return "optimal"
+
+    def _check_stage(self, result: Result, priority: int, bound: float | None, reached: tuple[float, ...]) -> None:
+        if priority > len(reached):
+            return
+        best = self.least(priority, reached)
+        allowed = GAP * abs(best) + self.noise
+        if bound is not None and Fraction(bound) > best + allowed:
+            raise Mismatch(f"bound {bound!r} of priority {priority}, but the best is {float(best)!r}")
+        if result.status == "optimal" and (not reached or Fraction(reached[priority]) > best + allowed):
+            raise Mismatch(f"optimal {reached} at priority {priority}, but the best is {float(best)!r}")
+
+
+def floats(values: tuple[Fraction, ...]) -> tuple[float, ...]:
+    return tuple(float(value) for value in values)
