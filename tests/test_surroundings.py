@@ -106,3 +106,28 @@ def test_names_of_files_are_shown_whole_in_messages(tmp_path, name):
     assert found.stderr.count(b"\n") == 1
     assert b"\x1b" not in found.stderr
     assert name.encode("unicode_escape") in found.stderr
+
+
+def test_what_is_too_large_is_refused_at_once_and_read_where_that_is_asked_for(tmp_path):
+    workload = {"maxFPGAs": 10**9, "maxSizePerFPGA": 100, "maxCPUs": 1, "edges": []}
+    workload["nodes"] = [{"id": 0, "supportedOnFpga": 1, "cpuLatency": 5, "fpgaLatency": 1}]
+    path, output = tmp_path / "workload.json", tmp_path / "problem.json"
+    path.write_text(json.dumps(workload), encoding="utf-8")
+    for words in (
+        ["import", "msr", path, "-o", output],
+        ["generate", "chain", "-o", output, "--size", 10**9],
+        ["generate", "chain", "-o", output, "--devices", 10**6],
+    ):
+        found = run(*words)
+        assert found.returncode == 2
+        assert b"expected at most" in found.stderr
+        assert b"--allow-large" in found.stderr
+    assert not output.exists()
+    path.write_text(json.dumps(workload | {"maxFPGAs": 3}), encoding="utf-8")
+    assert run("import", "msr", path, "-o", output, "--allow-large").returncode == 0
+
+
+def test_a_generated_problem_may_be_piped_on(problem):
+    shell = f"{{}} | {sys.executable} -m dnnopt solve /dev/stdin --json -"
+    found = run("generate", "chain", "--size", 3, "-o", "/dev/stdout", shell=shell)
+    assert json.loads(found.stdout)["status"] == "optimal"

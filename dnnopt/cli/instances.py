@@ -128,8 +128,8 @@ def confirm_command(
         refuted += bool(contradiction)
         confirmed += bool(row.confirmed_by)
         said = f"confirmed by {row.confirmed_by}" if row.confirmed_by else "not confirmed"
-        typer.echo(f"{row.problem}: {f'refuted: {contradiction}' if contradiction else said} in {row.confirming:.2f} s")
-    typer.echo(f"{confirmed} of {count} confirmed, {refuted} refuted")
+        tell(f"{row.problem}: {f'refuted: {contradiction}' if contradiction else said} in {row.confirming:.2f} s")
+    tell(f"{confirmed} of {count} confirmed, {refuted} refuted")
     if refuted:
         raise typer.Exit(NO_PLAN)
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dnnopt.cli.app import app, guarded, tell
-from dnnopt.cli.options import SeedOption, VerboseOption, checked_file
+from dnnopt.cli.app import app, guarded, say, tell
+from dnnopt.cli.options import AllowLargeOption, SeedOption, VerboseOption, checked_file, whole
 from dnnopt.cli.target import command, named
 from dnnopt.errors import InputError
 from dnnopt.text import visible
@@ -43,12 +43,14 @@ def import_msr_command(
     contiguous: Annotated[
         bool, typer.Option("--contiguous", help="Throughput: what a device runs of the forward nodes is contiguous.")
     ] = False,
+    allow_large: AllowLargeOption = False,
     verbose: VerboseOption = False,
 ) -> None:
     """Device placement on accelerators and processors that share the host's memory (NeurIPS 2020)."""
     from dnnopt.formats.msr import read_msr
 
-    _write(read_msr(file, objective=objective, contiguous=contiguous), output)  # type: ignore[arg-type]
+    kind: Any = objective
+    _write(read_msr(file, objective=kind, contiguous=contiguous, allow_large=allow_large), output)
 
 
 @_imports("pipeedge")
@@ -63,37 +65,41 @@ def import_pipeedge_command(
         typer.Option(metavar="TYPE:COUNT,...", help="How many of each type there are, if no file lists hosts."),
     ] = None,
     batch_size: Annotated[int | None, typer.Option(help="Where the profiles have several.")] = None,
+    allow_large: AllowLargeOption = False,
     verbose: VerboseOption = False,
 ) -> None:
     """Pipeline of a transformer's sub-layers over edge boards (PipeEdge)."""
     from dnnopt.formats.pipeedge import read_pipeedge
 
     counts = None if devices is None else _counts(devices)
-    _write(read_pipeedge(files, model=model, devices=counts, batch_size=batch_size), output)
+    found = read_pipeedge(files, model=model, devices=counts, batch_size=batch_size, allow_large=allow_large)
+    _write(found, output)
 
 
 def _counts(text: str) -> dict[str, int]:
     counts: dict[str, int] = {}
     for part in text.split(","):
         kind, colon, count = part.strip().rpartition(":")
-        if not colon or not kind or not count.isdecimal() or int(count) < 1:
-            raise InputError("TYPE:COUNT, with a whole number >= 1", field="--devices", value=part.strip())
+        if not colon or not kind:
+            raise InputError("TYPE:COUNT", field="--devices", value=part.strip())
         if kind in counts:
             raise InputError("every type once", field="--devices", value=kind)
-        counts[kind] = int(count)
+        counts[kind] = named(lambda text: whole(text, 1), count, "--devices")
     return counts
 
 
 def _write(problem: Problem, output: Path) -> None:
     """Write a problem file, and say what is in it; the checksum is that of its text, before it is packed."""
-    from dnnopt.formats.files import read_text, write_problem
+    from dnnopt.formats.files import problem_text, write_text
     from dnnopt.units import counted
 
-    write_problem(problem, output)
+    text = problem_text(problem)
+    write_text(output, text)
     layers = sum(len(network.layers) for network in problem.networks)
     devices = counted(len(problem.platform.devices), "device")
-    tell(visible(f"{output}: {problem.name}; {counted(layers, 'layer')}, {devices}"))
-    tell(f"sha256 {sha256(read_text(output).encode()).hexdigest()}")
+    speak = tell if output.is_file() else say  # the file itself may be what is printed
+    speak(visible(f"{output}: {problem.name}; {counted(layers, 'layer')}, {devices}"))
+    speak(f"sha256 {sha256(text.encode()).hexdigest()}")
 
 
 @command("generate")
@@ -133,6 +139,7 @@ def generate_command(
             callback=checked_file,
         ),
     ] = None,
+    allow_large: AllowLargeOption = False,
     verbose: VerboseOption = False,
 ) -> None:
     """Make a problem from a seed and a few knobs: the same file on every machine."""
@@ -158,7 +165,8 @@ def generate_command(
             minimize=named(parse_objective, minimize, "--minimize") if minimize else (),
             subject_to=tuple(named(parse_constraint, text, "--subject-to") for text in subject_to or ()),
             seed=seed,
-        )
+        ),
+        allow_large=allow_large,
     )
     _write(made.problem, output)
     if witness is not None:

@@ -58,6 +58,16 @@ def refuse_beside(other: str, given: Mapping[str, Any]) -> None:
             raise InputError("", field=option, problem=f"does not go with {other}")
 
 
+def whole(text: str, least: int) -> int:
+    """Return a whole number that is at least `least`."""
+    from dnnopt.errors import InputError
+    from dnnopt.sizes import MOST_DIGITS
+
+    if not (text.isascii() and text.isdecimal() and len(text) <= MOST_DIGITS and int(text) >= least):
+        raise InputError(f"a whole number >= {least}", value=text)
+    return int(text)
+
+
 def bytes_of(text: str) -> float:
     """Return an amount of memory."""
     from dnnopt.errors import InputError
@@ -112,5 +122,9 @@ FigureOption = Annotated[
 MemoryLimitOption = Annotated[
     str | None,
     typer.Option(help="Memory of each process, such as '2 GiB'; default: the machine's, shared by the jobs."),
+]
+AllowLargeOption = Annotated[
+    bool,
+    typer.Option("--allow-large", help="Read what is larger than any real data, whatever time and memory it takes."),
 ]
 VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Say more.")]

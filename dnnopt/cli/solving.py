@@ -9,6 +9,7 @@ import typer
 
 from dnnopt.cli.app import INTERNAL, INTERRUPTED, NO_PLAN, console, save_figure, say, write_json
 from dnnopt.cli.options import (
+    AllowLargeOption,
     FigureOption,
     FormulationOption,
     GapOption,
@@ -48,6 +49,7 @@ def solve_command(
     best: Annotated[int | None, typer.Option(min=1, help="The best K plans, each proved, instead of one.")] = None,
     json: JsonOption = None,
     figure: FigureOption = None,
+    allow_large: AllowLargeOption = False,
     verbose: VerboseOption = False,
 ) -> None:
     """Find a plan, prove how good it is, and say what runs where."""
@@ -62,7 +64,7 @@ def solve_command(
         refuse_beside("--best", others)
         _solve_best(problem, best, formulation, solver, time_limit, threads, seed, json)
         return
-    plan = None if start is None else read_plan(start, problem)
+    plan = None if start is None else read_plan(start, problem, allow_large=allow_large)
     with progress_line(problem) as watch:
         result = solve(
             problem,
@@ -145,12 +147,13 @@ def check_command(
     problem: Problem,
     plan: Annotated[Path, typer.Argument(help="Plan or result file.")],
     json: JsonOption = None,
+    allow_large: AllowLargeOption = False,
     verbose: VerboseOption = False,
 ) -> None:
     """Recompute every metric and every violation of a plan from the definitions."""
     from dnnopt.formats.files import read_plan
 
-    check_plan(problem, read_plan(plan, problem), json)
+    check_plan(problem, read_plan(plan, problem, allow_large=allow_large), json)
 
 
 def check_plan(problem: Problem, plan: Plan, json: Path | None) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 import typer
 
 from dnnopt.cli.app import app, guarded, say
+from dnnopt.cli.options import AllowLargeOption, whole
 from dnnopt.errors import InputError
 from dnnopt.text import visible
 
@@ -66,28 +67,30 @@ def read_target(
     no_memory: NoMemoryOption = False,
     dim: DimensionOption = None,
     profile: ProfileOption = None,
+    allow_large: AllowLargeOption = False,
 ) -> Problem:
     """Return the problem that a target and its options describe."""
     from dnnopt import library
-    from dnnopt.formats.files import read_data, read_network, read_problem
+    from dnnopt.formats.files import read_problem_or_network
+    from dnnopt.problem import Problem
 
-    network = None
+    found: Problem | Network
     path = Path(target)
     if dim and path.suffix != ".onnx":
         raise InputError("", field="--dim", problem="goes with an ONNX file, whose dimensions may be symbolic")
     if path.suffix == ".onnx":
         from dnnopt.formats.onnx_reader import read_onnx
 
-        network = read_onnx(path, dimensions=_assignments(dim, "--dim", _whole))
-    elif path.suffix in (".json", ".gz") or path.is_file():
-        kind = read_data(path, None).get("format")
-        if kind == "dnnopt-network":
-            network = read_network(path)
+        found = read_onnx(path, dimensions=_assignments(dim, "--dim", _whole))
+    elif _is_file(path):
+        found = read_problem_or_network(path, allow_large=allow_large)
     elif library.has_network(target):
-        network = library.network(target)
-    elif target not in library.names("problems"):
+        found = library.network(target)
+    elif target in library.names("problems"):
+        found = library.load(target)
+    else:
         raise library.unknown("problem or network", target, library.names("problems") + library.names("networks"))
-    if network is None:
+    if isinstance(found, Problem):
         given = {
             "--platform": platform,
             "--minimize": minimize,
@@ -103,17 +106,45 @@ def read_target(
         for option, value in given.items():
             if value:
                 raise InputError("", field=option, problem="goes with a network; a problem means exactly what it lists")
-        return read_problem(path) if path.suffix in (".json", ".gz") or path.is_file() else library.load(target)
+        return found
     if platform is None:
         names = ", ".join(library.names("platforms"))
         raise InputError("", field="--platform", problem=f"missing; a file, or one of: {names}")
     return _network_problem(
-        network, platform, minimize, execution, transport, subject_to, source, sink, memory, no_memory, profile
+        found,
+        _read_platform(platform, found, allow_large),
+        platform,
+        minimize,
+        execution,
+        transport,
+        subject_to,
+        source,
+        sink,
+        memory,
+        no_memory,
+        _read_profiles(profile or [], allow_large),
     )
 
 
+def _is_file(path: Path) -> bool:
+    """Return whether a path is meant to be a file's: pipes and devices count, folders do not."""
+    return path.suffix in (".json", ".gz") or (path.exists() and not path.is_dir())
+
+
+def _read_platform(name: str, network: Network, allow_large: bool) -> Platform:
+    """Return the platform of that file or name, which must not be too large together with the network."""
+    from dnnopt import library
+    from dnnopt.formats.files import read_platform
+    from dnnopt.sizes import check_places
+
+    found = read_platform(name, allow_large=allow_large) if _is_file(Path(name)) else library.platform(name)
+    check_places(len(network.layers), len(found.devices), allow_large=allow_large)
+    return found
+
+
 def _network_problem(
-    network: Any,
+    network: Network,
+    platform: Platform,
     platform_name: str,
     minimize: str | None,
     execution: str | None,
@@ -123,16 +154,13 @@ def _network_problem(
     sink: str | None,
     memory: list[str] | None,
     no_memory: bool,
-    profiles: list[Path] | None,
+    profiles: dict[Path, Profile],
 ) -> Problem:
-    from dnnopt import constraints, library
+    from dnnopt import constraints
     from dnnopt.expressions import parse_constraint, parse_objective
-    from dnnopt.formats.files import read_platform
     from dnnopt.problem import Problem
     from dnnopt.units import parse_quantity
 
-    is_file = Path(platform_name).suffix == ".json" or Path(platform_name).is_file()
-    platform = read_platform(platform_name) if is_file else library.platform(platform_name)
     source = platform.devices[0].name if source is None else source
     sink = source if sink is None else sink
     ends = {"source": None if source == "none" else source, "sink": None if sink == "none" else sink}
@@ -145,7 +173,7 @@ def _network_problem(
     start = "is everywhere" if ends["source"] is None else f"starts on {source}"
     end = "stays where it is made" if ends["sink"] is None else f"goes to {sink}"
     rule = "memory is not limited" if no_memory else "memory: weights + largest activation"
-    profile = _read_profiles(profiles or [], network, platform)
+    profile = _merged(profiles, network, platform)
     say(visible(f"The input {start}, the answer {end}; {rule}."))
     return Problem(
         network.model_copy(update=ends),
@@ -159,14 +187,18 @@ def _network_problem(
     )
 
 
-def _read_profiles(paths: list[Path], network: Network, platform: Platform) -> Profile:
-    """Return the entries of all profile files, which must fit the network and the platform and agree."""
+def _read_profiles(paths: list[Path], allow_large: bool) -> dict[Path, Profile]:
     from dnnopt.formats.files import read_profile
+
+    return {path: read_profile(path, allow_large=allow_large) for path in paths}
+
+
+def _merged(profiles: dict[Path, Profile], network: Network, platform: Platform) -> Profile:
+    """Return the entries of all profile files, which must fit the network and the platform and agree."""
     from dnnopt.profiles import Profile
 
     merged = Profile()
-    for path in paths:
-        profile = read_profile(path)
+    for path, profile in profiles.items():
         try:
             profile.check((network,), platform)
             merged = merged.merged(profile)
@@ -188,9 +220,7 @@ def named(parse: Callable[[str], Any], text: str, option: str) -> Any:
 
 
 def _whole(text: str) -> int:
-    if not text.strip().isdigit() or int(text) < 1:
-        raise InputError("a whole number >= 1", value=text)
-    return int(text)
+    return whole(text.strip(), 1)
 
 
 def _assignments(texts: list[str] | None, option: str, read: Callable[[str], Any]) -> dict[str, Any]:
@@ -209,15 +239,17 @@ def takes_problem(command: Callable[..., None], target: Any) -> Callable[..., No
     Where the command can do without a problem (its default is None), the target may be left out.
     """
     options = dict(signature(read_target).parameters)
-    optional = signature(command).parameters["problem"].default is None
+    declared = signature(command).parameters
+    optional = declared["problem"].default is None
     if optional:
         options["target"] = options["target"].replace(default=None)
-    own = [parameter for name, parameter in signature(command).parameters.items() if name != "problem"]
+    own = [parameter for name, parameter in declared.items() if name != "problem" and name not in options]
     hints = _hints(command) | _hints(read_target)
     hints["target"] = target
 
     def run(**arguments: Any) -> None:
         about = {name: arguments.pop(name) for name in options}
+        arguments |= {name: about[name] for name in options if name in declared}  # it reads other files, too
         if optional and about["target"] is None:
             if any(about.values()):
                 raise InputError("", field="TARGET", problem="missing: the options about a network need one")

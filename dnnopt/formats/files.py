@@ -89,17 +89,22 @@ def read_data(path: str | Path | Traversable, kind: str | None, *, allow_large: 
     if not isinstance(data, dict):
         raise InputError("an object (names to values)", file=file, value=data)
     if kind is not None:
-        header = data.pop("format", None)
-        if header != f"dnnopt-{kind}":
-            raise InputError(f"'dnnopt-{kind}'", file=file, field="format", value=header)
-        version = data.pop("version", None)
-        if isinstance(version, int) and version > VERSION:
-            raise InputError(
-                f"at most {VERSION} (the file was written by a newer dnnopt)", file=file, field="version", value=version
-            )
-        if version != VERSION or isinstance(version, bool):
-            raise InputError(f"{VERSION}", file=file, field="version", value=version)
+        _take_header(data, kind, file)
     return data
+
+
+def _take_header(data: dict[str, Any], kind: str, file: str) -> None:
+    """Take the header, which must be that of a kind of file, out of its data."""
+    header = data.pop("format", None)
+    if header != f"dnnopt-{kind}":
+        raise InputError(f"'dnnopt-{kind}'", file=file, field="format", value=header)
+    version = data.pop("version", None)
+    if isinstance(version, int) and version > VERSION:
+        raise InputError(
+            f"at most {VERSION} (the file was written by a newer dnnopt)", file=file, field="version", value=version
+        )
+    if version != VERSION or isinstance(version, bool):
+        raise InputError(f"{VERSION}", file=file, field="version", value=version)
 
 
 def dump_json(data: Any) -> str:
@@ -108,16 +113,19 @@ def dump_json(data: Any) -> str:
 
 
 def _write(path: str | Path, kind: str, data: dict[str, Any]) -> None:
-    write_text(path, dump_json({"format": f"dnnopt-{kind}", "version": VERSION, **data}))
+    write_text(path, _text(kind, data))
+
+
+def _text(kind: str, data: dict[str, Any]) -> str:
+    return dump_json({"format": f"dnnopt-{kind}", "version": VERSION, **data})
 
 
 def read_network(path: str | Path | Traversable, *, allow_large: bool = False) -> Network:
     """Read a network file; `allow_large` lifts the limits of `dnnopt.sizes`, here and in the other readers."""
-    return network_from(read_data(path, "network", allow_large=allow_large), str(path), allow_large=allow_large)
+    return _network(read_data(path, "network", allow_large=allow_large), str(path), allow_large)
 
 
-def network_from(data: dict[str, Any], file: str, *, allow_large: bool = False) -> Network:
-    """Return the network that a file's data describe."""
+def _network(data: dict[str, Any], file: str, allow_large: bool) -> Network:
     _check_amounts([data], None, file, allow_large)
     return Network.from_data(data, file=file)
 
@@ -151,11 +159,18 @@ def write_profile(profile: Profile, path: str | Path) -> None:
 
 def read_problem(path: str | Path | Traversable, *, allow_large: bool = False) -> Problem:
     """Read a problem file; networks and platforms may be named, and are then the library's."""
-    return problem_from(read_data(path, "problem", allow_large=allow_large), str(path), allow_large=allow_large)
+    return _problem(read_data(path, "problem", allow_large=allow_large), str(path), allow_large)
 
 
-def problem_from(data: dict[str, Any], file: str, *, allow_large: bool = False) -> Problem:
-    """Return the problem that a file's data describe."""
+def read_problem_or_network(path: str | Path, *, allow_large: bool = False) -> Problem | Network:
+    """Read a problem file or a network file, whichever it is; just once, as it may be a pipe."""
+    data, file = read_data(path, None, allow_large=allow_large), str(path)
+    kind = "network" if data.get("format") == "dnnopt-network" else "problem"
+    _take_header(data, kind, file)
+    return (_network if kind == "network" else _problem)(data, file, allow_large)
+
+
+def _problem(data: dict[str, Any], file: str, allow_large: bool) -> Problem:
     networks = data.get("networks")
     _check_amounts(networks if isinstance(networks, list) else [], data.get("platform"), file, allow_large)
     return Problem.from_data(data, file=file)
@@ -174,7 +189,12 @@ def _check_amounts(networks: list[Any], platform: Any, file: str, allow_large: b
 
 def write_problem(problem: Problem, path: str | Path) -> None:
     """Write a problem file with its networks and platform in full."""
-    _write(path, "problem", problem.to_data())
+    write_text(path, problem_text(problem))
+
+
+def problem_text(problem: Problem) -> str:
+    """Return the text of a problem file."""
+    return _text("problem", problem.to_data())
 
 
 def read_plan(path: str | Path, problem: Problem | None = None, *, allow_large: bool = False) -> Plan:

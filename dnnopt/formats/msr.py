@@ -28,6 +28,7 @@ from dnnopt.platforms import Device, Link, Platform, Resource, Route
 from dnnopt.problem import Problem
 from dnnopt.profiles import Profile
 from dnnopt.records import Bytes, Flag, Number, Record, check_known, check_unique
+from dnnopt.sizes import check_places
 
 Objective = Literal["throughput", "latency"]
 OBJECTIVES: tuple[Objective, ...] = ("throughput", "latency")
@@ -112,7 +113,11 @@ class _Workload(_Part):
 
 
 def read_msr(
-    path: str | Path | Traversable, *, objective: Objective = "throughput", contiguous: bool = False
+    path: str | Path | Traversable,
+    *,
+    objective: Objective = "throughput",
+    contiguous: bool = False,
+    allow_large: bool = False,
 ) -> Problem:
     """Read a workload as a problem.
 
@@ -126,18 +131,21 @@ def read_msr(
         The largest load of a device, or the end of the last call or node.
     contiguous : bool
         For throughput: whether what each device runs of the forward nodes must be contiguous.
+    allow_large : bool
+        Whether the limits of `dnnopt.sizes` are lifted.
 
     Raises
     ------
     InputError
-        If the file is malformed.
+        If the file is malformed or too large.
     """
     if objective not in OBJECTIVES:
         raise InputError(f"one of {', '.join(OBJECTIVES)}", field="objective", value=objective)
     if contiguous and objective == "latency":
         raise InputError("", field="contiguous", problem="goes with throughput; calls are contiguous anyway")
     file = str(path)
-    workload: _Workload = _Workload.from_data(read_data(path, None), file=file)
+    workload: _Workload = _Workload.from_data(read_data(path, None, allow_large=allow_large), file=file)
+    check_places(len(workload.nodes), workload.maxFPGAs + workload.maxCPUs, allow_large=allow_large, file=file)
     name = Path(file).stem
     names = workload.names()
     accelerators = [f"accelerator{number + 1}" for number in range(workload.maxFPGAs)]

@@ -28,6 +28,7 @@ from dnnopt.platforms import Device, Link, Platform, Route
 from dnnopt.problem import Problem
 from dnnopt.profiles import Profile
 from dnnopt.records import Name, Number, Positive, Record, Seconds
+from dnnopt.sizes import MOST_DEVICES, check_amount
 
 _MEGA = 1024 * 1024
 _ELEMENT_BYTES = {"torch.float32": 4, "torch.float16": 2, "torch.bfloat16": 2}
@@ -77,13 +78,16 @@ _Entries = dict[str, tuple[str, str, Any]]  # name -> file, field, and data that
 class _Found:
     """What files say of models, types of devices and hosts."""
 
-    def __init__(self, paths: Iterable[str | Path | Traversable]):
+    def __init__(self, paths: Iterable[str | Path | Traversable], allow_large: bool):
         self.models: _Entries = {}
         self.device_types: _Entries = {}
         self.devices: _Entries = {}
         for path in paths:
             file = str(path)
-            data = read_yaml(path) if file.endswith((".yml", ".yaml")) else read_data(path, None)
+            is_yaml = file.endswith((".yml", ".yaml"))
+            data = (
+                read_yaml(path, allow_large=allow_large) if is_yaml else read_data(path, None, allow_large=allow_large)
+            )
             if not isinstance(data, dict):
                 raise InputError("an object (names to values)", file=file, value=data)
             if data.keys() & {"models", "device_types"}:
@@ -142,6 +146,7 @@ def read_pipeedge(
     model: str,
     devices: Mapping[str, int] | None = None,
     batch_size: int | None = None,
+    allow_large: bool = False,
 ) -> Problem:
     """Read PipeEdge's profiles as a problem: the shortest period of a contiguous pipeline.
 
@@ -156,15 +161,18 @@ def read_pipeedge(
         How many of each type of device there are; not needed where the files list hosts.
     batch_size : int, optional
         Samples in a batch; needed where the profiles have several.
+    allow_large : bool
+        Whether the limits of `dnnopt.sizes` are lifted.
 
     Raises
     ------
     InputError
-        If a file is malformed, or lacks the model, a type of device, or a profile of one on the other.
+        If a file is malformed or too large, or lacks the model, a type of device, or a profile of one on the other.
     """
     paths = [path] if isinstance(path, str | Path | Traversable) else list(path)
-    found = _Found(paths)
+    found = _Found(paths, allow_large)
     try:
+        check_amount(sum((devices or {}).values()), MOST_DEVICES, "devices", allow_large=allow_large, field="devices")
         return _problem(found, model, _boards(found, devices), batch_size)
     except InputError as error:
         raise error if error.file else error.within(file=", ".join(map(str, paths))) from None

@@ -24,16 +24,16 @@ _ESCAPES = {"n": "\n", "t": "\t", "\\": "\\", '"': '"', "/": "/"}
 _UNSUPPORTED = tuple("&*!|>%@`?")
 
 
-def read_yaml(path: str | Path | Traversable) -> Any:
+def read_yaml(path: str | Path | Traversable, *, allow_large: bool = False) -> Any:
     """Return the data of a YAML file: dictionaries, lists, texts, numbers, booleans and None.
 
     Raises
     ------
     InputError
-        For a file that cannot be read, is no YAML, or uses more of it than programs write.
+        For a file that cannot be read, is too large or no YAML, or uses more of it than programs write.
     """
     try:
-        return _Reader(read_text(path)).document()
+        return _Reader(read_text(path, allow_large=allow_large)).document()
     except RecursionError:
         raise InputError("", file=str(path), problem="not a file of this kind: nested too deeply") from None
     except InputError as error:

@@ -15,6 +15,7 @@ from dnnopt.objectives import Term, energy, latency, period
 from dnnopt.plan import Plan
 from dnnopt.problem import Problem
 from dnnopt.referee import evaluate
+from dnnopt.sizes import check_places
 
 VERSION = 1  # of the generators: the same recipe gives the same problem in one version
 
@@ -40,8 +41,15 @@ class Generated:
     upper: dict[str, float]
 
 
-def generate(recipe: Recipe) -> Generated:
-    """Return the problem of a recipe."""
+def generate(recipe: Recipe, *, allow_large: bool = False) -> Generated:
+    """Return the problem of a recipe.
+
+    Raises
+    ------
+    InputError
+        If it would be larger than `dnnopt.sizes` has it, unless that is allowed.
+    """
+    check_places(recipe.size * len(recipe.kinds), recipe.devices, allow_large=allow_large)
     names = [kind if len(recipe.kinds) == 1 else f"{kind}{index + 1}" for index, kind in enumerate(recipe.kinds)]
     drafts = [
         draft_network(kind, name, recipe.size, Stream(recipe.seed, "network", index, kind))
