@@ -13,6 +13,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
+from dnnopt.compiled import CompiledProblem
 from dnnopt.compiler import compile_problem
 from dnnopt.errors import InputError
 from dnnopt.objectives import Term
@@ -99,9 +102,9 @@ def pareto(
     ----------
     problem : Problem
     objectives : sequence of Term or sums of them
-        Of which none can be negative.
     tolerance : float
         The next point must be better in some objective by this share: what is closer together counts as one point.
+        Below an idle energy of 0, a share of the most that idle energy can be.
     time_limit : float, optional
         Seconds for the whole front.
     formulation, solver, threads, seed
@@ -123,6 +126,7 @@ def pareto(
     limits = Limits(time_limit, OPTIMAL_GAP, threads, seed)
     clock, control = Clock(time_limit), Control()
     stages = range(len(compiled.objective))
+    saved = [_most_saved(problem, compiled, stage) for stage in stages]
     zones: list[tuple[float, ...]] = [(math.inf,) * (len(stages) - 1)]
     points: list[Point] = []
     proved = True
@@ -132,7 +136,11 @@ def pareto(
             zones.remove(zone)
             if any(_within(zone, other) for other in zones):
                 continue
-            caps = {index + 1: bound - tolerance * abs(bound) for index, bound in enumerate(zone) if bound < math.inf}
+            caps = {
+                index: bound - tolerance * (abs(bound) or saved[index])
+                for index, bound in enumerate(zone, 1)
+                if bound < math.inf
+            }
             start = next((point.plan for point in points if _respects(point, caps)), None)
             left = replace(limits, time_limit=clock.left())
             search = Search(problem, compiled, left, control, formulation=formulation, solver=solver)
@@ -151,7 +159,7 @@ def pareto(
             zones += [
                 (*zone[:index], bound, *zone[index + 1 :])
                 for index, bound in enumerate(point.objectives[1:])
-                if bound > 0
+                if bound > 0 or saved[index + 1] > 0
             ]
     front = sorted(undominated(points), key=lambda point: point.objectives)
     complete, interrupted = proved and not zones, control.stop.is_set()
@@ -168,6 +176,13 @@ def with_objectives(problem: Problem, objectives: Sequence[Objective]) -> Proble
         for term in (objective if isinstance(objective, tuple) else (objective,))
     ]
     return Problem(**(dict(problem) | {"minimize": terms}))
+
+
+def _most_saved(problem: Problem, compiled: CompiledProblem, priority: int) -> float:
+    """Return what idle energy can be below 0: devices may be busy for longer than the latency counts."""
+    terms = [term for term in problem.minimize if term.priority == priority and term.idle]
+    busiest = np.where(compiled.allowed, compiled.time, 0.0).max(axis=1).sum()
+    return float(sum(term.weight for term in terms) * sum(d.idle_power for d in problem.platform.devices) * busiest)
 
 
 def _within(zone: tuple[float, ...], other: tuple[float, ...]) -> bool:

@@ -17,6 +17,7 @@ from dnnopt.constraints import Deadline
 from dnnopt.errors import InputError, UnsupportedError
 from dnnopt.objectives import cost, energy, latency, leakage, period, traffic, worst_leakage
 from dnnopt.pareto import pareto
+from dnnopt.platforms import Device
 from dnnopt.problem import Problem
 from dnnopt.referee import evaluate
 from dnnopt.solvers.interface import Control, Limits
@@ -108,6 +109,19 @@ def test_front_of_three_objectives_of_a_chain():
     expected = nondominated(fast, objectives)
     assert len(expected) > len(nondominated(fast, objectives[:2])) > 1
     check_front(pareto(fast, objectives, threads=1), expected)
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (1, 0, 2), (2, 1, 0)])
+def test_fronts_go_on_below_an_idle_energy_of_zero(order):
+    # A latency of weight 0 leaves what idle energy saves while a device is busy: 3 W for 2 s or 4 s, 4 W for 4 s.
+    devices = [
+        Device(name=name, idle_power=watts, price=usd) for name, watts, usd in (("p", 3, 1), ("q", 3, 0), ("r", 4, 0.1))
+    ]
+    one = problem(network("a", weight=0.0), platform(devices), {"a": (2, 4, 4)})
+    objectives = [(cost(), energy(idle=True), energy("p", idle=True))[index] for index in order]
+    points = [(2, -6, -6), (0, -12, 0), (0.4, -16, 0)]
+    expected = sorted(tuple(point[index] for index in order) for point in points)
+    check_front(pareto(one, objectives, threads=1), expected)
 
 
 def test_points_closer_than_the_tolerance_count_as_one():
