@@ -106,7 +106,8 @@ def merge(network: Network, groups: Sequence[Collection[str]]) -> Network:
     with most FLOP; its operator is those of the members that compute something, joined by ``+``.
 
     Tensors keep their name, size and sensitivity, and lose the consumers that are in their producer's group. Shared
-    weights are read by the merged layers; where one of several members has all that read them, they become its own.
+    weights are read by the merged layers; where one of several members has all that read them, they become its own (if
+    its members' weights are known).
 
     Parameters
     ----------
@@ -152,7 +153,8 @@ def merge(network: Network, groups: Sequence[Collection[str]]) -> Network:
     own: list[list[float]] = [[] for _ in members]
     for shared in network.shared_weights:
         readers = list(dict.fromkeys(place[name] for name in shared.layers))
-        if len(readers) == 1 and len(members[readers[0]]) > 1:
+        known = all(layer.weights is not None for layer in members[readers[0]])
+        if len(readers) == 1 and len(members[readers[0]]) > 1 and known:
             own[readers[0]].append(shared.bytes)
         else:
             shared_weights.append(shared.model_copy(update={"layers": tuple(names[g] for g in readers)}))

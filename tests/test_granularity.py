@@ -266,6 +266,15 @@ def test_what_one_member_leaves_open_the_merged_layer_does():
     assert merged.tensors == ()
 
 
+def test_weights_shared_inside_a_merged_layer_are_kept_where_its_own_are_not_known():
+    network = chain(("a", "Conv"), ("b", "Conv")).replace(
+        shared_weights=[SharedWeights(name="wte", bytes=3, layers=("a", "b"))]
+    )
+    merged = merge(network, [["a", "b"]])
+    assert merged.layers[0].weights is None
+    assert merged.shared_weights == (SharedWeights(name="wte", bytes=3, layers=(merged.layers[0].name,)),)
+
+
 def test_shared_weights_follow_the_layers_that_read_them_and_become_those_of_a_layer_that_has_them_all():
     network = chain(("a", "Conv"), ("b", "Conv"), ("c", "Conv"), ("d", "Conv"), weights=10).replace(
         shared_weights=(
