@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from dnnopt.errors import InputError
 from dnnopt.formats.files import write_problem
 from dnnopt.problem import Problem
 
-SECONDS = 600.0
+SECONDS = 300.0
 _SIMPLE = (0, 1, 2)
 _FIXED = ("format", "version", "name", "constraint", "metric", "execution")
 
@@ -25,14 +25,13 @@ def shrink_file(path: str, name: str) -> None:
     """Write the smallest problem found beside the file, as FILE.small.json."""
     from dnnopt.formats.files import read_problem
 
-    small = shrink(read_problem(path), name)
     target = Path(path).with_suffix(".small.json")
-    write_problem(small, target)
+    small = shrink(read_problem(path), name, lambda smaller: write_problem(smaller, target))
     print(f"{target}\n{json.dumps(small.to_data())}")
 
 
-def shrink(problem: Problem, name: str) -> Problem:
-    """Return a small problem that the named way answers wrongly, as it does `problem`."""
+def shrink(problem: Problem, name: str, watch: Callable[[Problem], None] = lambda smaller: None) -> Problem:
+    """Return a small problem that the named way answers wrongly, as it does `problem`; `watch` is told of each."""
     until = time.monotonic() + SECONDS
     smaller = True
     while smaller and time.monotonic() < until:
@@ -43,6 +42,7 @@ def shrink(problem: Problem, name: str) -> Problem:
             reduced = _fails(candidate, name)
             if reduced is not None:
                 problem, smaller = reduced, True
+                watch(problem)
                 break
     return problem
 
