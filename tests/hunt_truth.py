@@ -82,7 +82,7 @@ class Truth:
         """Assert that status, objectives and bounds are right; return what to count the answer as."""
         objectives = () if result.evaluation is None else result.evaluation.objectives
         if result.status in ("error", "unbounded"):
-            raise Mismatch(f"status {result.status}: {result.message}")
+            raise Mismatch(f"status {result.status}: {result.message} {'; '.join(result.contradictions)}")
         if result.status == "infeasible":
             if self.strictly:
                 raise Mismatch(f"infeasible, but the best is {float(self.least(0, ()))!r}")
