@@ -1,17 +1,23 @@
-"""What each formulation supports, asked of the formulations themselves: never written by hand."""
+"""What formulations and all other parts look at, asked of themselves: never written by hand."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import get_args
 
 from dnnopt import constraints as c
+from dnnopt import evaluator, moves, presolve, symmetry
+from dnnopt.compiled import CompiledConstraint, Escape, ObjectiveTerm
 from dnnopt.compiler import compile_problem
 from dnnopt.custom import LinkCharge, Metric
 from dnnopt.formulations import registry
+from dnnopt.methods.bounds import chains, contiguous, escapes, lagrangian
+from dnnopt.methods.exact import EXACT
 from dnnopt.networks import Layer, Network, SharedAcross, Tensor
 from dnnopt.objectives import Term
 from dnnopt.platforms import Device, Link, Platform, Route
 from dnnopt.problem import Problem
+from dnnopt.scope import Scope
 
 _TERMS: dict[str, Term] = {
     "latency": Term(metric="latency"),
@@ -124,3 +130,31 @@ def markdown() -> str:
             cells.append("yes" if not missing else "no" if not yes else f"not {', '.join(missing)}")
         lines.append(f"| {feature} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
+
+
+def parts() -> dict[str, Scope]:
+    """Return what every part looks at that reads compiled problems, by its name. Heuristics ask the evaluator."""
+    found = {name: method.SCOPE for name, method in EXACT.items()}
+    found |= {"evaluator": evaluator.SCOPE, "moves": moves.SCOPE}
+    found |= {"presolve": presolve.SCOPE, "identical devices": symmetry.SCOPE}
+    found |= {"Lagrangian": lagrangian.SCOPE, "chain bound": chains.SCOPE, "escapes": escapes.SCOPE}
+    found |= {contiguous.SOURCE: contiguous.SCOPE}
+    return found | {name: registry.find(name).scope for name in registry.names()}
+
+
+def parts_markdown() -> str:
+    """Return what every part but the formulations looks at as a table in Markdown; parts alike share a column."""
+    alike: dict[Scope, list[str]] = {}
+    for name, scope in parts().items():
+        if name not in registry.names():
+            alike.setdefault(scope, []).append(name)
+    lines = ["| | " + " | ".join(map(", ".join, alike.values())) + " |", "|---|" + "---|" * len(alike)]
+    for kind in get_args(CompiledConstraint):
+        if kind is not Escape:  # no constraint of a problem's own
+            cells = ["yes" if kind in scope.enforces else "left out" if scope.relaxes else "no" for scope in alike]
+            lines.append(f"| {kind.__name__} | " + " | ".join(cells) + " |")
+    for kind in get_args(ObjectiveTerm):
+        cells = ["yes" if kind in scope.terms else "no" for scope in alike]
+        lines.append(f"| {kind.__name__} | " + " | ".join(cells) + " |")
+    cells = [", ".join(sorted(scope.latencies)) or "none" for scope in alike]
+    return "\n".join([*lines, "| latency, but sequential, under | " + " | ".join(cells) + " |"]) + "\n"

@@ -208,6 +208,31 @@ class CutCount:
     limit: int
 
 
+@dataclass(frozen=True)
+class CallOrder:
+    """No calls of a network wait for each other. What `call` execution asks of every plan."""
+
+    label: str
+    network: int
+
+
+@dataclass(frozen=True)
+class MulticastTrees:
+    """The routes over which a tensor is multicast form a tree: no link is reached in two ways.
+
+    What `scheduled` execution asks of every plan, where there are such routes.
+
+    Attributes
+    ----------
+    label : str
+    conflicts : tuple of (int, int, int)
+        Origin, destination and another destination: devices whose two routes reach a link in two ways.
+    """
+
+    label: str
+    conflicts: tuple[tuple[int, int, int], ...]
+
+
 @dataclass(frozen=True, eq=False)
 class CustomLimit:
     """A constraint of the user's own, and by how much a plan breaks it."""
@@ -242,6 +267,8 @@ CompiledConstraint = (
     | MonotoneTiers
     | DeviceCount
     | CutCount
+    | CallOrder
+    | MulticastTrees
     | CustomLimit
     | Escape
 )

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
+from itertools import combinations
 
 import numpy as np
 
 from dnnopt import constraints as specs
 from dnnopt.compiled import (
+    CallOrder,
     Colocation,
     CompiledConstraint,
     CompiledProblem,
@@ -24,6 +26,7 @@ from dnnopt.compiled import (
     MaxTerm,
     MemoryLimit,
     MonotoneTiers,
+    MulticastTrees,
     ObjectiveTerm,
     PeriodTerm,
     Separation,
@@ -37,6 +40,8 @@ from dnnopt.objectives import Term
 from dnnopt.platforms import TIERS, Link
 from dnnopt.problem import Problem
 from dnnopt.profiles import layer_joules, layer_seconds
+
+_Routes = list[list[tuple[int, ...] | None]]
 
 
 def compile_problem(problem: Problem) -> CompiledProblem:
@@ -70,9 +75,7 @@ class _Compiler:
         self._fill_weights()
         platform = self.problem.platform
         size = len(self.devices)
-        routes: list[list[tuple[int, ...] | None]] = [
-            [() if i == j else None for j in range(size)] for i in range(size)
-        ]
+        routes: _Routes = [[() if i == j else None for j in range(size)] for i in range(size)]
         for route in platform.routes:
             links = tuple(self.links[name] for name in route.links)
             routes[self.devices[route.origin]][self.devices[route.destination]] = links
@@ -84,7 +87,7 @@ class _Compiler:
             resource_links[q, [self.links[name] for name in resource.links]] = True
         self.resource_names = tuple(resource.name for resource in resources)
         self.resource_devices, self.resource_links = resource_devices, resource_links
-        constraints = self._constraints()
+        constraints = (*self._constraints(), *self._of_execution(routes))
         return CompiledProblem(
             problem_name=self.problem.name,
             execution=self.problem.execution,
@@ -392,6 +395,22 @@ class _Compiler:
     def _constraints(self) -> tuple[CompiledConstraint, ...]:
         return tuple(part for spec in self.problem.subject_to for part in self._constraint(spec))
 
+    def _of_execution(self, routes: _Routes) -> Iterator[CompiledConstraint]:
+        """Yield what the execution itself asks of every plan."""
+        if self.problem.execution == "call":
+            for index, name in enumerate(self.networks):
+                yield CallOrder(f"call({name})", index)
+        several = any(len(tensor.consumers) > 1 for network in self.problem.networks for tensor in network.tensors)
+        if self.problem.execution == "scheduled" and self.problem.transport == "multicast" and several:
+            conflicts = tuple(
+                (origin, first, second)
+                for origin, ways in enumerate(routes)
+                for first, second in combinations(range(len(ways)), 2)
+                if _reach_a_link_in_two_ways(ways[first] or (), ways[second] or ())
+            )
+            if conflicts:
+                yield MulticastTrees("multicast_tree", conflicts)
+
     def _constraint(self, spec: specs.Constraint | CustomConstraint) -> list[CompiledConstraint]:
         label = spec.label
         match spec:
@@ -497,3 +516,9 @@ class _Compiler:
             for link in self._links
             if spec.link in (None, link.name)
         ]
+
+
+def _reach_a_link_in_two_ways(first: tuple[int, ...], second: tuple[int, ...]) -> bool:
+    """Return whether two routes from one device have a link in common that other links come before."""
+    before = dict(zip(first, (-1, *first), strict=False))
+    return any(before.get(link, previous) != previous for previous, link in zip((-1, *second), second, strict=False))

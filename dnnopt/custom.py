@@ -78,16 +78,21 @@ class CustomConstraint:
     constraint = "custom"
     label = "custom"
 
+    @property
+    def is_linear(self) -> bool:
+        """Whether it is written as rows: if not, formulations refuse it, and only heuristics and `scan` keep to it."""
+        return getattr(self.add, "__func__", None) is not CustomConstraint.add
+
     def violation(self, problem: Problem, plan: Plan) -> float:
         """Return by how much a plan breaks the constraint; 0: it holds. What the referee asks.
 
-        Only `plan.placement` is there while searches ask.
+        It is about `plan.placement`: a schedule is never shown.
         """
         raise NotImplementedError(f"{type(self).__name__} has no method 'violation'")
 
     def amount(self, problem: Problem, plan: Plan) -> float:
         """Return `violation`, which must be a number: whether nan breaks a limit is unknown."""
-        value = self.violation(problem, plan)
+        value = self.violation(problem, plan.model_copy(update={"schedule": None}))
         try:
             number = float(value)
         except (TypeError, ValueError):

@@ -6,12 +6,14 @@ Placements are arrays (B, N) of executors. Everything is in SI units.
 from __future__ import annotations
 
 from functools import cached_property
+from typing import assert_never
 
 import numpy as np
 
 from dnnopt.batch_scheduling import BatchScheduler
 from dnnopt.calls import call_times
 from dnnopt.compiled import (
+    CallOrder,
     Colocation,
     CompiledConstraint,
     CompiledProblem,
@@ -28,6 +30,7 @@ from dnnopt.compiled import (
     MaxTerm,
     MemoryLimit,
     MonotoneTiers,
+    MulticastTrees,
     ObjectiveLimit,
     ObjectiveTerm,
     PeriodTerm,
@@ -37,10 +40,35 @@ from dnnopt.compiled import (
 from dnnopt.errors import UnsupportedError
 from dnnopt.metrics import Array, Metric
 from dnnopt.scheduling import Scheduler
+from dnnopt.scope import Scope
 
 TOLERANCE = 1e-9
 TINY = np.finfo(float).tiny
 HALF_A_BYTE = 0.5  # memory is in whole bytes, and must stay exact where 1e-9 of it is more than one
+
+
+SCOPE = Scope(
+    enforces=frozenset(
+        {
+            LinearLimit,
+            MemoryLimit,
+            DeadlineLimit,
+            ObjectiveLimit,
+            Colocation,
+            Separation,
+            Contiguity,
+            MonotoneTiers,
+            DeviceCount,
+            CutCount,
+            CallOrder,
+            MulticastTrees,
+            CustomLimit,
+        }
+    ),
+    terms=frozenset({LinearTerm, LatencyTerm, PeriodTerm, WorstLeakageTerm, MaxTerm}),
+    latencies=frozenset({"parallel", "scheduled", "call"}),
+    priorities=True,
+)
 
 
 class Evaluator:
@@ -60,10 +88,7 @@ class Evaluator:
     @staticmethod
     def refuses(compiled: CompiledProblem) -> str | None:
         """Return what of the problem a placement alone does not tell, or None."""
-        for constraint in compiled.constraints:
-            if not isinstance(constraint, _EVALUATED):
-                return f"the constraint {constraint.label}"
-        return None
+        return SCOPE.refuses(compiled)
 
     def _earlier_siblings(self) -> list[tuple[Index, Index]]:
         """Return pairs (edges, their siblings d places before) of the same tensor, for d = 1, 2, ...
@@ -243,6 +268,8 @@ class Evaluator:
                     value = (self.exposed(placements, pairs) * np.nan_to_num(c.sensitivity)).max(axis=1, initial=0.0)
                 case MaxTerm():
                     value = np.max([self.total((part,), placements) for part in term.parts], axis=0)
+                case _:
+                    assert_never(term)
             total = total + term.weight * value
         return total
 
@@ -253,9 +280,6 @@ class Evaluator:
         excess = (~c.allowed[self._nodes, placements]).sum(axis=1).astype(float)
         excess += ((pairs >= 0) & ~np.append(c.pair_routed, True)[pairs]).sum(axis=1)
         latencies: Array | None = None
-        if c.execution == "call":
-            latencies = self.latencies(placements)
-            excess += ~np.isfinite(latencies[:, 0])
         for constraint in c.constraints:
             match constraint:
                 case LinearLimit():
@@ -267,6 +291,10 @@ class Evaluator:
                 case DeadlineLimit():
                     latencies = self.latencies(placements) if latencies is None else latencies
                     value, limit = latencies[:, constraint.network], constraint.limit
+                case CallOrder():
+                    latencies = self.latencies(placements) if latencies is None else latencies
+                    excess += ~np.isfinite(latencies[:, constraint.network])
+                    continue
                 case _:
                     excess += self._logical_excess(constraint, placements, pairs)
                     continue
@@ -302,7 +330,20 @@ class Evaluator:
                 return np.array(found) * (np.array(found) > TOLERANCE)
             case CutCount():
                 return np.maximum(self.first_copies(pairs).sum(axis=1) - constraint.limit, 0).astype(float)
+            case MulticastTrees():
+                return self._tensors_without_tree(constraint, pairs)
         raise UnsupportedError("", problem=f"the constraint {constraint.label} cannot be evaluated for many plans")
+
+    def _tensors_without_tree(self, constraint: MulticastTrees, pairs: Index) -> Array:
+        """Return how many tensors go to two devices whose routes reach a link in two ways (B,)."""
+        c = self.compiled
+        sent = np.zeros((len(pairs), len(c.tensor_names), len(c.pair_origin)), dtype=bool)
+        batch, edge = np.nonzero(pairs >= 0)
+        sent[batch, c.edge_tensor[edge], pairs[batch, edge]] = True
+        broken = np.zeros(sent.shape[:2], dtype=bool)
+        for origin, first, second in constraint.conflicts:
+            broken |= sent[:, :, self._pair[origin, first]] & sent[:, :, self._pair[origin, second]]
+        return broken.sum(axis=1).astype(float)
 
     def _cyclic_devices(self, constraint: Contiguity, devices: Index) -> Array:
         """Return how many devices lie on a cycle of the quotient graph (B,)."""
@@ -325,18 +366,3 @@ def cyclic_devices(moves: Mask) -> Array:
         reach |= reach @ reach
     on_cycle = np.diagonal(reach, axis1=1, axis2=2)
     return on_cycle.sum(axis=1).astype(float)
-
-
-_EVALUATED = (
-    LinearLimit,
-    MemoryLimit,
-    DeadlineLimit,
-    ObjectiveLimit,
-    Colocation,
-    Separation,
-    Contiguity,
-    MonotoneTiers,
-    DeviceCount,
-    CutCount,
-    CustomLimit,
-)

@@ -152,7 +152,7 @@ class Columns:
                 return lambda totals, latencies, leak: (
                     weight * np.max([part(totals, latencies, leak) for part in parts], axis=0)
                 )
-        raise TypeError(f"no such term: {term}")
+        raise AssertionError(f"the scope lets through {term}")
 
     def of_node(self, node: int, executor: int) -> int:
         """Return the row of a node on an executor."""

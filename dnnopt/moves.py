@@ -19,21 +19,48 @@ from dnnopt.compiled import (
     Colocation,
     CompiledProblem,
     Contiguity,
-    CustomLimit,
+    CutCount,
     DeadlineLimit,
+    DeviceCount,
     Index,
     LatencyTerm,
+    LinearLimit,
+    LinearTerm,
+    MaxTerm,
+    MemoryLimit,
+    MonotoneTiers,
+    ObjectiveLimit,
+    PeriodTerm,
     Separation,
     WorstLeakageTerm,
 )
 from dnnopt.evaluator import TINY, TOLERANCE, Evaluator, cyclic_devices
 from dnnopt.metrics import Array
 from dnnopt.move_columns import Columns
+from dnnopt.scope import Scope
 
 _REFRESHED = 100  # moves after which sums are made anew, so that rounding does not pile up
 _NOWHERE = -1  # where tensors come from that nobody makes: their producer is node -1, the last in lists of devices
 _WHOLE_BELOW = 500  # nodes; up to there, and for critical paths, whole plans in numpy are judged faster than changes
 
+SCOPE = Scope(
+    enforces=frozenset(
+        {
+            LinearLimit,
+            MemoryLimit,
+            DeadlineLimit,
+            ObjectiveLimit,
+            Colocation,
+            Separation,
+            Contiguity,
+            MonotoneTiers,
+            DeviceCount,
+            CutCount,
+        }
+    ),
+    terms=frozenset({LinearTerm, LatencyTerm, PeriodTerm, WorstLeakageTerm, MaxTerm}),
+    latencies=frozenset({"parallel"}),
+)
 
 Change = tuple[Sequence[int], Sequence[int]]  # distinct nodes, and the executors that they go to
 
@@ -99,12 +126,7 @@ class MovingPlan:
     @staticmethod
     def refuses(compiled: CompiledProblem) -> str | None:
         """Return what of the problem must be evaluated whole, or None."""
-        for constraint in compiled.constraints:
-            if isinstance(constraint, CustomLimit):
-                return f"the constraint {constraint.label}"
-        if compiled.execution == "call" or (compiled.execution == "scheduled" and needs_latencies(compiled)):
-            return f"latencies under {compiled.execution} execution"
-        return Evaluator.refuses(compiled)
+        return SCOPE.refuses(compiled)
 
     def reset(self, placement: Index) -> None:
         """Go to another placement (N,)."""

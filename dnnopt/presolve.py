@@ -35,10 +35,18 @@ from dnnopt.compiled import (
     WorstLeakageTerm,
 )
 from dnnopt.metrics import Array, Metric
+from dnnopt.scope import Scope
 
 # Relative room for rounding: nothing within it of a limit is forbidden.
 _ROOM = 1e-9
 _MOST_ROUNDS = 20
+
+SCOPE = Scope(
+    relaxes=True,
+    terms=frozenset({LinearTerm, LatencyTerm, PeriodTerm, WorstLeakageTerm, MaxTerm}),
+    latencies=frozenset({"parallel", "scheduled", "call"}),  # none is below the critical path
+    priorities=True,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +69,12 @@ class Presolved:
 
 
 def presolve(c: CompiledProblem, cap: float = np.inf) -> Presolved:
-    """Forbid what cannot be in a feasible plan whose objective (SI, of the first priority) is at most `cap`."""
+    """Forbid what cannot be in a feasible plan whose objective (SI, of the first priority) is at most `cap`.
+
+    Nothing, where the problem has something of which it is not known what it means.
+    """
+    if SCOPE.refuses(c):
+        return Presolved(replace(c, cap=min(cap, c.cap)), False, 0.0, 0.0)
     reduction = _Reduction(c)
     for _ in range(_MOST_ROUNDS):
         before = reduction.allowed.sum() + reduction.moves.sum()

@@ -7,24 +7,60 @@ from collections.abc import Iterable
 import numpy as np
 
 from dnnopt.compiled import (
+    CallOrder,
+    Colocation,
     CompiledProblem,
-    CustomLimit,
+    Contiguity,
+    CutCount,
+    DeadlineLimit,
+    DeviceCount,
+    Escape,
     Index,
+    LatencyTerm,
     LinearLimit,
     LinearTerm,
     MaxTerm,
     MemoryLimit,
+    MonotoneTiers,
+    MulticastTrees,
     ObjectiveLimit,
     ObjectiveTerm,
+    PeriodTerm,
+    Separation,
+    WorstLeakageTerm,
 )
 from dnnopt.metrics import Metric
+from dnnopt.scope import Scope
 
 Key = tuple[object, ...]
+
+SCOPE = Scope(
+    enforces=frozenset(
+        {
+            LinearLimit,
+            MemoryLimit,
+            DeadlineLimit,
+            ObjectiveLimit,
+            Colocation,
+            Separation,
+            Contiguity,
+            MonotoneTiers,
+            DeviceCount,
+            CutCount,
+            CallOrder,
+            MulticastTrees,
+            Escape,
+        }
+    ),
+    terms=frozenset({LinearTerm, LatencyTerm, PeriodTerm, WorstLeakageTerm, MaxTerm}),
+    latencies=frozenset({"parallel", "scheduled", "call"}),
+    priorities=True,
+)
 
 
 def identical_devices(c: CompiledProblem) -> list[list[int]]:
     """Return the classes of two or more devices that can be exchanged in every plan, in the devices' order."""
-    if len(c.executor_device) != len(c.device_names) or any(isinstance(one, CustomLimit) for one in c.constraints):
+    if len(c.executor_device) != len(c.device_names) or SCOPE.refuses(c):
         return []
     classes: list[list[int]] = []
     totals = c.time.sum(axis=0).tolist()  # tells most devices apart at once
@@ -121,15 +157,20 @@ def _keys(c: CompiledProblem, device: Index, link: Index) -> tuple[Key, ...]:
     terms = [_term_keys(objective, device, link) for objective in c.objective]
     limits: list[Key] = []
     for constraint in c.constraints:
-        match constraint:
+        match constraint:  # the others are about nodes, tiers and numbers of devices, which an exchange does not change
             case LinearLimit():
                 limits.append((*_metric_key(constraint.metric, device, link), constraint.limit))
             case MemoryLimit():
-                here = int(np.flatnonzero(device == constraint.device)[0])
+                here = int(device[constraint.device])  # exchanges are their own inverses
                 arrays = constraint.resident.tobytes(), constraint.peaks.tobytes()
                 limits.append((here, constraint.limit, constraint.buffers, *arrays))
             case ObjectiveLimit():
                 limits.append((*_term_keys(constraint.terms, device, link), constraint.limit))
+            case MulticastTrees():
+                limits.append(tuple(sorted((device[i], *sorted(device[[j, k]])) for i, j, k in constraint.conflicts)))
+            case Escape():
+                way = constraint.node, constraint.forwards, constraint.edges.tobytes()
+                limits.append((int(device[constraint.device]), *way))
     return (*terms, tuple(sorted(map(repr, limits))))
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from dnnopt.compiled import CompiledProblem
 from dnnopt.plan import Plan
 from dnnopt.scaling import Units
+from dnnopt.scope import Scope
 
 
 class Formulation(Protocol):
@@ -23,11 +24,16 @@ class Formulation(Protocol):
         What `build` returns: a LinearModel or a ConstraintModel.
     value : {"exact", "bound", "plan"}
         What the optimum of the model is: the problem's, a bound only, or only what some plan reaches.
+    scope : Scope
+        What it looks at; `supports` asks it, and then for what cannot be said in kinds.
     """
 
     name: str
     kind: str
     value: str
+
+    @property
+    def scope(self) -> Scope: ...
 
     def supports(self, compiled: CompiledProblem) -> str | None:
         """Return None, or what of the problem the formulation does not support."""

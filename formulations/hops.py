@@ -21,7 +21,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from dnnopt.compiled import CompiledProblem, Index, Mask
+from dnnopt.compiled import CompiledProblem, Index, Mask, MulticastTrees
 from dnnopt.formulations.copies import Copies
 from dnnopt.formulations.windows import Durations
 from dnnopt.linear_model import Columns
@@ -226,18 +226,13 @@ def _conditional(
 
 
 def not_a_tree(c: CompiledProblem) -> str | None:
-    """Return why multicast under scheduled execution does not fit the routes, or None.
+    """Return why multicast does not fit the routes, or None.
 
-    A copy that reaches a link in two ways has no one start there, so the routes from each device must form a tree.
+    A copy that reaches a link in two ways has no one start there.
     """
-    if c.execution != "scheduled" or c.transport != "multicast":
-        return None
-    for i, routes in enumerate(c.route_links):
-        before: dict[int, int] = {}
-        for route in routes:
-            for previous, link in zip((-1, *(route or ())), route or (), strict=False):
-                if before.setdefault(link, previous) != previous:
-                    return f"multicast where the routes from {c.device_names[i]} form no tree"
+    for one in c.constraints:
+        if isinstance(one, MulticastTrees):
+            return f"the constraint {one.label} (the routes from {c.device_names[one.conflicts[0][0]]} form no tree)"
     return None
 
 

@@ -6,9 +6,7 @@ from dnnopt.compiled import CompiledProblem, DeadlineLimit, LatencyTerm, PeriodT
 
 
 def needs_critical_path(c: CompiledProblem) -> bool:
-    """Return whether the problem has a latency that is not a linear metric; under `call`, plans must not be cyclic."""
-    if c.execution == "call":
-        return True
+    """Return whether the problem has a latency that is not a linear metric."""
     deadlines = any(isinstance(constraint, DeadlineLimit) for constraint in c.constraints)
     return deadlines or any(isinstance(term, LatencyTerm) for term in c.terms())
 

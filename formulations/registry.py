@@ -29,7 +29,7 @@ def kind_of(name: str) -> str:
     InputError
         If there is no such formulation.
     """
-    return "milp" if name in COMMUNICATIONS else _find(name).kind
+    return "milp" if name in COMMUNICATIONS else find(name).kind
 
 
 def formulation(name: str, compiled: CompiledProblem) -> Formulation:
@@ -49,7 +49,7 @@ def formulation(name: str, compiled: CompiledProblem) -> Formulation:
     """
     if name in COMMUNICATIONS:
         name = f"{name}+{default_timing(compiled)}"
-    found = _find(name)
+    found = find(name)
     reason = found.supports(compiled)
     if reason:
         able = supporting(compiled)
@@ -60,13 +60,13 @@ def formulation(name: str, compiled: CompiledProblem) -> Formulation:
 
 def supporting(compiled: CompiledProblem, kind: str | None = None) -> list[str]:
     """Return the full names of the formulations (of one kind, or all) that support the problem."""
-    found = [_find(name) for name in names()]
+    found = [find(name) for name in names()]
     return [f.name for f in found if kind in (None, f.kind) and f.supports(compiled) is None]
 
 
 def why_not(compiled: CompiledProblem, among: Iterable[str]) -> str:
     """Return what each of some formulations, by full name or without timing, does not support, in words."""
-    found = [_find(f"{name}+{default_timing(compiled)}" if name in COMMUNICATIONS else name) for name in among]
+    found = [find(f"{name}+{default_timing(compiled)}" if name in COMMUNICATIONS else name) for name in among]
     reasons = [(one.name, one.supports(compiled)) for one in found]
     return "; ".join(f"{name!r} does not support {reason}" for name, reason in reasons if reason)
 
@@ -85,7 +85,14 @@ def suiting(compiled: CompiledProblem) -> list[str]:
     return [name for name in able if suits(name)]
 
 
-def _find(name: str) -> Formulation:
+def find(name: str) -> Formulation:
+    """Return a formulation by its full name, whatever it supports.
+
+    Raises
+    ------
+    InputError
+        If there is no such formulation.
+    """
     if name in CP:
         return CP[name]()
     communication, _, timing = name.partition("+")

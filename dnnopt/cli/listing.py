@@ -59,6 +59,10 @@ def list_command(
         return
     for name in kinds[kind]():
         tell(_described(kind, name) if verbose else name)
+    if kind == "methods" and verbose:
+        from dnnopt.capabilities import parts_markdown
+
+        emit("\n" + parts_markdown())
 
 
 def _list_networks() -> None:

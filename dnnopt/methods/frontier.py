@@ -28,16 +28,27 @@ from dnnopt.compiled import (
     DeviceCount,
     Index,
     LinearLimit,
+    LinearTerm,
     Mask,
+    MaxTerm,
     MemoryLimit,
     MonotoneTiers,
     ObjectiveLimit,
+    PeriodTerm,
     Separation,
 )
 from dnnopt.methods import rows as sums
 from dnnopt.methods.rows import Row
 from dnnopt.metrics import Array
+from dnnopt.scope import Scope
 
+SCOPE = Scope(
+    enforces=frozenset(
+        {LinearLimit, MemoryLimit, ObjectiveLimit, Colocation, Separation, MonotoneTiers, DeviceCount, CutCount}
+    ),
+    terms=frozenset({LinearTerm, PeriodTerm, MaxTerm}),
+    exposure=False,
+)
 MOST_STATES = 2_000_000
 _Code = tuple[int, ...]
 
@@ -118,17 +129,14 @@ class Frontier:
     @staticmethod
     def refuses(compiled: CompiledProblem) -> str | None:
         """Return what a walk along the network does not keep track of, or None."""
+        reason = SCOPE.refuses(compiled)
         for constraint in compiled.constraints:
-            no_device = isinstance(constraint, DeviceCount) and constraint.limit < 1
-            if no_device or not isinstance(constraint, _FOLLOWED):
-                return f"the constraint {constraint.label}"
-            if isinstance(constraint, ObjectiveLimit):
-                reason = sums.refuses_terms(constraint.terms)
-                if reason:
-                    return f"{reason}, in the constraint {constraint.label}"
-        if sums.exposes(compiled):
-            return "exposure"
-        return None
+            if isinstance(constraint, DeviceCount) and constraint.limit < 1:
+                reason = reason or f"the constraint {constraint.label}"
+            elif isinstance(constraint, ObjectiveLimit):
+                several = sums.refuses_terms(constraint.terms)
+                reason = reason or (several and f"{several}, in the constraint {constraint.label}")
+        return reason
 
     @staticmethod
     def too_wide(compiled: CompiledProblem) -> str | None:
@@ -221,9 +229,6 @@ def _after_each(gains: Array) -> Array:
     """Return the sums of what follows each row of an array."""
     following: Array = np.vstack([gains[::-1].cumsum(axis=0)[::-1][1:], np.zeros((1, gains.shape[1]))])
     return following
-
-
-_FOLLOWED = (LinearLimit, MemoryLimit, ObjectiveLimit, Colocation, Separation, MonotoneTiers, DeviceCount, CutCount)
 
 
 # Slots

@@ -152,10 +152,11 @@ class LabelSearch:
     @staticmethod
     def refuses(compiled: CompiledProblem) -> str | None:
         """Return why a problem cannot be searched like this, or None."""
+        reason = Frontier.refuses(compiled) or sums.refuses(compiled)
         peaks = sum(len(one.peaks) for one in compiled.constraints if isinstance(one, MemoryLimit))
-        if peaks > _MOST_PEAKS:
+        if reason is None and peaks > _MOST_PEAKS:
             return f"more than {_MOST_PEAKS} shared weights and largest activations in limits ({peaks})"
-        return sums.refuses(compiled) or Frontier.refuses(compiled) or Frontier.too_wide(compiled)
+        return reason or Frontier.too_wide(compiled)
 
     @property
     def bound(self) -> float:

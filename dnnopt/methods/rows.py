@@ -2,7 +2,8 @@
 
     objective(x) = max_o Σ_vi α_ovi x_vi + Σ_τℓ β_oτℓ w_τℓ + κ_o |copies|,     the same sums <= limit_m for every m
 
-What walks along a network and adds up (label search) and what prices limits (Lagrangian bounds) reads these.
+What walks along a network and adds up (label search) and what prices limits (Lagrangian bounds) reads these. Exposure
+of tensors, and constraints that are no such sums, are left out.
 """
 
 from __future__ import annotations
@@ -161,13 +162,6 @@ def loads_of(c: CompiledProblem) -> list[Row]:
         device = int(held[0]) if len(held) == 1 and not links.any() else -1
         rows.append(Row(time * devices[c.executor_device], seconds * links, device=device))
     return rows
-
-
-def exposes(compiled: CompiledProblem) -> bool:
-    """Return whether exposure of tensors counts in the objective or in a limit; rows leave it out."""
-    metrics = [term.metric for term in compiled.terms() if isinstance(term, LinearTerm)]
-    metrics += [limit.metric for limit in compiled.constraints if isinstance(limit, LinearLimit)]
-    return any(metric.exposes for metric in metrics)
 
 
 def linear_costs(compiled: CompiledProblem) -> tuple[Array, Array]:

@@ -13,17 +13,17 @@ from __future__ import annotations
 
 import numpy as np
 
-from dnnopt.compiled import CompiledProblem
+from dnnopt.compiled import CompiledProblem, LatencyTerm, LinearTerm, MaxTerm, PeriodTerm, WorstLeakageTerm
 from dnnopt.constraint_model import ConstraintModel
 from dnnopt.errors import UnsupportedError
 from dnnopt.formulations.cp.constraints import CONSTRAINTS, add_constraints
 from dnnopt.formulations.cp.literals import Literals
 from dnnopt.formulations.cp.objective import add_objective
-from dnnopt.formulations.needs import needs_critical_path
 from dnnopt.formulations.plans import read_plan
 from dnnopt.linear_model import Columns, Values
 from dnnopt.plan import Plan
 from dnnopt.scaling import Units
+from dnnopt.scope import Scope
 
 
 class AssignmentFormulation:
@@ -33,16 +33,15 @@ class AssignmentFormulation:
     kind = "cp"
     value = "exact"
 
+    @property
+    def scope(self) -> Scope:
+        """What it looks at."""
+        terms = {LinearTerm, LatencyTerm, PeriodTerm, WorstLeakageTerm, MaxTerm}
+        return Scope(enforces=frozenset(CONSTRAINTS), terms=frozenset(terms))
+
     def supports(self, compiled: CompiledProblem) -> str | None:
         """Return None, or what of the problem the formulation does not support."""
-        if len(compiled.objective) > 1:
-            return "objectives of several priorities"
-        if needs_critical_path(compiled):
-            return f"latency under {compiled.execution} execution"
-        for constraint in compiled.constraints:
-            if type(constraint) not in CONSTRAINTS:
-                return f"the constraint {constraint.label}"
-        return None
+        return self.scope.refuses(compiled)
 
     def build(self, compiled: CompiledProblem, units: Units | None = None) -> ConstraintModel:
         """Return the model; its numbers are whole whatever the `units`.

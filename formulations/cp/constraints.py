@@ -19,6 +19,7 @@ from dnnopt.compiled import (
     LinearLimit,
     MemoryLimit,
     MonotoneTiers,
+    MulticastTrees,
     ObjectiveLimit,
     Separation,
 )
@@ -163,6 +164,16 @@ def add_device_count(literals: Literals, constraint: DeviceCount) -> None:
     model.add_whole_row(constraint.label, u, 1, upper=constraint.limit)
 
 
+def add_multicast_trees(literals: Literals, constraint: MulticastTrees) -> None:
+    """Not `x_ui ∧ z_τj ∧ z_τk` for a tensor of u and devices j and k whose routes from i reach a link in two ways."""
+    c, z = literals.c, literals.received
+    tensors = np.flatnonzero(c.fan_out > 1)
+    for origin, first, second in constraint.conflicts:
+        for i in np.flatnonzero(c.executor_device == origin):
+            columns = np.stack([literals.x[c.producer[tensors], i], z[tensors, first], z[tensors, second]], axis=1)
+            literals.model.add_clauses(constraint.label, columns, (False, False, False))
+
+
 def add_cut_count(literals: Literals, constraint: CutCount) -> None:
     """`Σ_τj z_τj <= n`, z: the tensor is sent to the device."""
     literals.model.add_whole_row(constraint.label, literals.received.ravel(), 1, upper=constraint.limit)
@@ -179,6 +190,7 @@ CONSTRAINTS: dict[type, Callable[[Literals, Any], None]] = {
     MonotoneTiers: add_monotone_tiers,
     DeviceCount: add_device_count,
     CutCount: add_cut_count,
+    MulticastTrees: add_multicast_trees,
 }
 
 

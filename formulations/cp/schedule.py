@@ -7,14 +7,15 @@ For `scheduled` execution (unicast, per_edge, and multicast over routes that for
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
-from dnnopt.compiled import CompiledProblem
+from dnnopt.compiled import CompiledProblem, MulticastTrees
 from dnnopt.constraint_model import ConstraintModel
 from dnnopt.errors import UnsupportedError
 from dnnopt.formulations.cp.assignment import AssignmentFormulation, placement_columns
-from dnnopt.formulations.cp.constraints import CONSTRAINTS, add_constraints
+from dnnopt.formulations.cp.constraints import add_constraints
 from dnnopt.formulations.cp.literals import Literals
 from dnnopt.formulations.cp.objective import add_objective
 from dnnopt.formulations.cp.times import TimeVariables
@@ -23,6 +24,7 @@ from dnnopt.formulations.plans import read_plan, times_in
 from dnnopt.linear_model import Values
 from dnnopt.plan import Plan
 from dnnopt.scaling import Units
+from dnnopt.scope import Scope
 
 
 class ScheduleFormulation(AssignmentFormulation):
@@ -30,16 +32,16 @@ class ScheduleFormulation(AssignmentFormulation):
 
     name = "cp-schedule"
 
+    @property
+    def scope(self) -> Scope:
+        """What it looks at."""
+        timed = frozenset({"parallel", "scheduled"})
+        own = super().scope
+        return replace(own, enforces=own.enforces - {MulticastTrees}, latencies=timed, executions=timed)
+
     def supports(self, compiled: CompiledProblem) -> str | None:
         """Return None, or what of the problem the formulation does not support."""
-        if compiled.execution not in ("parallel", "scheduled"):
-            return f"{compiled.execution} execution"
-        if len(compiled.objective) > 1:
-            return "objectives of several priorities"
-        for constraint in compiled.constraints:
-            if type(constraint) not in CONSTRAINTS:
-                return f"the constraint {constraint.label}"
-        return not_a_tree(compiled)
+        return not_a_tree(compiled) or self.scope.refuses(compiled)
 
     def build(self, compiled: CompiledProblem, units: Units | None = None) -> ConstraintModel:
         """Return the model; its numbers are whole whatever the `units`. Plans above the problem's cap may be missing.

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import permutations
 from typing import Any
 
 import numpy as np
 
+from dnnopt.calls import CallTimes, call_times
 from dnnopt.compiled import (
+    CallOrder,
     Colocation,
+    CompiledProblem,
     Contiguity,
     CustomLimit,
     CutCount,
@@ -20,13 +23,14 @@ from dnnopt.compiled import (
     LinearLimit,
     MemoryLimit,
     MonotoneTiers,
+    MulticastTrees,
     ObjectiveLimit,
     Separation,
 )
 from dnnopt.formulations.edges import at_device, device_order, edge_labels, pair_labels
 from dnnopt.formulations.milp.build import Build
 from dnnopt.formulations.milp.objective import term_entries
-from dnnopt.linear_model import Columns, Values
+from dnnopt.linear_model import Columns, Joined, Values
 from dnnopt.scaling import unit_for
 
 # More than the referee lets through: with room of 1e-11 to 1e-9 of the limit, in rows that coefficients otherwise meet
@@ -236,6 +240,60 @@ def add_cut_count(build: Build, constraint: CutCount) -> None:
     build.limit(constraint.label, (z, np.ones(len(z))), constraint.limit)
 
 
+def add_call_order(build: Build, constraint: CallOrder) -> None:
+    """`rank_v >= rank_u + Σ_i into_ei` for each edge e = (u, v); `rank_v = order_i` where x_vi = 1.
+
+    i: devices that are no pools, so what one call runs has one rank, and no calls wait for each other.
+    """
+    c, model = build.c, build.model
+    assert c.pools is not None
+    nodes, devices = len(c.node_names), len(c.device_names)
+    calling, u, v = np.flatnonzero(~c.pools), c.edge_producer, c.edge_consumer
+    names = [c.device_names[device] for device in calling]
+
+    def times(placement: Index) -> CallTimes:
+        return call_times(c, placement, np.zeros(devices))
+
+    def variables(name: str, labels: Sequence[str], value: Callable[[Index], Values]) -> Columns:
+        return model.add_variables(name, (len(labels),), axes=lambda: (labels,), upper=float(nodes), evaluate=value)
+
+    rank = variables("rank", c.node_names, lambda placement: times(placement).rank)
+    order = variables("order", names, lambda placement: times(placement).call_rank[calling])
+    if len(c.edges):
+        into = [build.moves.into(device) for device in range(devices)]
+        columns = np.concatenate([rank[v][:, None], rank[u][:, None], *into], axis=1)
+        values = np.array([1.0] + [-1.0] * (columns.shape[1] - 1))
+        model.add_rows("rank_after", columns, values, lower=0.0, axes=lambda: (edge_labels(c),))
+    at = at_device(c, build.x)[:, calling]
+    ends = np.stack(np.broadcast_arrays(rank[:, None], order[None, :]), axis=2)
+    columns = np.concatenate([ends, at], axis=2)
+    for side, sign in (("low", 1.0), ("high", -1.0)):
+        values = np.array([sign, -sign] + [-float(nodes)] * at.shape[2])
+        model.add_rows(f"rank_{side}", columns, values, lower=-float(nodes), axes=lambda: (c.node_names, names))
+
+
+def add_multicast_trees(build: Build, constraint: MulticastTrees) -> None:
+    """`x_ui + z_τj + z_τk <= 2` for a tensor of u and devices j and k whose routes from i reach a link in two ways."""
+    c, z = build.c, build.received
+    tensors = np.flatnonzero(c.fan_out > 1)
+    origin, first, second = np.array(constraint.conflicts).T
+    here = at_device(c, build.x)[c.producer[tensors]][:, origin]
+    sent = np.stack([z[tensors][:, first], z[tensors][:, second]], axis=2)
+    columns = np.concatenate([here, sent], axis=2)
+
+    def labels() -> tuple[list[str], list[str]]:
+        ends: list[str] = [Joined(*(c.device_names[device] for device in devices)) for devices in constraint.conflicts]
+        return [c.tensor_names[tensor] for tensor in tensors], ends
+
+    build.model.add_rows(constraint.label, columns, 1.0, upper=2.0, axes=labels)
+
+
+def not_linear(c: CompiledProblem) -> str | None:
+    """Return which of the user's own constraints says nothing in rows, or None."""
+    own = [one for one in c.constraints if isinstance(one, CustomLimit) and not one.constraint.is_linear]
+    return f"the constraint {own[0].label}, which has no method 'add'" if own else None
+
+
 def add_custom(build: Build, limit: CustomLimit) -> None:
     """Whatever rows the user's own constraint adds."""
     limit.constraint.add(build)
@@ -262,6 +320,8 @@ CONSTRAINTS: dict[type, Callable[[Build, Any], None]] = {
     MonotoneTiers: add_monotone_tiers,
     DeviceCount: add_device_count,
     CutCount: add_cut_count,
+    CallOrder: add_call_order,
+    MulticastTrees: add_multicast_trees,
     CustomLimit: add_custom,
     Escape: add_escape,
 }

@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
-from dnnopt.compiled import CompiledProblem
+from dnnopt.compiled import (
+    CompiledProblem,
+    LatencyTerm,
+    LinearTerm,
+    MaxTerm,
+    MulticastTrees,
+    PeriodTerm,
+    WorstLeakageTerm,
+)
 from dnnopt.errors import UnsupportedError
 from dnnopt.formulations.hops import not_a_tree
 from dnnopt.formulations.milp.build import Build
 from dnnopt.formulations.milp.communication import COMMUNICATIONS
-from dnnopt.formulations.milp.constraints import CONSTRAINTS, add_constraints
+from dnnopt.formulations.milp.constraints import CONSTRAINTS, add_constraints, not_linear
 from dnnopt.formulations.milp.objective import add_objective
 from dnnopt.formulations.milp.placement import read_placement
 from dnnopt.formulations.milp.symmetry import add_symmetry_breaking
 from dnnopt.formulations.milp.timing import TIMINGS
-from dnnopt.formulations.needs import needs_critical_path, needs_period
 from dnnopt.formulations.plans import read_plan
 from dnnopt.linear_model import Columns, LinearModel, Values
 from dnnopt.model_units import Units
 from dnnopt.plan import Plan
 from dnnopt.scheduling import times_of
+from dnnopt.scope import Scope
 from dnnopt.symmetry import canonical, identical_devices
 
 
@@ -42,25 +52,27 @@ class MilpFormulation:
         self._communication = COMMUNICATIONS[communication]
         self._timing = TIMINGS[timing]
 
+    @property
+    def scope(self) -> Scope:
+        """What it looks at."""
+        terms = {LinearTerm, LatencyTerm, WorstLeakageTerm, MaxTerm}
+        if self._timing.period:
+            terms.add(PeriodTerm)
+        linear = Scope(enforces=frozenset(CONSTRAINTS), terms=frozenset(terms))
+        if self._timing.latency is None:
+            return linear
+        timed = frozenset({self._timing.latency})
+        return replace(linear, enforces=linear.enforces - {MulticastTrees}, latencies=timed, executions=timed)
+
     def supports(self, compiled: CompiledProblem) -> str | None:
         """Return None, or what of the problem the formulation does not support."""
-        if len(compiled.objective) > 1:
-            return "objectives of several priorities"
-        if self._timing.latency not in (None, compiled.execution):
-            return f"{compiled.execution} execution"
-        if self._timing.latency is None:
-            if needs_critical_path(compiled):
-                return f"latency under {compiled.execution} execution"
-        elif reason := not_a_tree(compiled) or self._timing.refuses(compiled):  # its rows are added in any case
-            return reason
-        if self._timing.pairs and not self._communication.pairs:
+        timed = self._timing.latency is not None
+        reason = (timed and not_a_tree(compiled)) or self.scope.refuses(compiled) or not_linear(compiled)
+        if reason is None:
+            reason = self._timing.refuses(compiled)  # its rows are added, whatever is asked for
+        if reason is None and self._timing.pairs and not self._communication.pairs:
             return "the timing, which needs variables for pairs of devices"
-        if needs_period(compiled) and not self._timing.period:
-            return "the objective period"
-        for constraint in compiled.constraints:
-            if type(constraint) not in CONSTRAINTS:
-                return f"the constraint {constraint.label}"
-        return self._communication.refuses(compiled)
+        return reason or self._communication.refuses(compiled)
 
     def build(self, compiled: CompiledProblem, units: Units | None = None) -> LinearModel:
         """Return the model, in `units` or in units that suit the problem.

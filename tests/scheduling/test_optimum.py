@@ -1,22 +1,25 @@
 """Exact formulations, and `solve`, find the optimum of scheduled execution that enumeration finds."""
 
 from collections import Counter
+from itertools import permutations
 
 import pytest
 from brute_force import brute_force
 from builders import link, network, platform, problem, tensor
 from examples import check_until
 from hypothesis import given, settings
+from hypothesis import strategies as st
 from scheduled_optimum import scheduled, scheduled_optimum
 from strategies import problems
 
 from dnnopt import constraints as c
+from dnnopt.compiled import MulticastTrees
 from dnnopt.compiler import compile_problem
 from dnnopt.errors import UnsupportedError
 from dnnopt.formulations import registry
 from dnnopt.formulations.hops import not_a_tree
 from dnnopt.methods.formulated import default_solver, run_formulation
-from dnnopt.objectives import largest, latency
+from dnnopt.objectives import energy, largest, latency, period, traffic
 from dnnopt.pool import Pool
 from dnnopt.solvers.interface import Control, Limits
 from dnnopt.solving import solve
@@ -143,13 +146,52 @@ def test_multicast_over_routes_that_form_no_tree_is_refused_by_name():
     routes = {"pi>nx": "up wire", "pi>t4": "wire"}
     on = platform("pi nx t4", LINKS[:3], routes)
     fork = problem(FORK.model_copy(update={"sink": None}), on, TIMES, "scheduled", transport="multicast")
-    with pytest.raises(UnsupportedError, match="multicast where the routes from pi form no tree"):
+    with pytest.raises(UnsupportedError, match=r"the constraint multicast_tree \(the routes from pi form no tree\)"):
         solve(fork, formulation="cp-schedule")
 
 
-def test_energy_under_scheduled_execution_needs_no_order_but_gets_a_schedule():
-    from dnnopt.objectives import energy
+@st.composite
+def joined(draw):
+    """Draw a problem in which tensors go to several devices over routes that meet again."""
+    amounts = st.sampled_from((0, 1, 2, 5))
+    ways = st.sampled_from(("u", "v", "w", "u v", "v w", "w v", "w u v"))
+    tensors = [
+        tensor(f"t{word}", word, " ".join(later), draw(amounts))
+        for word, others in (("a", "bcd"), ("b", "cd"), ("c", "d"))
+        if (later := [other for other in others if draw(st.integers(0, 3))])
+    ]
+    on = platform("p q r", [link(word) for word in "uvw"], {f"{i}>{j}": draw(ways) for i, j in permutations("pqr", 2)})
+    times = {word: [draw(amounts) for _ in "pqr"] for word in "abcd"}
+    return problem(
+        network("a b c d", tensors),
+        on,
+        times,
+        "scheduled",
+        draw(st.sampled_from((energy(), traffic("u"), period()))),
+        transport="multicast",
+        energies=times,
+    )
 
+
+def test_multicast_over_routes_that_form_no_tree_matches_enumeration_where_no_latency_is_asked_for():
+    seen = Counter()
+
+    @settings(max_examples=15)
+    @given(joined())
+    def matches(one):
+        compiled = compile_problem(one)
+        best, able = scheduled_optimum(one), registry.supporting(compiled)
+        assert {"edgewise+period", "cp-assignment"} <= set(able)
+        for name in (None, "edgewise+period", "cp-assignment"):
+            result = solve(one, formulation=name, threads=1)
+            check(best, result.status, result.objective, result.bound)
+        seen["no tree"] += any(isinstance(limit, MulticastTrees) for limit in compiled.constraints)
+
+    matches()
+    assert seen["no tree"] >= 5
+
+
+def test_energy_under_scheduled_execution_needs_no_order_but_gets_a_schedule():
     fork = problem(FORK, HUB, TIMES, "scheduled", minimize=energy())
     result = solve(fork, threads=1)
     assert result.status == "optimal"

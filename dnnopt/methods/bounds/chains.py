@@ -23,7 +23,9 @@ from dnnopt.evaluator import HALF_A_BYTE
 from dnnopt.methods.exact.ideals import device_classes
 from dnnopt.metrics import Array
 from dnnopt.pool import Pool
+from dnnopt.scope import Scope
 
+SCOPE = Scope(relaxes=True, terms=frozenset({LatencyTerm}), latencies=frozenset({"parallel", "scheduled", "call"}))
 SOURCE = "chain bound"
 _MOST_ENTRIES = 400_000_000  # intervals times sets of devices
 _ROOM = 1e-9
@@ -33,6 +35,9 @@ _ROUNDING = float(np.finfo(float).eps)  # of a sum, relative to the largest one:
 def refuses(compiled: CompiledProblem) -> str | None:
     """Return why there is no such bound for a problem, or None."""
     c = compiled
+    reason = SCOPE.refuses(c)
+    if reason:
+        return reason
     if len(c.objective[0]) != 1 or not isinstance(c.objective[0][0], LatencyTerm):
         return "an objective that is not the latency of a network"
     if c.execution != "call":

@@ -16,24 +16,25 @@ from dataclasses import replace
 
 import numpy as np
 
-from dnnopt.compiled import Colocation, CompiledProblem, Contiguity, MemoryLimit
+from dnnopt.compiled import CompiledProblem, Contiguity
 from dnnopt.methods.exact import ideals
 from dnnopt.methods.exact.stages import shared_resources
 from dnnopt.pool import Pool
 from dnnopt.solvers.interface import Control, Limits, Outcome
 
+SCOPE = replace(ideals.SCOPE, relaxes=True, priorities=True)
 SOURCE = "ideals of a relaxation"
 
 
 def relaxations(compiled: CompiledProblem) -> Iterator[CompiledProblem]:
     """Yield relaxations that `ideals` accepts."""
+    if SCOPE.refuses(compiled):
+        return
     c = replace(
         compiled,
         transport="multicast" if compiled.transport == "unicast" else compiled.transport,
         objective=compiled.objective[:1],
-        constraints=tuple(
-            one for one in compiled.constraints if isinstance(one, Contiguity | Colocation | MemoryLimit)
-        ),
+        constraints=tuple(one for one in compiled.constraints if type(one) in SCOPE.enforces),
     )
     if not any(isinstance(one, Contiguity) for one in c.constraints):
         return

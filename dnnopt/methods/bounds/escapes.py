@@ -14,14 +14,33 @@ import heapq
 
 import numpy as np
 
-from dnnopt.compiled import CompiledProblem, Escape, Index, MemoryLimit
+from dnnopt.compiled import (
+    CompiledProblem,
+    Escape,
+    Index,
+    LatencyTerm,
+    LinearTerm,
+    MaxTerm,
+    MemoryLimit,
+    PeriodTerm,
+    WorstLeakageTerm,
+)
+from dnnopt.scope import Scope
 
+SCOPE = Scope(
+    relaxes=True,
+    terms=frozenset({LinearTerm, LatencyTerm, PeriodTerm, WorstLeakageTerm, MaxTerm}),
+    latencies=frozenset({"parallel", "scheduled", "call"}),
+    priorities=True,
+)
 _MOST = 40  # layers, for each device and direction
 _ROOM = 1e-7  # more than limits let through
 
 
 def escapes(c: CompiledProblem) -> list[Escape]:
     """Return what the limits on memory imply, for up to 40 layers, each device and both directions."""
+    if SCOPE.refuses(c):
+        return []
     limits = [one for one in c.constraints if isinstance(one, MemoryLimit)]
     layers = np.flatnonzero(c.is_layer)
     if not limits or not len(layers):

@@ -19,16 +19,18 @@ from dataclasses import replace
 
 import numpy as np
 
-from dnnopt.compiled import CompiledProblem, Index
+from dnnopt.compiled import CompiledProblem, Index, LinearTerm, MaxTerm, PeriodTerm
 from dnnopt.evaluator import Evaluator
 from dnnopt.linear_model import LinearModel
 from dnnopt.methods import rows as sums
 from dnnopt.methods.bounds.tree_program import Marginals, TreeProgram
 from dnnopt.methods.rows import Row, rows_of
 from dnnopt.metrics import Array
+from dnnopt.scope import Scope
 from dnnopt.solvers.interface import Clock, Control, Limits
 from dnnopt.symmetry import identical_devices
 
+SCOPE = Scope(relaxes=True, terms=frozenset({LinearTerm, PeriodTerm, MaxTerm}))
 _MOST_CUTS = 200
 _CLOSE = 1e-5  # relative: where bound and cutting planes are this close, prices are found
 _HIGHEST_PRICE = 50.0  # of a whole limit, in multiples of the objective without limits
@@ -73,7 +75,7 @@ class Lagrangian:
     @staticmethod
     def refuses(compiled: CompiledProblem) -> str | None:
         """Return why there is no such bound for a problem, or None."""
-        return sums.refuses(compiled) or TreeProgram.refuses(compiled)
+        return SCOPE.refuses(compiled) or sums.refuses(compiled) or TreeProgram.refuses(compiled)
 
     def _values(self, placement: Index) -> Array:
         """Return what a placement comes to in each row, less its limit."""

@@ -11,11 +11,14 @@ from typing import Protocol
 from dnnopt.compiled import CompiledProblem
 from dnnopt.methods.exact import chain, ideals, labels, min_cut, scan, tree
 from dnnopt.pool import Pool
+from dnnopt.scope import Scope
 from dnnopt.solvers.interface import Control, Limits, Outcome
 
 
 class ExactMethod(Protocol):
     """What the modules of this package have."""
+
+    SCOPE: Scope
 
     def refuses(self, compiled: CompiledProblem) -> str | None:
         """Return why the problem is not of the kind that this method solves, or None."""

@@ -16,6 +16,7 @@ import numpy as np
 
 from dnnopt.compiled import CompiledProblem, Index
 from dnnopt.methods.exact import linear
+from dnnopt.methods.exact.linear import SCOPE
 from dnnopt.methods.rows import linear_costs
 from dnnopt.metrics import Array
 from dnnopt.pool import Pool
@@ -24,7 +25,7 @@ from dnnopt.solvers.interface import Control, Limits, Outcome
 
 def refuses(compiled: CompiledProblem) -> str | None:
     """Return why the problem is not of this kind, or None."""
-    return linear.refuses(compiled) or _broken(compiled)
+    return SCOPE.refuses(compiled) or _broken(compiled)
 
 
 def run(pool: Pool, limits: Limits, control: Control) -> Outcome:

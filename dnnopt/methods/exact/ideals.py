@@ -32,12 +32,18 @@ from dnnopt.compiled import Colocation, CompiledProblem, Contiguity, Index, Line
 from dnnopt.linear_model import LinearModel
 from dnnopt.methods.exact.items import Items, bits, items_of
 from dnnopt.methods.exact.stages import Stages, ends_of, has_loads
-from dnnopt.methods.rows import exposes, linear_costs
+from dnnopt.methods.rows import linear_costs
 from dnnopt.metrics import Array
 from dnnopt.pool import Pool
+from dnnopt.scope import Scope
 from dnnopt.solvers.interface import Clock, Control, Limits, Outcome
 from dnnopt.symmetry import identical_devices
 
+SCOPE = Scope(
+    enforces=frozenset({Contiguity, Colocation, MemoryLimit}),
+    terms=frozenset({LinearTerm, PeriodTerm}),
+    exposure=False,
+)
 MOST_IDEALS = 20_000
 _MOST_ENTRIES = 10_000_000  # ideals times sets of devices
 _BLOCK = 1_000_000  # pairs of ideals at once
@@ -50,16 +56,11 @@ _WORK = 1e10  # all of it, in whole numbers
 def refuses(compiled: CompiledProblem) -> str | None:
     """Return why the problem is not of this kind, or None."""
     c = compiled
-    period = len(c.objective[0]) == 1 and isinstance(c.objective[0][0], PeriodTerm)
-    if not period and not all(isinstance(term, LinearTerm) for term in c.objective[0]):
-        return "an objective that is neither the period nor linear"
-    if exposes(c):
-        return "exposure in the objective"
-    if c.execution == "call":
-        return "call execution"
-    for constraint in c.constraints:
-        if not isinstance(constraint, Contiguity | Colocation | MemoryLimit):
-            return f"the constraint {constraint.label}"
+    reason = SCOPE.refuses(c)
+    if reason:
+        return reason
+    if has_loads(c) and len(c.objective[0]) > 1:
+        return "a sum with the period"
     contiguities = [constraint for constraint in c.constraints if isinstance(constraint, Contiguity)]
     if len(contiguities) != 1:
         return "several contiguity constraints" if contiguities else "layers that need not be contiguous"

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 
 from dnnopt.compiled import CompiledProblem
 from dnnopt.methods.bounds.lagrangian import Lagrangian, below
+from dnnopt.methods.frontier import SCOPE as FOLLOWED
 from dnnopt.methods.label_search import LabelSearch
 from dnnopt.methods.rows import rows_of
 from dnnopt.pool import Pool
@@ -22,6 +23,7 @@ from dnnopt.presolve import presolve
 from dnnopt.result import OPTIMAL_GAP
 from dnnopt.solvers.interface import Clock, Control, Limits, Outcome
 
+SCOPE = FOLLOWED
 SOURCE = "label search"
 _WIDTHS = (30, 100, 300, 1000, 3000, 10_000, 30_000, 100_000)
 _PRICES = 24

@@ -5,22 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from dnnopt.compiled import CompiledProblem, LinearTerm
-from dnnopt.methods.rows import exposes
 from dnnopt.metrics import Array
+from dnnopt.scope import Scope
 
-
-def refuses(compiled: CompiledProblem) -> str | None:
-    """Return what a sum over layers and copies of tensors does not tell, or None.
-
-    Placements, pins and routes are the only limits.
-    """
-    for constraint in compiled.constraints:
-        return f"the constraint {constraint.label}"
-    if not all(isinstance(term, LinearTerm) for term in compiled.objective[0]):
-        return "an objective that is not linear"
-    if exposes(compiled):
-        return "exposure in the objective"
-    return None
+# What a sum over layers and copies of tensors tells: placements, pins and routes are the only limits.
+SCOPE = Scope(terms=frozenset({LinearTerm}), exposure=False)
 
 
 def move_costs(compiled: CompiledProblem, beta: Array) -> Array:

@@ -20,6 +20,7 @@ import numpy as np
 
 from dnnopt.compiled import CompiledProblem, Index, Mask
 from dnnopt.methods.exact import linear
+from dnnopt.methods.exact.linear import SCOPE
 from dnnopt.methods.rows import linear_costs
 from dnnopt.metrics import Array
 from dnnopt.pool import Pool
@@ -32,7 +33,7 @@ _ELSEWHERE = -1
 
 def refuses(compiled: CompiledProblem) -> str | None:
     """Return why the problem is not of this kind, or None."""
-    reason = linear.refuses(compiled)
+    reason = SCOPE.refuses(compiled)
     if reason is None and len(_chosen_between(compiled)) > 2:
         names = ", ".join(compiled.executor_names[executor] for executor in _chosen_between(compiled))
         return f"a choice among more than two executors ({names})"

@@ -7,25 +7,34 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
-from dnnopt.compiled import CompiledProblem, Index
+from dnnopt.compiled import CompiledProblem, Index, MulticastTrees
+from dnnopt.evaluator import SCOPE as EVALUATED
 from dnnopt.evaluator import Evaluator
 from dnnopt.pool import Pool
 from dnnopt.solvers.interface import Clock, Control, Limits, Outcome
 
+_SCHEDULED = {"scheduled"}
+SCOPE = replace(
+    EVALUATED,
+    enforces=EVALUATED.enforces - {MulticastTrees},
+    latencies=EVALUATED.latencies - _SCHEDULED,
+    executions=EVALUATED.executions - _SCHEDULED,
+    priorities=False,
+)
 MOST_PLACEMENTS = 200_000
 _BATCH = 4096
 
 
 def refuses(compiled: CompiledProblem) -> str | None:
     """Return why the placements cannot be scanned, or None."""
-    if compiled.execution == "scheduled":
-        return "scheduled execution, where a placement has many schedules"
-    if math.prod(compiled.allowed.sum(axis=1).tolist()) > MOST_PLACEMENTS:
+    reason = SCOPE.refuses(compiled)
+    if reason is None and math.prod(compiled.allowed.sum(axis=1).tolist()) > MOST_PLACEMENTS:
         return f"more than {MOST_PLACEMENTS:,} placements"
-    return Evaluator.refuses(compiled)
+    return reason
 
 
 def run(pool: Pool, limits: Limits, control: Control) -> Outcome:

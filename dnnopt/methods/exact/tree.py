@@ -10,7 +10,7 @@ import math
 
 from dnnopt.compiled import CompiledProblem
 from dnnopt.methods.bounds.tree_program import TreeProgram
-from dnnopt.methods.exact import linear
+from dnnopt.methods.exact.linear import SCOPE
 from dnnopt.methods.rows import linear_costs
 from dnnopt.pool import Pool
 from dnnopt.solvers.interface import Control, Limits, Outcome
@@ -18,7 +18,7 @@ from dnnopt.solvers.interface import Control, Limits, Outcome
 
 def refuses(compiled: CompiledProblem) -> str | None:
     """Return why the problem is not of this kind, or None."""
-    return linear.refuses(compiled) or TreeProgram.refuses(compiled)
+    return SCOPE.refuses(compiled) or TreeProgram.refuses(compiled)
 
 
 def run(pool: Pool, limits: Limits, control: Control) -> Outcome:

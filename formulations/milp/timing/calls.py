@@ -5,17 +5,16 @@
     end_v  >= finish_i - M (1 - x_vi)                         a call's outputs appear at its end
     begin_i >= end_u - M (1 - into_ei)                        for each edge e that enters device i
     finish_i >= begin_i + Σ_v t_vi x_vi + Σ_τℓ s_τℓ w_τℓ      with all links ℓ at i
-    rank_v >= rank_u + Σ_i into_ei                            no calls that wait for each other:
-    rank_v  = order_i where x_vi = 1                          what one call runs has one rank
     Λ      >= end_v
 
-i: devices that are no pools; into_ei: the edge's move to device i. M: no latency is above it. The rows of
-`potentials` are added too: the critical path without calls is never longer, and its relaxation is far stronger.
+i: devices that are no pools; into_ei: the edge's move to device i. M: no latency is above it. That no calls wait for
+each other is a constraint of its own. The rows of `potentials` are added too: the critical path without calls is never
+longer, and its relaxation is far stronger.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -34,7 +33,7 @@ Part = tuple[Columns, float | Values]
 
 
 def add(build: Build) -> None:
-    """Add `end`, `begin`, `finish`, the ranks, and what ties the latency to them."""
+    """Add `end`, `begin`, `finish`, and what ties the latency to them."""
     potentials.add_start_times(build)
     c, model = build.c, build.model
     assert c.pools is not None
@@ -48,21 +47,14 @@ def add(build: Build) -> None:
 
     nodes, names = len(c.node_names), [c.device_names[device] for device in calling]
 
-    def variables(name: str, device: bool, value: Callable[[CallTimes], Values], upper: float = np.inf) -> Columns:
-        labels = names if device else c.node_names
+    def variables(name: str, labels: Sequence[str], value: Callable[[CallTimes], Values]) -> Columns:
         return model.add_variables(
-            name,
-            (len(labels),),
-            axes=lambda: (labels,),
-            upper=upper,
-            evaluate=lambda placement: value(times(placement)),
+            name, (len(labels),), axes=lambda: (labels,), evaluate=lambda placement: value(times(placement))
         )
 
-    end = variables("end", False, lambda found: found.end / unit)
-    begin = variables("call_begin", True, lambda found: found.call_start[calling] / unit)
-    finish = variables("call_end", True, lambda found: found.call_end[calling] / unit)
-    rank = variables("rank", False, lambda found: found.rank, float(nodes))
-    order = variables("order", True, lambda found: found.call_rank[calling], float(nodes))
+    end = variables("end", c.node_names, lambda found: found.end / unit)
+    begin = variables("call_begin", names, lambda found: found.call_start[calling] / unit)
+    finish = variables("call_end", names, lambda found: found.call_end[calling] / unit)
     u, v = c.edge_producer, c.edge_consumer
     on_pools = np.flatnonzero(c.pools[c.executor_device])
     at = at_device(c, build.x)
@@ -86,18 +78,13 @@ def add(build: Build) -> None:
         own = (build.x[v][:, on_pools], -build.seconds[v][:, on_pools])
         rows("end_after", [(end[v], 1.0), (end[u], -1.0), own], 0.0, lambda: edge_labels(c))
         moves = [build.moves.into(device) for device in range(len(c.device_names))]
-        into = np.concatenate(moves, axis=1)
-        rows("rank_after", [(rank[v], 1.0), (rank[u], -1.0), (into, -1.0)], 0.0, lambda: edge_labels(c))
     own = (build.x[first][:, on_pools], -build.seconds[first][:, on_pools])
     rows("end_first", [(end[first], 1.0), own], 0.0, lambda: [c.node_names[node] for node in first])
     rows("last", [(np.full(nodes, build.latency[0]), 1.0), (end, -1.0)], 0.0, lambda: list(c.node_names))
     for position, device in enumerate(calling):
         name, here = names[position], at[:, device]
-        call_end, place = np.full(nodes, finish[position]), np.full(nodes, order[position])
+        call_end = np.full(nodes, finish[position])
         rows(f"appears({name})", [(end, 1.0), (call_end, -1.0), (here, -latest)], -latest, lambda: list(c.node_names))
-        for side, sign in (("low", 1.0), ("high", -1.0)):
-            tie: list[Part] = [(rank, sign), (place, -sign), (here, -float(nodes))]
-            rows(f"rank_{side}({name})", tie, -float(nodes), lambda: list(c.node_names))
         if len(c.edges):
             call_begin = np.full(len(u), begin[position])
             waiting: list[Part] = [(call_begin, 1.0), (end[u], -1.0), (moves[device], -latest)]
