@@ -27,14 +27,15 @@ from typing import TYPE_CHECKING, Any
 from dnnopt.attribution import Group, Step, groups
 from dnnopt.errors import InputError
 from dnnopt.formats.onnx_costs import CostFunction
-from dnnopt.formats.onnx_graph import OnnxGraph, shape_of
+from dnnopt.formats.onnx_functions import Node
+from dnnopt.formats.onnx_graph import OnnxGraph
+from dnnopt.formats.onnx_shapes import shape_of
 from dnnopt.networks import INPUT
 from dnnopt.profiles import FusedGroup, Measurement, Profile
 from dnnopt.versions import versions
 
 if TYPE_CHECKING:
     import numpy as np
-    from onnx import ModelProto, NodeProto
 
 # What onnxruntime's basic optimisation does beside folding constants and removing Dropout and Identity. Names that a
 # version does not know are ignored there; what a later version adds shows up as groups.
@@ -202,11 +203,10 @@ class _Runner:
         self.network = read_onnx(path, name=name, dimensions=dimensions, costs=costs)
         self.path, self.warmup, self.repetitions, self.threads = path, warmup, repetitions, threads
         self.graph = OnnxGraph(path, dimensions or {})
-        _restore_weights(self.graph.model, path)
         self._check_files()
         self.steps = self._name_nodes()
         self.feeds = self._random_inputs(seed)
-        self.model = self.graph.model.SerializeToString()
+        self.model = self.graph.flat_model().SerializeToString()
 
     def _check_files(self) -> None:
         from onnx import TensorProto
@@ -222,19 +222,19 @@ class _Runner:
 
     def _name_nodes(self) -> list[Step]:
         """Give the nodes the names of their layers, and the others names of their own; return the layers."""
-        for node in self.graph.model.graph.node:
-            node.name = f"{node.op_type}:{next(filter(None, node.output), '')}"
+        for node in self.graph.nodes:
+            node.proto.name = f"{node.op}:{next(filter(None, node.outputs), '')}"
         steps = []
         for node, layer in zip(self.graph.layers, self.network.layers, strict=True):
-            node.name = layer.name
+            node.proto.name = layer.name
             steps.append(self._step(node, layer.name))
         return steps
 
-    def _step(self, node: NodeProto, name: str) -> Step:
+    def _step(self, node: Node, name: str) -> Step:
         return Step(
             name,
             tuple(self.graph.variable_inputs(node)),
-            tuple(self.graph.real(value) for value in node.output if value),
+            tuple(self.graph.real(value) for value in node.outputs if value),
         )
 
     def _random_inputs(self, seed: int) -> dict[str, np.ndarray]:
@@ -321,7 +321,8 @@ class _Runner:
         seen = dict.fromkeys(name for _, run in runs for name in run)
         seconds = {name: np.array([run.get(name, 0.0) for _, run in runs]) for name in seen}
         found = []
-        for group in groups(self.steps, [self._step(node, name) for node, name in zip(nodes, names, strict=True)]):
+        run = [self._step(Node(node, {}), name) for node, name in zip(nodes, names, strict=True)]
+        for group in groups(self.steps, run):
             if group.layers:
                 parts = [seconds.pop(node) for node in group.nodes if node in seconds]
                 if not parts:
@@ -355,17 +356,6 @@ def _runs(events: list[dict[str, Any]], nodes: list[str]) -> Iterator[tuple[floa
             names = _numbered(name for name, _ in current)
             yield 1e-6 * event["dur"], {name: seconds for name, (_, seconds) in zip(names, current, strict=True)}
             current = []
-
-
-def _restore_weights(model: ModelProto, path: Path) -> None:
-    """Put back the weights that `OnnxGraph` leaves out of files with functions."""
-    import onnx
-
-    stored = onnx.load(path, load_external_data=False)
-    if stored.functions:
-        weights = {tensor.name: tensor for tensor in stored.graph.initializer}
-        for tensor in model.graph.initializer:
-            tensor.CopyFrom(weights.get(tensor.name, tensor))
 
 
 def _runtime() -> tuple[Any, tuple[type[Exception], ...]]:

@@ -9,7 +9,7 @@ import typer
 
 from dnnopt.cli.app import console, say
 from dnnopt.cli.options import SeedOption, ThreadsOption, VerboseOption, checked_file
-from dnnopt.cli.target import DimensionOption, command, read_dimensions
+from dnnopt.cli.target import CostOption, DimensionOption, command, read_costs, read_dimensions
 from dnnopt.text import visible
 
 
@@ -27,6 +27,7 @@ def profile_command(
         bool, typer.Option("--optimised", help="Let the runtime fuse layers, and split what they take together.")
     ] = False,
     dim: DimensionOption = None,
+    cost: CostOption = None,
     seed: SeedOption = 0,
     verbose: VerboseOption = False,
 ) -> None:
@@ -39,6 +40,7 @@ def profile_command(
         model,
         device,
         dimensions=read_dimensions(dim),
+        costs=read_costs(cost),
         repetitions=repetitions,
         warmup=warmup,
         threads=threads,

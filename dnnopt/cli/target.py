@@ -15,6 +15,7 @@ from dnnopt.errors import InputError
 from dnnopt.text import visible
 
 if TYPE_CHECKING:
+    from dnnopt.formats.onnx_costs import CostFunction
     from dnnopt.networks import Network
     from dnnopt.platforms import Platform
     from dnnopt.problem import Problem
@@ -47,7 +48,12 @@ MemoryOption = Annotated[
 ]
 NoMemoryOption = Annotated[bool, typer.Option("--no-memory", help="Do not limit memory.")]
 DimensionOption = Annotated[
-    list[str] | None, typer.Option("--dim", help="Symbolic dimension of an ONNX file, such as 'batch=1'.")
+    list[str] | None,
+    typer.Option("--dim", help="Size of a dimension of an ONNX file: 'batch=1' or, by input and axis, 'x[2]=48'."),
+]
+CostOption = Annotated[
+    list[str] | None,
+    typer.Option("--cost", help="FLOP of an ONNX operator, such as 'com.acme:MyOp=2*out'; may be repeated."),
 ]
 ProfileOption = Annotated[
     list[Path] | None, typer.Option("--profile", help="Measured times (see 'profile'); may be repeated.")
@@ -66,6 +72,7 @@ def read_target(
     memory: MemoryOption = None,
     no_memory: NoMemoryOption = False,
     dim: DimensionOption = None,
+    cost: CostOption = None,
     profile: ProfileOption = None,
     allow_large: AllowLargeOption = False,
 ) -> Problem:
@@ -78,10 +85,12 @@ def read_target(
     path = Path(target)
     if dim and path.suffix != ".onnx":
         raise InputError("", field="--dim", problem="goes with an ONNX file, whose dimensions may be symbolic")
+    if cost and path.suffix != ".onnx":
+        raise InputError("", field="--cost", problem="goes with an ONNX file, whose operators may be unknown")
     if path.suffix == ".onnx":
         from dnnopt.formats.onnx_reader import read_onnx
 
-        found = read_onnx(path, dimensions=_assignments(dim, "--dim", _whole))
+        found = read_onnx(path, dimensions=read_dimensions(dim), costs=read_costs(cost), allow_large=allow_large)
     elif _is_file(path):
         found = read_problem_or_network(path, allow_large=allow_large)
     elif library.has_network(target):
@@ -212,6 +221,19 @@ def read_dimensions(texts: list[str] | None) -> dict[str, int]:
     return _assignments(texts, "--dim", _whole)
 
 
+def read_costs(texts: list[str] | None) -> dict[str, CostFunction]:
+    """Return the costs of operators that ``--cost`` gives."""
+    from dnnopt.formats.onnx_own_costs import parse_cost
+
+    found: dict[str, CostFunction] = {}
+    for text in texts or ():
+        name, cost = named(parse_cost, text, "--cost")
+        if name in found:
+            raise InputError("every operator once", field="--cost", value=text)
+        found[name] = cost
+    return found
+
+
 def named(parse: Callable[[str], Any], text: str, option: str) -> Any:
     try:
         return parse(text)
@@ -220,7 +242,7 @@ def named(parse: Callable[[str], Any], text: str, option: str) -> Any:
 
 
 def _whole(text: str) -> int:
-    return whole(text.strip(), 1)
+    return whole(text.strip(), 0)
 
 
 def _assignments(texts: list[str] | None, option: str, read: Callable[[str], Any]) -> dict[str, Any]:

@@ -15,15 +15,22 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
+
+FLOAT = 1  # the number of onnx.TensorProto.FLOAT
 
 
 @dataclass(frozen=True)
 class Value:
-    """An input or output of an operator: its shape, and the bits of one element."""
+    """An input or output of an operator: its shape, the bits of one element, ONNX's number of its type.
+
+    `data` are the elements of a small constant, as an array, where they are known.
+    """
 
     shape: tuple[int, ...]
     bits: int = 32
+    dtype: int = FLOAT
+    data: Any = field(default=None, compare=False, repr=False)
 
     @property
     def size(self) -> int:
@@ -73,18 +80,33 @@ class Operator:
         return next(value for value in self.outputs if value is not None)
 
 
-CostFunction = Callable[[Operator], float]
+class Cost(NamedTuple):
+    """What a cost function may return where the bytes are not those of every input and output.
+
+    Attributes
+    ----------
+    flops : float
+    bytes : float, optional
+        Bytes read and written; None: inputs, weights and outputs, each once.
+    """
+
+    flops: float
+    bytes: float | None = None
 
 
-def _per_output(flops: float) -> CostFunction:
+CostFunction = Callable[[Operator], "float | Cost"]
+_Flops = Callable[[Operator], float]
+
+
+def _per_output(flops: float) -> _Flops:
     return lambda node: flops * node.out.size
 
 
-def _per_input(flops: float) -> CostFunction:
+def _per_input(flops: float) -> _Flops:
     return lambda node: flops * node.input(0).size
 
 
-def _convolution(weight: int) -> CostFunction:
+def _convolution(weight: int) -> _Flops:
     # A weight is (output channels, input channels of one group, *kernel): all but the first axis are summed over.
     return lambda node: 2 * node.out.size * math.prod(node.input(weight).shape[1:])
 
@@ -102,8 +124,14 @@ def _gemm(node: Operator) -> float:
     return 2 * node.out.size * node.input(0).shape[0 if node.attributes.get("transA") else 1]
 
 
-def _einsum(node: Operator) -> float:
-    """One multiplication per further operand and one addition, for each combination of the index values."""
+def einsum_extents(node: Operator) -> dict[str, int]:
+    """Return the size of each index of an Einsum; those that ``...`` stands for are ``...2``, ``...1``.
+
+    Raises
+    ------
+    ValueError
+        If the equation does not fit the operands.
+    """
     operands = [value for value in node.inputs if value is not None]
     terms = node.text("equation").replace(" ", "").split("->")[0].split(",")
     extent: dict[str, int] = {}
@@ -112,11 +140,19 @@ def _einsum(node: Operator) -> float:
         hidden = len(value.shape) - len(before) - len(after) if dots else 0
         labels = [*before, *(f"...{position}" for position in range(hidden, 0, -1)), *after]
         for label, size in zip(labels, value.shape, strict=True):
-            extent[label] = max(size, extent.get(label, 1))
-    return len(operands) * math.prod(extent.values())
+            known = extent.setdefault(label, size)
+            if size != known and 1 not in (size, known):
+                raise ValueError(f"the index {label!r} has the sizes {known} and {size}")
+            extent[label] = size if known == 1 else known
+    return extent
 
 
-def _pool(flops: float) -> CostFunction:
+def _einsum(node: Operator) -> float:
+    """One multiplication per further operand and one addition, for each combination of the index values."""
+    return sum(value is not None for value in node.inputs) * math.prod(einsum_extents(node).values())
+
+
+def _pool(flops: float) -> _Flops:
     return lambda node: flops * node.out.size * math.prod(node.attributes["kernel_shape"])
 
 
@@ -145,9 +181,11 @@ def _grid_sample(node: Operator) -> float:
     return 2 * node.out.size * _SAMPLES[node.text("mode", "linear")] ** (len(node.out.shape) - 2)
 
 
-def _recurrent(node: Operator) -> float:
-    # Both weights are (directions, gates * hidden, inputs of the product), and meet every (time, sample) pair once. The
-    # gates' element-wise work, some 1/hidden of that, is left out.
+def recurrent(node: Operator) -> float:
+    """Both weights, (directions, gates * hidden, inputs of the product), meet every (time, sample) pair once.
+
+    The gates' element-wise work, some 1/hidden of that, is left out.
+    """
     return 2 * math.prod(node.input(0).shape[:2]) * (node.input(1).size + node.input(2).size)
 
 
@@ -166,12 +204,17 @@ def _top_k(node: Operator) -> float:
     return node.input(0).size * math.ceil(math.log2(node.out.shape[axis] + 1))
 
 
-def _each(names: str, cost: CostFunction) -> dict[str, CostFunction]:
+def _multinomial(node: Operator) -> float:
+    # Softmax and running sum of each row, then a search for each sample.
+    return 6 * node.input(0).size + node.out.size * math.ceil(math.log2(node.input(0).shape[-1] + 1))
+
+
+def _each(names: str, cost: _Flops) -> dict[str, _Flops]:
     return dict.fromkeys(names.split(), cost)
 
 
 # FLOP of every operator that the reader knows.
-COSTS: dict[str, CostFunction] = {
+COSTS: dict[str, _Flops] = {
     **_each("Conv ConvInteger", _convolution(1)),
     **_each("QLinearConv", _convolution(3)),
     **_each("ConvTranspose", _transposed_convolution),
@@ -179,7 +222,7 @@ COSTS: dict[str, CostFunction] = {
     **_each("Gemm", _gemm),
     **_each("Einsum", _einsum),
     **_each("Attention", _attention),
-    **_each("LSTM GRU RNN", _recurrent),
+    **_each("LSTM GRU RNN", recurrent),
     **_each("MaxPool AveragePool", _pool(1)),
     **_each("LpPool", _pool(2)),
     **_each("GlobalMaxPool GlobalAveragePool", _per_input(1)),
@@ -216,6 +259,12 @@ COSTS: dict[str, CostFunction] = {
     **_each("TopK", _top_k),
     **_each("Resize Upsample", _resize),
     **_each("GridSample", _grid_sample),
+    **_each("RandomNormal RandomNormalLike RandomUniform RandomUniformLike Bernoulli", _per_output(1)),
+    **_each("Multinomial", _multinomial),
+    **_each("Dropout", _per_output(2)),  # in training: a random number, and the product with its mask
+    **_each("ImageScaler Affine", _per_output(2)),
+    **_each("ScaledTanh", _per_output(3)),
+    **_each("ParametricSoftplus", _per_output(5)),
     **_each("Reshape Flatten Squeeze Unsqueeze", _per_output(0)),
     **_each(
         "BitCast Cast CastLike Concat ConstantOfShape DepthToSpace EyeLike Expand OneHot Pad Range ReverseSequence",
@@ -225,8 +274,14 @@ COSTS: dict[str, CostFunction] = {
     **_each("Gather GatherElements GatherND Slice CenterCropPad", _per_output(0)),
 }
 
-VIEWS = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze"})
-PICKS = frozenset({"Gather", "GatherElements", "GatherND", "Slice", "CenterCropPad"})
+
+def flops(node: Operator) -> float:
+    """Return the FLOP of a standard operator."""
+    return COSTS[node.op](node)
+
+
+VIEWS = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze", "com.microsoft:ExpandDims"})
+PICKS = frozenset({"Gather", "GatherElements", "GatherND", "Slice", "CenterCropPad", "com.microsoft:GatherND"})
 
 _WITH_SETTINGS = """
     Reshape Squeeze Unsqueeze Slice CenterCropPad Split Expand Tile Pad Clip Resize Upsample OneHot TopK CumSum CumProd

@@ -4,51 +4,35 @@ from __future__ import annotations
 
 import heapq
 import math
-import operator
-from collections.abc import Iterable, Iterator, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from dnnopt.errors import InputError
-from dnnopt.formats.onnx_costs import Value
+from dnnopt.formats.onnx_costs import Operator, Value
+from dnnopt.formats.onnx_dimensions import set_sizes
+from dnnopt.formats.onnx_file import check_sizes, join, load_model
+from dnnopt.formats.onnx_functions import Inliner, Node, opsets_of
+from dnnopt.formats.onnx_shapes import MALFORMED, described, operator_of, output_types, shape_of, what_is_wrong
+from dnnopt.formats.onnx_values import MOST_ELEMENTS, SHAPED_BY_DATA, computed, constant_tensor, stored_value
 
 if TYPE_CHECKING:
     import numpy as np
-    from onnx import ModelProto, NodeProto, OperatorSetIdProto, TypeProto
+    from onnx import ModelProto, SparseTensorProto, TensorProto, TypeProto
 
-BITS = {
-    name: bits
-    for bits, names in (
-        (2, "INT2 UINT2"),
-        (4, "INT4 UINT4 FLOAT4E2M1"),
-        (8, "BOOL INT8 UINT8 FLOAT8E4M3FN FLOAT8E4M3FNUZ FLOAT8E5M2 FLOAT8E5M2FNUZ FLOAT8E8M0"),
-        (16, "INT16 UINT16 FLOAT16 BFLOAT16"),
-        (32, "INT32 UINT32 FLOAT"),
-        (64, "INT64 UINT64 DOUBLE COMPLEX64"),
-        (128, "COMPLEX128"),
-    )
-    for name in names.split()
-}
-_REMOVED = frozenset({"Identity", "Dropout"})
 _SHAPE_OF = frozenset({"Shape", "Size"})
 _RANDOM = frozenset(
     {"RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Bernoulli", "Multinomial"}
 )
-# The only standard operators without a shape rule; their output is shaped like their input.
-_SHAPED_LIKE_INPUT = frozenset({"GroupNormalization", "MeanVarianceNormalization"})
+_DETERMINISTIC = ("", "com.microsoft")  # domains whose other operators make constants of constants
 # A constant that one of these makes is kept in memory as the first inputs (how many) are, not as what comes out of it.
 _STORED_AS_INPUTS = {
-    "Identity": 1,
-    "Reshape": 1,
-    "Flatten": 1,
-    "Squeeze": 1,
-    "Unsqueeze": 1,
-    "Transpose": 1,
-    "DequantizeLinear": 3,
+    **dict.fromkeys(["Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Cast"], 1),
+    **dict.fromkeys(("DequantizeLinear", "com.microsoft:DequantizeLinear"), 3),
 }
 # Shapes depend on the values of small constants only: on integers, and here on floating-point numbers too.
-_MAX_ELEMENTS = 4096
-_SHAPED_BY_FLOATS = frozenset({"Resize", "Upsample", "Range", "OneHot"})
+_SHAPED_BY_FLOATS = frozenset({"Resize", "Upsample", "Range", "OneHot", "Tile"})
 
 
 class OnnxGraph:
@@ -59,14 +43,18 @@ class OnnxGraph:
     path : Path
     dimensions : mapping of str to int
         Sizes of symbolic dimensions.
+    allow_large : bool
+        Whether functions may become any number of nodes.
 
     Attributes
     ----------
     model : onnx.ModelProto
     inputs : list of onnx.ValueInfoProto
         The graph's inputs that are not weights, with their dimensions set.
-    layers : list of onnx.NodeProto
-        The nodes that are not folded or removed and that an output depends on, in topological order.
+    nodes : list of Node
+        Those that an output depends on, in topological order, functions and constant branches written out.
+    layers : list of Node
+        Those that are not folded or removed either.
     constants : dict
         Values that depend on no input: name -> the node that makes it, None for an initialiser.
     outputs : list of str
@@ -80,22 +68,34 @@ class OnnxGraph:
         See `dnnopt.formats.onnx_reader.read_onnx`.
     """
 
-    def __init__(self, path: Path, dimensions: Mapping[str, int]):
+    def __init__(self, path: Path, dimensions: Mapping[str, int], *, allow_large: bool = False):
         self.file = str(path)
-        self.model = self._load(path)
+        try:
+            self._build(path, dimensions, allow_large)
+        except InputError as error:
+            raise error.within(file=self.file) from None
+
+    def _build(self, path: Path, dimensions: Mapping[str, int], allow_large: bool) -> None:
+        self.model = load_model(path)
         graph = self.model.graph
-        self._opsets = {domain_of(entry): entry.version for entry in self.model.opset_import}
-        self._check_operators()
-        self._stored: dict[str, Any] = {tensor.name: tensor for tensor in graph.initializer}
+        self._inliner = Inliner(self.model, allow_large=allow_large)
+        nodes = self._inliner.expand(graph.node, opsets_of(self.model.opset_import))
+        self._stored: dict[str, TensorProto | SparseTensorProto] = {tensor.name: tensor for tensor in graph.initializer}
         self._stored |= {sparse.values.name: sparse for sparse in graph.sparse_initializer}
         self.inputs = [value for value in graph.input if value.name not in self._stored]
-        self._nodes = self._sorted_nodes()
-        self._set_dimensions(dimensions)
-        self._fold()
-        self._keep_live()
-        self._types: dict[str, TypeProto] = {}
-        self._values: dict[str, np.ndarray | None] = {}
-        self._schemas: dict[tuple[str, str], Any] = {}
+        given = {value.name for value in self.inputs} | self._stored.keys()
+        results = [value.name for value in graph.output]
+        nodes = _sorted_live(nodes, given.__contains__, results)
+        _check_opsets(nodes)
+        read = {value for node in nodes for value in node.reads}.union(results)
+        needed = [value for value in self.inputs if value.name in read]
+        for value in needed:
+            if not value.type.tensor_type.HasField("shape"):
+                raise self.error(f"input {value.name!r} is no tensor with a known number of dimensions")
+        idle = [value for value in self.inputs if value.name not in read]
+        set_sizes(dimensions, needed, [*idle, *graph.value_info, *graph.output])
+        self._walk(nodes)
+        self._keep_live(results)
 
     def error(self, problem: str, field: str = "") -> InputError:
         return InputError("", field=field, file=self.file, problem=problem)
@@ -104,292 +104,258 @@ class OnnxGraph:
         """Return the value that `value` is, past the nodes that were removed."""
         return self._alias.get(value, value)
 
-    def variable_inputs(self, node: NodeProto) -> list[str]:
-        """Return the distinct inputs of a node that are not constant."""
-        names = dict.fromkeys(self.real(value) for value in node.input if value)
-        return [value for value in names if value not in self.constants]
+    def variable_inputs(self, node: Node) -> list[str]:
+        """Return the distinct values that a node reads and that are not constant."""
+        return [value for value in dict.fromkeys(map(self.real, node.reads)) if value not in self.constants]
 
-    def _load(self, path: Path) -> ModelProto:
-        try:
-            data = path.read_bytes()
-        except OSError as error:
-            raise self.error(f"cannot be read: {error.strerror or error}") from None
-        import onnx
-        from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
-        from onnx.inliner import inline_local_functions
+    def _walk(self, nodes: list[Node]) -> None:
+        """Tell what is constant and what is removed, give every value its type, and put branches into the graph.
 
-        model = onnx.ModelProto()
-        try:
-            model.ParseFromString(data)
-        except DecodeError:
-            raise self.error("not an ONNX file, or only a part of one") from None
-        if not (model.ir_version and model.HasField("graph") and model.opset_import):
-            raise self.error("not an ONNX file, or only a part of one: it lacks a graph, a version or an operator set")
-        if not all(isinstance(text, str) for text in _texts(model)):
-            raise self.error("a damaged ONNX file: it has names that are not UTF-8")
-        if not model.graph.node:
-            raise self.error("the graph is empty, expected at least one operator")
-        if model.functions:
-            for tensor in model.graph.initializer:
-                if math.prod(tensor.dims) > _MAX_ELEMENTS:
-                    tensor.ClearField("raw_data")  # the inliner copies the model through a buffer of at most 2 GB
-            model = inline_local_functions(model)
-        return model
+        This is one pass along the nodes, so that a folded shape or condition is known where it is used.
+        """
+        from onnx import SparseTensorProto, helper
 
-    def _check_operators(self) -> None:
-        """Refuse operator sets that the installed onnx does not know, and nodes that run a graph of their own."""
-        import onnx
-
-        nodes = self.model.graph.node
-        version, newest = self._opsets.get("", 0), onnx.defs.onnx_opset_version()
-        if not 1 <= version <= newest and any(domain_of(node) == "" for node in nodes):
-            raise self.error(f"got ONNX operator set {version}, expected 1 to {newest} (onnx {onnx.__version__})")
-        kinds = (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS)
-        nested = [label(node) for node in nodes if any(attribute.type in kinds for attribute in node.attribute)]
-        if nested:
-            raise self.error(f"expected no control flow; these operators run a graph of their own: {join(nested)}")
-
-    def _sorted_nodes(self) -> list[NodeProto]:
-        """Sort the nodes topologically; among those that are ready, the first in the file comes first."""
-        nodes = list(self.model.graph.node)
-        producer: dict[str, int] = {}
-        for position, node in enumerate(nodes):
-            for value in filter(None, node.output):
-                if value in producer:
-                    raise self.error(f"{value!r} is an output of two nodes")
-                producer[value] = position
-        given = {value.name for value in self.inputs} | self._stored.keys()
-        wanted = [(value, label(node)) for node in nodes for value in node.input if value]
-        wanted += [(value.name, "the graph's outputs") for value in self.model.graph.output]
-        dangling = [f"{value!r} (for {who})" for value, who in wanted if value not in producer and value not in given]
-        if dangling:
-            raise self.error(f"no node, input or initialiser has the name {join(dangling)}")
-        needs = [{producer[value] for value in node.input if value in producer} for node in nodes]
-        users: list[list[int]] = [[] for _ in nodes]
-        for position, sources in enumerate(needs):
-            for source in sources:
-                users[source].append(position)
-        waiting = [len(sources) for sources in needs]
-        ready = [position for position, count in enumerate(waiting) if count == 0]
-        order: list[int] = []
-        while ready:
-            order.append(heapq.heappop(ready))
-            for user in users[order[-1]]:
-                waiting[user] -= 1
-                if waiting[user] == 0:
-                    heapq.heappush(ready, user)
-        if len(order) < len(nodes):
-            self._refuse_cycle(nodes, needs, set(order))
-        return [nodes[position] for position in order]
-
-    def _refuse_cycle(self, nodes: list[NodeProto], needs: list[set[int]], sorted_: set[int]) -> None:
-        path: list[int] = []
-        position = next(position for position in range(len(nodes)) if position not in sorted_)
-        while position not in path:
-            path.append(position)
-            position = min(needs[position] - sorted_)
-        cycle = [*path[path.index(position) :], position][::-1]
-        raise self.error(f"the graph has a cycle: {' -> '.join(label(nodes[position]) for position in cycle)}")
-
-    def _set_dimensions(self, sizes: Mapping[str, int]) -> None:
-        """Put the sizes into the types that the file declares; those of the inputs must then be complete."""
-        for key, size in sizes.items():
-            if isinstance(size, bool) or not hasattr(size, "__index__") or operator.index(size) < 0:
-                raise InputError("a whole number >= 0", field=f"dimensions[{key!r}]", value=size, file=self.file)
-        known: dict[str, None] = {}
-        unset: dict[str, None] = {}
         graph = self.model.graph
-        for value in self.inputs:
-            if not value.type.tensor_type.HasField("shape"):
-                raise self.error(f"input {value.name!r} is no tensor with a known number of dimensions")
-            for axis, dimension in enumerate(value.type.tensor_type.shape.dim):
-                if dimension.dim_value <= 0:  # exporters write 0 and -1 for what they do not know
-                    key = dimension.dim_param or f"{value.name}[{axis}]"
-                    known[key] = None
-                    if key in sizes:
-                        dimension.dim_value = operator.index(sizes[key])
-                    else:
-                        unset[key] = None
-        for value in (*graph.value_info, *graph.output):
-            for dimension in value.type.tensor_type.shape.dim:
-                if dimension.dim_param:
-                    known[dimension.dim_param] = None
-                    if dimension.dim_param in sizes:
-                        dimension.dim_value = operator.index(sizes[dimension.dim_param])
-        unknown = [key for key in sizes if key not in known]
-        if unknown:
-            expected = f"expected some of {join(known)}" if known else "the file has no symbolic dimension"
-            raise self.error(f"no dimension is called {join(unknown)}; {expected}", "dimensions")
-        if unset:
-            example = ", ".join(f"{key!r}: ..." for key in unset)
-            raise self.error(f"no size for {join(unset)}; give dimensions={{{example}}}", "dimensions")
-
-    def _fold(self) -> None:
-        """Tell what is constant, what is removed, and what is left."""
-        self.constants: dict[str, NodeProto | None] = dict.fromkeys(self._stored)
+        self._declared = {
+            value.name: value.type for value in (*graph.value_info, *graph.output) if shape_of(value.type) is not None
+        }
+        self.nodes: list[Node] = []
+        self.layers: list[Node] = []
+        self.constants: dict[str, Node | None] = dict.fromkeys(self._stored)
         self._alias: dict[str, str] = {}
-        self.layers: list[NodeProto] = []
-        for node in self._nodes:
-            outputs = [value for value in node.output if value]
-            op = node.op_type if domain_of(node) == "" else None
-            if op in _SHAPE_OF or (op is not None and op not in _RANDOM and not self.variable_inputs(node)):
-                self.constants.update(dict.fromkeys(outputs, node))
-            elif op in _REMOVED:
-                self._alias[node.output[0]] = self.real(node.input[0])
-                self.constants.update(dict.fromkeys(outputs[1:], node))  # Dropout's mask, which lets everything pass
+        self._makers: dict[str, Node] = {}
+        self._kept_as: dict[str, tuple[str, ...]] = {}
+        self._values: dict[str, np.ndarray | None] = {}
+        self._described: dict[str, Value] = {}
+        self._types = {value.name: value.type for value in self.inputs if shape_of(value.type) is not None}
+        self._problems: dict[str, str] = {}  # why the type of a value could not be told
+        for name, tensor in self._stored.items():
+            stored = tensor.values if isinstance(tensor, SparseTensorProto) else tensor
+            self._types[name] = helper.make_tensor_type_proto(stored.data_type, list(tensor.dims))
+        for value in self.inputs:
+            check_sizes(shape_of(value.type) or (), value.name)
+        queue = deque(nodes)
+        while queue:
+            node = queue.popleft()
+            branch = self._branch(node)
+            if branch is not None:
+                queue.extendleft(reversed(branch))
             else:
-                self.layers.append(node)
+                self.nodes.append(node)
+                self._makers.update((value, node) for value in node.outputs if value)
+                self._classify(node)
+                self._infer(node)
 
-    def _keep_live(self) -> None:
-        """Drop the nodes that no output depends on."""
-        results = dict.fromkeys(self.real(value.name) for value in self.model.graph.output)
-        self.outputs = [value for value in results if value not in self.constants]
+    def _branch(self, node: Node) -> list[Node] | None:
+        """Return the nodes that an If stands for, where its condition is known."""
+        condition = self._value(node.inputs[0]) if node.key == "If" and node.inputs else None
+        if condition is None or condition.size != 1:
+            return None
+        nodes = self._inliner.branch(node, "then_branch" if condition.item() else "else_branch")
+        return _sorted_live(nodes, self._exists, list(filter(None, node.outputs)))
+
+    def _exists(self, value: str) -> bool:
+        return value in self._makers or value in self._stored or value in self._types
+
+    def _classify(self, node: Node) -> None:
+        outputs = [value for value in node.outputs if value]
+        if node.key in _SHAPE_OF:
+            constant = self.real(next(iter(node.inputs), "")) in self._types
+        else:
+            known = node.domain in _DETERMINISTIC and node.op not in _RANDOM
+            constant = known and not self.variable_inputs(node)
+        if constant:
+            self.constants.update(dict.fromkeys(outputs, node))
+            kept = [self.real(value) for value in node.inputs[: _STORED_AS_INPUTS.get(node.key, 0)] if value]
+            if kept:
+                roots = tuple(dict.fromkeys(root for value in kept for root in self._kept_as.get(value, (value,))))
+                self._kept_as.update(dict.fromkeys(outputs, roots))
+        elif self._hands_on(node):
+            self._alias[node.outputs[0]] = self.real(node.inputs[0])
+            self.constants.update(dict.fromkeys(outputs[1:], node))  # Dropout's mask, which lets everything pass
+        else:
+            self.layers.append(node)
+
+    def _hands_on(self, node: Node) -> bool:
+        """Whether a node only hands its input on; Dropout does unless it is told to train."""
+        if node.key == "Dropout" and len(node.inputs) > 2 and node.inputs[2]:
+            training = self._value(node.inputs[2])
+            return training is not None and not training.any()
+        return node.key in ("Identity", "Dropout") and bool(node.inputs and node.outputs)
+
+    def _infer(self, node: Node) -> None:
+        """Find the types of what a node makes; that one is not found matters only if a layer needs it."""
+        types = {value: self._types[self.real(value)] for value in node.inputs if self.real(value) in self._types}
+        found: Mapping[str, TypeProto] = {}
+        problem = ""
+        if all(value in types for value in node.inputs if value) and not node.has_graphs:
+            try:
+                found = output_types(node, types, self._settings(node, types), self.model.ir_version)
+            except MALFORMED as error:
+                problem = f"the shapes at {node.label} do not fit: {what_is_wrong(error)}"
+        for value in filter(None, node.outputs):
+            if value in found and shape_of(found[value]) is not None:
+                self._types[value] = found[value]
+            elif problem:
+                self._problems[value] = problem
+            elif node.key in SHAPED_BY_DATA and (array := self._value(value)) is not None:
+                self._types[value] = _type_of(array)
+            elif value in self._declared:
+                check_sizes(shape_of(self._declared[value]) or (), value)
+                self._types[value] = self._declared[value]
+
+    def _settings(self, node: Node, types: Mapping[str, TypeProto]) -> dict[str, np.ndarray]:
+        """Return the inputs of a node that are known and may set a shape."""
+        from onnx import TensorProto
+
+        whole = (TensorProto.INT64, TensorProto.INT32)
+        found = {}
+        for value, type_ in types.items():
+            if type_.tensor_type.elem_type in whole or node.op in _SHAPED_BY_FLOATS:
+                array = self._value(value)
+                if array is not None:
+                    found[value] = array
+        return found
+
+    def _value(self, name: str) -> np.ndarray | None:
+        """Return the value of a constant that is small enough to set a shape, if it can be found."""
+        stack = [self.real(name)]
+        while stack:
+            value = stack[-1]
+            missing = [] if value in self._values else self._work_out(value)
+            if missing:
+                stack += missing
+            else:
+                stack.pop()
+        return self._values[self.real(name)]
+
+    def _work_out(self, value: str) -> list[str]:
+        """Put a constant's value among those that are known, or return what has to be there first."""
+        import numpy as np
+
+        self_made = self.constants.get(value)
+        if not self._is_small(value):
+            self._values[value] = None
+        elif self_made is None:
+            self._values[value] = stored_value(self._stored[value])
+        elif self_made.key == "Constant":
+            tensor = constant_tensor(self_made)
+            self._values[value] = None if tensor is None else stored_value(tensor)
+        elif self_made.key in _SHAPE_OF:
+            shape = shape_of(self._types[self.real(self_made.inputs[0])]) or ()
+            bounds = {attribute.name: attribute.i for attribute in self_made.proto.attribute}
+            part = shape[bounds.get("start", 0) : bounds.get("end", len(shape))]
+            self._values[value] = np.array(math.prod(shape) if self_made.key == "Size" else part, dtype=np.int64)
+        else:
+            given = {inner: self.real(inner) for inner in self_made.reads}
+            missing = [inner for inner in given.values() if inner not in self._values]
+            if missing:
+                return missing
+            arrays = {inner: self._values[real] for inner, real in given.items()}
+            known = {inner: array for inner, array in arrays.items() if array is not None}
+            results = computed(self_made, known) if len(known) == len(arrays) else {}
+            self._values.update({output: results.get(output) for output in self_made.outputs if output})
+        return []
+
+    def _is_small(self, value: str) -> bool:
+        if value not in self.constants:
+            return False
+        shape = shape_of(self._types[value]) if value in self._types else None
+        if shape is None:  # as long as it has no shape but by its data, it is as small as what it is made of
+            maker = self.constants[value]
+            return maker is not None and maker.key in SHAPED_BY_DATA
+        return math.prod(shape) <= MOST_ELEMENTS
+
+    def _keep_live(self, results: Sequence[str]) -> None:
+        """Drop the layers that no output depends on now that everything is folded."""
+        reals = dict.fromkeys(map(self.real, results))
+        self.outputs = [value for value in reals if value not in self.constants]
         self.used = set(self.outputs)
         live = []
         for node in reversed(self.layers):
-            if not self.used.isdisjoint(node.output):
+            if not self.used.isdisjoint(node.outputs):
                 live.append(node)
                 self.used.update(self.variable_inputs(node))
         self.layers = live[::-1]
         if not self.layers:
             raise self.error("the graph has no layers: its outputs depend on no operator that computes from the inputs")
 
-    def infer_types(self) -> None:
-        """Give every value its type, in one pass along the nodes, so that a folded shape is known where it is used."""
-        from onnx import helper
+    def check_shapes(self) -> None:
+        """Refuse layers that read or make something whose shape is not known.
 
-        graph = self.model.graph
-        declared = {
-            value.name: value.type for value in (*graph.value_info, *graph.output) if shape_of(value.type) is not None
-        }
-        self._types = {value.name: value.type for value in self.inputs}
-        for name, tensor in self._stored.items():
-            dtype = tensor.values.data_type if hasattr(tensor, "values") else tensor.data_type
-            self._types[name] = helper.make_tensor_type_proto(dtype, list(tensor.dims))
-        for node in self._nodes:
-            inferred = self._output_types(node)
-            for value in filter(None, node.output):
-                if value in inferred and shape_of(inferred[value]) is not None:
-                    self._types[value] = inferred[value]
-                elif value in declared:
-                    self._types[value] = declared[value]
-        needed = [value for node in self.layers for value in (*node.input, *self.used.intersection(node.output))]
-        unknown = [value for value in needed if value and value not in self._types]
-        if unknown:
-            producer = {value: node for node in self._nodes for value in node.output}
-            while unknown:  # go back to where it starts
-                node = producer[unknown[0]]
-                unknown = [value for value in node.input if value and value not in self._types]
-            raise self.error(
-                f"the shape of what {label(node)} makes is not known: it depends on data, or no rule infers it; "
-                "expected its shape in the file's value_info (dimensions with a name there can be set as well)"
-            )
+        Raises
+        ------
+        InputError
+            With the node where it starts.
+        """
+        for node in self.layers:
+            for value in (*map(self.real, node.reads), *node.outputs):
+                if value not in self._types and (value not in node.outputs or value in self.used):
+                    raise self._unknown(value)
 
-    def _output_types(self, node: NodeProto) -> Mapping[str, TypeProto]:
-        import onnx
-        from onnx.checker import ValidationError
-        from onnx.shape_inference import InferenceError, infer_node_outputs
-
-        types = {value: self._types[value] for value in node.input if value in self._types}
-        if any(value and value not in types for value in node.input):
-            return {}
-        schema = self._schema(domain_of(node), node.op_type)
-        if schema is None:
-            like_input = domain_of(node) == "" and node.op_type in _SHAPED_LIKE_INPUT
-            return {node.output[0]: types[node.input[0]]} if like_input else {}
-        if schema.since_version > self._opsets.get(domain_of(node), schema.since_version):
-            old, node = node, onnx.NodeProto()
-            node.CopyFrom(old)
-            del node.attribute[:]
-            node.attribute.extend(attribute for attribute in old.attribute if attribute.name in schema.attributes)
-        data = {}
-        for value, type_ in types.items():
-            whole = type_.tensor_type.elem_type in (onnx.TensorProto.INT64, onnx.TensorProto.INT32)
-            if (whole or node.op_type in _SHAPED_BY_FLOATS) and (array := self._value(value)) is not None:
-                data[value] = onnx.numpy_helper.from_array(array, value)
-        try:
-            return infer_node_outputs(
-                schema, node, types, data, opset_imports=list(self.model.opset_import), ir_version=self.model.ir_version
-            )
-        except (InferenceError, ValidationError, ValueError, RuntimeError) as error:
-            reason = next(iter(str(error).strip().splitlines()), "")
-            raise self.error(f"the shapes at {label(node)} do not fit: {reason}") from None
-
-    def _schema(self, domain: str, op: str) -> Any:
-        """Return the operator's definition; the next later one that has a shape rule, where an early one has none."""
-        import onnx
-
-        if (domain, op) not in self._schemas:
-            self._schemas[domain, op] = None
-            for version in range(self._opsets.get(domain, 0) or 1, onnx.defs.onnx_opset_version() + 1):
-                try:
-                    schema = onnx.defs.get_schema(op, version, domain)
-                except onnx.defs.SchemaError:
-                    continue
-                if schema.has_type_and_shape_inference_function:
-                    self._schemas[domain, op] = schema
-                    break
-        return self._schemas[domain, op]
-
-    def _value(self, name: str) -> np.ndarray | None:
-        """Return the value of a constant that is small enough to set a shape, if it can be found."""
-        name = self.real(name)
-        if name not in self._values:
-            shape = shape_of(self._types[name]) if name in self._types else None
-            small = name in self.constants and shape is not None and math.prod(shape) <= _MAX_ELEMENTS
-            self._values[name] = self._compute(name) if small else None
-        return self._values[name]
-
-    def _compute(self, name: str) -> np.ndarray | None:
-        import numpy as np
-        import onnx
-
-        node = self.constants[name]
-        if node is None:
-            tensor = self._stored[name]
-            here = isinstance(tensor, onnx.TensorProto) and tensor.data_location != onnx.TensorProto.EXTERNAL
-            return onnx.numpy_helper.to_array(tensor) if here else None
-        if node.op_type in _SHAPE_OF:
-            shape = shape_of(self._types[node.input[0]]) or ()
-            bounds = {attribute.name: attribute.i for attribute in node.attribute}
-            part = shape[bounds.get("start", 0) : bounds.get("end", len(shape))]
-            return np.array(math.prod(shape) if node.op_type == "Size" else part, dtype=np.int64)
-        given = {value: self._value(value) for value in node.input if value}
-        if any(array is None for array in given.values()):
-            return None
-        from onnx.reference import ReferenceEvaluator
-
-        inputs = [onnx.helper.make_value_info(value, self._types[value]) for value in given]
-        outputs = [onnx.helper.make_value_info(name, self._types[name])]
-        graph = onnx.helper.make_graph([node], "constant", inputs, outputs)
-        try:
-            model = onnx.helper.make_model(graph, opset_imports=self.model.opset_import)
-            results: Any = ReferenceEvaluator(model).run(None, given)
-            return results[0]
-        except Exception:  # whatever it is, the value stays unknown: an error follows only if a shape needs it
-            return None
+    def _unknown(self, value: str) -> InputError:
+        while value in self._makers:
+            earlier = [real for real in map(self.real, self._makers[value].reads) if real not in self._types]
+            if not earlier:
+                break
+            value = earlier[0]
+        label = self._makers[value].label if value in self._makers else f"input {value!r}"
+        return self.error(
+            self._problems.get(value)
+            or f"the shape of what {label} makes is not known: it depends on data, or no rule infers it; "
+            "expected its shape in the file's value_info (dimensions with a name there can be set as well)"
+        )
 
     def described(self, name: str) -> Value:
         """Return the shape and element size of a value."""
-        from onnx import TensorProto
+        if name not in self._described:
+            try:
+                self._described[name] = described(self._types[name])
+            except ValueError as error:
+                raise self.error(f"{name!r} {error}") from None
+        return self._described[name]
 
-        type_ = self._types[name]
-        dtype = TensorProto.DataType.Name(type_.tensor_type.elem_type)
-        if dtype not in BITS:
-            raise self.error(f"{name!r} has elements of type {dtype}, whose size is not known")
-        return Value(shape_of(type_) or (), BITS[dtype])
+    def operator(self, node: Node) -> Operator:
+        """Return a layer as costs see it: outputs that nobody reads are left out."""
+        inputs = [self.described(self.real(value)) if value else None for value in node.inputs]
+        return operator_of(
+            node, inputs, [self.described(value) if value in self.used else None for value in node.outputs]
+        )
 
     def storage(self, name: str) -> dict[str, int]:
         """Return what a constant occupies in memory: name of a stored constant -> bytes."""
-        node = self.constants[name]
-        if node is None and hasattr(self._stored[name], "indices"):
-            sparse = self._stored[name]
+        return {root: self._stored_bytes(root) for root in self._kept_as.get(name, (name,))}
+
+    def _stored_bytes(self, name: str) -> int:
+        sparse = self._stored.get(name)
+        if sparse is not None and hasattr(sparse, "indices"):
             entries = Value(tuple(sparse.values.dims), self.described(name).bits)
-            return {name: entries.bytes + 8 * math.prod(sparse.indices.dims)}
-        if node is None or node.op_type not in _STORED_AS_INPUTS:
-            return {name: self.described(name).bytes}
-        inputs = [self.real(value) for value in node.input[: _STORED_AS_INPUTS[node.op_type]] if value]
-        return {key: size for value in inputs for key, size in self.storage(value).items()}
+            return entries.bytes + 8 * math.prod(sparse.indices.dims)
+        return self.described(name).bytes
+
+    def flat_model(self) -> ModelProto:
+        """Return the model with the nodes as they are here, functions and constant branches written out.
+
+        The file's own model is changed into it.
+
+        Raises
+        ------
+        InputError
+            If one version of the operator sets does not do for all nodes.
+        """
+        from onnx import helper
+
+        opsets = opsets_of(self.model.opset_import)
+        for node in self.nodes:
+            own = opsets.setdefault(node.domain, node.version)
+            if not _same_definition(node, own):
+                problem = f"{node.label} is of a function with operator set {node.version}, and the model has {own}"
+                raise self.error(f"{problem}; running it needs one for both")
+        protos = [node.proto for node in self.nodes]
+        del self.model.functions[:], self.model.graph.node[:], self.model.opset_import[:]
+        self.model.graph.node.extend(protos)
+        self.model.opset_import.extend(helper.make_opsetid(domain, version) for domain, version in opsets.items())
+        return self.model
 
     def summary(self) -> str:
         """Return the file's versions, producer and inputs, for a provenance."""
@@ -407,41 +373,97 @@ class OnnxGraph:
         )
 
 
-def _texts(model: ModelProto) -> Iterator[str]:
-    """Every name in the graph; protobuf hands those that are not UTF-8 over as bytes."""
-    graph = model.graph
-    yield from (model.producer_name, model.producer_version, *(entry.domain for entry in model.opset_import))
-    for node in graph.node:
-        yield from (node.op_type, node.domain, node.name, *node.input, *node.output)
-        yield from (attribute.name for attribute in node.attribute)
-    for value in (*graph.input, *graph.output, *graph.value_info):
-        yield value.name
-        yield from (dimension.dim_param for dimension in value.type.tensor_type.shape.dim)
-    yield from (tensor.name for tensor in graph.initializer)
+def _check_opsets(nodes: Iterable[Node]) -> None:
+    import onnx
+
+    newest = onnx.defs.onnx_opset_version()
+    for node in nodes:
+        version = node.opsets.get("", 0)
+        if not node.domain and not 1 <= version <= newest:
+            problem = f"got ONNX operator set {version}, expected 1 to {newest} (onnx {onnx.__version__})"
+            raise InputError("", problem=problem)
 
 
-def shape_of(type_: TypeProto) -> tuple[int, ...] | None:
-    """Return the shape of a tensor type, or None if it is not known completely."""
-    if not type_.HasField("tensor_type") or not type_.tensor_type.HasField("shape"):
-        return None
-    dimensions = type_.tensor_type.shape.dim
-    if not all(dimension.HasField("dim_value") for dimension in dimensions):
-        return None
-    return tuple(dimension.dim_value for dimension in dimensions)
+def _same_definition(node: Node, version: int) -> bool:
+    import onnx
+
+    def since(version: int) -> int:
+        try:
+            return onnx.defs.get_schema(node.op, version, node.domain).since_version
+        except onnx.defs.SchemaError:
+            return version
+
+    return node.version == version or since(node.version) == since(version)
 
 
-def domain_of(entry: NodeProto | OperatorSetIdProto) -> str:
-    """Return the operator domain, empty for ONNX's own."""
-    return "" if entry.domain == "ai.onnx" else entry.domain
+def _type_of(array: np.ndarray) -> TypeProto:
+    from onnx import helper
+
+    return helper.make_tensor_type_proto(helper.np_dtype_to_tensor_dtype(array.dtype), array.shape)
 
 
-def label(node: NodeProto) -> str:
-    """Return what a message calls a node."""
-    return f"{node.op_type} {node.name!r}" if node.name else f"{node.op_type} (of {next(iter(node.output), '')!r})"
+def _sorted_live(nodes: Sequence[Node], exists: Callable[[str], bool], results: Iterable[str]) -> list[Node]:
+    """Return the nodes that results depend on, sorted; among those that are ready, the first in the file comes first.
+
+    Parameters
+    ----------
+    nodes : sequence of Node
+    exists : callable
+        Whether a value is there before any of the nodes runs.
+    results : iterable of str
+
+    Raises
+    ------
+    InputError
+        For values made twice, and for cycles and unknown values among what is returned.
+    """
+    producer: dict[str, int] = {}
+    for position, node in enumerate(nodes):
+        for value in filter(None, node.outputs):
+            if value in producer:
+                raise InputError("", problem=f"{value!r} is an output of two nodes")
+            if exists(value):
+                raise InputError("", problem=f"{value!r} is an output of {node.label}, and an input or initialiser too")
+            producer[value] = position
+    needs: dict[int, list[int]] = {}
+    dangling: dict[str, None] = {}
+    wanted = [(value, "the graph's outputs") for value in results]
+    while wanted:
+        value, who = wanted.pop()
+        position = producer.get(value, -1)
+        if position >= 0 and position not in needs:
+            node = nodes[position]
+            needs[position] = list({producer[read] for read in node.reads if read in producer})
+            wanted += [(read, node.label) for read in node.reads]
+        elif position < 0 and not exists(value):
+            dangling[f"{value!r} (for {who})"] = None
+    if dangling:
+        raise InputError("", problem=f"no node, input or initialiser has the name {join(dangling)}")
+    users: dict[int, list[int]] = {position: [] for position in needs}
+    for position, sources in needs.items():
+        for source in sources:
+            users[source].append(position)
+    waiting = {position: len(sources) for position, sources in needs.items()}
+    ready = [position for position, count in waiting.items() if count == 0]
+    heapq.heapify(ready)
+    order: list[int] = []
+    while ready:
+        order.append(heapq.heappop(ready))
+        for user in users[order[-1]]:
+            waiting[user] -= 1
+            if waiting[user] == 0:
+                heapq.heappush(ready, user)
+    if len(order) < len(needs):
+        raise _cycle(nodes, needs, set(order))
+    return [nodes[position] for position in order]
 
 
-def join(parts: Iterable[str], limit: int = 10) -> str:
-    """List `parts` for a message, at most `limit` of them."""
-    listed = list(parts)
-    more = f" and {len(listed) - limit} more" if len(listed) > limit else ""
-    return ", ".join(listed[:limit]) + more
+def _cycle(nodes: Sequence[Node], needs: Mapping[int, list[int]], sorted_: set[int]) -> InputError:
+    path: dict[int, None] = {}
+    position = min(needs.keys() - sorted_)
+    while position not in path:
+        path[position] = None
+        position = min(set(needs[position]) - sorted_)
+    listed = list(path)
+    cycle = [*listed[listed.index(position) :], position][::-1]
+    return InputError("", problem=f"the graph has a cycle: {' -> '.join(nodes[step].label for step in cycle)}")

@@ -192,5 +192,6 @@ def test_a_missing_input_is_named():
 
 def test_every_entry_of_the_tables_is_an_onnx_operator_with_a_cost():
     known = {schema.name for schema in onnx.defs.get_all_schemas_with_history() if schema.domain == ""}
-    assert COSTS.keys() <= known
-    assert VIEWS | PICKS | DATA_INPUTS.keys() <= COSTS.keys()
+    # Experimental operators of the first operator sets, which runtimes still have.
+    assert COSTS.keys() - known == {"Affine", "ImageScaler", "ParametricSoftplus", "ScaledTanh"}
+    assert {op for op in VIEWS | PICKS | DATA_INPUTS.keys() if ":" not in op} <= COSTS.keys()

@@ -7,54 +7,18 @@ import subprocess
 import sys
 
 import numpy as np
-import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+from onnx_models import floats, integers, model, node
 
 from dnnopt.errors import InputError
+from dnnopt.formats.onnx_costs import Cost
 from dnnopt.formats.onnx_reader import read_onnx
-
-node = helper.make_node
-
-
-def floats(*shape):
-    return np.zeros(shape, np.float32)
-
-
-def integers(*values):
-    return np.array(values, np.int64)
-
-
-def model(nodes, inputs, outputs, weights=None, *, opset=17, domains=(), value_info=()):
-    """Make a model; inputs are name -> shape or (shape, element type), outputs are names, weights are arrays."""
-
-    def declared(name, given):
-        shape, dtype = given if isinstance(given, tuple) else (given, TensorProto.FLOAT)
-        return helper.make_tensor_value_info(name, dtype, shape)
-
-    graph = helper.make_graph(
-        nodes,
-        "graph",
-        [declared(name, given) for name, given in inputs.items()],
-        [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in outputs],
-        [numpy_helper.from_array(array, name) for name, array in (weights or {}).items()],
-        value_info=[declared(name, given) for name, given in value_info],
-    )
-    imports = [helper.make_opsetid("", opset), *(helper.make_opsetid(domain, 1) for domain in domains)]
-    return helper.make_model(graph, opset_imports=imports, ir_version=8, producer_name="tests")
 
 
 @pytest.fixture
-def read(tmp_path):
-    """Write a model as the file net.onnx and read it."""
-
-    def write_and_read(*args, options=None, **kwargs):
-        made = args[0] if isinstance(args[0], onnx.ModelProto) else model(*args, **kwargs)
-        path = tmp_path / "net.onnx"
-        path.write_bytes(made.SerializeToString())
-        return read_onnx(path, **(options or {}))
-
-    return write_and_read
+def read(read_model):
+    return read_model
 
 
 def layers(network):
@@ -193,10 +157,14 @@ def test_what_is_computed_from_constants_is_folded(read):
     ]
     network = read(nodes, {"x": ([2, 3], TensorProto.FLOAT16)}, ["y"], {"w": floats(4, 3), "one": floats()})
     assert [layer.name for layer in network.layers] == ["matmul1"]
-    assert network.layers[0].weights == 24
+    assert network.layers[0].weights == 48  # of the sum, which is stored before the cast
 
 
-def test_shared_weights_count_once_but_are_read_twice(read):
+def shared(network):
+    return [(weights.name, weights.bytes, weights.layers) for weights in network.shared_weights]
+
+
+def test_tied_weights_are_shared_and_read_twice(read):
     nodes = [
         node("Gather", ["table", "ids"], ["h"]),
         node("Transpose", ["table"], ["head"], perm=[1, 0]),
@@ -204,9 +172,51 @@ def test_shared_weights_count_once_but_are_read_twice(read):
     ]
     network = read(nodes, {"ids": ([6], TensorProto.INT64)}, ["y"], {"table": floats(1000, 8)})
     embedding, product = network.layers
-    assert (embedding.weights, product.weights) == (32000, 0)
+    assert (embedding.weights, product.weights) == (0, 0)
+    assert shared(network) == [("table", 32000, ("gather1", "matmul1"))]
     assert embedding.bytes == 6 * 8 + 2 * 6 * 8 * 4
     assert product.bytes == 6 * 8 * 4 + 32000 + 6 * 1000 * 4
+
+
+def test_weights_are_the_same_behind_identity_transposition_cast_and_dequantisation(read):
+    nodes = [
+        node("Identity", ["q"], ["q1"]),
+        node("DequantizeLinear", ["q1", "scale"], ["w"]),
+        node("MatMul", ["x", "w"], ["a"]),
+        node("Transpose", ["q"], ["q2"]),
+        node("Transpose", ["q2"], ["q3"]),
+        node("DequantizeLinear", ["q3", "scale"], ["w2"]),
+        node("MatMul", ["a", "w2"], ["b"]),
+        node("Cast", ["q"], ["w3"], to=TensorProto.FLOAT),
+        node("MatMul", ["b", "w3"], ["y"]),
+    ]
+    weights = {"q": np.zeros((30, 30), np.int8), "scale": np.ones(1, np.float32)}
+    network = read(nodes, {"x": [2, 30]}, ["y"], weights)
+    assert [layer.weights for layer in network.layers] == [4, 4, 0]  # the scale is no weight to share
+    assert shared(network) == [("q", 900, ("matmul1", "matmul2", "matmul3"))]
+
+
+def test_what_is_computed_from_weights_is_shared_as_a_whole(read):
+    nodes = [
+        node("Add", ["w", "w"], ["v"]),
+        node("MatMul", ["x", "v"], ["a"]),
+        node("MatMul", ["a", "v"], ["b"]),
+        node("MatMul", ["b", "w"], ["y"]),
+    ]
+    network = read(nodes, {"x": [2, 3]}, ["y"], {"w": floats(3, 3)})
+    assert shared(network) == [("v", 36, ("matmul1", "matmul2"))]
+    assert [layer.weights for layer in network.layers] == [0, 0, 36]
+
+
+def test_layer_that_reads_a_weight_twice_does_not_share_it(read):
+    network = read([node("Where", ["x", "w", "w"], ["y"])], {"x": ([4], TensorProto.BOOL)}, ["y"], {"w": floats(4)})
+    assert (network.layers[0].weights, network.shared_weights) == (16, ())
+
+
+def test_constants_of_one_element_are_each_layers_own(read):
+    nodes = [node("Mul", ["x", "half"], ["a"]), node("Mul", ["a", "half"], ["y"])]
+    network = read(nodes, {"x": [8]}, ["y"], {"half": floats()})
+    assert ([layer.weights for layer in network.layers], network.shared_weights) == ([4, 4], ())
 
 
 def test_weights_that_no_layer_reads_are_left_out(read):
@@ -293,13 +303,14 @@ def test_resize_takes_its_shape_from_constant_scales(read):
     assert tensors(network)["y"] == ("resize1", ("output",), 2 * 8 * 12 * 4)
 
 
-def test_random_numbers_are_not_folded(read):
+def test_random_numbers_are_not_folded_and_cost_one_operation_each(read):
     nodes = [node("RandomNormal", [], ["noise"], shape=[3]), node("Add", ["x", "noise"], ["y"])]
-    with pytest.raises(InputError, match="no cost is known for the operator RandomNormal;"):
-        read(nodes, {"x": [3]}, ["y"])
-    network = read(nodes, {"x": [3]}, ["y"], options={"costs": {"RandomNormal": lambda op: 10 * op.out.size}})
-    assert layers(network)["randomnormal1"].flops == 30
+    network = read(nodes, {"x": [3]}, ["y"])
+    assert (layers(network)["randomnormal1"].flops, layers(network)["randomnormal1"].bytes) == (3, 12)
     assert tensors(network)["noise"] == ("randomnormal1", ("add1",), 12)
+    for op in ("RandomNormalLike", "RandomUniformLike", "Bernoulli"):
+        network = read([node(op, ["x"], ["noise"]), node("Add", ["x", "noise"], ["y"])], {"x": [3]}, ["y"])
+        assert [layer.flops for layer in network.layers] == [3, 3]
 
 
 def test_layer_that_only_its_shape_is_asked_of_is_dropped(read):
@@ -347,6 +358,16 @@ def test_dropout_mask_is_a_constant(read):
     network = read(nodes, {"x": [3, 5]}, ["y", "mask"])
     assert [(layer.name, layer.weights) for layer in network.layers] == [("where1", 15)]
     assert tensors(network) == {"x": ("input", ("where1",), 60), "y": ("where1", ("output",), 60)}
+
+
+def test_dropout_in_training_is_a_layer(read):
+    nodes = [node("Dropout", ["x", "ratio", "training"], ["d", "mask"]), node("Relu", ["d"], ["y"])]
+    settings = {"ratio": floats(), "training": np.array(True)}
+    network = read(nodes, {"x": [3, 5]}, ["y", "mask"], settings)
+    assert [(layer.op, layer.flops) for layer in network.layers] == [("Dropout", 30), ("Relu", 15)]
+    assert tensors(network)["mask"] == ("dropout1", ("output",), 15)
+    settings["training"] = np.array(False)
+    assert [layer.op for layer in read(nodes, {"x": [3, 5]}, ["y", "mask"], settings).layers] == ["Relu"]
 
 
 def test_batched_matmul_of_two_activations_has_no_weights(read):
@@ -523,14 +544,23 @@ def test_operators_without_a_cost_are_refused_all_at_once(read):
         node("NonZero", ["b"], ["c"]),
         node("Relu", ["c"], ["y"]),
     ]
-    expected = r"no cost is known for the operator NonZero \(2 nodes\), my.domain.MyOp; .*costs=\{'NonZero': lambda"
+    expected = r"no cost is known for the operator NonZero \(2 nodes\), my\.domain:MyOp; .*costs=\{'NonZero': lambda"
     with pytest.raises(InputError, match=expected):
         read(nodes, {"x": [3]}, ["y"], domains=["my.domain"])
 
 
 def test_operator_of_another_domain_does_not_get_the_cost_of_its_namesake(read):
-    with pytest.raises(InputError, match=r"no cost is known for the operator my\.domain\.Relu"):
+    with pytest.raises(InputError, match=r"no cost is known for the operator my\.domain:Relu"):
         read([node("Relu", ["x"], ["y"], domain="my.domain")], {"x": [3]}, ["y"], domains=["my.domain"])
+
+
+def test_cost_may_be_that_of_one_domain_and_may_say_the_bytes(read):
+    nodes = [node("Relu", ["x"], ["a"], domain="mine"), node("Relu", ["a"], ["y"])]
+    own = {"mine:Relu": lambda op: Cost(5, 2 * op.out.bytes), "other:Relu": lambda op: 9}
+    network = read(nodes, {"x": [10]}, ["y"], domains=["mine"], value_info=[("a", [10])], options={"costs": own})
+    assert [(layer.flops, layer.bytes) for layer in network.layers] == [(5, 80), (10, 80)]
+    with pytest.raises(InputError, match=r"costs\['Relu'\]: got -1, expected a number >= 0 of bytes"):
+        read([node("Relu", ["x"], ["y"])], {"x": [10]}, ["y"], options={"costs": {"Relu": lambda op: Cost(1, -1)}})
 
 
 def test_cost_can_be_supplied_and_sees_shapes_and_attributes(read):
@@ -565,8 +595,16 @@ def test_control_flow_is_refused_by_name(read):
         [node("Relu", ["x"], ["r"])], "branch", [], [helper.make_tensor_value_info("r", TensorProto.FLOAT, [3])]
     )
     nodes = [node("If", ["flag"], ["y"], name="choose", then_branch=branch, else_branch=branch)]
-    with pytest.raises(InputError, match="no control flow; these operators run a graph of their own: If 'choose'"):
-        read(nodes, {"x": [3], "flag": ([], TensorProto.BOOL)}, ["y"])
+    inputs = {"x": [3], "flag": ([], TensorProto.BOOL)}
+    with pytest.raises(InputError, match="depends on data; these operators run a graph of their own: If 'choose'"):
+        read(nodes, inputs, ["y"])
+    network = read(nodes, inputs, ["y"], value_info=[("y", [3])], options={"costs": {"If": lambda op: 7}})
+    assert [(layer.name, layer.flops) for layer in network.layers] == [("choose", 7)]
+    assert tensors(network) == {  # what its graphs read, too
+        "x": ("input", ("choose",), 12),
+        "flag": ("input", ("choose",), 1),
+        "y": ("choose", ("output",), 12),
+    }
 
 
 def test_shape_that_depends_on_data_is_refused_where_it_starts(read):
@@ -605,7 +643,7 @@ def test_elements_without_a_size_are_refused(read):
 
 def test_dangling_names_are_refused(read):
     nodes = [node("Add", ["x", "ghost"], ["y"], name="sum")]
-    with pytest.raises(InputError, match="has the name 'ghost' \\(for Add 'sum'\\), 'z' \\(for the graph's outputs\\)"):
+    with pytest.raises(InputError, match="has the name 'z' \\(for the graph's outputs\\), 'ghost' \\(for Add 'sum'\\)"):
         read(nodes, {"x": [3]}, ["y", "z"])
 
 

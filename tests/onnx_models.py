@@ -1,0 +1,59 @@
+"""Tiny ONNX models for tests, and the shapes that onnxruntime gives them."""
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+node = helper.make_node
+
+
+def floats(*shape):
+    return np.zeros(shape, np.float32)
+
+
+def integers(*values):
+    return np.array(values, np.int64)
+
+
+def model(nodes, inputs, outputs, weights=None, *, opset=17, domains=(), value_info=(), functions=()):
+    """Make a model; inputs are name -> shape or (shape, element type), outputs are names, weights are arrays."""
+
+    def declared(name, given):
+        shape, dtype = given if isinstance(given, tuple) else (given, TensorProto.FLOAT)
+        return helper.make_tensor_value_info(name, dtype, shape)
+
+    graph = helper.make_graph(
+        nodes,
+        "graph",
+        [declared(name, given) for name, given in inputs.items()],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in outputs],
+        [numpy_helper.from_array(array, name) for name, array in (weights or {}).items()],
+        value_info=[declared(name, given) for name, given in value_info],
+    )
+    imports = [helper.make_opsetid("", opset), *(helper.make_opsetid(domain, 1) for domain in domains)]
+    return helper.make_model(
+        graph, opset_imports=imports, ir_version=8, producer_name="tests", functions=list(functions)
+    )
+
+
+def runtime_shapes(made, feeds):
+    """Return the shape of each output as onnxruntime makes it, or None where it refuses the model."""
+    import onnxruntime
+    from onnxruntime.capi import onnxruntime_pybind11_state as state
+
+    failures = tuple(kind for kind in vars(state).values() if isinstance(kind, type) and issubclass(kind, Exception))
+    untyped = onnx.ModelProto()
+    untyped.CopyFrom(made)
+    for output in untyped.graph.output:  # what is declared there is not the operator's
+        output.ClearField("type")
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    options.intra_op_num_threads = 1
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    try:
+        session = onnxruntime.InferenceSession(untyped.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        results = session.run(None, feeds)
+    except failures:
+        return None
+    names = [output.name for output in made.graph.output]
+    return {name: result.shape for name, result in zip(names, results, strict=True)}
