@@ -24,8 +24,6 @@ from dnnopt.treewidth import TreeDecomposition, tree_decomposition
 
 MOST_ENTRIES = 4_000_000
 _MOST_DEVICES = 10  # sets of devices are enumerated
-# Stands for infinity: sums and differences of it stay apart from all that is finite.
-_BIG = 1e15
 _ALL = slice(None)
 
 
@@ -149,19 +147,19 @@ class TreeProgram:
 
     @cached_property
     def _unreachable(self) -> Array:
-        """`_BIG` where a set holds a device without a route (D, 2^D)."""
+        """Infinite where a set holds a device without a route (D, 2^D)."""
         c, size = self.c, len(self.c.device_names)
         missing = np.zeros((size, size))
         missing[c.pair_origin, c.pair_destination] = ~c.pair_routed
         inside = ((np.arange(2**size)[:, None] >> np.arange(size)) & 1).astype(float)
-        return np.where(missing @ inside.T > 0, _BIG, 0.0)
+        return np.where(missing @ inside.T > 0, np.inf, 0.0)
 
     @cached_property
     def _moves(self) -> Array:
-        """`_BIG` where an edge may not go from one executor to another (E, k, k)."""
+        """Infinite where an edge may not go from one executor to another (E, k, k)."""
         c = self.c
         blocked = np.zeros((len(c.edges), len(c.device_names), len(c.device_names)))
-        blocked[:, c.pair_origin, c.pair_destination] = np.where(c.edge_moves, 0.0, _BIG)
+        blocked[:, c.pair_origin, c.pair_destination] = np.where(c.edge_moves, 0.0, np.inf)
         return blocked[:, c.executor_device][:, :, c.executor_device]
 
     @cached_property
@@ -174,7 +172,7 @@ class TreeProgram:
         """Return each bag's table of costs."""
         c, at = self.c, self.c.executor_device
         sizes, pad = self._size, (1,) * self._tree.width
-        costs: list[Array] = [*np.where(c.allowed, alpha, _BIG), *([np.zeros(1)] * len(self._sets))]
+        costs: list[Array] = [*np.where(c.allowed, alpha, np.inf), *([np.zeros(1)] * len(self._sets))]
         tables = []
         for bag in self._tree.bags:
             table = np.empty([sizes[variable] for variable in bag])
@@ -198,7 +196,7 @@ class TreeProgram:
         for (tensor, _, first, second), factor in zip(self._triples, triples, strict=True):
             table = next(charges)[:, both] + self._moves[self._edge[tensor, first]][:, :, None]
             add(factor, table + self._moves[self._edge[tensor, second]][:, None, :])
-        used = np.where(self._member > 0, 0.0, _BIG)
+        used = np.where(self._member > 0, 0.0, np.inf)
         for charged, users in sets:
             add(charged, next(charges) + self._unreachable[at])
             for factor in users:
@@ -223,7 +221,7 @@ class TreeProgram:
         for (variable, *rest), table in zip(reversed(self._tree.bags), reversed(tables), strict=True):
             given: tuple[slice | int, ...] = (_ALL, *[chosen[other] for other in rest])
             chosen[variable] = int(table[given].argmin())
-        return np.inf if value > _BIG / 2 else value, np.array(chosen[: len(self.c.node_names)])
+        return value, np.array(chosen[: len(self.c.node_names)])
 
     def _up(self, alpha: Array, beta: Array) -> tuple[list[Array], float]:
         """Return the tables with all that comes from below, and the least value."""
@@ -238,8 +236,10 @@ class TreeProgram:
         return tables, value
 
     def marginals(self, alpha: Array, beta: Array) -> Marginals:
-        """Return the least value of all plans with each choice; `_BIG` or more: impossible."""
+        """Return the least value of all plans with each choice; infinite: impossible."""
         tables, value = self._up(alpha, beta)
+        if math.isinf(value):
+            return self._impossible()
         for bag in range(len(tables) - 1, -1, -1):
             above = self._tree.parent[bag]
             least = tables[bag].min(axis=0)
@@ -250,7 +250,7 @@ class TreeProgram:
             outside = tuple(axis for axis, place in enumerate(index) if place is None)
             belief = tables[above].min(axis=outside) if outside else tables[above]
             own = least.transpose(order)
-            rest = np.where(own >= _BIG / 2, _BIG, belief - own)
+            rest = np.subtract(belief, own, out=np.full(own.shape, np.inf), where=np.isfinite(own))
             tables[bag] += rest.transpose(np.argsort(order))[None]
         c, (pairs, triples, _) = self.c, self._layout
         own_bags = [tables[bag] for bag in self._tree.position[: len(c.node_names)]]
@@ -264,12 +264,17 @@ class TreeProgram:
             at_edges[self._edge[tensor, second]] = self._by_devices(table.min(axis=1))
         return Marginals(at_nodes, at_edges[:, c.pair_origin, c.pair_destination])
 
+    def _impossible(self) -> Marginals:
+        """Return the marginals where there is no plan."""
+        c = self.c
+        return Marginals(np.full(c.time.shape, np.inf), np.full((len(c.edges), len(c.pair_origin)), np.inf))
+
     def _by_devices(self, table: Array) -> Array:
         """Return the least entries (D, D) of a table over two executors (k, k)."""
         at, size = self.c.executor_device, len(self.c.device_names)
         if len(at) == size:
             return table
-        least = np.full((size, size), _BIG)
+        least = np.full((size, size), np.inf)
         np.minimum.at(least, (at[:, None], at[None, :]), table)
         return least
 

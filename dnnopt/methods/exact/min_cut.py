@@ -16,6 +16,8 @@ are so small that it is within 1e-9 of the cut.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from dnnopt.compiled import CompiledProblem, Index, Mask
@@ -26,7 +28,7 @@ from dnnopt.metrics import Array
 from dnnopt.pool import Pool
 from dnnopt.solvers.interface import Control, Limits, Outcome
 
-_LARGEST_FLOW = 2.0**61
+_LARGEST_FLOW = 2.0**61  # OR-tools counts in 64 bits
 _COARSE = 8.0  # the units are made smaller where the cut is so many times below what they suit
 _ELSEWHERE = -1
 
@@ -104,26 +106,32 @@ class Cut:
             vertex = self.vertex[producer]
             if vertex == _ELSEWHERE:
                 origin = int(c.executor_device[self.executor[producer]])
-                both = self._cost(tensor, origin, {*always, first, second} if here else always)
-                without_first = both - self._cost(tensor, origin, {*always, second} if here else always)
-                without_second = both - self._cost(tensor, origin, {*always, first} if here else always)
-                self.constant += both - without_first - without_second
-                self._charge(self.sink, here, without_first, to_second=False)
-                self._charge(self.source, here, without_second, to_second=True)
+                known, on_first, on_second = (self._crossed(origin, to) for to in (always, {first}, {second}))
+                both = on_first & on_second if here else set()
+                self.constant += self._cost(tensor, known | both)
+                self._charge(self.sink, here, self._cost(tensor, on_first - known - both), to_second=False)
+                self._charge(self.source, here, self._cost(tensor, on_second - known - both), to_second=True)
                 continue
-            from_first, from_second = self._cost(tensor, first, always), self._cost(tensor, second, always)
-            self.arcs += [(vertex, self.sink, from_first), (self.source, vertex, from_second)]
-            more = self._cost(tensor, first, {*always, second}) - from_first
-            self._charge(vertex, here, more, to_second=True)
-            more = self._cost(tensor, second, {*always, first}) - from_second
-            self._charge(vertex, here, more, to_second=False)
+            from_first, from_second = self._crossed(first, always), self._crossed(second, always)
+            self.arcs.append((vertex, self.sink, self._cost(tensor, from_first)))
+            self.arcs.append((self.source, vertex, self._cost(tensor, from_second)))
+            more = self._crossed(first, {second}) - from_first
+            self._charge(vertex, here, self._cost(tensor, more), to_second=True)
+            more = self._crossed(second, {first}) - from_second
+            self._charge(vertex, here, self._cost(tensor, more), to_second=False)
 
-    def _cost(self, tensor: int, origin: int, destinations: set[int]) -> float:
-        """Return what a tensor costs from a device to others."""
+    def _crossed(self, origin: int, destinations: set[int]) -> set[tuple[int, int]]:
+        """Return what is charged from a device to others: links, and unless by multicast for which destination."""
         c = self.c
-        routes = [c.route_links[origin][destination] or () for destination in destinations if destination != origin]
-        links = [link for route in routes for link in set(route)]
-        return float(self.beta[tensor, sorted(set(links)) if c.transport == "multicast" else links].sum())
+        return {
+            (-1 if c.transport == "multicast" else destination, link)
+            for destination in destinations - {origin}
+            for link in c.route_links[origin][destination] or ()
+        }
+
+    def _cost(self, tensor: int, crossed: set[tuple[int, int]]) -> float:
+        """Return what a tensor costs there."""
+        return float(self.beta[tensor, [link for _, link in sorted(crossed)]].sum())
 
     def _charge(self, producer: int, consumers: list[int], cost: float, *, to_second: bool) -> None:
         """Charge a cost where the producer is on one side and any consumer on the other."""
@@ -154,13 +162,13 @@ class Cut:
         """Return a bound and the placement (N,) of a minimum cut; None: every cut is infinite."""
         tails, heads = (np.array([arc[end] for arc in self.arcs], dtype=np.int64) for end in (0, 1))
         costs = np.array([arc[2] for arc in self.arcs])
-        suits = float(costs[np.isfinite(costs)].sum())
+        suits = math.nextafter(math.fsum(costs[np.isfinite(costs)]), math.inf)
         while True:
             flow, first = self._flow(tails, heads, costs, suits)
-            cut = float(costs[first[tails] & ~first[heads]].sum())
-            if np.isinf(cut):
+            cut = math.fsum(costs[first[tails] & ~first[heads]])
+            if math.isinf(cut):
                 return None
-            if cut * _COARSE >= suits:
+            if cut * _COARSE >= suits or not cut:
                 chosen = np.where(first[: len(self.free)], self.first, self.second)
                 return self.constant + flow, np.where(self.free, chosen, self.executor)
             suits = 2.0 * cut
@@ -168,13 +176,17 @@ class Cut:
     def _flow(self, tails: Index, heads: Index, costs: Array, suits: float) -> tuple[float, Mask]:
         """Return the largest flow, and which vertices are on the source's side of a minimum cut.
 
-        Whole numbers suit cuts of at most `suits`: what costs more is infinite.
+        Whole numbers suit cuts of at most `suits`: what costs more is infinite, which is one more than all of these.
         """
         from ortools.graph.python.max_flow import SimpleMaxFlow
 
-        unit = suits * (len(costs) + 1) / _LARGEST_FLOW or 1.0
-        most = np.floor(suits / unit)
-        capacities = np.where(costs <= suits, np.minimum(np.floor(costs / unit), most), most + 1).astype(np.int64)
+        # A power of two, so that quotients are exact; all capacities together are at most _LARGEST_FLOW.
+        size = suits * (len(costs) + 1) / _LARGEST_FLOW
+        unit = 2.0 ** math.ceil(math.log2(size)) if size > 0.0 else 1.0
+        most = int(suits / unit)
+        fits = costs <= suits
+        capacities = np.full(len(costs), most + 1, dtype=np.int64)
+        capacities[fits] = np.floor(costs[fits] / unit).astype(np.int64)
         graph = SimpleMaxFlow()
         graph.add_arcs_with_capacity(tails.astype(np.int32), heads.astype(np.int32), capacities)
         status = graph.solve(self.source, self.sink)
