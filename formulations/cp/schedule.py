@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from dnnopt.compiled import CompiledProblem, MulticastTrees
+from dnnopt.compiled import CompiledProblem, LatencyTerm, MaxTerm, MulticastTrees
 from dnnopt.constraint_model import ConstraintModel
 from dnnopt.errors import UnsupportedError
 from dnnopt.formulations.cp.assignment import AssignmentFormulation, placement_columns
@@ -63,7 +63,8 @@ class ScheduleFormulation(AssignmentFormulation):
         if np.isfinite(compiled.floor) and model.objective_columns:
             columns = np.concatenate(model.objective_columns)
             coefficients = np.concatenate(model.objective_coefficients)
-            model.add_whole_row("floor", columns, coefficients, lower=math.floor(compiled.floor / model.objective_unit))
+            lower = compiled.floor / model.objective_unit - _lost(literals, literals.times)
+            model.add_whole_row("floor", columns, coefficients, lower=math.floor(lower))
         return model
 
     def encode(self, compiled: CompiledProblem, model: ConstraintModel, plan: Plan) -> Values:
@@ -74,3 +75,21 @@ class ScheduleFormulation(AssignmentFormulation):
         """Return the plan that the values describe."""
         placement = values[placement_columns(model)].argmax(axis=1)
         return read_plan(compiled, placement, values, model.task_starts)
+
+
+def _lost(literals: Literals, times: TimeVariables) -> float:
+    """Return what rounding down may take from a plan's objective, in whole numbers of it.
+
+    Less than one for each column and for each unit of a latency; and for each task a unit of time of every latency.
+    """
+    c, model = literals.c, literals.model
+    weight = sum(
+        term.weight * max((part.weight for part in term.parts), default=0.0)
+        if isinstance(term, MaxTerm)
+        else term.weight
+        for term in c.objective[0]
+        if isinstance(term, LatencyTerm | MaxTerm)
+    )
+    tasks = len(c.node_names) + (0 if times.hops is None else len(times.hops.slot_carrier))
+    rounded = len(model.lower) + int(times.limits.sum())
+    return len(c.objective[0]) * rounded + weight * tasks / times.scale / model.objective_unit

@@ -115,19 +115,20 @@ def _interval_costs(c: CompiledProblem, path: Index, into: Index, members: list[
     """Return what a device of a class costs for the layers from a to b, without b (V + 1, V + 1); inf: impossible."""
     device, size = members[0], len(path)
     first, last = np.arange(size + 1)[:, None], np.arange(size + 1)[None, :]
-    costs = _between(np.where(np.isfinite(c.time[path, device]), c.time[path, device], 0.0))
-    seconds = c.hop_seconds
+    allowed, seconds = c.allowed[path, device], c.hop_seconds
+    costs = _between(np.where(allowed, c.time[path, device], 0.0))  # the others bar their intervals below
     if c.execution == "call":
         costs += _call_transfers(c, path, device, seconds)
     else:
         for position, edge in enumerate(into.tolist()):
             if edge >= 0:
                 costs[position] += _arrival(c, edge, members, seconds)
-    costs[_between((~c.allowed[path, device]).astype(float)) > 0] = np.inf
+    costs[_between((~allowed).astype(float)) > 0] = np.inf
     for limit in c.constraints:
         if isinstance(limit, MemoryLimit) and limit.device == device:
-            room = _ROOM * limit.limit + HALF_A_BYTE
-            costs[_between(limit.resident[path]) > limit.limit + room] = np.inf
+            resident = np.where(allowed, limit.resident[path], 0.0)
+            room = _ROOM * limit.limit + HALF_A_BYTE + size * _ROUNDING * float(resident.sum())
+            costs[_between(resident) > limit.limit + room] = np.inf
     return np.where(first < last, costs, np.inf)
 
 

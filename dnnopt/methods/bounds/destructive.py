@@ -16,6 +16,7 @@ from dnnopt.solvers.interface import Clock, Control, Limits
 SOURCE = "destructive bound"
 # Bisection ends where the two ends are this close, relatively.
 _CLOSE = 3e-4
+_ROOM = 1e-9
 
 
 def destructive_bound(pool: Pool, formulation: Formulation, limits: Limits, control: Control) -> None:
@@ -38,7 +39,7 @@ def destructive_bound(pool: Pool, formulation: Formulation, limits: Limits, cont
         lower = pool.bound or 0.0
         if upper - lower <= _CLOSE * upper or "highs" in pool.doubted:
             return
-        cap = (lower * upper) ** 0.5 if lower > 0 and upper > 4 * lower else (lower + upper) / 2
+        cap = lower**0.5 * upper**0.5 if lower > 0 and upper > 4 * lower else (lower + upper) / 2
         reduced = presolve(pool.compiled, cap)
         if reduced.infeasible:
             pool.add_bound(cap, SOURCE)
@@ -50,7 +51,8 @@ def destructive_bound(pool: Pool, formulation: Formulation, limits: Limits, cont
             pool.add_bound(cap, SOURCE, "highs")
         elif outcome.status == "optimal" and outcome.objective is not None:
             # Either no plan is below the cap, or the relaxation bounds those that are. Its own rounding is left out.
-            value = outcome.objective * model.objective_unit * (1 - 1e-9)
+            value = outcome.objective * model.objective_unit
+            value -= _ROOM * abs(value)
             pool.add_bound(min(cap, value), SOURCE, "highs")
             if value <= cap:
                 upper = cap

@@ -130,8 +130,10 @@ def search(pool: Pool, compiled: CompiledProblem, limits: Limits, control: Contr
             best, placement = min(found[0], threshold), found[1]  # else rounding might bring the same plan again
             judged = pool.offer_placement(placement, source).objectives[pool.stage]
             bound = best if program.is_exact else bound
-            if program.is_exact and compiled is pool.compiled:  # the best one, whatever rounding did to its value
-                pool.add_bound(min(program.weight * best, judged), source)
+            if program.is_exact and compiled is pool.compiled:  # the best one, up to rounding
+                room = program.weight * program.noise
+                least = min(program.weight * best, judged)
+                pool.add_bound(max(least - room, min(program.weight * program.floor, least)), source)
         elif math.isinf(threshold):
             return Outcome("infeasible")
         else:

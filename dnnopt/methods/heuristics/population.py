@@ -23,8 +23,6 @@ from dnnopt.methods.heuristics.random_plans import random_placements
 from dnnopt.methods.heuristics.start import start
 from dnnopt.metrics import Array
 
-_INFINITE = 1e300  # what pymoo is told of objectives that are infinite
-
 
 class Genes:
     """Placements as vectors (F,), F the layers with a choice.
@@ -110,7 +108,10 @@ def generations(genes: Genes, algorithm: Any, problem: Any, effort: Effort) -> I
         if population is None or not len(population):
             return
         placements, excess, objectives = genes.judge(np.asarray(population.get("X")).astype(np.int64), priorities)
-        population.set("F", np.nan_to_num(objectives, posinf=_INFINITE), "G", excess[:, None])
+        endless = ~np.isfinite(
+            objectives
+        )  # calls that wait for each other, which is in the excess: pymoo wants numbers
+        population.set("F", np.where(endless, 0.0, objectives), "G", excess[:, None])
         for individual in population:
             individual.evaluated.update(("F", "G"))
         algorithm.tell(infills=population)
