@@ -51,3 +51,7 @@ class InputError(ValueError):
 
 class UnsupportedError(InputError):
     """A formulation, solver or method was asked for something that it does not support; the message names what does."""
+
+
+class NumbersError(UnsupportedError):
+    """A problem's numbers are too far apart for a solver; the message names two of them."""

@@ -106,6 +106,11 @@ class LinearArrays:
     value: Values
 
     @property
+    def largest(self) -> float:
+        """Largest coefficient."""
+        return float(max(np.abs(self.value).max(initial=0.0), np.abs(self.cost).max(initial=0.0)))
+
+    @property
     def used(self) -> NDArray[np.bool_]:
         """Which columns have an entry in a row."""
         used = np.zeros(len(self.cost), dtype=bool)
@@ -290,24 +295,34 @@ class LinearModel:
         return self._row_count
 
     def arrays(self) -> LinearArrays:
-        """Return the whole model as arrays."""
+        """Return the whole model as arrays. What is fixed to zero has no entries: its numbers are of no account."""
         if self._arrays is None:
             cost = np.zeros(self._columns)
             for columns, values in self._cost:
                 np.add.at(cost, columns, values)
+            lower, upper = _joined(self._lower, float), _joined(self._upper, float)
+            counts, index = _joined(self._counts, np.int32), _joined(self._index, np.int32)
+            value = _joined(self._value, float)
+            fixed = (lower == 0) & (upper == 0)
+            if fixed.any():
+                cost[fixed] = 0.0
+                keep = ~fixed[index]
+                row = np.repeat(np.arange(self._row_count), counts)
+                counts = np.bincount(row[keep], minlength=self._row_count).astype(np.int32)
+                index, value = index[keep], value[keep]
             start = np.zeros(self._row_count + 1, dtype=np.int32)
-            np.cumsum(_joined(self._counts, np.int32), out=start[1:])
+            np.cumsum(counts, out=start[1:])
             self._arrays = LinearArrays(
                 cost=cost,
                 offset=self.offset,
-                lower=_joined(self._lower, float),
-                upper=_joined(self._upper, float),
+                lower=lower,
+                upper=upper,
                 integer=_joined(self._integer, np.int32),
                 row_lower=_joined(self._row_lower, float),
                 row_upper=_joined(self._row_upper, float),
                 start=start,
-                index=_joined(self._index, np.int32),
-                value=_joined(self._value, float),
+                index=index,
+                value=value,
             )
         return self._arrays
 

@@ -37,13 +37,22 @@ def unit_for(total: float) -> float:
     return float(10.0 ** (math.floor(math.log10(total) + 1e-9) - 2))
 
 
-def choose_units(compiled: CompiledProblem) -> Units:
-    """Return units that suit the problem: measured on the plans that run everything on one device."""
+def choose_units(compiled: CompiledProblem, known: Index | None = None) -> Units:
+    """Return units that suit the problem: measured on the plans that run everything on one device.
+
+    Parameters
+    ----------
+    compiled : CompiledProblem
+    known : array (N,), optional
+        A good placement, to measure too: it may be far better than those.
+    """
     evaluator = Evaluator(compiled)
     placements = all_on_one(compiled)
+    if known is not None:
+        placements = np.concatenate([placements, known[None]])
     metrics = [term.metric for term in compiled.terms() if isinstance(term, LinearTerm)]
     metrics += [constraint.metric for constraint in compiled.constraints if isinstance(constraint, LinearLimit)]
-    units = {"s": unit_for(_least(evaluator.metric(total_load(compiled), placements)))}
+    units = {"s": unit_for(_seconds(evaluator, placements))}
     memory = next((c for c in compiled.constraints if isinstance(c, MemoryLimit)), None)
     if memory is not None:
         units["bytes"] = unit_for(float((memory.resident + memory.peak).sum() + memory.shared.bytes.sum()))
@@ -52,14 +61,31 @@ def choose_units(compiled: CompiledProblem) -> Units:
         if metric.unit not in units and least > 0:  # 0 says nothing: on one device nothing is sent
             units[metric.unit] = unit_for(least)
     units.setdefault("bytes", unit_for(float(compiled.tensor_bytes.sum())))
-    terms = compiled.objective[0]
-    kinds = {unit_of(term) for term in terms}
-    if len(kinds) == 1 and kinds <= units.keys() and all(term.weight == 1.0 for term in terms):
-        objective = units[kinds.pop()]
-    else:
-        objective = unit_for(_least(evaluator.objectives(placements)))
+    objectives = np.append(np.abs(evaluator.objectives(placements)), compiled.cap)
     other = {unit: value for unit, value in units.items() if unit not in ("s", "bytes", "J", "USD", "")}
-    return Units(units["s"], units["bytes"], units.get("J", 1.0), units.get("USD", 1.0), objective, other)
+    return Units(
+        units["s"], units["bytes"], units.get("J", 1.0), units.get("USD", 1.0), unit_for(_least(objectives)), other
+    )
+
+
+def _seconds(evaluator: Evaluator, placements: Index) -> float:
+    """Return what the times are like that a model has variables for.
+
+    Those are the latencies and the period in the objective, and of them the one that counts most, in the best plan.
+    """
+    compiled = evaluator.compiled
+    terms = compiled.objective[0]
+    timed = [term for term in terms if unit_of(term) == "s" and not isinstance(term, LinearTerm) and term.weight > 0]
+    values = np.zeros((len(timed), len(placements)))
+    for row, term in enumerate(timed):
+        found = evaluator.total((term,), placements)
+        values[row] = np.where(np.isfinite(found), found, 0.0)
+    if not values.any():
+        return _least(evaluator.metric(total_load(compiled), placements))
+    plan = int(np.where(values.any(axis=0), evaluator.objectives(placements), np.inf).argmin())
+    most = int(values[:, plan].argmax())
+    value = float(values[most, plan])
+    return (min(value, compiled.cap) if compiled.cap > 0 else value) / timed[most].weight
 
 
 def unit_of(term: ObjectiveTerm) -> str:

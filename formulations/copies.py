@@ -67,11 +67,19 @@ class SharedTensors:
 
     def values(self, c: CompiledProblem, placement: Index) -> Values:
         """Return the copies (m, ways) in a plan."""
-        used = edge_uses_pair(c, placement)[self.edges]
+        return self._of_tensors(c, edge_uses_pair(c, placement)[self.edges])
+
+    def usable(self, c: CompiledProblem) -> Values:
+        """Return 1 where a copy may be sent (m, ways), else 0."""
+        moves = np.broadcast_to(c.edge_moves, (len(c.edges), len(c.pair_origin)))
+        return np.minimum(self._of_tensors(c, moves[self.edges].astype(float)), 1.0)
+
+    def _of_tensors(self, c: CompiledProblem, over: Values) -> Values:
+        """Return the largest of the values of each tensor's edges over pairs (S, P), by ways (m, ways)."""
         if c.transport == "multicast":
-            used = used @ c.pair_uses_link
-        largest = np.zeros((len(self.tensors), used.shape[1]))
-        np.maximum.at(largest, self.position, used)
+            over = over @ c.pair_uses_link
+        largest = np.zeros((len(self.tensors), over.shape[1]))
+        np.maximum.at(largest, self.position, over)
         return largest
 
 

@@ -21,6 +21,7 @@ from functools import cached_property
 from dnnopt.compiled import CompiledProblem, LinearTerm, ObjectiveLimit, WorstLeakageTerm
 from dnnopt.compiler import compile_problem
 from dnnopt.constraints import Deadline
+from dnnopt.errors import NumbersError
 from dnnopt.evaluator import Evaluator
 from dnnopt.formulations import registry
 from dnnopt.formulations.formulation import Formulation
@@ -175,7 +176,10 @@ class _Auto:
 
     def _glance(self) -> Outcome:
         """Try the formulation for a moment."""
-        return self._try(self.formulation, self.solver, _GLANCE)
+        try:
+            return self._try(self.formulation, self.solver, _GLANCE)
+        except NumbersError:  # what follows may find a plan, and with it better numbers
+            return _NOTHING
 
     def _propagation(self) -> Outcome:
         """Try constraint programming."""
@@ -282,7 +286,14 @@ class _Auto:
 
     def _whole(self) -> Outcome:
         """Give what is left to the formulation, with the time that is left."""
-        return self._try(self.formulation, self.solver, None)
+        try:
+            return self._try(self.formulation, self.solver, None)
+        except NumbersError:
+            able = registry.supporting(self.pool.compiled, "cp") if self.any_solver else []
+            if not able:
+                raise
+            formulation = registry.formulation(able[0], self.pool.compiled)
+            return self._try(formulation, default_solver(formulation), None)
 
     def _try(self, formulation: Formulation, solver: str, part: tuple[float, float] | None) -> Outcome:
         """Try a formulation on what is left of the problem, for a part of the time or all that is left."""

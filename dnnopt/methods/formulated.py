@@ -13,6 +13,7 @@ from typing import Any
 from dnnopt.compiled import CompiledProblem
 from dnnopt.formulations.formulation import Formulation
 from dnnopt.linear_model import LazyRows, LinearModel
+from dnnopt.methods.numbers import Suited, suited_model
 from dnnopt.pool import Pool
 from dnnopt.result import OPTIMAL_GAP, relative_gap
 from dnnopt.solvers import solver as solver_of
@@ -71,11 +72,16 @@ def run_formulation(
         return Outcome("no_solution")
     clock = Clock(limits.time_limit)
     compiled = pool.compiled if compiled is None else compiled
-    timed = compiled.execution in ("parallel", "scheduled")
+    timed = compiled.execution in ("parallel", "scheduled", "call")
     if (timed or formulation.kind == "cp") and pool.objective is not None:
         cap = min(cap, pool.objective)
         compiled = replace(compiled, cap=min(cap, compiled.cap))
-    model = formulation.build(compiled)
+    suited = suited_model(pool, formulation, compiled, cap)
+    if suited is None:
+        pool.add_bound(min(cap, math.inf if pool.objective is None else pool.objective), "presolve")
+        return Outcome("infeasible" if pool.objective is None else "feasible")
+    compiled, model = suited.compiled, suited.model
+    cap = min(cap, compiled.cap)
     unit = model.objective_unit
     pool.resolution = max(pool.resolution, _NOISE * unit)
     # Their objective is not that of the plan which is read from them.
@@ -86,9 +92,14 @@ def run_formulation(
     if pool.plan is not None and (pool.objective or 0.0) <= cap:
         start = formulation.encode(compiled, model, pool.plan)
 
+    def add_bound(bound: float | None) -> None:
+        """Keep a solver's bound, in its units."""
+        if bound is not None and suited.reliable:
+            pool.add_bound(min(suited.lowered(bound) * unit, cap), source, solver)
+
     def report(objective: float | None, bound: float | None) -> None:
-        if bound is not None and formulation.value != "plan":
-            pool.add_bound(min(bound * unit, cap), source, solver)
+        if formulation.value != "plan":
+            add_bound(bound)
         if objective is not None and lazy is None and not inexact:
             pool.report_incumbent(objective * unit, source)
 
@@ -108,8 +119,7 @@ def run_formulation(
             if wrong:
                 pool.contradict(solver, wrong)
                 return replace(outcome, status="error", message=wrong)
-        if outcome.bound is not None:
-            pool.add_bound(min(outcome.bound * unit, cap), source, solver)
+        add_bound(outcome.bound)
         if outcome.status == "infeasible":
             return _nothing_below(pool, cap, source, solver)
         if outcome.values is None:
@@ -121,20 +131,28 @@ def run_formulation(
         if lazy is not None and lazy.separate(outcome.values):
             start = None if pool.plan is None else formulation.encode(compiled, model, pool.plan)
             continue
-        if accepted and formulation.kind == "cp" and inexact and 0 < (pool.objective or 0.0) < _MUCH_BETTER * cap:
-            # Times are whole numbers of a unit that suits the cap: solve again with a finer one.
+        if accepted and _is_coarse(pool, formulation, suited, outcome, cap, inexact):
             left = limits.within(clock.left())
             return run_formulation(pool, formulation, solver, left, control, compiled, pool.objective or 0.0)
-        if accepted and formulation.kind == "cp" and outcome.status == "optimal" and 0 < _gap(pool) < _COARSE:
-            # The objective is in whole numbers that suit simple plans: solve again with finer ones.
-            if (pool.objective or 0.0) < compiled.cap:
-                left = limits.within(clock.left())
-                return run_formulation(pool, formulation, solver, left, control, compiled, pool.objective or 0.0)
-            return outcome
         if accepted or formulation.value != "exact":
             return outcome
         formulation.forbid(compiled, model, plan)
     return outcome
+
+
+def _is_coarse(
+    pool: Pool, formulation: Formulation, suited: Suited, outcome: Outcome, cap: float, inexact: bool
+) -> bool:
+    """Return whether the numbers of a model, which suited the cap, do not suit the plan that has been found."""
+    objective = pool.objective or 0.0
+    if formulation.kind == "milp":
+        small = 0 < abs(objective) < suited.model.objective_unit
+        return objective < cap and (small or not suited.reliable)
+    # Constraint programming counts in whole numbers, of times and of the objective.
+    coarse_times = inexact and 0 < objective < _MUCH_BETTER * cap
+    return coarse_times or (
+        outcome.status == "optimal" and 0 < _gap(pool) < _COARSE and objective < suited.compiled.cap
+    )
 
 
 def excluded(pool: Pool, formulation: Formulation, compiled: CompiledProblem, model: Any, claimed: float) -> str:

@@ -17,6 +17,8 @@ from dnnopt.solvers.interface import Control, Limits, Outcome, Values, run_in_th
 # #2900, #3043, #3073, #3094, and tests/solvers/test_traps.py). Up to so many rows, doing without it costs about a
 # quarter of the time (the problems of `small`); beyond them it is worth more.
 _MOST_ROWS_UNPRESOLVED = 1000
+# HiGHS, and so whatever gets its models through HiGHS, takes no coefficients from there on.
+TOO_LARGE = 1e15
 
 
 def tolerance_for(arrays: LinearArrays) -> float:
@@ -52,7 +54,7 @@ def pass_model(arrays: LinearArrays) -> highspy.Highs:
         arrays.integer,
     )
     if status == highspy.HighsStatus.kError:
-        raise RuntimeError("HiGHS refused the model")
+        raise RuntimeError(f"HiGHS refused the model, whose largest coefficient is {arrays.largest:g}")
     return highs
 
 
@@ -93,6 +95,8 @@ def solve_arrays(
     """Solve a linear model that is given as arrays; small ones never with HiGHS' presolve."""
     if len(arrays.cost) == 0:
         return Outcome("optimal", values=np.zeros(0), objective=arrays.offset, bound=arrays.offset)
+    if arrays.largest >= TOO_LARGE:
+        return Outcome("error", message=f"HiGHS takes no coefficient of {arrays.largest:g}")
     # One process-wide pool of threads: a run with another number of threads fails unless the pool is made anew.
     highspy.Highs.resetGlobalScheduler(True)
     highs = pass_model(arrays)

@@ -111,6 +111,7 @@ class Literals:
             "w",
             (len(shared.tensors), len(shared.ways)),
             axes=lambda: ([c.tensor_names[t] for t in shared.tensors], c.link_names if multicast else pair_labels(c)),
+            upper=shared.usable(c),
             evaluate=lambda placement: shared.values(c, placement),
         )
         for pair in np.flatnonzero(c.pair_routed):

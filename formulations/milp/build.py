@@ -21,6 +21,11 @@ from dnnopt.metrics import Array, Metric
 Entries = tuple[Columns, Values]
 
 
+def clipped(values: Values, limit: float) -> Values:
+    """Return values >= 0 that break a limit alone if and only if the given ones do, and are no more than twice that."""
+    return np.minimum(values, 2 * limit) if limit > 0 else np.sign(values)
+
+
 class Build:
     """The model, and the columns of `x`, `y`, the copies, and what is added when first asked for.
 

@@ -28,29 +28,28 @@ from dnnopt.compiled import (
     Separation,
 )
 from dnnopt.formulations.edges import at_device, device_order, edge_labels, pair_labels
-from dnnopt.formulations.milp.build import Build
-from dnnopt.formulations.milp.objective import term_entries
+from dnnopt.formulations.milp.build import Build, clipped
+from dnnopt.formulations.milp.objective import sum_entries
 from dnnopt.linear_model import Columns, Joined, Values
-from dnnopt.scaling import unit_for
+from dnnopt.scaling import SI, unit_for
 
 # More than the referee lets through: with room of 1e-11 to 1e-9 of the limit, in rows that coefficients otherwise meet
 # exactly, HiGHS was seen to call feasible models infeasible and worse plans optimal. A plan that the referee then
 # refuses is forbidden.
 _ROOM = 1e-8
-_LARGEST = 1e12
 
 
 def add_linear_limit(build: Build, limit: LinearLimit) -> None:
-    """`metric <= limit`; a limit below 1 gets a row of a smaller unit, as tolerances of solvers are absolute."""
+    """`metric <= limit`."""
     columns, values = build.entries(limit.metric)
     upper = _with_room(limit.limit) / build.model.units.of(limit.metric.unit)
-    unit = unit_for(upper) if 0 < upper < 1 else 1.0
-    build.limit(limit.label, (columns, _clipped(values, upper) / unit), upper / unit)
+    unit = _unit_of_row(build, upper)
+    build.limit(limit.label, (columns, clipped(values, upper) / unit), upper / unit)
 
 
-def _clipped(values: Values, upper: float) -> Values:
-    """Return values >= 0 that break a limit alone if and only if the given ones do, and are no more than twice that."""
-    return np.minimum(values, 2 * upper) if upper > 0 else np.sign(values)
+def _unit_of_row(build: Build, upper: float) -> float:
+    """Return a unit for a row of which the limit is 100 to 1000, as tolerances of solvers are absolute; in SI 1."""
+    return 1.0 if build.model.units == SI else unit_for(upper)
 
 
 def _with_room(limit: float) -> float:
@@ -64,27 +63,26 @@ def add_memory(build: Build, limit: MemoryLimit) -> None:
     `A_i >= r_v x_vi`; `h_gi >= x_vi` for layers that share weights g; z: sent or received there.
     """
     c, model = build.c, build.model
-    unit = model.units.bytes
+    unit = model.units.bytes * _unit_of_row(build, limit.limit / model.units.bytes)
     upper = limit.limit / unit
     here = np.flatnonzero(c.executor_device == limit.device)
-    columns, values = build.x[:, here].ravel(), _clipped(limit.resident / unit, upper)
+    columns, values = build.x[:, here].ravel(), clipped(limit.resident / unit, upper)
     if len(here) > 1:
         values = np.repeat(values, len(here))
     if limit.peak.any():
-        columns, values = np.append(columns, _add_peak(build, limit, here)), np.append(values, 1.0)
+        columns, values = np.append(columns, _add_peak(build, limit, here, unit)), np.append(values, 1.0)
     if len(limit.shared.names):
         columns = np.append(columns, build.holds[:, limit.device])
-        values = np.append(values, _clipped(limit.shared.bytes / unit, upper))
+        values = np.append(values, clipped(limit.shared.bytes / unit, upper))
     if limit.buffers:
         columns = np.append(columns, build.touched[:, limit.device])
-        values = np.append(values, _clipped(limit.buffers * c.tensor_bytes / unit, upper))
+        values = np.append(values, clipped(limit.buffers * c.tensor_bytes / unit, upper))
     build.limit(limit.label, (columns, values), upper)
 
 
-def _add_peak(build: Build, limit: MemoryLimit, here: Index) -> int:
-    """Add the largest activation hosted, `A_i`; return its column."""
+def _add_peak(build: Build, limit: MemoryLimit, here: Index, unit: float) -> int:
+    """Add the largest activation hosted, `A_i`, in a unit of so many bytes; return its column."""
     c, model = build.c, build.model
-    unit = model.units.bytes
 
     def largest(placement: Index) -> Values:
         hosted = c.executor_device[placement] == limit.device
@@ -93,7 +91,7 @@ def _add_peak(build: Build, limit: MemoryLimit, here: Index) -> int:
     device = c.device_names[limit.device]
     column = int(model.add_variables(f"peak({device})", (), evaluate=largest))
     nodes = np.flatnonzero(limit.peak)
-    needed = _clipped(limit.peak[nodes, None] / unit, limit.limit / unit)
+    needed = clipped(limit.peak[nodes, None] / unit, limit.limit / unit)
     columns = np.concatenate([np.full((len(nodes), 1), column), build.x[nodes][:, here]], axis=1)
     values = np.concatenate([np.ones((len(nodes), 1)), np.repeat(-needed, len(here), axis=1)], axis=1)
     names = [c.node_names[node] for node in nodes]
@@ -104,19 +102,15 @@ def _add_peak(build: Build, limit: MemoryLimit, here: Index) -> int:
 def add_deadline(build: Build, limit: DeadlineLimit) -> None:
     """`Λ_a <= D_a`."""
     columns = np.array([build.latency[limit.network]], dtype=np.int32)
-    build.limit(limit.label, (columns, np.ones(1)), _with_room(limit.limit) / build.model.units.time)
+    upper = _with_room(limit.limit) / build.model.units.time
+    unit = _unit_of_row(build, upper)
+    build.limit(limit.label, (columns, np.ones(1) / unit), upper / unit)
 
 
 def add_objective_limit(build: Build, limit: ObjectiveLimit) -> None:
-    """The weighted sum of objective terms is at most the limit, in a unit of which the limit is about 100.
-
-    In a larger one where terms that hardly compare (bytes and microseconds) would make numbers that no solver takes.
-    """
-    entries = [term_entries(build, term) for term in limit.terms]
-    columns = np.concatenate([part for part, _ in entries])
-    values = np.concatenate([part for _, part in entries])
-    unit = max(unit_for(abs(limit.limit)), float(np.abs(values).max(initial=0.0)) / _LARGEST)
-    build.at_most(limit.label, columns, values / unit, limit.limit / unit)
+    """The weighted sum of objective terms is at most the limit."""
+    unit = 1.0 if build.model.units == SI else unit_for(abs(limit.limit))
+    build.at_most(limit.label, *sum_entries(build, limit.terms, unit, limit.limit), limit.limit / unit)
 
 
 def add_colocation(build: Build, constraint: Colocation) -> None:

@@ -1,6 +1,8 @@
 """Objective terms as linear expressions, with the variables that a maximum needs.
 
 T >= load_q for each resource q       W >= ρ_τ h_τ for each tensor       M >= each part of another maximum
+
+These variables are what the maximum adds to its sum: with its weight, and in the sum's unit.
 """
 
 from __future__ import annotations
@@ -17,71 +19,96 @@ from dnnopt.compiled import (
     WorstLeakageTerm,
 )
 from dnnopt.evaluator import Evaluator
-from dnnopt.formulations.milp.build import Build, Entries
+from dnnopt.formulations.milp.build import Build, Entries, clipped
 from dnnopt.formulations.milp.module_cuts import joint_loads
 from dnnopt.formulations.milp.timing.period import add_period
 from dnnopt.linear_model import Values
-from dnnopt.scaling import unit_of
 
 
 def add_objective(build: Build, terms: tuple[ObjectiveTerm, ...]) -> None:
     """Minimise the weighted sum of the terms."""
-    for term in terms:
-        columns, values = term_entries(build, term)
-        build.model.minimize(columns, values / build.model.units.objective)
+    build.model.minimize(*sum_entries(build, terms, build.model.units.objective, build.c.cap or np.inf))
 
 
-def term_entries(build: Build, term: ObjectiveTerm) -> Entries:
-    """Return the columns and SI coefficients of a term with its weight; a column may come twice."""
+def sum_entries(build: Build, terms: tuple[ObjectiveTerm, ...], unit: float, cap: float) -> Entries:
+    """Return the columns and coefficients of the weighted sum of the terms; a column may come twice.
+
+    Parameters
+    ----------
+    build : Build
+    terms : tuple of ObjectiveTerm
+    unit : float
+        SI value of one unit of the sum.
+    cap : float
+        SI; sums above it do not matter. Where nothing is negative, what alone costs more than that is clipped, so that
+        the numbers stay close together.
+    """
+    metrics = [part.metric for term in terms for part in _parts(term) if isinstance(part, LinearTerm)]
+    negative = any((metric.alpha[build.c.allowed] < 0).any() for metric in metrics)
+    most = np.inf if negative or cap < 0 else cap / unit
+    entries = [_term_entries(build, term, unit, most) for term in terms]
+    if not entries:
+        return np.zeros(0, dtype=np.int32), np.zeros(0)
+    return np.concatenate([part for part, _ in entries]), np.concatenate([part for _, part in entries])
+
+
+def _parts(term: ObjectiveTerm) -> tuple[ObjectiveTerm, ...]:
+    return term.parts if isinstance(term, MaxTerm) else (term,)
+
+
+def _term_entries(build: Build, term: ObjectiveTerm, unit: float, most: float) -> Entries:
+    """Return the columns and coefficients of a term with its weight, in the sum's unit; those of 0-1 variables clipped.
+
+    A column may come twice.
+    """
     units = build.model.units
     match term:
         case LinearTerm():
             columns, values = build.entries(term.metric)
-            return columns, term.weight * units.of(term.metric.unit) * values
+            return columns, clipped(term.weight * units.of(term.metric.unit) / unit * values, most)
         case LatencyTerm():
-            column, unit = build.latency[term.network], units.time
+            return np.array([build.latency[term.network]]), np.array([term.weight * units.time / unit])
         case PeriodTerm():
-            column, unit = add_period(build), units.time
+            column = add_period(build, term.weight / unit, most)
         case WorstLeakageTerm():
-            column, unit = _add_worst_leakage(build), 1.0
+            column = _add_worst_leakage(build, term.weight / unit, most)
         case MaxTerm():
-            column, unit = _add_maximum(build, term), units.of(unit_of(term))
-    return np.array([column]), np.array([term.weight * unit])
+            column = _add_maximum(build, term, unit, most)
+    return np.array([column]), np.ones(1)
 
 
-def _add_worst_leakage(build: Build) -> int:
-    """Add `W >= ρ_τ h_τ` for every tensor; return the column of W."""
+def _add_worst_leakage(build: Build, weight: float, most: float) -> int:
+    """Add `W >= weight ρ_τ h_τ` for every tensor; return the column of W."""
     c, model = build.c, build.model
-    sensitivity = np.nan_to_num(c.sensitivity)
+    sensitivity = np.nan_to_num(c.sensitivity)  # there is none where nothing can leak
     h = build.exposed
 
     def largest(placement: Index) -> Values:
         evaluator, placements = Evaluator(c), placement[None]
         exposed = evaluator.exposed(placements, evaluator.edge_pairs(placements))[0]
-        return np.max(sensitivity * exposed, initial=0.0)
+        return weight * np.max(sensitivity * exposed, initial=0.0)
 
     column = int(model.add_variables("worst_leakage", (), evaluate=largest))
     columns = np.stack([np.full(len(h), column), h], axis=1)
-    values = np.stack([np.ones(len(h)), -sensitivity], axis=1)
+    values = np.stack([np.ones(len(h)), -clipped(weight * sensitivity, most)], axis=1)
     model.add_rows("worst", columns, values, lower=0.0, axes=lambda: (c.tensor_names,))
     return column
 
 
-def _add_maximum(build: Build, term: MaxTerm) -> int:
-    """Add `M >= part` for every part, in the model's unit of what they measure; return the column of M."""
+def _add_maximum(build: Build, term: MaxTerm, unit: float, most: float) -> int:
+    """Add `M >= weight · part` for every part; return the column of M."""
     model = build.model
-    unit = model.units.of(unit_of(term))
     name = f"largest{sum(block.name.startswith('largest') for block in model.variables)}"
-    rows = [term_entries(build, part) for part in term.parts]
+    rows = [_term_entries(build, part, unit / term.weight if term.weight else np.inf, most) for part in term.parts]
     networks = tuple(part.network for part in term.parts if isinstance(part, LatencyTerm))
     if len(networks) == len(term.parts) and networks:
-        least = min(part.weight for part in term.parts) * model.units.time
+        least = term.weight * min(part.weight for part in term.parts) * model.units.time / unit
         rows += [(columns, least * values) for columns, values in joint_loads(build, networks)]
 
     def largest(values: Values) -> float:
-        return max((float(part @ values[columns]) / unit for columns, part in rows), default=0.0)
+        return max((float(part @ values[columns]) for columns, part in rows), default=0.0)
 
     column = int(model.add_variables(name, (), lower=-np.inf, follow=largest))
     for position, (columns, values) in enumerate(rows):
-        build.at_most(f"{name}_of({position})", np.append(columns, column), np.append(values / unit, -1.0), 0.0)
+        build.at_most(f"{name}_of({position})", np.append(columns, column), np.append(values, -1.0), 0.0)
     return column

@@ -35,6 +35,7 @@ _MOST_CUTS = 200
 _CLOSE = 1e-5  # relative: where bound and cutting planes are this close, prices are found
 _HIGHEST_PRICE = 50.0  # of a whole limit, in multiples of the objective without limits
 _ROOM = 1e-9
+_FARTHEST = 1e6
 _FAR = 2.3  # random factors are up to exp of this
 _SPARSE = 0.15  # share of random factors that are 0
 
@@ -104,7 +105,10 @@ class Lagrangian:
         size = abs(value) or float(np.abs(values[: self._weighed]).max()) or 1.0
         breaks = bool((values[self._weighed :] > 0).any()) or self._weighed > 1  # else this plan is optimal
         while breaks and len(cuts) < _MOST_CUTS and not clock.expired() and not control.stop.is_set():
-            master, outer = _master(np.array(cuts), self._weighed, _HIGHEST_PRICE * size)
+            found = _master(np.array(cuts), self._weighed, _HIGHEST_PRICE * size)
+            if found is None:
+                break
+            master, outer = found
             if master - self.bound <= _CLOSE * abs(master) or self.bound > cap:
                 break
             prices = self._levelled(0.5 * (outer + self.prices))
@@ -208,8 +212,11 @@ def priced_out(
     return below(compiled, prices.marginals(limits, control, seed=seed), cap)
 
 
-def _master(cuts: Array, weighed: int, most: float) -> tuple[float, Array]:
-    """Return the most that the cuts (values of all rows, for each plan) allow, and the prices there."""
+def _master(cuts: Array, weighed: int, most: float) -> tuple[float, Array] | None:
+    """Return the most that the cuts (values of all rows, for each plan) allow, and the prices there.
+
+    Values far beyond `most` are cut down, which makes prices worse and no bound wrong. None: they were not found.
+    """
     from dnnopt.solvers.highs import relaxation
 
     unit = most or 1.0
@@ -218,13 +225,13 @@ def _master(cuts: Array, weighed: int, most: float) -> tuple[float, Array]:
     prices = model.add_variables("price", (cuts.shape[1] - weighed,), upper=1.0)
     bound = model.add_variables("bound", (1,), lower=-np.inf)
     columns = np.broadcast_to(np.concatenate([bound, weights, prices]), (len(cuts), 1 + cuts.shape[1]))
-    scaled = np.concatenate([cuts[:, :weighed] / unit, cuts[:, weighed:]], axis=1)
+    scaled = np.clip(np.concatenate([cuts[:, :weighed] / unit, cuts[:, weighed:]], axis=1), -_FARTHEST, _FARTHEST)
     model.add_rows("cut", columns, np.concatenate([np.ones((len(cuts), 1)), -scaled], axis=1), upper=0.0)
     model.add_rows("weights", weights[None, :], np.ones((1, weighed)), lower=1.0, upper=1.0)
     model.minimize(bound, -1.0)
     outcome = relaxation(model, Limits(threads=1))
     if outcome.values is None:
-        raise RuntimeError("the cutting planes have no best prices")
+        return None
     found = np.maximum(outcome.values[: cuts.shape[1]], 0.0)
     found[:weighed] /= found[:weighed].sum()
     found[weighed:] *= unit

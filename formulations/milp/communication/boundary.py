@@ -134,6 +134,16 @@ def _end_values(c: CompiledProblem, placement: Index, edges: Index, owner: Index
     return values
 
 
+def _usable_ends(c: CompiledProblem, edges: Index, owner: Index, rows: int, side: str) -> Values:
+    """Return 1 where an edge of the owner may leave (or enter) the device, else 0 (rows, D)."""
+    moves = np.broadcast_to(c.edge_moves, (len(c.edges), len(c.pair_origin)))[edges]
+    end = c.pair_origin if side == "leave" else c.pair_destination
+    usable = np.zeros((rows, len(c.device_names)))
+    edge, pair = np.nonzero(moves)
+    usable[owner[edge], end[pair]] = 1.0
+    return usable
+
+
 def _add_ends(
     model: LinearModel, c: CompiledProblem, x: Columns, suffix: str, edges: Index, owner: Index, rows: int
 ) -> tuple[Columns, Columns]:
@@ -161,7 +171,7 @@ def _add_ends(
             name + suffix,
             (rows, len(c.device_names)),
             axes=lambda: (owners(), c.device_names),
-            upper=1.0,
+            upper=_usable_ends(c, edges, owner, rows, name),
             evaluate=lambda placement, name=name: _end_values(c, placement, edges, owner, rows, name),  # type: ignore[misc]
         )
         columns = np.concatenate([variables[owner][:, :, None], there, elsewhere], axis=2)
@@ -186,7 +196,11 @@ def _add_sends(
 
     names = [c.tensor_names[t] for t in tensors]
     send = model.add_variables(
-        "send", (len(tensors), devices), axes=lambda: (names, c.device_names), upper=most[:, None], evaluate=sent
+        "send",
+        (len(tensors), devices),
+        axes=lambda: (names, c.device_names),
+        upper=most[:, None] * _usable_ends(c, edges, owner, len(tensors), "leave"),
+        evaluate=sent,
     )
     at = at_device(c, x)[c.producer[tensors]]
     every = np.broadcast_to(enter[:, None, :], (len(tensors), devices, devices))
@@ -220,8 +234,13 @@ def _multicast_arrivals(
         entered = _end_values(c, placement, edges, owner, len(tensors), "enter")
         return ((entered @ entering[:, links]) > 0).astype(float)
 
+    usable = _usable_ends(c, edges, owner, len(tensors), "enter") @ entering[:, links]
     carry = model.add_variables(
-        "carry", (len(tensors), len(links)), axes=lambda: (names, link_names), upper=1.0, evaluate=carried
+        "carry",
+        (len(tensors), len(links)),
+        axes=lambda: (names, link_names),
+        upper=np.minimum(usable, 1.0),
+        evaluate=carried,
     )
     for position, link in enumerate(links):
         devices = np.flatnonzero(entering[:, link])

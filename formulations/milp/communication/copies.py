@@ -26,7 +26,7 @@ def add_copies(model: LinearModel, c: CompiledProblem, y: Columns) -> list[Copie
         "w",
         (len(shared.tensors), len(shared.ways)),
         axes=lambda: ([c.tensor_names[t] for t in shared.tensors], c.link_names if multicast else pair_labels(c)),
-        upper=1.0,
+        upper=shared.usable(c),
         evaluate=lambda placement: shared.values(c, placement),
     )
     of_edge = w[shared.position]

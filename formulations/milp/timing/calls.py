@@ -7,9 +7,9 @@
     finish_i >= begin_i + Σ_v t_vi x_vi + Σ_τℓ s_τℓ w_τℓ      with all links ℓ at i
     Λ      >= end_v
 
-i: devices that are no pools; into_ei: the edge's move to device i. M: no latency is above it. That no calls wait for
-each other is a constraint of its own. The rows of `potentials` are added too: the critical path without calls is never
-longer, and its relaxation is far stronger.
+i: devices that are no pools; into_ei: the edge's move to device i. M: no latency is above it in a plan within the
+problem's cap. That no calls wait for each other is a constraint of its own. The rows of `potentials` are added too: the
+critical path without calls is never longer, and its relaxation is far stronger.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from dnnopt.evaluator import Evaluator
 from dnnopt.formulations.edges import at_device, edge_labels
 from dnnopt.formulations.milp.build import Build
 from dnnopt.formulations.milp.timing import potentials
-from dnnopt.formulations.windows import serial_bound
+from dnnopt.formulations.windows import Durations, Windows, latency_limits
 from dnnopt.linear_model import Columns, Values
 from dnnopt.metrics import Metric
 
@@ -39,7 +39,7 @@ def add(build: Build) -> None:
     assert c.pools is not None
     assert c.call_links is not None
     unit, calling = model.units.time, np.flatnonzero(~c.pools)
-    latest = serial_bound(c) / unit
+    latest = float(latency_limits(c, Windows.of(c, Durations.of(c)).shortest(c))[0]) / unit
     evaluator = Evaluator(c)
 
     def times(placement: Index) -> CallTimes:

@@ -2,6 +2,7 @@
 
     T >= Σ_{i ∈ q} Σ_v t_vi x_vi + Σ_{ℓ ∈ q} Σ_τ s_τℓ w_τℓ      for each resource q
 
+T is what the period adds to the objective: with its weight, and in the objective's unit.
 Size: 1 variable, Q rows; and a few more where a cap on the period is known (`covers.py`).
 """
 
@@ -12,40 +13,45 @@ import numpy as np
 from dnnopt.compiled import Index
 from dnnopt.evaluator import Evaluator
 from dnnopt.formulations.copies import Copies
-from dnnopt.formulations.milp.build import Build
+from dnnopt.formulations.milp.build import Build, clipped
 from dnnopt.formulations.milp.timing.covers import add_load_covers
 from dnnopt.linear_model import Columns, Values
 from dnnopt.metrics import Array
 
 
-def add_period(build: Build) -> int:
-    """Add `T` and the load rows; return the column of T."""
+def add_period(build: Build, weight: float, most: float) -> int:
+    """Add `T`, the period (SI) times the weight, and the load rows; return the column of T.
+
+    What alone loads a resource beyond the limit `most` is clipped.
+    """
     c, model = build.c, build.model
-    unit = model.units.time
+    seconds = np.where(np.isfinite(c.time), c.time, 0.0)
 
     def largest(placement: Index) -> Values:
-        return Evaluator(c).loads(placement[None])[0].max() / unit
+        return weight * Evaluator(c).loads(placement[None])[0].max()
 
     column = int(model.add_variables("period", (), evaluate=largest))
     count = len(c.resource_names)
     rows, columns, values = [], [], []
 
-    def add_entries(q: int, at: Columns, seconds: Array) -> None:
+    def add_entries(q: int, at: Columns, load: Array) -> None:
         rows.append(np.full(at.size, q))
         columns.append(at.ravel())
-        values.append(seconds.ravel())
+        values.append(-clipped(weight * load.ravel(), most))
 
     for q in range(count):
         here = c.resource_devices[q, c.executor_device]
-        add_entries(q, build.x[:, here], -build.seconds[:, here])
+        add_entries(q, build.x[:, here], seconds[:, here])
         links = c.resource_links[q]
         for copies in build.copies:
             used = np.flatnonzero(copies.ways @ links)
             over = Copies(copies.columns[:, used], copies.tensor, copies.ways[used])
             scale = np.ones(len(c.tensor_names))
             charge = over.charge(links * c.link_latency, links / c.link_bandwidth, scale, c.tensor_bytes)
-            add_entries(q, over.columns, -charge / unit)
-        add_entries(q, np.array([column]), np.ones(1))
+            add_entries(q, over.columns, charge)
+        rows.append(np.array([q]))
+        columns.append(np.array([column]))
+        values.append(np.ones(1))
     model.add_sparse_rows(
         "load",
         (count,),

@@ -1,0 +1,129 @@
+"""Models whose numbers solvers can tell apart.
+
+MILP solvers have absolute tolerances, so a model's numbers must not be too far apart. Units are chosen with the best
+plan known. Where that is not enough, presolve leaves out what no plan as good as that has. What is left may be too far
+apart all the same, where no plan is known: then the search may find one, but its bounds say nothing. And where a solver
+would not even take the numbers, one message says which two values they come from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from dnnopt.compiled import CompiledProblem, LinearLimit, LinearTerm
+from dnnopt.errors import NumbersError
+from dnnopt.formulations.formulation import Formulation
+from dnnopt.linear_model import LinearModel
+from dnnopt.metrics import Array
+from dnnopt.pool import Pool
+from dnnopt.presolve import presolve
+from dnnopt.scaling import choose_units
+from dnnopt.solvers.highs import TOO_LARGE
+
+# Objectives and limits are 100 to 1000 of their units; what is more than so many of them leaves too few digits.
+_FAR = 1e9
+_TOLERANCE = 1e-7  # in a model's units, with what rows add up to
+
+
+@dataclass(frozen=True)
+class Suited:
+    """A model for a problem.
+
+    Attributes
+    ----------
+    compiled : CompiledProblem
+        What the model is of: what was asked for, or what presolve leaves of it.
+    model : LinearModel or ConstraintModel
+    reliable : bool
+        Whether bounds can be relied on.
+    """
+
+    compiled: CompiledProblem
+    model: Any
+    reliable: bool
+
+    def lowered(self, bound: float) -> float:
+        """Return a solver's bound, in the model's units, less what tolerances may come to where it is below a unit."""
+        if not isinstance(self.model, LinearModel) or abs(bound) >= 1.0:
+            return bound
+        if abs(bound) > _TOLERANCE:
+            return bound - _TOLERANCE
+        return min(bound, 0.0) if _has_negative(self.compiled) else 0.0
+
+
+def suited_model(pool: Pool, formulation: Formulation, compiled: CompiledProblem, cap: float) -> Suited | None:
+    """Return a formulation's model of a problem, in which plans above the cap (SI) may be missing.
+
+    Returns
+    -------
+    Suited
+        None: presolve leaves no plan within the cap.
+
+    Raises
+    ------
+    NumbersError
+        If no solver would take its numbers.
+    """
+    known = None if pool.plan is None else compiled.placement(pool.plan)
+    model = formulation.build(compiled, choose_units(compiled, known))
+    if not isinstance(model, LinearModel) or model.arrays().largest <= _FAR:
+        return Suited(compiled, model, reliable=True)
+    reduced = presolve(compiled, cap if pool.objective is None else min(cap, pool.objective))
+    if reduced.infeasible:
+        return None
+    compiled = reduced.compiled
+    model = formulation.build(compiled, choose_units(compiled, known))
+    if model.arrays().largest >= TOO_LARGE:
+        raise NumbersError("", problem=_far_apart(compiled))
+    return Suited(compiled, model, reliable=model.arrays().largest <= _FAR)
+
+
+def _has_negative(c: CompiledProblem) -> bool:
+    """Return whether anything in the objective is negative; else no plan is below 0."""
+    linear = [term for term in c.objective[0] if isinstance(term, LinearTerm)]
+    return any(bool((term.metric.alpha[c.allowed] < 0).any()) for term in linear)
+
+
+def _far_apart(c: CompiledProblem) -> str:
+    """Return which two values of a kind are farthest apart."""
+    ends = []
+    for unit, values in _values(c).items():
+        positive = [(value, place) for value, place in values if value > 0]
+        if positive:
+            ends.append((unit, min(positive), max(positive)))
+    unit, (least, at_least), (most, at_most) = max(ends, key=lambda end: end[2][0] / end[1][0])
+    return (
+        f"{most:g} {unit} ({at_most}) and {least:g} {unit} ({at_least}) are too far apart for MILP solvers, and no "
+        "plan is known that leaves one of them out; constraint programming and exact methods have no such limit"
+    )
+
+
+def _values(c: CompiledProblem) -> dict[str, list[tuple[float, str]]]:
+    """Return what is counted in the objective and in limits, by unit: values, and where they come from."""
+    found: dict[str, list[tuple[float, str]]] = {}
+    found["s"] = [*_of_layers(c, c.time), *_of_links(c, c.hop_seconds)]
+    metrics = [term.metric for term in c.terms() if isinstance(term, LinearTerm)]
+    metrics += [limit.metric for limit in c.constraints if isinstance(limit, LinearLimit)]
+    for metric in metrics:
+        values = found.setdefault(metric.unit, [])
+        values += _of_layers(c, np.abs(metric.alpha))
+        values += _of_links(c, metric.link_charges(c.tensor_bytes))
+    return found
+
+
+def _of_layers(c: CompiledProblem, values: Array) -> Iterator[tuple[float, str]]:
+    for node, executor in np.argwhere(c.allowed & c.is_layer[:, None]).tolist():
+        yield float(values[node, executor]), f"layer {c.node_names[node]} on {c.executor_names[executor]}"
+
+
+def _of_links(c: CompiledProblem, values: Array) -> Iterator[tuple[float, str]]:
+    """Yield values of tensors that may be sent over links."""
+    moves = np.broadcast_to(c.edge_moves, (len(c.edges), len(c.pair_origin)))
+    sent = np.zeros(values.shape, dtype=bool)
+    np.logical_or.at(sent, c.edge_tensor, (moves.astype(float) @ c.pair_uses_link) > 0)
+    for tensor, link in np.argwhere(sent).tolist():
+        yield float(values[tensor, link]), f"tensor {c.tensor_names[tensor]} over {c.link_names[link]}"
