@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import re
 import tomllib
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 
@@ -24,6 +25,12 @@ __version__ = _project()[0]
 
 def versions() -> dict[str, str]:
     """Return the versions of dnnopt, Python, the platform and every installed dependency, without importing any."""
+    return dict(_versions())
+
+
+@cache
+def _versions() -> dict[str, str]:
+    """Return what `versions` does; every result has them, and to read them takes as long as a small problem does."""
     found = {"dnnopt": __version__, "python": platform.python_version(), "platform": platform.platform()}
     for requirement in _project()[1]:
         name = re.split(r"[^\w.-]", requirement, maxsplit=1)[0]

@@ -75,19 +75,25 @@ def draw(number: int, count: int) -> list:
 
     Hypothesis begins with the simplest problem there is and changes what it has drawn: each third is taken.
     """
+    import special
     from hypothesis import HealthCheck, Phase, given, seed, settings
     from hypothesis import strategies as st
     from strategies import problems
 
-    several = st.integers(1, 4).flatmap(
-        lambda kind: problems(
-            executions=("scheduled",) if kind == 1 else ("sequential", "parallel", "pipelined", "call"),
-            most_placements=27 if kind == 1 else 81,
-            largest_spread=9,
-            priorities=2 if kind == 2 else 1,
-            own_metrics=True,
-        )
-    )
+    usual = {"most_placements": 81, "largest_spread": 9}
+    placed = usual | {"executions": ("sequential", "parallel", "pipelined", "call")}
+    scheduled = {"executions": ("scheduled",), "most_placements": 27, "largest_spread": 9}
+    kinds = [
+        *[problems(**placed, own_metrics=True)] * 3,
+        *[problems(**scheduled, own_metrics=True)] * 2,
+        problems(**placed, own_metrics=True, priorities=2),
+        special.weighed(**placed),
+        special.alike(**placed | {"executions": ("sequential", "parallel", "pipelined")}),
+        special.alike(**scheduled),
+        *[special.pipelines(**usual)] * 2,
+        *(kind(**usual) for kind in (special.chains, special.two_sides, special.followed, special.linear)),
+    ]
+    several = st.sampled_from(kinds).flatmap(lambda kind: kind)
     found = []
 
     @seed(number)
@@ -171,7 +177,7 @@ def run_batch(log: Log, number: int, until: float) -> None:
                 process.kill()
                 process.wait()
                 break
-    if hangs or (ended and process.returncode):
+    if hangs or (ended and process.returncode not in (0, -signal.SIGTERM)):
         name = current.with_suffix(".txt").read_text() if current.exists() else "draw"
         path = FOLDER / f"{number}-crash.json"
         if current.exists():

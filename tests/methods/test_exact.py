@@ -1,7 +1,6 @@
 """Every exact method finds and proves the optimum of enumeration where it accepts a problem, and refuses by reason."""
 
 from collections import Counter
-from itertools import pairwise
 
 import pytest
 from brute_force import brute_force, check_solved, judged_plans
@@ -9,23 +8,20 @@ from builders import link, network, platform, problem, tensor
 from examples import check_until
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from strategies import CONSTRAINTS, memories, problems, tied, tied_problems
+from special import FEW, LINEAR, chains, followed, linear, pipelines, two_sides
+from strategies import CONSTRAINTS, problems
 
 from dnnopt import constraints, library
 from dnnopt.best_known import read_table
 from dnnopt.compiler import compile_problem
 from dnnopt.errors import UnsupportedError
 from dnnopt.methods.bounds.contiguous import relaxations
-from dnnopt.methods.exact import EXACT, ideals, labels, stages
+from dnnopt.methods.exact import EXACT, ideals, stages
 from dnnopt.methods.exact.chain import k_best
-from dnnopt.networks import Tensor
-from dnnopt.objectives import cost, energy, latency, period, traffic
+from dnnopt.objectives import period
 from dnnopt.pool import Pool
 from dnnopt.solvers.interface import Control, Limits
 from dnnopt.solving import solve
-
-LINEAR = st.sampled_from((latency(), energy(), energy(idle=True), cost(), traffic(), latency() + 0.5 * energy()))
-FEW = 90  # placements
 
 
 def proved(one, name, best):
@@ -62,137 +58,6 @@ def test_methods_match_brute_force_where_they_accept_a_problem_and_refuse_it_by_
 
 
 # Problems of each method's own class
-
-
-def unlimited(**options):
-    return problems(executions=("sequential", "pipelined"), most_placements=FEW, largest_spread=2, **options)
-
-
-@st.composite
-def linear(draw):
-    return draw(unlimited(most_constraints=0)).replace(minimize=draw(LINEAR))
-
-
-def pinned(draw, one, most):
-    """Draw placement constraints that leave some layers at most so many devices."""
-    devices = one.platform.device_names()
-    return [
-        constraints.Placement(
-            network=net.name,
-            layer=layer.name,
-            allowed=tuple(draw(st.lists(st.sampled_from(devices), min_size=1, max_size=most, unique=True))),
-        )
-        for net in one.networks
-        for layer in net.layers
-        if draw(st.integers(0, 3)) == 0
-    ]
-
-
-@st.composite
-def chains(draw):
-    """Draw chains with tensors of their own from the input and to the output, and layers that are pinned."""
-    one = draw(linear())
-    networks = []
-    for net in one.networks:
-        words = [layer.name for layer in net.layers]
-        ends = [("input", words[0]), *pairwise(words), (words[-1], "output")]
-        ends += [("input", words[-1])] * draw(st.booleans()) + [(words[0], "output")] * draw(st.booleans())
-        sizes = [draw(st.sampled_from((0.0, 1.0, 2.0, 7.0))) * (net.layers[0].weights or 1.0) for _ in ends]
-        tensors = [
-            Tensor(name=f"t{n}", producer=u, consumers=(v,), bytes=size, sensitivity=0.5)
-            for n, ((u, v), size) in enumerate(zip(ends, sizes, strict=True))
-            if draw(st.integers(0, 9))
-        ]
-        networks.append(net.replace(tensors=tensors))
-    return one.replace(networks=networks, subject_to=pinned(draw, one, 2))
-
-
-@st.composite
-def two_sides(draw):
-    """Draw problems in which layers choose between two devices; a third one holds inputs, outputs and pinned layers."""
-    one = draw(linear())
-    devices = one.platform.device_names()[:2]
-    limits = pinned(draw, one, 1)
-    limits += [
-        constraints.Placement(network=net.name, layer=layer.name, allowed=devices)
-        for net in one.networks
-        for layer in net.layers
-        if layer.name not in {limit.layer for limit in limits}
-    ]
-    return one.replace(subject_to=limits)
-
-
-@st.composite
-def followed(draw):
-    """Draw sums and periods, with those constraints that a walk along the network keeps track of."""
-    options = {"executions": ("sequential", "pipelined"), "most_placements": FEW, "largest_spread": 2}
-    one = draw(st.one_of(unlimited(), tied_problems(**options)))
-    one = one.replace(minimize=draw(LINEAR | st.just(period())))
-    limits = [
-        limit for limit in one.subject_to if labels.refuses(compile_problem(one.replace(subject_to=[limit]))) is None
-    ]
-    return one.replace(subject_to=limits)
-
-
-@st.composite
-def pipelines(draw):
-    """Draw a network whose stages exchange tensors through a hub, with layers that take no time and alike devices.
-
-    The hub may be a radio channel, as one link or as one resource.
-    """
-    one = draw(unlimited(most_constraints=0))
-    net, devices = one.networks[0], one.platform.device_names()
-    words = [layer.name for layer in net.layers]
-    alike = draw(st.booleans())
-    second = st.sampled_from((0.0, 0.0, 0.0, 1.0, 2.0, 3.0, 5.0, None))
-    rows = [[draw(second) for _ in devices] for _ in words]
-    time = {
-        word: dict(zip(devices, row[:1] * 3 if alike else row, strict=False))
-        for word, row in zip(words, rows, strict=True)
-    }
-    ways = [(device, way) for device in devices for way in ("up", "down")]
-    slow = 1.0 if alike else draw(st.sampled_from((1.0, 3.0)))
-    links = [
-        link(f"{device}-{way}", 1.0 if device == devices[0] else slow, draw(st.sampled_from((0.0, 0.0, 0.5))))
-        for device, way in ways
-    ]
-    hub = draw(st.sampled_from(("switch", "host", "channel", "channels", "air")))
-    pairs = [(i, j) for i in devices for j in devices if i != j]
-    resources = {
-        "host": {device: f"{device} {device}-up {device}-down" for device in devices},
-        "channel": {**{device: device for device in devices}, "channel": " ".join(f"{i}-{way}" for i, way in ways)},
-        "channels": {
-            **{device: device for device in devices},
-            **{f"channel-{way}": " ".join(f"{i}-{way}" for i in devices) for way in ("up", "down")},
-        },
-    }
-    on = platform(
-        one.platform.devices,
-        [link("air")] if hub == "air" else links,
-        {f"{i}>{j}": "air" if hub == "air" else f"{i}-up {j}-down" for i, j in pairs},
-        resources.get(hub),
-    )
-    small = [made.replace(bytes=draw(st.sampled_from((0.0, 0.0, 1.0, 2.0, 4.0)))) for made in net.tensors]
-    one = one.replace(
-        networks=[net.replace(tensors=small)],
-        platform=on,
-        profile=one.profile.replace(time={net.name: time}, energy={}),
-        minimize=draw(LINEAR | st.just(period())),
-        transport=draw(st.sampled_from(("multicast", "multicast", "per_edge", "unicast"))),
-        shared_weights=(),
-    )
-    forward = draw(st.lists(st.sampled_from(words), min_size=1, unique=True)) if draw(st.booleans()) else words
-    limits = [*pinned(draw, one, 2), constraints.Contiguous(network=net.name, layers=tuple(forward))]
-    limits += [
-        constraints.Colocate(network=net.name, layers=(word, draw(st.sampled_from(forward))))
-        for word in words
-        if word not in forward
-    ]
-    if draw(st.booleans()):
-        one = one.replace(shared_weights=draw(st.just(()) | tied(one)))
-        limits.append(draw(memories(one)))
-    return one.replace(subject_to=limits)
-
 
 CLASSES = {
     "ideals": pipelines(),
