@@ -140,6 +140,8 @@ class ConstraintModel:
         SI value of one unit of the objective.
     largest_sum : float
         Below this the sums of its coefficients stay.
+    note : str
+        What exported files say at the top beside the size of the numbers.
     task_starts : callable, optional
         Starts of a placement's tasks in a solution, set where the model has them.
     """
@@ -148,6 +150,7 @@ class ConstraintModel:
         self.name = name
         self.largest_sum = _LARGEST_SUM.get()
         self.objective_unit = 1.0
+        self.note = ""
         self.task_starts: Callable[[Values, Tasks], list[float]] | None = None
         self.variables: list[Block] = []
         self.exactly_one: list[Columns] = []
@@ -315,8 +318,8 @@ class ConstraintModel:
         """Return a sentence for the top of exported files."""
         return (
             f"Whole numbers: sums below 2^{np.log2(self.largest_sum):g}, "
-            f"1 of the objective = {self.objective_unit:.6g} (SI)."
-        )
+            f"1 of the objective = {self.objective_unit:.6g} (SI). {self.note}"
+        ).rstrip()
 
     def write(self, path: str | Path) -> None:
         """Write the model as ``.pb.txt`` (CP-SAT) or ``.mzn`` (MiniZinc, with a ``.dzn`` beside it).

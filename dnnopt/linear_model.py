@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -57,7 +57,8 @@ class Block:
         Index of its first column or row.
     shape : tuple of int
     axes : callable
-        Returns one sequence of labels for each axis.
+        Returns one sequence of labels for each axis. An axis without labels, or with more or fewer than it is long, is
+        numbered from 0.
     evaluate : callable, optional
         Values of the block's variables in the plan of a placement (N,).
     evaluate_times : callable, optional
@@ -82,12 +83,21 @@ class Block:
         """Return the names ``block(label,label)``, in order."""
         if not self.shape:
             return [self.name]
-        return [f"{self.name}({','.join(labels)})" for labels in product(*self.axes())]
+        return [f"{self.name}({','.join(labels)})" for labels in product(*self._axes())]
 
     def labels(self) -> list[tuple[str, ...]]:
         """Return the labels of each variable or row, in order; joined ones one by one."""
-        axes = [[getattr(label, "parts", (label,)) for label in axis] for axis in self.axes()]
+        axes = [[getattr(label, "parts", (label,)) for label in axis] for axis in self._axes()]
         return [tuple(chain.from_iterable(labels)) for labels in product(*axes)]
+
+    def _axes(self) -> list[list[str]]:
+        """Return as many labels for each axis as it is long."""
+        given = [[label if isinstance(label, str) else str(label) for label in axis] for axis in self.axes()]
+        given += [[]] * (len(self.shape) - len(given))
+        return [
+            axis if len(axis) == size else [str(number) for number in range(size)]
+            for axis, size in zip(given, self.shape, strict=False)
+        ]
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,6 +126,20 @@ class LinearArrays:
         used = np.zeros(len(self.cost), dtype=bool)
         used[self.index] = True
         return used
+
+    def tidied(self) -> LinearArrays:
+        """Return the same model with the entries of one place summed, and without those that are zero."""
+        width = max(len(self.cost), 1)
+        row = np.repeat(np.arange(len(self.row_lower)), np.diff(self.start))
+        places, place = np.unique(row * width + self.index, return_inverse=True)
+        index, value = self.index, self.value
+        if len(places) < len(value):
+            row, index = np.divmod(places, width)
+            value = np.bincount(place, weights=value, minlength=len(places)).astype(float)
+        kept = value != 0
+        start = np.zeros_like(self.start)
+        np.cumsum(np.bincount(row[kept], minlength=len(self.row_lower)), out=start[1:])
+        return replace(self, start=start, index=index[kept].astype(self.index.dtype), value=value[kept])
 
     def row_activity(self, x: Values) -> Values:
         """Return `A x`."""
@@ -152,6 +176,8 @@ class LinearModel:
 
     Attributes
     ----------
+    note : str
+        What exported files say at the top beside that.
     lazy : LazyRows, optional
         Rows that are added only as solutions violate them, where the formulation has such.
     task_starts : callable, optional
@@ -161,6 +187,7 @@ class LinearModel:
     def __init__(self, name: str, units: Units = SI) -> None:
         self.name = name
         self.units = units
+        self.note = ""
         self.lazy: LazyRows | None = None
         self.task_starts: Callable[[Values, Tasks], list[float]] | None = None
         self.variables: list[Block] = []
@@ -193,6 +220,8 @@ class LinearModel:
         follow: Follow | None = None,
     ) -> Columns:
         """Add a block of variables and return its columns, in `shape`."""
+        if integer:  # HiGHS was seen to miss optima, and GLPK refuses models, where bounds of these are not whole
+            lower, upper = np.ceil(lower), np.floor(upper)
         block = Block(name, self._columns, shape, axes, evaluate, evaluate_times, follow)
         self.variables.append(block)
         self._lower.append((shape, lower))
@@ -328,11 +357,22 @@ class LinearModel:
 
     def describe(self) -> str:
         """Return a sentence for the top of exported files."""
-        return self.units.describe()
+        return f"{self.units.describe()} {self.note}".rstrip()
 
     def encode(self, placement: NDArray[np.int64], times: Times | None = None) -> Values:
         """Return the value of every variable in the plan of a placement (N,), with its times where it has some."""
         return encoded(self.variables, placement, times)
+
+    def complete(self) -> None:
+        """Add the rows that are otherwise added only as solutions violate them.
+
+        Raises
+        ------
+        UnsupportedError
+            If they are too many.
+        """
+        if self.lazy is not None:
+            self.lazy.complete()
 
     def column_names(self) -> list[str]:
         """Return the name of every column."""
@@ -344,7 +384,7 @@ class LinearModel:
 
     def size(self) -> tuple[int, int, int]:
         """Return the numbers of variables, rows and nonzeros."""
-        return self._columns, self._row_count, len(self.arrays().value)
+        return self._columns, self._row_count, len(self.arrays().tidied().value)
 
     def summary(self) -> str:
         """Return the sizes, block by block."""
@@ -353,10 +393,10 @@ class LinearModel:
         rows = ", ".join(f"{b.name}{list(b.shape)}" for b in self.rows)
         lines = [
             f"{self.name}: {self._columns} variables ({int(arrays.integer.sum())} integer), {self._row_count} rows, "
-            f"{len(arrays.value)} nonzeros",
+            f"{len(arrays.tidied().value)} nonzeros",
             f"  variables: {blocks}",
             f"  rows: {rows}",
-            f"  {self.units.describe()}",
+            f"  {self.describe()}",
         ]
         return "\n".join(map(visible, lines))
 

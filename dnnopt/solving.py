@@ -13,6 +13,7 @@ from dnnopt.constraint_model import sums_below
 from dnnopt.errors import InputError, UnsupportedError
 from dnnopt.evaluator import Evaluator
 from dnnopt.formulations import registry
+from dnnopt.linear_model import LinearModel
 from dnnopt.methods.auto import run_auto
 from dnnopt.methods.confirmation import confirm as confirm_proof
 from dnnopt.methods.exact import EXACT
@@ -22,6 +23,7 @@ from dnnopt.methods.scheduled import RELAXATION, is_timed_schedule, run_schedule
 from dnnopt.outputs import written_log
 from dnnopt.plan import Plan
 from dnnopt.pool import Pool
+from dnnopt.priorities import note, of_priority
 from dnnopt.problem import Problem
 from dnnopt.result import OPTIMAL_GAP, OWN, Event, Result
 from dnnopt.scaling import Units
@@ -32,7 +34,6 @@ from dnnopt.versions import versions
 
 if TYPE_CHECKING:
     from dnnopt.constraint_model import ConstraintModel
-    from dnnopt.linear_model import LinearModel
 
 # Formulations in the order in which `auto` prefers them, without timing: that follows from the problem.
 _PREFERRED = ("edgewise", "product", "cp-assignment", "cp-schedule")
@@ -258,6 +259,7 @@ def formulate(
     problem: Problem,
     formulation: str | None = None,
     *,
+    reached: Sequence[float] | None = None,
     kind: str | None = None,
     units: Units | None = None,
     largest_sum: float | None = None,
@@ -269,6 +271,9 @@ def formulate(
     problem : Problem
     formulation : str, optional
         By default the one that suits the problem.
+    reached : sequence of float, optional
+        For a problem with priorities, each of which is a model of its own: what the earlier ones have reached (SI). The
+        model minimises the next one, and holds these as limits; without any, it is the first one's.
     kind : {"milp", "cp"}, optional
         Which formulations may be taken by default: those with a LinearModel or those with a ConstraintModel.
     units : Units, optional
@@ -279,15 +284,17 @@ def formulate(
     Raises
     ------
     InputError, UnsupportedError
-        If there is no such formulation, or it does not support the problem.
+        If there is no such formulation, or it does not support the problem; if the problem has several priorities and
+        `reached` does not say which one is meant.
     """
-    compiled = compile_problem(problem)
+    whole = compile_problem(problem)
+    compiled = of_priority(whole, reached)
     found = registry.formulation(formulation or _preferred(compiled, kind), compiled)
     with nullcontext() if largest_sum is None else sums_below(largest_sum):
         model: LinearModel | ConstraintModel = found.build(compiled, units)
-    lazy = getattr(model, "lazy", None)
-    if lazy is not None:
-        lazy.complete()
+    if isinstance(model, LinearModel):
+        model.complete()
+    model.note = note(whole, reached)
     return model
 
 

@@ -18,10 +18,13 @@ _TOLERANCE = 1e-9
 
 @dataclass(frozen=True)
 class Reading:
-    """What a program made of a file: the optimum (None: infeasible) and its solution file."""
+    """What a program made of a file: the optimum (None: infeasible), its solution file, and the size of the model."""
 
     objective: float | None
     solution: Path
+    columns: int
+    rows: int
+    nonzeros: int
 
 
 def program(name: str, package: str) -> str:
@@ -32,9 +35,9 @@ def program(name: str, package: str) -> str:
     return found
 
 
-def run(*words: str | Path) -> str:
+def run(*words: str | Path, codes: tuple[int, ...] = (0,)) -> str:
     done = subprocess.run([str(word) for word in words], capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.returncode in codes, done.stdout + done.stderr
     return done.stdout
 
 
@@ -49,26 +52,31 @@ def highs(model: Path, style: int = 0) -> Reading:
     solver.run()
     solver.writeSolution(str(solution), style)
     optimal = solver.getModelStatus() == highspy.HighsModelStatus.kOptimal
-    return Reading(solver.getInfo().objective_function_value if optimal else None, solution)
+    objective = solver.getInfo().objective_function_value if optimal else None
+    return Reading(objective, solution, solver.getNumCol(), solver.getNumRow(), solver.getNumNz())
 
 
 def cbc(model: Path) -> Reading:
     solution = model.with_name("cbc.sol")
     tight = ("-integerTolerance", _TOLERANCE, "-primalTolerance", _TOLERANCE, "-dualTolerance", _TOLERANCE)
     words = ("-allow", 0, "-ratio", 0, "-increment", 1e-12, *tight, "-solve", "-solution", solution, "-quit")
-    run(cbcbox.cbc_bin_path(), model, *map(str, words))
+    log = run(cbcbox.cbc_bin_path(), model, *map(str, words))
+    rows, columns, nonzeros = map(int, re.findall(r"\|(?:Rows|Cols|NZ)\| += +(\d+)", log))
     status = solution.read_text(encoding="utf-8").partition("\n")[0]
     optimum = re.match(r"Optimal.* objective value (\S+)", status)
-    return Reading(float(optimum[1]) if optimum else None, solution)
+    return Reading(float(optimum[1]) if optimum else None, solution, columns, rows, nonzeros)
 
 
 def glpk(model: Path, option: str = "--write") -> Reading:
     solution = model.with_name("glpk.sol")
     kind = "--lp" if model.suffix == ".lp" else "--freemps"
-    run(program("glpsol", "glpk-utils"), kind, model, option, solution)
+    log = run(program("glpsol", "glpk-utils"), kind, model, option, solution)
+    # What is read from .mps files has the objective as a row; the size is said again without it.
+    sizes = re.findall(r"Optimizer .*\n(\d+) rows?, (\d+) columns?, (\d+) non-zeros?", log)
+    rows, columns, nonzeros = map(int, sizes[0])
     text = solution.read_text(encoding="utf-8")
     optimum = re.search(r"OPTIMAL\n.*\n?(?:c )?Objective: .*= (\S+)", text)
-    return Reading(float(optimum[1]) if optimum else None, solution)
+    return Reading(float(optimum[1]) if optimum else None, solution, columns, rows, nonzeros)
 
 
 def scip(model: Path) -> Reading:
@@ -78,9 +86,26 @@ def scip(model: Path) -> Reading:
     solver.hideOutput()
     solver.readProblem(str(model))
     solver.setParams({"numerics/feastol": _TOLERANCE, "numerics/dualfeastol": _TOLERANCE})
+    rows = solver.getConss()
+    size = solver.getNVars(), len(rows), sum(len(solver.getValsLinear(row)) for row in rows)
     solver.optimize()
     solver.writeBestSol(str(solution))
-    return Reading(solver.getObjVal() if solver.getStatus() == "optimal" else None, solution)
+    return Reading(solver.getObjVal() if solver.getStatus() == "optimal" else None, solution, *size)
+
+
+def lp_solve(model: Path) -> Reading:
+    """Solve a model; of an .lp file, which lp_solve has a format of its own for, the .mps file beside it."""
+    if model.suffix == ".lp":
+        highspy_model = highspy.Highs()
+        highspy_model.silent()
+        highspy_model.readModel(str(model))
+        model = model.with_suffix(".mps")
+        highspy_model.writeModel(str(model))
+    solution = model.with_name("lp_solve.sol")
+    printed = run(program("lp_solve", "lp-solve"), "-fmps", model, "-S3", codes=(0, 2))  # 2: infeasible
+    solution.write_text(printed, encoding="utf-8")
+    found = re.search(r"Value of objective function: (\S+)", solution.read_text(encoding="utf-8"))
+    return Reading(float(found[1]) if found else None, solution, 0, 0, 0)
 
 
 READERS: dict[str, Callable[[Path], Reading]] = {"highs": highs, "cbc": cbc, "glpk": glpk, "scip": scip}

@@ -7,8 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dnnopt.cli.app import tell
-from dnnopt.cli.options import FormulationOption, JsonOption, VerboseOption, checked_file
+from dnnopt.cli.app import say, tell
+from dnnopt.cli.options import (
+    AllowLargeOption,
+    FormulationOption,
+    JsonOption,
+    TimeOption,
+    VerboseOption,
+    checked_file,
+    refuse_beside,
+)
 from dnnopt.cli.solving import check_plan
 from dnnopt.cli.target import TargetOption, command
 from dnnopt.errors import InputError
@@ -26,27 +34,98 @@ def export_command(
         typer.Option("--output", "-o", help="File: .lp, .mps, .mps.gz, .pb.txt or .mzn.", callback=checked_file),
     ],
     formulation: FormulationOption = None,
+    reached: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Where the objectives have priorities: what an earlier one has reached, a number (SI) or a plan file; "
+            "once for each."
+        ),
+    ] = None,
+    solve: Annotated[bool, typer.Option("--solve", help="Solve the earlier priorities here, and write all.")] = False,
+    time_limit: TimeOption = None,
     si: Annotated[bool, typer.Option("--si", help="In plain SI units, which solvers like less.")] = False,
     verbose: VerboseOption = False,
 ) -> None:
-    """Write a formulation of the problem as a model file: for MILP solvers, for CP-SAT or for MiniZinc."""
-    from dnnopt.formats.model_files import ENDINGS, ending_of, kind_of, write_model
-    from dnnopt.linear_model import LinearModel
-    from dnnopt.scaling import SI
-    from dnnopt.solving import formulate
+    """Write a formulation of the problem as a model file: for MILP solvers, for CP-SAT or for MiniZinc.
+
+    Of a problem with priorities each is a model of its own, FILE.1, FILE.2, ..., which holds what the earlier ones have
+    reached as limits.
+    """
+    from dnnopt.formats.model_files import ENDINGS, ending_of, kind_of
 
     ending, kind = ending_of(output), kind_of(output)
     if si and kind == "cp":
         raise InputError(
             "", field="--si", problem=f"goes with {', '.join(ENDINGS['milp'])}; {ending} has whole numbers"
         )
+    if time_limit is not None and not solve:
+        raise InputError("", field="--time-limit", problem="goes with --solve")
+    count = len({term.priority for term in problem.minimize})
+    if count == 1:
+        refuse_beside("a problem with one priority", {"--reached": reached, "--solve": solve})
+        _export(problem, formulation, None, si, output)
+        return
+    if solve:
+        refuse_beside("--solve", {"--reached": reached})
+        values = _solved(problem, time_limit)
+        stages = [values[:stage] for stage in range(count)]
+    else:
+        if len(reached or ()) >= count:
+            raise InputError(f"at most {count - 1}, as there are {count} priorities", field="--reached", value=reached)
+        values = [_value(problem, stage, text) for stage, text in enumerate(reached or ())]
+        stages = [values]
+    for before in stages:
+        place = output.with_name(f"{output.name.removesuffix(ending)}.{len(before) + 1}{ending}")
+        _export(problem, formulation, before, si, place)
+    if len(stages[-1]) + 1 < count:
+        say(f"This is priority {len(values) + 1} of {count}: the model of the next needs what it reaches (--reached).")
+
+
+def _export(problem: Problem, formulation: str | None, reached: list[float] | None, si: bool, output: Path) -> None:
+    """Write one model."""
+    from dnnopt.formats.model_files import ending_of, kind_of, write_model
+    from dnnopt.linear_model import LinearModel
+    from dnnopt.scaling import SI
+    from dnnopt.solving import formulate
+
+    ending, kind = ending_of(output), kind_of(output)
     # Most solvers behind MiniZinc count with 32 bits.
     small = 2.0**28 if ending == ".mzn" else None
-    model = formulate(problem, formulation, kind=kind, units=SI if si else None, largest_sum=small)
+    units = SI if si else None
+    model = formulate(problem, formulation, reached=reached, kind=kind, units=units, largest_sum=small)
     if isinstance(model, LinearModel) != (kind == "milp"):
         raise InputError(f"a {kind.upper()} formulation for {ending} files", field="--formulation", value=formulation)
     write_model(model, output)
     tell(f"{visible(str(output))}: {model.summary()}")
+
+
+def _value(problem: Problem, stage: int, text: str) -> float:
+    """Return what a priority has reached: the number, or that of the plan in the file."""
+    from dnnopt.formats.files import read_plan
+    from dnnopt.referee import evaluate
+
+    try:
+        return float(text)
+    except ValueError:
+        pass
+    evaluation = evaluate(problem, read_plan(text, problem))
+    if not evaluation.feasible:
+        raise InputError("a plan that satisfies every constraint", file=text)
+    return evaluation.objectives[stage]
+
+
+def _solved(problem: Problem, time_limit: float | None) -> list[float]:
+    """Return what all priorities but the last can reach together; unproved values are said to be."""
+    from dnnopt.solving import solve
+
+    last = max(term.priority for term in problem.minimize)
+    earlier = problem.replace(minimize=[term for term in problem.minimize if term.priority < last])
+    result = solve(earlier, time_limit=time_limit)
+    if result.evaluation is None:
+        raise InputError("", problem=f"the earlier priorities have no plan: {result.status}")
+    if result.status != "optimal":
+        say("The earlier priorities are not proved: the later models hold what was found as limits.")
+    return list(result.evaluation.objectives)
 
 
 @command("import-solution", target=TargetOption)
@@ -56,7 +135,9 @@ def import_solution_command(
     solution: Annotated[
         Path,
         typer.Argument(
-            metavar="SOLUTION_FILE", help="Of HiGHS, CBC, GLPK, SCIP, MiniZinc, or a list of 'name value' lines."
+            metavar="SOLUTION_FILE",
+            help="Of HiGHS, CBC, GLPK, SCIP, Gurobi, CPLEX, Xpress, python-mip, lp_solve, MiniZinc, or a list of "
+            "'name value' lines.",
         ),
     ],
     formulation: Annotated[
@@ -66,13 +147,14 @@ def import_solution_command(
         Path | None, typer.Option("--output", "-o", help="Write the plan there.", callback=checked_file)
     ] = None,
     json: JsonOption = None,
+    allow_large: AllowLargeOption = False,
     verbose: VerboseOption = False,
 ) -> None:
     """Read another solver's solution of an exported model, and check it as 'check' does."""
     from dnnopt.formats.files import write_plan
     from dnnopt.formats.solutions import plan_from_file
 
-    plan = plan_from_file(model, solution, problem, formulation)
+    plan = plan_from_file(model, solution, problem, formulation, allow_large=allow_large)
     if output is not None:
         write_plan(plan, output)
     check_plan(problem, plan, json)

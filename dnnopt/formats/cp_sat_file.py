@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from pathlib import Path
 
 from dnnopt.constraint_model import ConstraintModel
 from dnnopt.formats.files import read_text
-from dnnopt.formats.model_files import column_names, header, safe_names
+from dnnopt.formats.portable import check_counts, column_names, header, safe_names
 
 _HINT = "CP-SAT 9.15: solve with presolve_inclusion_work_limit: 0, or optimal plans may be cut off (or-tools #5293)."
 
@@ -23,4 +24,14 @@ def cp_sat_text(model: ConstraintModel) -> str:
         file = Path(folder) / "model.pb.txt"
         if not cp.export_to_file(str(file)):
             raise RuntimeError("CP-SAT could not write the model")
-        return f"# {header(model)}\n# {_HINT}\n{read_text(file)}"
+        text = read_text(file)
+    _check(model, text)
+    return f"# {header(model)}\n# {_HINT}\n{text}"
+
+
+def _check(model: ConstraintModel, text: str) -> None:
+    """Raise RuntimeError where the text holds more or less than the model."""
+    variables, constraints, _ = model.size()
+    intervals = sum(len(block.start) for block in model.intervals)
+    written = {what: len(re.findall(rf"^{what} {{", text, re.MULTILINE)) for what in ("variables", "constraints")}
+    check_counts(".pb.txt file", {"variables": variables, "constraints": constraints + intervals}, written)

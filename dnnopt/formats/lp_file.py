@@ -7,17 +7,19 @@ it with the coefficient 0. Numbers are written with as many digits as it takes t
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dnnopt.formats.model_files import header, portable_arrays, safe_names
+from dnnopt.formats.portable import Portable, Size, header, portable, section
 
 if TYPE_CHECKING:
     from dnnopt.linear_model import LinearArrays, LinearModel
 
+_ZERO = re.compile(r"[+-] 0 ")
 _LINE = 250  # characters, about: some readers have an end to a line
 
 
@@ -27,20 +29,40 @@ def number(value: float) -> str:
 
 
 def lp_text(model: LinearModel) -> str:
-    """Return a linear model as the text of an .lp file."""
-    arrays, names = portable_arrays(model)
+    """Return a linear model as the text of an .lp file.
+
+    Raises
+    ------
+    InputError
+        For a number that no file can hold.
+    """
+    written = portable(model, one_sided=True, constant=True)
+    arrays, names = written.arrays, written.columns
     width = max(1, _LINE // (max(map(len, names), default=0) + 24))
     lines = [f"\\ {header(model)}", "Minimize"]
     lines.extend(_wrapped("obj:", _objective(arrays, names), "", width))
     lines.append("Subject To")
-    lines.extend(_rows(model, arrays, names, width))
+    lines.extend(_rows(written, width))
     lines.append("Bounds")
     lines.extend(_bounds(arrays, names))
     binary = (arrays.integer != 0) & (arrays.lower == 0) & (arrays.upper == 1)
-    for section, chosen in (("Binaries", binary), ("Generals", (arrays.integer != 0) & ~binary)):
+    for title, chosen in (("Binaries", binary), ("Generals", (arrays.integer != 0) & ~binary)):
         if chosen.any():
-            lines += [section, *(f" {names[column]}" for column in np.flatnonzero(chosen).tolist())]
-    return "\n".join([*lines, "End", ""])
+            lines += [title, *(f" {names[column]}" for column in np.flatnonzero(chosen).tolist())]
+    text = "\n".join([*lines, "End", ""])
+    written.check(".lp file", size_of_lp(text))
+    return text
+
+
+def size_of_lp(text: str) -> Size:
+    """Return the size of the model in the text of an .lp file of the kind that is written here."""
+    body = section(text, "Subject To", "Bounds")
+    words = body.split()
+    objective = section(text, "Minimize", "Subject To").split()[1:]
+    names = {word for word in (*objective, *words) if word[0].isalpha() or word[0] == "_"}
+    rows = {word for word in names if word.endswith(":")}
+    signs = words.count("+") + words.count("-")
+    return Size(columns=len(names) - len(rows), rows=len(rows), nonzeros=signs - len(_ZERO.findall(body)))
 
 
 def _terms(values: NDArray[np.float64], columns: NDArray[np.integer[Any]], names: Sequence[str]) -> list[str]:
@@ -71,22 +93,18 @@ def _objective(arrays: LinearArrays, names: Sequence[str]) -> list[str]:
     return _terms(arrays.cost[shown], shown, names)
 
 
-def _rows(model: LinearModel, arrays: LinearArrays, names: Sequence[str], width: int) -> Iterator[str]:
+def _rows(written: Portable, width: int) -> Iterator[str]:
+    arrays, names = written.arrays, written.columns
     terms = _terms(arrays.value, arrays.index, names)
     lower, upper, start = arrays.row_lower.tolist(), arrays.row_upper.tolist(), arrays.start.tolist()
-    sides: list[tuple[str, int, str]] = []
-    for row, name in enumerate(model.row_names()):
+    for row, name in enumerate(written.rows):
         if lower[row] == upper[row]:
-            sides.append((name, row, f" = {number(lower[row])}"))
-            continue
-        both = np.isfinite(lower[row]) and np.isfinite(upper[row])
-        if np.isfinite(lower[row]):
-            sides.append((f"{name}.low" if both else name, row, f" >= {number(lower[row])}"))
-        if np.isfinite(upper[row]):
-            sides.append((f"{name}.high" if both else name, row, f" <= {number(upper[row])}"))
-    for name, (_, row, side) in zip(safe_names([name for name, _, _ in sides]), sides, strict=True):
-        row_terms = terms[start[row] : start[row + 1]] or [f"+ 0 {names[0]}"]
-        yield from _wrapped(f"{name}:", row_terms, side, width)
+            side = f" = {number(lower[row])}"
+        elif lower[row] == -np.inf:
+            side = f" <= {number(upper[row])}"
+        else:
+            side = f" >= {number(lower[row])}"
+        yield from _wrapped(f"{name}:", terms[start[row] : start[row + 1]] or [f"+ 0 {names[0]}"], side, width)
 
 
 def _bounds(arrays: LinearArrays, names: Sequence[str]) -> Iterator[str]:

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from dnnopt.constraint_model import Clauses, ConstraintModel, Intervals, LinearRow, NoOverlap, Rows, Whole
 from dnnopt.errors import UnsupportedError
-from dnnopt.formats.model_files import column_names, header, safe_names
-from dnnopt.linear_model import Block
+from dnnopt.formats.portable import check_counts, column_names, header, safe_names
+from dnnopt.linear_model import Block, Columns
 
 # Names that MiniZinc, or what is written around the blocks, has another use for.
 _WORDS = """
@@ -89,7 +89,25 @@ def minizinc_texts(model: ConstraintModel) -> tuple[str, str]:
     _add_no_overlaps(text, model)
     _add_objective(text, model, first)
     top = f"% {header(model)}"
-    return "\n".join([top, *text.model, ""]), "\n".join([top, *text.data, ""])
+    written, data = "\n".join([top, *text.model, ""]), "\n".join([top, *text.data, ""])
+    _check(model, written, data)
+    return written, data
+
+
+def _check(model: ConstraintModel, text: str, data: str) -> None:
+    """Raise RuntimeError where the texts hold more or less than the model; a row is one for each of its sides."""
+    blocks = [*model.exactly_one, *(clauses.columns for clauses in model.clauses)]
+    rows = sum(len(block.columns) * len(_sides(block)) for block in [*_in_blocks(model.linear), *model.rows])
+    pairs = sum(len(no_overlap.intervals) > 1 for no_overlap in model.no_overlaps)
+    right = {"variables": len(model.lower), "constraints": sum(len(block) for block in blocks) + rows + pairs}
+    tables = {
+        name: table.count("|") - 1 for name, table in re.findall(r"^(\w+) = \[(\|[^\]]*)\];$", data, re.MULTILINE)
+    }
+    names = re.findall(r"^name = \[(.*?)\];$", data, re.MULTILINE | re.DOTALL)
+    families = re.findall(r"^constraint forall\(r in (?:index_set_1of2\((\w+)\)|1\.\.(\d+))\)", text, re.MULTILINE)
+    single = len(re.findall("^constraint disjunctive", text, re.MULTILINE))
+    constraints = sum(tables[table] if table else int(count) for table, count in families) + single
+    check_counts(".mzn file", right, {"variables": names[0].count('"') // 2, "constraints": constraints})
 
 
 def _refuse_unknown(model: ConstraintModel) -> None:
@@ -140,6 +158,7 @@ def _add_block(text: _Text, block: Block, name: str, lower: Whole, upper: Whole)
 def _add_choices(text: _Text, choices: Sequence[NDArray[Any]]) -> None:
     for number, columns in enumerate(choices):
         if not columns.size:
+            _add_impossible(text, len(columns))
             continue
         name = text.identifier(f"exactly_one_{number + 1}")
         text.model.append("\n% In each row, exactly one")
@@ -154,6 +173,8 @@ def _add_clauses(text: _Text, clauses: Iterable[Clauses]) -> None:
     for block in clauses:
         if block.columns.size:
             families.setdefault((block.name, tuple(block.positive.tolist())), []).append(block.columns)
+        else:
+            _add_impossible(text, len(block.columns))
     for (family, positive), parts in families.items():
         name = text.identifier(family)
         text.model.append(f"\n% {_comment(family)}: in each row, at least one")
@@ -162,6 +183,12 @@ def _add_clauses(text: _Text, clauses: Iterable[Clauses]) -> None:
             f"v[{name}[r, {k}]]" if plain else f"(1 - v[{name}[r, {k}]])" for k, plain in enumerate(positive, 1)
         ]
         text.model.append(f"constraint forall(r in index_set_1of2({name}))({' + '.join(literals)} >= 1);")
+
+
+def _add_impossible(text: _Text, count: int) -> None:
+    """Add rows of which something must be true, and which have nothing in them."""
+    if count:
+        text.model.append(f"constraint forall(r in 1..{count})(false);")
 
 
 def _comment(words: str) -> str:
@@ -187,16 +214,16 @@ def _add_rows(text: _Text, rows: Iterable[Rows]) -> None:
     """Add rows of one name, with the same sides and as many literals, together."""
     families: dict[tuple[Any, ...], list[Rows]] = {}
     for block in rows:
-        equal = block.lower is not None and block.upper is not None and bool((block.lower == block.upper).all())
-        sides = (
-            ("=",)
-            if equal
-            else tuple(sign for sign, side in ((">=", block.lower), ("<=", block.upper)) if side is not None)
-        )
-        families.setdefault((block.name, sides, block.literals.shape[1]), []).append(block)
+        families.setdefault((block.name, _sides(block), block.literals.shape[1]), []).append(block)
     for (family, sides, literal_count), blocks in families.items():
         if sides:
             _add_family(text, family, sides, literal_count, blocks)
+
+
+def _sides(block: Rows) -> tuple[str, ...]:
+    if block.lower is not None and block.upper is not None and (block.lower == block.upper).all():
+        return ("=",)
+    return tuple(sign for sign, side in ((">=", block.lower), ("<=", block.upper)) if side is not None)
 
 
 def _add_family(text: _Text, family: str, sides: Sequence[str], literal_count: int, blocks: Sequence[Rows]) -> None:
@@ -229,11 +256,18 @@ def _add_no_overlaps(text: _Text, model: ConstraintModel) -> None:
         return
     text.model.append("\n% Intervals: an absent one has the duration 0")
     text.model.insert(0, 'include "disjunctive.mzn";')
-    tables = {}
-    for part in ("start", "size", "presence"):
-        values = np.concatenate([getattr(block, part) for block in model.intervals])
-        tables[part] = text.identifier(f"interval_{part}")
-        text.table(tables[part], values if part == "size" else values + 1)
+    parts: dict[str, list[Columns]] = {
+        "start": [block.start + 1 for block in model.intervals],
+        "size": [block.size for block in model.intervals],
+        "presence": [  # 0: always there
+            np.zeros(len(block.start), dtype=np.int64) if block.presence is None else block.presence + 1
+            for block in model.intervals
+        ],
+    }
+    tables = {part: text.identifier(f"interval_{part}") for part in parts}
+    for part, values in parts.items():
+        text.table(tables[part], np.concatenate(values))
+    presence = tables["presence"]
     for no_overlap in model.no_overlaps:
         if len(no_overlap.intervals) < 2:
             continue
@@ -241,7 +275,7 @@ def _add_no_overlaps(text: _Text, model: ConstraintModel) -> None:
         text.table(name, no_overlap.intervals + 1)
         text.model.append(
             f"constraint disjunctive([v[{tables['start']}[k]] | k in {name}],"
-            f" [{tables['size']}[k] * v[{tables['presence']}[k]] | k in {name}]);"
+            f" [{tables['size']}[k] * (if {presence}[k] = 0 then 1 else v[{presence}[k]] endif) | k in {name}]);"
         )
 
 

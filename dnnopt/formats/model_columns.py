@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import re
 import tempfile
 from pathlib import Path
@@ -15,7 +14,7 @@ _NAME_IN_PROTO = re.compile(r"^variables \{\s*name: \"([^\"]*)\"", re.MULTILINE)
 _NAMES_IN_DATA = re.compile(r"^name = \[(.*?)\];", re.MULTILINE | re.DOTALL)
 
 
-def read_columns(path: str | Path) -> tuple[list[str], str]:
+def read_columns(path: str | Path, *, allow_large: bool = False) -> tuple[list[str], str]:
     """Return the names of a model file's columns as solvers number them, and its first line.
 
     Raises
@@ -25,24 +24,17 @@ def read_columns(path: str | Path) -> tuple[list[str], str]:
     """
     path = Path(path)
     ending = ending_of(path)
-    text = _unpacked(path) if ending == ".mps.gz" else read_text(path)
+    text = read_text(path, allow_large=allow_large)
     if ending == ".pb.txt":
         columns = _NAME_IN_PROTO.findall(text)
     elif ending == ".mzn":
-        listed = _NAMES_IN_DATA.search(read_text(path.with_suffix(".dzn")))
+        listed = _NAMES_IN_DATA.search(read_text(path.with_suffix(".dzn"), allow_large=allow_large))
         columns = re.findall(r'"([^"]*)"', listed[1]) if listed else []
     else:
         columns = _linear_columns(path, text, ".lp" if ending == ".lp" else ".mps")
     if not columns:
         raise InputError("", file=str(path), problem="not a model file: no variables in it")
     return columns, text.partition("\n")[0]
-
-
-def _unpacked(path: Path) -> str:
-    try:
-        return gzip.decompress(path.read_bytes()).decode("utf-8")
-    except (OSError, EOFError, UnicodeDecodeError) as error:
-        raise InputError("", file=str(path), problem=f"cannot be read: {error}") from None
 
 
 def _linear_columns(path: Path, text: str, ending: str) -> list[str]:

@@ -1,102 +1,19 @@
-"""Model files: which ending is written how, and names that every reader takes."""
+"""Model files: which ending is written how."""
 
 from __future__ import annotations
 
-import gzip
-import re
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from dnnopt.errors import InputError
 from dnnopt.formats.files import write_text
 
 if TYPE_CHECKING:
     from dnnopt.constraint_model import ConstraintModel
-    from dnnopt.linear_model import LinearArrays, LinearModel
+    from dnnopt.linear_model import LinearModel
 
 # kind of model -> the endings of its files
 ENDINGS = {"milp": (".lp", ".mps", ".mps.gz"), "cp": (".pb.txt", ".mzn")}
-
-_FORBIDDEN = re.compile(r"[^A-Za-z0-9_.,()]")
-# Readers take these for a number, a section or a bound.
-_MISREAD = re.compile(
-    r"$|[^A-Za-z_]|[eE]\d|(?:free|inf|infinity|st|s\.t\.|min|max|minimi[sz]e|maximi[sz]e|subject|such|bounds?|bin|binary"
-    r"|binaries|gen|generals?|int|integers?|semi.*|sos[12]?|end|obj)$",
-    re.IGNORECASE,
-)
-# With a longer one, CBC calls all columns of an .lp file x0, x1, ...; from 160 on it reads .mps files as other models.
-_LONGEST = 100
-_TAIL = 36
-_NUMBER = 8  # characters that are left for a number
-# Name of the column for a constant in the objective.
-CONSTANT = "constant_1"
-
-
-def safe_names(names: list[str]) -> list[str]:
-    """Return names that survive in every kind of file: letters, digits and ``_ . , ( )``; each one its own."""
-    safe: list[str] = []
-    taken: set[str] = set()
-    for name in names:
-        short = _FORBIDDEN.sub("_", name)
-        if _MISREAD.match(short):
-            short = f"n_{short}"
-        if len(short) > _LONGEST:
-            short = _cut(short)
-        if short in taken:
-            short = _another(short, taken)
-        taken.add(short)
-        safe.append(short)
-    return safe
-
-
-def column_names(model: LinearModel | ConstraintModel) -> list[str]:
-    """Return the name of every column, with its labels as they are."""
-    return [name for block in model.variables for name in block.names()]
-
-
-def header(model: LinearModel | ConstraintModel) -> str:
-    """Return the line at the top of a file: problem, formulation and units."""
-    return " ".join(f"{model.name}. {model.describe()}".split())
-
-
-def _cut(name: str) -> str:
-    """Return the name without its middle, so that there is room for a number."""
-    head = _LONGEST - _NUMBER - _TAIL - 2
-    return f"{name[:head]}..{name[-_TAIL:]}"
-
-
-def _another(name: str, taken: set[str]) -> str:
-    if len(name) > _LONGEST - _NUMBER:
-        name = _cut(name)
-    number = 2
-    while f"{name}..{number}" in taken:
-        number += 1
-    return f"{name}..{number}"
-
-
-def portable_arrays(model: LinearModel) -> tuple[LinearArrays, list[str]]:
-    """Return a model's arrays and the names of its columns.
-
-    Readers disagree about constants in the objective (GLPK refuses them in .lp files, and negates them in .mps files),
-    so a constant becomes the cost of a further column that is fixed to 1.
-    """
-    arrays = model.arrays()
-    names = column_names(model)
-    if arrays.offset:
-        names.append(CONSTANT)
-        one = np.ones(1)
-        arrays = replace(
-            arrays,
-            cost=np.append(arrays.cost, arrays.offset),
-            offset=0.0,
-            lower=np.append(arrays.lower, one),
-            upper=np.append(arrays.upper, one),
-            integer=np.append(arrays.integer, np.zeros(1, dtype=np.int32)),
-        )
-    return arrays, safe_names(names)
 
 
 def ending_of(path: str | Path) -> str:
@@ -129,7 +46,7 @@ def write_model(model: LinearModel | ConstraintModel, path: str | Path) -> None:
     Raises
     ------
     InputError
-        For another ending, or a file that cannot be written.
+        For another ending, a number that no file can hold, or a file that cannot be written.
     """
     from dnnopt.linear_model import LinearModel
 
@@ -139,6 +56,7 @@ def write_model(model: LinearModel | ConstraintModel, path: str | Path) -> None:
         noun = "linear" if kind == "milp" else "constraint"
         raise InputError(f"one of {', '.join(ENDINGS[kind])}, for this is a {noun} model", file=str(path), value=ending)
     if isinstance(model, LinearModel):
+        model.complete()
         if ending == ".lp":
             from dnnopt.formats.lp_file import lp_text
 
@@ -146,9 +64,7 @@ def write_model(model: LinearModel | ConstraintModel, path: str | Path) -> None:
             return
         from dnnopt.formats.mps_file import mps_text
 
-        text = mps_text(model)
-        # A fixed time stamp: the same model makes the same file.
-        write_text(path, gzip.compress(text.encode(), mtime=0) if ending == ".mps.gz" else text)
+        write_text(path, mps_text(model))
     elif ending == ".pb.txt":
         from dnnopt.formats.cp_sat_file import cp_sat_text
 

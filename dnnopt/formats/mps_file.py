@@ -8,16 +8,22 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dnnopt.formats.lp_file import number
-from dnnopt.formats.model_files import header, portable_arrays, safe_names
+from dnnopt.formats.portable import Size, header, portable, section
 
 if TYPE_CHECKING:
     from dnnopt.linear_model import LinearArrays, LinearModel
 
 
 def mps_text(model: LinearModel) -> str:
-    """Return a linear model as the text of an .mps file."""
-    arrays, columns = portable_arrays(model)
-    rows = safe_names(model.row_names())
+    """Return a linear model as the text of an .mps file.
+
+    Raises
+    ------
+    InputError
+        For a number that no file can hold.
+    """
+    written = portable(model, one_sided=False, constant=True)
+    arrays, columns, rows = written.arrays, written.columns, written.rows
     lines = [f"* {header(model)}", "NAME dnnopt FREE", "ROWS", " N obj"]
     lines.extend(_row_kinds(arrays, rows))
     lines.append("COLUMNS")
@@ -26,12 +32,26 @@ def mps_text(model: LinearModel) -> str:
     lines.extend(_right_sides(arrays, rows))
     lines.append("BOUNDS")
     lines.extend(_bounds(arrays, columns))
-    return "\n".join([*lines, "ENDATA", ""])
+    text = "\n".join([*lines, "ENDATA", ""])
+    written.check(".mps file", size_of_mps(text))
+    return text
+
+
+def size_of_mps(text: str) -> Size:
+    """Return the size of the model in the text of an .mps file of the kind that is written here."""
+    rows = section(text, "ROWS", "COLUMNS").splitlines()[1:]
+    lines = section(text, "COLUMNS", "RHS").splitlines()
+    entries = [line.split() for line in lines if "'MARKER'" not in line]
+    return Size(
+        columns=len({entry[0] for entry in entries}),
+        rows=len({line.split()[1] for line in rows}),
+        nonzeros=sum(entry[1] != "obj" for entry in entries),
+    )
 
 
 def _row_kinds(arrays: LinearArrays, rows: Sequence[str]) -> Iterator[str]:
     for name, lower, upper in zip(rows, arrays.row_lower.tolist(), arrays.row_upper.tolist(), strict=True):
-        kind = "E" if lower == upper else "L" if upper < np.inf else "G" if lower > -np.inf else "N"
+        kind = "E" if lower == upper else "L" if upper < np.inf else "G"
         yield f" {kind} {name}"
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from dnnopt.errors import InputError
 from dnnopt.formats.components import components
-from dnnopt.formats.model_files import column_names, header, safe_names
+from dnnopt.formats.portable import Size, header, portable
 
 if TYPE_CHECKING:
     from dnnopt.linear_model import LinearModel
@@ -39,10 +39,12 @@ def pulp_model(model: LinearModel) -> Any:
     Raises
     ------
     InputError
-        If PuLP is not installed.
+        If PuLP is not installed, or for a number that no file can hold.
     """
     pulp = import_pulp()
-    arrays = model.arrays()
+    model.complete()
+    made = portable(model, one_sided=True, constant=False)
+    arrays = made.arrays
     lp = pulp.LpProblem("dnnopt", pulp.LpMinimize)
     variables = [
         lp.add_variable(
@@ -52,7 +54,7 @@ def pulp_model(model: LinearModel) -> Any:
             pulp.LpInteger if integer else pulp.LpContinuous,
         )
         for name, low, high, integer in zip(
-            safe_names(column_names(model)),
+            made.columns,
             arrays.lower.tolist(),
             arrays.upper.tolist(),
             arrays.integer.tolist(),
@@ -65,7 +67,7 @@ def pulp_model(model: LinearModel) -> Any:
     lp.setObjective(pulp.LpAffineExpression({variables[c]: cost[c] for c in shown}, arrays.offset))
     index, value = arrays.index.tolist(), arrays.value.tolist()
     rows = zip(
-        safe_names(model.row_names()),
+        made.rows,
         pairwise(arrays.start.tolist()),
         arrays.row_lower.tolist(),
         arrays.row_upper.tolist(),
@@ -74,13 +76,13 @@ def pulp_model(model: LinearModel) -> Any:
     for name, (first, last), low, high in rows:
         entries = {variables[index[k]]: value[k] for k in range(first, last)} or {variables[0]: 0.0}
         if low == high:
-            lp.addConstraint(_constraint(pulp, entries, pulp.LpConstraintEQ, name, low))
-            continue
-        both = np.isfinite(low) and np.isfinite(high)
-        if np.isfinite(low):
-            lp.addConstraint(_constraint(pulp, entries, pulp.LpConstraintGE, f"{name}.low" if both else name, low))
-        if np.isfinite(high):
-            lp.addConstraint(_constraint(pulp, entries, pulp.LpConstraintLE, f"{name}.high" if both else name, high))
+            sense, side = pulp.LpConstraintEQ, low
+        elif low == -np.inf:
+            sense, side = pulp.LpConstraintLE, high
+        else:
+            sense, side = pulp.LpConstraintGE, low
+        lp.addConstraint(pulp.LpConstraint(pulp.LpAffineExpression(entries), sense, name, side))
+    made.check("PuLP model", _size(lp))
     lp.header = header(model)
     lp.blocks = {
         component.name: variables[component.members[None]]
@@ -91,5 +93,8 @@ def pulp_model(model: LinearModel) -> Any:
     return lp
 
 
-def _constraint(pulp: Any, entries: dict[Any, float], sense: int, name: str, side: float) -> Any:
-    return pulp.LpConstraint(pulp.LpAffineExpression(entries), sense, name, side)
+def _size(lp: Any) -> Size:
+    nonzeros = sum(1 for row in lp.constraints() for value in row.values() if value)
+    return Size(
+        columns=len({variable.name for variable in lp.variables()}), rows=len(lp.constraints()), nonzeros=nonzeros
+    )

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from dnnopt.errors import InputError
 from dnnopt.formats.components import Component, components
-from dnnopt.formats.model_files import header
+from dnnopt.formats.portable import Size, check_counts, check_numbers, column_names, header
 
 if TYPE_CHECKING:
     from dnnopt.linear_model import Block, LinearArrays, LinearModel
@@ -46,8 +46,10 @@ def pyomo_model(model: LinearModel) -> Any:
     Raises
     ------
     InputError
-        If Pyomo is not installed.
+        If Pyomo is not installed, or for a number that no file can hold.
     """
+    model.complete()
+    check_numbers(model.arrays(), column_names(model), model.row_names())
     m = import_pyomo().ConcreteModel(name=model.name, doc=header(model))
     variables = variable_components(model.variables)
     taken = {"objective", *dir(m), *(component.name for component in variables)}
@@ -58,12 +60,23 @@ def pyomo_model(model: LinearModel) -> Any:
 def fill_model(m: Any, arrays: LinearArrays, columns: Sequence[Component], rows: Sequence[Component]) -> list[Any]:
     """Add variables, constraints and the objective to a ConcreteModel; return the variables in order."""
     pyo = import_pyomo()
+    arrays = arrays.tidied()
     variables = _add_variables(pyo, m, arrays, columns)
     _add_rows(pyo, m, arrays, rows, variables)
     nonzero = np.flatnonzero(arrays.cost)
     cost = _linear(variables, nonzero.tolist(), arrays.cost[nonzero].tolist(), arrays.offset)
     m.objective = pyo.Objective(expr=cost, sense=pyo.minimize)
+    shown = np.isfinite(arrays.row_lower) | np.isfinite(arrays.row_upper)
+    right = Size(len(arrays.cost), int(shown.sum()), int(np.diff(arrays.start)[shown].sum()))
+    check_counts("Pyomo model", right._asdict(), _size(pyo, m)._asdict())
     return variables
+
+
+def _size(pyo: Any, m: Any) -> Size:
+    """Return how much of a model has reached Pyomo."""
+    bodies = [row.body for row in m.component_data_objects(pyo.Constraint)]
+    columns = len({id(variable) for variable in m.component_data_objects(pyo.Var)})
+    return Size(columns, len(bodies), sum(1 for body in bodies for coefficient in body.linear_coefs if coefficient))
 
 
 def _add_variables(pyo: Any, m: Any, arrays: LinearArrays, columns: Sequence[Component]) -> list[Any]:

@@ -9,6 +9,7 @@ import math
 import re
 from collections.abc import Callable, Collection, Mapping
 from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,11 +19,12 @@ from dnnopt.compiled import CompiledProblem
 from dnnopt.compiler import compile_problem
 from dnnopt.constraint_model import ConstraintModel, sums_below
 from dnnopt.errors import InputError
-from dnnopt.formats.model_files import CONSTANT, column_names, safe_names
+from dnnopt.formats.portable import CONSTANT, column_names, safe_names
 from dnnopt.formulations import registry
 from dnnopt.formulations.formulation import Formulation
 from dnnopt.linear_model import LinearModel, Values
 from dnnopt.plan import Plan
+from dnnopt.priorities import noted, of_priority
 from dnnopt.scaling import SI
 
 if TYPE_CHECKING:
@@ -59,13 +61,20 @@ def plan_from_values(values: Mapping[str, float], problem: Problem, formulation:
         known = {*safe_names(column_names(model)), *column_names(model)}
         return next((f"it has no variable {name!r}" for name in values if name not in known), None)
 
-    chosen, model = _model(compiled, formulation, "", differs)
-    raw = column_names(model)
+    build = _build(compiled, formulation, "", differs)
+    raw = column_names(build.model)
     found = [values.get(name, values.get(other, 0.0)) for name, other in zip(safe_names(raw), raw, strict=True)]
-    return _read(compiled, chosen, model, np.array(found, dtype=float))
+    return build.read(np.array(found, dtype=float))
 
 
-def plan_from_file(model_file: str | Path, path: str | Path, problem: Problem, formulation: str | None = None) -> Plan:
+def plan_from_file(
+    model_file: str | Path,
+    path: str | Path,
+    problem: Problem,
+    formulation: str | None = None,
+    *,
+    allow_large: bool = False,
+) -> Plan:
     """Return the plan in a solver's solution of an exported model of the problem.
 
     Parameters
@@ -77,6 +86,8 @@ def plan_from_file(model_file: str | Path, path: str | Path, problem: Problem, f
     problem : Problem
     formulation : str, optional
         By default the one that the model file names, else the first one that has its columns.
+    allow_large : bool
+        Whether the length of the files is not limited.
 
     Raises
     ------
@@ -86,20 +97,17 @@ def plan_from_file(model_file: str | Path, path: str | Path, problem: Problem, f
     from dnnopt.formats.model_columns import read_columns
     from dnnopt.formats.solution_files import read_solution
 
-    columns, header = read_columns(model_file)
+    columns, header = read_columns(model_file, allow_large=allow_large)
     compiled = compile_problem(problem)
     try:
-        chosen, model = _model(compiled, formulation, header, lambda model: _missing(model, columns, exactly=True))
+        build = _build(compiled, formulation, header, lambda model: _missing(model, columns, exactly=True))
     except InputError as error:
         words = f"not a model of the problem {problem.name!r}: {error.problem}"
         raise InputError("", file=str(model_file), problem=words) from None
-    values = read_solution(path, columns)
-    unknown = next((name for name in values if name not in set(columns)), None)
-    if unknown is not None:
-        raise InputError(f"the name of a column of {model_file}", file=str(path), value=unknown)
-    found = [values.get(name, 0.0) for name in safe_names(column_names(model))]
+    values = read_solution(path, columns, allow_large=allow_large)
+    found = [values.get(name, 0.0) for name in safe_names(column_names(build.model))]
     try:
-        return _read(compiled, chosen, model, np.array(found, dtype=float))
+        return build.read(np.array(found, dtype=float))
     except InputError as error:
         raise error.within(file=str(path)) from None
 
@@ -134,14 +142,14 @@ def plan_from_pyomo(model: Any, problem: Problem, formulation: str | None = None
                 return f"{part.name} has no index {missing!r}"
         return None
 
-    chosen, own = _model(compiled, formulation, model.doc or "", differs)
-    found = np.full(len(column_names(own)), np.nan)
-    for part in variable_components(own.variables):
+    build = _build(compiled, formulation, model.doc or "", differs)
+    found = np.full(len(column_names(build.model)), np.nan)
+    for part in variable_components(build.model.variables):
         there = model.component(part.name)
         for key, column in part.members.items():
             value = there[key].value
             found[column] = math.nan if value is None else value
-    return _read(compiled, chosen, own, found)
+    return build.read(found)
 
 
 def plan_from_pulp(model: Any, problem: Problem, formulation: str | None = None) -> Plan:
@@ -163,9 +171,9 @@ def plan_from_pulp(model: Any, problem: Problem, formulation: str | None = None)
     compiled = compile_problem(problem)
     values = {variable.name: variable.varValue for variable in model.variables()}
     header = getattr(model, "header", "")
-    chosen, own = _model(compiled, formulation, header, lambda own: _missing(own, values, exactly=False))
-    found = [values[name] for name in safe_names(column_names(own))]
-    return _read(compiled, chosen, own, np.array([math.nan if v is None else v for v in found], dtype=float))
+    build = _build(compiled, formulation, header, lambda own: _missing(own, values, exactly=False))
+    found = [values[name] for name in safe_names(column_names(build.model))]
+    return build.read(np.array([math.nan if v is None else v for v in found], dtype=float))
 
 
 def _missing(model: Model, columns: Collection[str], *, exactly: bool) -> str | None:
@@ -179,13 +187,47 @@ def _missing(model: Model, columns: Collection[str], *, exactly: bool) -> str | 
     return f"it has a further column {min(further)!r}" if exactly and further else None
 
 
-def _model(
+@dataclass(frozen=True)
+class _Build:
+    """A formulation's model of a problem, as it was exported."""
+
+    compiled: CompiledProblem
+    formulation: Formulation
+    model: Model
+
+    def read(self, values: Values) -> Plan:
+        """Return the plan of the values after a look at them: each layer on just one device, and what is whole whole.
+
+        What is off by no more than solvers and their files are is rounded.
+        """
+        compiled, model = self.compiled, self.model
+        block = model.variables[0]  # x is the first block
+        x = values[block.first : block.first + block.size].reshape(block.shape)
+        if np.isnan(x).all():
+            raise InputError("", problem="the model has no solution: solve it first")
+        ends = ~compiled.is_layer  # inputs and outputs are where they are
+        x[ends] = compiled.allowed[ends]
+        whole = (np.abs(x - np.round(x)) <= _WHOLE).all(axis=1) & (np.round(x).sum(axis=1) == 1)
+        for node in np.flatnonzero(~whole).tolist():
+            layer = compiled.node_names[node]
+            given = dict(zip(compiled.executor_names, x[node].tolist(), strict=True))
+            raise InputError("1 for one device and 0 for the others", field=f"{block.name}({layer},...)", value=given)
+        values = np.nan_to_num(values)
+        integer = model.arrays().integer != 0 if isinstance(model, LinearModel) else np.ones(len(values), dtype=bool)
+        rounded = np.where(integer, np.round(values), values)
+        for column in np.flatnonzero(np.abs(values - rounded) > _WHOLE)[:1].tolist():
+            raise InputError("a whole number", field=column_names(model)[column], value=float(values[column]))
+        return self.formulation.read(compiled, model, rounded)
+
+
+def _build(
     compiled: CompiledProblem, formulation: str | None, header: str, differs: Callable[[Model], str | None]
-) -> tuple[Formulation, Model]:
+) -> _Build:
     """Return the formulation, and its model as the header describes it, that does not differ from what is given.
 
-    Without a name, the one in the header is taken, else every one is tried.
+    Without a name, the one in the header is taken, else every one is tried; without a priority, the first one.
     """
+    compiled = of_priority(compiled, noted(compiled, header))
     able = registry.supporting(compiled)
     stated = _FORMULATION.findall(header)
     if formulation is None and stated and stated[-1] in able:
@@ -193,15 +235,15 @@ def _model(
     reasons = []
     for name in able if formulation is None else [formulation]:
         chosen = registry.formulation(name, compiled)
-        model = _built(chosen, compiled, header)
+        model = _exported(chosen, compiled, header)
         reason = differs(model)
         if reason is None:
-            return chosen, model
+            return _Build(compiled, chosen, model)
         reasons.append(f"by the formulation {chosen.name}, {reason}")
     raise InputError("", problem=reasons[0] if reasons else "no formulation supports the problem")
 
 
-def _built(formulation: Formulation, compiled: CompiledProblem, header: str) -> Model:
+def _exported(formulation: Formulation, compiled: CompiledProblem, header: str) -> Model:
     """Return the model in the units, or with the size of numbers, that the header states."""
     sums = _SUMS.search(header)
     with sums_below(2.0 ** int(sums[1])) if sums else nullcontext():
@@ -209,19 +251,3 @@ def _built(formulation: Formulation, compiled: CompiledProblem, header: str) -> 
     if isinstance(model, LinearModel) and SI.describe() in header:
         model = formulation.build(compiled, SI)
     return model
-
-
-def _read(compiled: CompiledProblem, formulation: Formulation, model: Model, values: Values) -> Plan:
-    """Return the plan of the values after a look at the placement: each layer on just one device."""
-    block = model.variables[0]  # x is the first block
-    x = values[block.first : block.first + block.size].reshape(block.shape)
-    if np.isnan(x).all():
-        raise InputError("", problem="the model has no solution: solve it first")
-    ends = ~compiled.is_layer  # inputs and outputs are where they are
-    x[ends] = compiled.allowed[ends]
-    whole = (np.abs(x - np.round(x)) <= _WHOLE).all(axis=1) & (np.round(x).sum(axis=1) == 1)
-    for node in np.flatnonzero(~whole).tolist():
-        layer = compiled.node_names[node]
-        given = dict(zip(compiled.executor_names, x[node].tolist(), strict=True))
-        raise InputError("1 for one device and 0 for the others", field=f"{block.name}({layer},...)", value=given)
-    return formulation.read(compiled, model, np.nan_to_num(values))

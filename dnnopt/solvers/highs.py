@@ -36,6 +36,13 @@ def pass_model(arrays: LinearArrays) -> highspy.Highs:
     """Return a silent Highs object that holds the model."""
     highs = highspy.Highs()
     highs.silent()
+    # HiGHS refuses rows in which a column comes twice, which is soon found out; tidying all models would take longer.
+    if not _accepts(highs, arrays) and not _accepts(highs, arrays.tidied()):
+        raise RuntimeError(f"HiGHS refused the model, whose largest coefficient is {arrays.largest:g}")
+    return highs
+
+
+def _accepts(highs: highspy.Highs, arrays: LinearArrays) -> bool:
     status = highs.passModel(
         len(arrays.cost),
         len(arrays.row_lower),
@@ -53,9 +60,7 @@ def pass_model(arrays: LinearArrays) -> highspy.Highs:
         arrays.value,
         arrays.integer,
     )
-    if status == highspy.HighsStatus.kError:
-        raise RuntimeError(f"HiGHS refused the model, whose largest coefficient is {arrays.largest:g}")
-    return highs
+    return bool(status != highspy.HighsStatus.kError)
 
 
 def set_options(highs: highspy.Highs, limits: Limits, tolerance: float, log: str | None = None) -> None:

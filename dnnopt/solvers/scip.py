@@ -13,8 +13,8 @@ import numpy as np
 from pyscipopt import SCIP_EVENTTYPE, Eventhdlr
 from pyscipopt import Model as Scip
 
-from dnnopt.formats.model_files import column_names, safe_names
 from dnnopt.formats.mps_file import mps_text
+from dnnopt.formats.portable import column_names, safe_names
 from dnnopt.linear_model import LinearModel
 from dnnopt.solvers.highs import tolerance_for
 from dnnopt.solvers.interface import Clock, Control, Limits, Outcome, Values, run_in_thread

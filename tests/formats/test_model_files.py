@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from readers import READERS
 
 import dnnopt as dp
-from dnnopt.formats.model_files import safe_names
+from dnnopt.formats.portable import safe_names
 from dnnopt.formats.solutions import plan_from_file
 from dnnopt.linear_model import LinearModel
 

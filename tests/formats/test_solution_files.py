@@ -1,5 +1,6 @@
 """Solutions of other programs come back as plans: every solution file that each of them writes."""
 
+import gzip
 import json
 import subprocess
 import sys
@@ -7,9 +8,12 @@ from functools import partial
 
 import pytest
 from builders import layer, link, network, plan, platform, problem, tensor
-from readers import cbc, glpk, highs, scip
+from readers import cbc, glpk, highs, lp_solve, scip
+from shared_data import shared_case
+from solution_texts import TEXTS
 
 import dnnopt as dp
+from dnnopt.formats.model_columns import read_columns
 from dnnopt.formats.solution_files import read_solution
 from dnnopt.formats.solutions import plan_from_file
 
@@ -23,6 +27,7 @@ PROGRAMS = {
     "glpsol --write": glpk,
     "glpsol --output": partial(glpk, option="--output"),
     "scip": scip,
+    "lp_solve": lp_solve,
 }
 LONG = "a_layer_with_a_name_that_does_not_fit_into_a_column"
 BEST = plan({"net": f"conv1:pi {LONG}:t4 fc:t4"})
@@ -43,6 +48,16 @@ def make_problem(memory=20.0):
         platform("pi t4", [link("up"), link("down")], {"pi>t4": "up", "t4>pi": "down"}),
         {"conv1": (30, 10), LONG: (30, 10), "fc": (30, 10)},
         subject_to=[dp.memory("weights", limits={"pi": memory, "t4": 13.0})],
+    )
+
+
+def two_in_parallel():
+    """A fork on two devices, each of which does one thing at a time."""
+    return problem(
+        network("a b c", [tensor("s", "a", "b c", 3)], source="pi"),
+        platform("pi t4", [link("up"), link("down")], {"pi>t4": "up", "t4>pi": "down"}),
+        {"a": (3, 2), "b": (9, 6), "c": (8, 5)},
+        execution="scheduled",
     )
 
 
@@ -78,6 +93,71 @@ def test_solution_file_without_a_solution_is_refused(solve, tmp_path):
     dp.formulate(make_problem(memory=1.0), "edgewise").write(file)
     with pytest.raises(dp.InputError, match=r"\.sol: the file holds no"):
         plan_from_file(file, solve(file).solution, make_problem(memory=1.0))
+
+
+def best_values(model_file):
+    """Return the value of every column of the model in the best plan, in the order of the columns."""
+    found = read_solution(cbc(model_file).solution, read_columns(model_file)[0])
+    return {name: float(round(found.get(name, 0.0), 6)) for name in read_columns(model_file)[0]}
+
+
+@pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
+def test_solution_file_as_other_programs_write_it_gives_the_plan(text, model_file, tmp_path):
+    solution = tmp_path / "solution"  # what it is shows in the text alone
+    solution.write_text(text(best_values(model_file)), encoding="utf-8")
+    assert plan_from_file(model_file, solution, make_problem()) == BEST
+
+
+@pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
+def test_solution_with_a_name_that_is_no_column_is_refused_with_the_first(text, model_file, tmp_path):
+    values = best_values(model_file) | {"x(other,pi)": 1.0, "x(another,pi)": 1.0}
+    solution = tmp_path / "solution"
+    solution.write_text(text(values), encoding="utf-8")
+    with pytest.raises(dp.InputError, match=r"solution: got 'x\(other,pi\)', expected the name of a column"):
+        plan_from_file(model_file, solution, make_problem())
+
+
+@pytest.mark.parametrize("text", [text for name, text in TEXTS.items() if name not in ("lp_solve", "MiniZinc")])
+def test_values_that_are_off_by_a_tolerance_are_rounded(text, model_file, tmp_path):
+    values = {name: value + (-1e-7 if value else 2e-8) for name, value in best_values(model_file).items()}
+    solution = tmp_path / "solution"
+    solution.write_text(text(values), encoding="utf-8")
+    assert plan_from_file(model_file, solution, make_problem()) == BEST
+
+
+@pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
+def test_placements_that_are_not_whole_are_refused(text, model_file, tmp_path):
+    values = best_values(model_file) | {"x(fc,t4)": 0.5, "x(fc,pi)": 0.5}
+    solution = tmp_path / "solution"
+    solution.write_text(text(values), encoding="utf-8")
+    with pytest.raises(dp.InputError, match=r"solution: x\(fc,\.\.\.\): got .*0\.5"):
+        plan_from_file(model_file, solution, make_problem())
+
+
+def test_other_integer_columns_must_be_whole_too(tmp_path):
+    file, scheduled = tmp_path / "model.lp", two_in_parallel()
+    dp.formulate(scheduled, "edgewise+disjunctive").write(file)
+    columns = read_columns(file)[0]
+    values = read_solution(highs(file).solution, columns)
+    order = next(name for name in columns if name.startswith("order"))
+    listed = tmp_path / "list.sol"
+    for wrong, refused in ((1e-6, False), (0.5, True)):
+        changed = values | {order: abs(values.get(order, 0.0) - wrong)}
+        listed.write_text("".join(f"{name} {value!r}\n" for name, value in changed.items()), encoding="utf-8")
+        if refused:
+            with pytest.raises(dp.InputError, match=r"list\.sol: order.*: got 0\.5, expected a whole number"):
+                plan_from_file(file, listed, scheduled)
+        else:
+            found = dp.evaluate(scheduled, plan_from_file(file, listed, scheduled))
+            assert found.objective == pytest.approx(dp.solve(scheduled).objective)
+
+
+@pytest.mark.parametrize("name", ["cplex.sol", "xpress.slx", "python-mip.sol", "cbc-all.sol"])
+def test_files_that_other_programs_have_written_come_back(name, tmp_path):
+    solution = shared_case(f"input/small-001.{name}")
+    one, file = dp.load("small/001"), tmp_path / "model.mps"
+    dp.formulate(one, "boundary+sum").write(file)
+    assert dp.evaluate(one, plan_from_file(file, solution, one)).objective == pytest.approx(0.12501465904761)
 
 
 def test_list_of_names_and_values_gives_the_plan(model_file, tmp_path):
@@ -177,6 +257,25 @@ def test_solution_of_another_model_is_refused(model_file, tmp_path):
         ("s mip 3 2 o 0\nj 1\n", "cut off"),
         ("Columns\n    Index Status\n", "cut off"),
         ("Problem: x\nColumn name\n---\n1 x(conv1,pi)\n", "number, name and value"),
+        ("x(conv1,pi) 1\nx(conv1,pi) 0\n", r"two values for 'x\(conv1,pi\)': 1 and 0"),
+        ("x(conv1,pi) nan\n", "finite number"),
+        ("x(conv1,pi) 1e999\n", "finite number"),
+        ('<CPLEXSolution><variables><variable name="x(conv1,pi)"', "not XML, or cut off"),
+        ('<CPLEXSolution><variables><variable name="x(conv1,pi)"/></variables></CPLEXSolution>', "without a name or a"),
+        ("<html><body/></html>", "got 'html', expected a solution file of CPLEX"),
+        ('<!DOCTYPE x [<!ENTITY a "aaaa">]><CPLEXSolution>&a;</CPLEXSolution>', "document type"),
+        ('<CPLEXSolution><header solutionStatusString="integer infeasible"/></CPLEXSolution>', "integer infeasible"),
+        ('{"SolutionInfo": {"Status": 3, "SolCount": 0}}', "no solution"),
+        ('{"SolutionInfo": {}, "Vars": [{"VarName": "x(conv1,pi)"}]}', "Vars: got .*VarName and X"),
+        ('{"SolutionInfo": {}, "Vars": [{"VarName": "x(conv1,pi)", "X": true}]}', "a number after the name"),
+        ('{"placement": {}}', "no SolutionInfo"),
+        ('{"SolutionInfo": {}, "Vars": [{"VarN', "not JSON"),
+        ("NAME  x\n  C x(conv1,pi)  1\n", "cut off"),
+        ("NAME  x\n  C x(conv1,pi)\nENDATA\n", "C, name and value"),
+        ('  1,"x(conv1,pi)","C"\n', "cut off"),
+        ("\nThis problem is infeasible", "This problem is infeasible"),
+        ("\nThis problem is unbounded", "This problem is unbounded"),
+        ("Infeasible - objective 0\n", "Infeasible"),
     ],
 )
 def test_broken_solution_file_is_refused(tmp_path, text, words):
@@ -201,7 +300,9 @@ def test_binary_and_missing_files_are_refused(tmp_path):
         ("model.txt", b"", "ends in .lp"),
         ("model.lp", b"this is no model", "model.lp"),
         ("model.mps", b"", "model.mps"),
-        ("model.mps.gz", b"not packed", "cannot be read"),
+        ("model.mps.gz", b"not packed", "not a gzip file"),
+        ("model.mps.gz", gzip.compress(b"NAME x\n" * 99)[:-9], "damaged"),
+        ("model.mps.gz", b"\x1f\x8b\x08" + bytes(7) + b"\xff" * 40, "damaged"),
         ("model.pb.txt", b"nothing", "no variables"),
         ("none.mzn", None, "No such file"),
     ],

@@ -44,8 +44,7 @@ def placed(
 
     model = formulation.build(restricted)
     assert isinstance(model, LinearModel)
-    if model.lazy is not None:
-        model.lazy.complete()
+    model.complete()
     start = None if first is None else formulation.encode(restricted, model, restricted.plan(first))
     left = effort.clock.left()
     if effort.iterations is None:
