@@ -1,21 +1,29 @@
-"""Why a problem is infeasible: a minimal set of constraint groups, found by deletion.
+"""Why a problem is infeasible: a minimal set of constraint groups, found by deletion; or a plan, where it is feasible.
 
 Groups are the entries of `subject_to`, each absent route, and each layer with devices that cannot run it. One group
 after the other is left out; if the rest is still infeasible, it stays out (Chinneck, Dravnieks: Locating minimal
-infeasible constraint sets in linear programs, ORSA Journal on Computing 3(2), 1991).
+infeasible constraint sets in linear programs, ORSA Journal on Computing 3(2), 1991). That it stays in has a plan of the
+rest for its reason, so of what is left each set is known to be infeasible, and feasible without any one of its groups.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from dnnopt.objectives import Term
+from dnnopt.plan import Plan
 from dnnopt.platforms import Route
 from dnnopt.problem import Problem
 from dnnopt.profiles import Profile
-from dnnopt.solvers.interface import Clock
+from dnnopt.solvers.interface import Clock, check_seconds
 from dnnopt.text import visible
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from dnnopt.result import Result
 
 
 @dataclass(frozen=True)
@@ -29,51 +37,103 @@ class Group:
 
 @dataclass(frozen=True)
 class Explanation:
-    """A set of groups that cannot hold together.
+    """Why a problem has no feasible plan, or one that it has.
 
     Attributes
     ----------
+    problem : Problem
+    status : {"infeasible", "feasible", "unknown"}
+        ``unknown``: it was not determined in time.
     groups : tuple of str
-    minimal : bool
-        Whether leaving out any one of them makes the problem feasible; False: not determined in time.
+        Of an infeasible problem: a set of its parts that cannot hold together.
+    undetermined : tuple of str
+        Those of which it was not determined in time whether the others can hold together.
+    plan : Plan, optional
+        Of a feasible problem: one that breaks nothing.
     """
 
-    groups: tuple[str, ...]
-    minimal: bool
+    problem: Problem
+    status: str
+    groups: tuple[str, ...] = ()
+    undetermined: tuple[str, ...] = ()
+    plan: Plan | None = None
+
+    @property
+    def minimal(self) -> bool:
+        """Whether the groups cannot hold together, but can without any one of them."""
+        return self.status == "infeasible" and not self.undetermined
 
     def __str__(self) -> str:
+        if self.plan is not None:
+            return "feasible: there is a plan that breaks nothing"
+        if self.status != "infeasible":
+            return "not determined in time whether there is a feasible plan"
+        listed = "".join(f"\n  - {self._shown(group)}" for group in self.groups)
         if not self.groups:
-            return "infeasible; why was not determined in time"
-        listed = "\n".join(f"  - {visible(group)}" for group in self.groups)
-        if not self.minimal:
-            return f"infeasible; the reason is among these (not narrowed down further in time):\n{listed}"
-        return f"infeasible; these cannot hold together, and without any one of them it would be feasible:\n{listed}"
+            return "infeasible, whatever is left out"
+        if self.undetermined:
+            return f"infeasible; these cannot hold together (?: not determined in time whether it is needed):{listed}"
+        return f"infeasible; these cannot hold together, and without any one of them it would be feasible:{listed}"
+
+    def _shown(self, group: str) -> str:
+        return visible(group) + (" ?" if group in self.undetermined else "")
+
+    def to_data(self) -> dict[str, Any]:
+        """Return plain data; of a feasible problem it is also a plan file."""
+        return {
+            "format": "dnnopt-explanation",
+            "version": 1,
+            "problem": self.problem.name,
+            "status": self.status,
+            "minimal": self.minimal,
+            "groups": list(self.groups),
+            "undetermined": list(self.undetermined),
+            **(self.plan.to_data() if self.plan else {"placement": None}),
+        }
+
+    def report(self, console: Console) -> None:
+        """Print it for a person."""
+        from dnnopt.study_report import print_explanation
+
+        print_explanation(console, self)
 
 
 def explain_infeasibility(problem: Problem, time_limit: float = 30.0) -> Explanation:
-    """Return a minimal set of constraint groups that makes an infeasible problem so.
+    """Return a minimal set of constraint groups that makes an infeasible problem so; of a feasible one, a plan.
 
     Parameters
     ----------
     problem : Problem
     time_limit : float
-        Seconds for all the problems that have to be decided.
+        Seconds for all the problems that have to be decided: whether there is a plan, then without this and that.
+
+    Raises
+    ------
+    InputError
+        For a time that is not above 0.
+    UnsupportedError
+        If no formulation supports the problem.
     """
+    check_seconds(time_limit, "time_limit")
     clock = Clock(time_limit)
     needed = _groups(problem)
-    determined = True
+    first = _answer(problem, needed, clock)
+    if first is None or first.status != "infeasible":
+        plan = None if first is None else first.plan
+        return Explanation(problem, "unknown" if plan is None else "feasible", plan=plan)
     for batch in _batches(needed):
         rest = [group for group in needed if group not in batch]
         if len(batch) > 1 and len(rest) < len(needed) and _infeasible(problem, rest, clock):
             needed = rest
+    undetermined = []
     for group in list(needed):
         rest = [other for other in needed if other != group]
         answer = _infeasible(problem, rest, clock)
         if answer:
             needed = rest
         elif answer is None:
-            determined = False
-    return Explanation(tuple(group.label for group in needed), determined)
+            undetermined.append(group.label)
+    return Explanation(problem, "infeasible", tuple(group.label for group in needed), tuple(undetermined))
 
 
 def _batches(groups: Sequence[Group]) -> list[list[Group]]:
@@ -140,13 +200,16 @@ def _relaxed(problem: Problem, groups: Sequence[Group]) -> Problem:
     )
 
 
-def _infeasible(problem: Problem, groups: Sequence[Group], clock: Clock) -> bool | None:
-    """Return whether the problem with just these groups is infeasible; None: not known in time."""
+def _answer(problem: Problem, groups: Sequence[Group], clock: Clock) -> Result | None:
+    """Return what is found of the problem with just these groups; None: there is no time left."""
     from dnnopt.solving import solve
 
-    if clock.expired():
+    return None if clock.expired() else solve(_relaxed(problem, groups), time_limit=clock.left())
+
+
+def _infeasible(problem: Problem, groups: Sequence[Group], clock: Clock) -> bool | None:
+    """Return whether the problem with just these groups is infeasible; None: not known in time."""
+    answer = _answer(problem, groups, clock)
+    if answer is None or (answer.plan is None and answer.status != "infeasible"):
         return None
-    result = solve(_relaxed(problem, groups), time_limit=clock.left())
-    if result.plan is not None:
-        return False
-    return True if result.status == "infeasible" else None
+    return answer.plan is None

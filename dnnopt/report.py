@@ -88,7 +88,8 @@ def runs(problem: Problem, plan: Plan) -> dict[str, list[str]]:
     return found
 
 
-def _placement_table(problem: Problem, plan: Plan, evaluation: Evaluation) -> RenderableType:
+def placement_table(problem: Problem, plan: Plan, evaluation: Evaluation) -> RenderableType:
+    """Return a table of what each device runs."""
     limits = {device.name: device.memory for device in problem.platform.devices}
     for spec in problem.subject_to:
         limits |= dict(getattr(spec, "limits", {}))
@@ -203,7 +204,7 @@ def print_result(console: Console, result: Result, *, verbose: bool = False) -> 
     if result.status == "optimal":
         console.print(words(f"  {_confirmation(result)}"))
     console.print()
-    console.print(_placement_table(result.problem, result.plan, evaluation))
+    console.print(placement_table(result.problem, result.plan, evaluation))
     console.print()
     if result.problem.all_shared_weights():
         console.print(_shared_weights_table(result.problem, result.plan, 1000 if verbose else 12))

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from dnnopt.console import table, widths, words
 from dnnopt.picture import coloured, legend, moved, strip
-from dnnopt.report import against, format_gap, format_runtime, objective_name, where
+from dnnopt.referee import evaluate
+from dnnopt.report import against, format_gap, format_runtime, objective_name, placement_table, where
 from dnnopt.text import visible
 from dnnopt.units import counted, format_quantity
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from dnnopt.comparison import Comparison
+    from dnnopt.explain import Explanation
     from dnnopt.plan import Plan
     from dnnopt.problem import Problem
     from dnnopt.ranking import BestPlans
@@ -43,6 +45,13 @@ def print_strips(console: Console, problem: Problem, plans: Mapping[str, Plan]) 
         console.print(begin + coloured(problem, line), no_wrap=True, overflow="fold")
     small = any(letter.islower() for line in lines.values() for letter in line)
     console.print(words(legend(problem) + ("; small: most of these layers" if small else "")))
+
+
+def print_explanation(console: Console, found: Explanation) -> None:
+    """Print why a problem is infeasible, or a plan."""
+    console.print(words(str(found)))
+    if found.plan is not None:
+        console.print(placement_table(found.problem, found.plan, evaluate(found.problem, found.plan)))
 
 
 def print_comparison(console: Console, comparison: Comparison) -> None:

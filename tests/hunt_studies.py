@@ -11,6 +11,7 @@ from dnnopt import explain
 from dnnopt.pareto import Front, pareto
 from dnnopt.problem import Problem
 from dnnopt.ranking import BestPlans, best_plans
+from dnnopt.referee import evaluate
 
 RANKED = 4
 SEVERAL = 4 * SECONDS  # for all the problems of a study
@@ -67,9 +68,14 @@ def check_front(truth: Truth, front: Front) -> str:
 
 
 def check_explanation(truth: Truth, found: explain.Explanation) -> str:
-    """Assert that the groups alone make the problem infeasible and, where that is said, none can be left out."""
-    if not truth.infeasible:
-        return "refused"
+    """Assert that a plan is one; else that the groups make the problem infeasible and, where said, all are needed."""
+    if found.plan is not None:
+        truth.check_plan(found.plan, evaluate(truth.problem, found.plan).objectives)
+        return "optimal"
+    if found.status == "unknown":
+        return "unproved"
+    if truth.strictly:
+        raise Mismatch("infeasible, but there are plans")
     by_label = {group.label: group for group in explain._groups(truth.problem)}
     needed = [by_label[label] for label in found.groups]
     if Truth(explain._relaxed(truth.problem, needed)).strictly:
@@ -96,8 +102,6 @@ def _by_front(problem: Problem, truth: Truth) -> str:
 
 
 def _by_explanation(problem: Problem, truth: Truth) -> str:
-    if not truth.infeasible:
-        return "refused"
     return check_explanation(truth, explain.explain_infeasibility(problem, SEVERAL))
 
 

@@ -9,11 +9,17 @@ from builders import layer, link, network, platform, problem, tensor
 from examples import check_until
 from hypothesis import given, settings
 from strategies import problems
+from typer.testing import CliRunner
 
+from dnnopt import explain, library
+from dnnopt.cli.app import app
 from dnnopt.constraints import Deadline, MaxDevices, Memory, Placement, Separate
+from dnnopt.errors import InputError
 from dnnopt.explain import explain_infeasibility
+from dnnopt.formats.files import read_plan, write_problem
 from dnnopt.platforms import Route
 from dnnopt.profiles import Profile
+from dnnopt.referee import evaluate
 
 ROUTE = re.compile(r"no route from (\w+) to (\w+)")
 UNSUPPORTED = re.compile(r"layer (\w+) of (\w+) cannot run on (.*)")
@@ -66,15 +72,19 @@ def with_only(one, kept):
     )
 
 
-def test_explanations_of_random_infeasible_problems_are_infeasible_and_minimal():
+def test_explanations_of_random_problems_are_a_plan_or_infeasible_and_minimal():
     seen = Counter()
 
     @settings(max_examples=150)
     @given(problems(most_placements=90, largest_spread=2))
     def check(problem):
-        if brute_force(problem).objective is not None:
-            return
         explanation = explain_infeasibility(problem)
+        seen[explanation.status] += 1
+        if brute_force(problem).objective is not None:
+            assert (explanation.status, explanation.groups, explanation.minimal) == ("feasible", (), False)
+            assert evaluate(problem, explanation.plan).feasible
+            return
+        assert explanation.plan is None
         assert explanation.minimal
         needed = [read(label) for label in explanation.groups]
         assert set(needed) <= set(parts_of(problem))
@@ -149,8 +159,70 @@ def test_memory_and_deadline_that_only_together_leave_no_plan():
 def test_without_time_nothing_is_claimed():
     one = chain(platform("p"), {"a": (None,), "b": (1,)}, [MaxDevices(limit=1)])
     explanation = explain_infeasibility(one, time_limit=1e-6)
+    assert (explanation.status, explanation.groups, explanation.plan) == ("unknown", (), None)
     assert not explanation.minimal
-    assert "not" in str(explanation)
+    assert str(explanation) == "not determined in time whether there is a feasible plan"
+
+
+@pytest.mark.parametrize("seconds", [0.0, -1.0, float("inf"), float("nan")])
+def test_a_limit_that_is_no_time_is_refused(seconds):
+    with pytest.raises(InputError, match=r"time_limit: got .*, expected seconds > 0"):
+        explain_infeasibility(chain(platform("p"), {"a": (1,), "b": (1,)}), seconds)
+
+
+@pytest.mark.parametrize("execution", ["sequential", "parallel", "pipelined", "scheduled", "call"])
+def test_a_feasible_problem_is_said_to_be_so_with_a_plan(execution):
+    on = platform("p q", [link("w", sender="p", receiver="q")], {"p>q": "w", "q>p": "w"})
+    least = 4 if execution == "call" else 3  # both calls take the transfer
+    one = chain(on, {"a": (1, 9), "b": (9, 1)}, [Deadline(limit=least)]).replace(execution=execution)
+    explanation = explain_infeasibility(one)
+    assert explanation.status == "feasible"
+    assert evaluate(one, explanation.plan).feasible
+    assert explanation.plan.placement["net"] == {"a": "p", "b": "q"}
+    late = explain_infeasibility(one.replace(subject_to=[Deadline(limit=least - 0.5)]))
+    assert (late.status, late.plan) == ("infeasible", None)
+    assert late.groups == ("deadline (subject_to[0])",)
+
+
+def test_a_group_that_is_not_decided_in_time_stays_in_and_is_marked(monkeypatch):
+    here = Placement(network="net", layer="a", allowed=("p",))
+    there = Placement(network="net", layer="a", allowed=("q",))
+    on = platform("p q", [link("w")], {"p>q": "w", "q>p": "w"})
+    one = chain(on, {"a": (1, 1), "b": (1, 1)}, [MaxDevices(limit=2), here, there])
+    decided = explain._answer
+
+    def undecided(problem, groups, clock):
+        return None if len(groups) == 2 and groups[0].key[0] == "max_devices" else decided(problem, groups, clock)
+
+    monkeypatch.setattr(explain, "_answer", undecided)
+    explanation = explain_infeasibility(one)
+    labels = "placement(net.a) (subject_to[1])", "placement(net.a) (subject_to[2])"
+    assert (explanation.groups, explanation.undetermined, explanation.minimal) == (labels, (), True)
+    monkeypatch.setattr(explain, "_answer", lambda *given: undecided(*given) if len(given[1]) > 1 else None)
+    explanation = explain_infeasibility(one)
+    assert (explanation.groups, explanation.undetermined, explanation.minimal) == (labels, labels, False)
+    assert str(explanation).count(" ?") == 2
+    assert explanation.to_data()["undetermined"] == list(labels)
+
+
+def test_the_command_line_explains_and_shows_the_plan_of_a_feasible_problem(tmp_path):
+    run = CliRunner().invoke(app, ["explain", "small/001", "--json", str(tmp_path / "why.json")])
+    assert run.exit_code == 0
+    assert "feasible: there is a plan that breaks nothing" in run.stdout
+    assert "What runs where" in run.stdout
+    problem = library.load("small/001")
+    assert evaluate(problem, read_plan(tmp_path / "why.json", problem)).feasible
+    on = platform("p q", [link("w")], {"p>q": "w", "q>p": "w"})
+    late = chain(on, {"a": (1, 1), "b": (1, 1)}, [MaxDevices(limit=2), Deadline(limit=1)])
+    write_problem(late, tmp_path / "late.json")
+    for command in ("explain", "solve"):
+        run = CliRunner().invoke(app, [command, str(tmp_path / "late.json")])
+        assert run.exit_code == 1
+        assert "- deadline (subject_to[1])" in run.output
+        assert "max_devices" not in run.output
+    run = CliRunner().invoke(app, ["explain", str(tmp_path / "late.json"), "--time-limit", "1e-9"])
+    assert run.exit_code == 1
+    assert "not determined in time whether there is a feasible plan" in run.output
 
 
 @pytest.mark.parametrize("limit", [0, 1])

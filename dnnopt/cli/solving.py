@@ -139,7 +139,31 @@ def exit_for(problem: Problem, result: Result) -> None:
         with stop_on_interrupt(Control()):  # of all the problems that it solves
             found = explain_infeasibility(problem)
         say(str(found))
+        if found.plan is not None:  # the solver was wrong
+            raise typer.Exit(INTERNAL)
     raise typer.Exit(INTERRUPTED if result.status == "interrupted" else NO_PLAN)
+
+
+@command("explain")
+def explain_command(
+    problem: Problem,
+    time_limit: Annotated[float, typer.Option("--time-limit", "-t", help="Seconds for everything.")] = 30.0,
+    json: JsonOption = None,
+    allow_large: AllowLargeOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Say which constraints cannot hold together, where no plan is feasible; where one is, show it."""
+    from dnnopt.explain import explain_infeasibility
+    from dnnopt.solvers.interface import Control, stop_on_interrupt
+
+    with stop_on_interrupt(Control()):
+        found = explain_infeasibility(problem, time_limit)
+    if json is not None:
+        write_json(found.to_data(), json)
+    if json is None or str(json) != "-":
+        found.report(console())
+    if found.plan is None:
+        raise typer.Exit(NO_PLAN)
 
 
 @command("check")
