@@ -103,13 +103,7 @@ def _use_platform(path: Path) -> None:
 
 
 def _use_profile(path: Path) -> None:
-    from dnnopt.report import print_profile
-
-    profile = dp.read_profile(path)
-    for measurement in profile.measurements:
-        if measurement.network in profile.time:
-            _printed(lambda console: print_profile(console, profile))
-    use_problem(first_problem().replace(profile=profile))
+    use_problem(first_problem().replace(profile=dp.read_profile(path)))
 
 
 def _printed(show: Callable[[Any], None]) -> None:

@@ -20,7 +20,7 @@ def read_columns(path: str | Path, *, allow_large: bool = False) -> tuple[list[s
     Raises
     ------
     InputError
-        If the file cannot be read as a model.
+        If the file cannot be read as a model, or is too large and that is not allowed.
     """
     path = Path(path)
     ending = ending_of(path)
