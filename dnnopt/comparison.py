@@ -167,7 +167,7 @@ def compare(
     Returns
     -------
     Comparison
-        Ctrl-C ends it early, with the methods that have been run.
+        Ctrl-C ends it early, with the methods that have been run (without any, it raises KeyboardInterrupt).
 
     Raises
     ------
@@ -188,6 +188,10 @@ def compare(
             objectives = [one.evaluation.objective for one in outcomes if one.evaluation and one.evaluation.feasible]
             watch(Event(clock.elapsed(), min(objectives, default=None), _bound(results), name))
 
+    options: dict[str, Any] = {"time_limit": time_limit, "gap": gap, "threads": threads, "seed": seed, "watch": watch}
+    exact = [name for name in EXACT if methods is None or name in methods]
+    runs: list[dict[str, str | None]] = [{"method": name} for name in exact if EXACT[name].refuses(compiled) is None]
+    runs += [{"formulation": name} for name in dict.fromkeys([None, *formulations])]
     with stop_on_interrupt(control):
         for name in _baselines(compiled, methods):
             starts(name)
@@ -196,20 +200,18 @@ def compare(
             )
             if control.stop.is_set():
                 break
-    options: dict[str, Any] = {"time_limit": time_limit, "gap": gap, "threads": threads, "seed": seed, "watch": watch}
-    exact = [name for name in EXACT if methods is None or name in methods]
-    runs: list[dict[str, str | None]] = [{"method": name} for name in exact if EXACT[name].refuses(compiled) is None]
-    runs += [{"formulation": name} for name in dict.fromkeys([None, *formulations])]
-    for run in () if control.stop.is_set() else runs:
-        starts(run.get("method") or run.get("formulation") or "auto")
-        result = solve(problem, **run, **options)  # type: ignore[arg-type]
-        results.append(result)
-        label = run.get("method") or f"{result.formulation} ({result.solver})"
-        seconds = result.runtime - result.confirming
-        outcomes.append(_Outcome(label, result.status, result.plan, result.evaluation, seconds))
-        if result.status == "interrupted":
-            break
+        for run in runs:
+            if control.stop.is_set():
+                break
+            starts(run.get("method") or run.get("formulation") or "auto")
+            result = solve(problem, **run, **options)  # type: ignore[arg-type]
+            results.append(result)
+            label = run.get("method") or f"{result.formulation} ({result.solver})"
+            seconds = result.runtime - result.confirming
+            outcomes.append(_Outcome(label, result.status, result.plan, result.evaluation, seconds))
     if not outcomes:
+        if control.stop.is_set():
+            raise KeyboardInterrupt
         raise UnsupportedError("", problem="no method supports this problem")
     return _compared(problem, outcomes, results)
 

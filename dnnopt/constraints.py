@@ -19,7 +19,7 @@ from dnnopt.objectives import Term
 from dnnopt.records import Bytes, Name, Number, Record, Seconds
 
 MemoryRule = Literal["weights", "weights+activations", "weights+largest_activation"]
-Count = Annotated[int, Field(strict=True, ge=0)]
+Count = Annotated[int, Field(strict=True, ge=0, le=2**31 - 1)]
 Layers = Annotated[tuple[Name, ...], Field(min_length=1)]
 
 

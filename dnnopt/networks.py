@@ -162,7 +162,7 @@ class Network(Record):
     def _check(self) -> Network:
         check_unique((layer.name for layer in self.layers), "layers", "layer")
         check_unique((tensor.name for tensor in self.tensors), "tensors", "tensor")
-        names = {layer.name for layer in self.layers}
+        names = self.layer_names
         producers, consumers = names | {INPUT}, names | {OUTPUT}
         for index, layer in enumerate(self.layers):
             if layer.name in RESERVED:
@@ -189,6 +189,11 @@ class Network(Record):
                 check_known(name, names, f"{field}[{position}]", "layer")
         _ = self.order  # refuses cycles
         return self
+
+    @cached_property
+    def layer_names(self) -> frozenset[str]:
+        """Names of all layers."""
+        return frozenset(layer.name for layer in self.layers)
 
     @cached_property
     def order(self) -> tuple[int, ...]:

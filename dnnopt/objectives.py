@@ -49,7 +49,7 @@ class Term(Record):
 
     metric: Name
     weight: Number = 1.0
-    priority: int = Field(default=0, strict=True)
+    priority: int = Field(default=0, strict=True, ge=-(2**31), le=2**31 - 1)
     network: Name | None = None
     devices: tuple[Name, ...] | None = None
     idle: Flag = False

@@ -298,8 +298,8 @@ class Problem(Record):
                 check_known(tensor, known, f"{field}.exposed.{name}", "tensor")
             self._check_needs("leakage", f"{field}.exposed", None)
 
-    def _layer_names(self, network: str | None) -> tuple[str, ...]:
-        return () if network is None else tuple(layer.name for layer in self.network(network).layers)
+    def _layer_names(self, network: str | None) -> frozenset[str]:
+        return frozenset() if network is None else self.network(network).layer_names
 
     def _check_needs(self, kind: str, field: str, record: Any) -> None:
         """Check that the data which a metric or constraint reads are there."""

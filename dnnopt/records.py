@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 else:
     _Meta = type(BaseModel)
 
+# Of a quantity: products and quotients of several are then far from the ends of what a float can be.
+_LEAST, _LARGEST = 1e-30, 1e30
+
 
 class _RecordMeta(_Meta):
     """Gives constructors positional arguments, and turns their ValidationError into an InputError.
@@ -89,8 +92,8 @@ def field_path(location: Iterable[str | int]) -> str:
 
 _EXPECTED: dict[str, Callable[[dict[str, Any]], str]] = {
     "greater_than": lambda c: f"a number > {c['gt']:g}",
-    "greater_than_equal": lambda c: f"a number >= {c['ge']:g}",
-    "less_than_equal": lambda c: f"a number <= {c['le']:g}",
+    "greater_than_equal": lambda c: f"a number >= {c['ge']:.12g}",
+    "less_than_equal": lambda c: f"a number <= {c['le']:.12g}",
     "finite_number": lambda c: "a finite number",
     "float_type": lambda c: "a number",
     "int_type": lambda c: "a whole number",
@@ -171,6 +174,8 @@ def _quantity(dimension: str) -> Callable[[Any, ValidationInfo], Any]:
             number = math.inf
         if not math.isfinite(number):
             raise InputError("a finite number", value=value)
+        if number and not _LEAST <= abs(number) <= _LARGEST:
+            raise InputError(f"0, or a number from {_LEAST:g} to {_LARGEST:g}", value=value)
         return number
 
     return read

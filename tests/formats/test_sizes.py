@@ -141,3 +141,13 @@ def test_too_many_layers_and_devices_are_refused_and_read_where_allowed(path, sm
     with pytest.raises(InputError, match=words):
         read(path)
     read(path, allow_large=True)
+
+
+@pytest.mark.parametrize("number", [1e31, 1e300, 1e-31, 5e-324])
+def test_quantities_that_products_would_make_infinite_or_nothing_are_refused(path, number):
+    data = {"format": "dnnopt-network", "version": 1, "name": "n", "layers": [{"name": "a", "flops": number}]}
+    path.write_text(json.dumps(data), encoding="utf-8")
+    with pytest.raises(InputError, match=r"layers\[0\].flops: got .*, expected 0, or a number from 1e-30 to 1e\+30"):
+        read_network(path)
+    path.write_text(json.dumps(data).replace(repr(number), "-0.0"), encoding="utf-8")
+    assert read_network(path).layers[0].flops == 0
