@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dnnopt.errors import InputError
-from dnnopt.records import Name, Record, Seconds, check_known
+from dnnopt.records import Moment, Name, Record, check_known
 
 if TYPE_CHECKING:
     from dnnopt.problem import Problem
@@ -20,14 +20,14 @@ class Transfer(Record):
     network: Name
     tensor: Name
     link: Name
-    start: Seconds
+    start: Moment
     destination: Name | None = None
 
 
 class Schedule(Record):
     """Start times (s): network -> layer -> start, and the transfers."""
 
-    layers: dict[str, dict[str, Seconds]]
+    layers: dict[str, dict[str, Moment]]
     transfers: tuple[Transfer, ...] = ()
 
 

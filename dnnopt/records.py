@@ -158,7 +158,7 @@ def input_error(error: ValidationError, data: object, *, file: str = "") -> Inpu
     return found
 
 
-def _quantity(dimension: str) -> Callable[[Any, ValidationInfo], Any]:
+def _quantity(dimension: str, least: float) -> Callable[[Any, ValidationInfo], Any]:
     def read(value: Any, info: ValidationInfo) -> Any:
         if hasattr(value, "item"):
             value = value.item()  # numpy scalars
@@ -174,17 +174,18 @@ def _quantity(dimension: str) -> Callable[[Any, ValidationInfo], Any]:
             number = math.inf
         if not math.isfinite(number):
             raise InputError("a finite number", value=value)
-        if number and not _LEAST <= abs(number) <= _LARGEST:
-            raise InputError(f"0, or a number from {_LEAST:g} to {_LARGEST:g}", value=value)
+        if number and not least <= abs(number) <= _LARGEST:
+            raise InputError(f"0, or a number from {least:g} to {_LARGEST:g}", value=value)
         return number
 
     return read
 
 
-def _reader(dimension: str) -> BeforeValidator:
-    return BeforeValidator(_quantity(dimension))
+def _reader(dimension: str, least: float = _LEAST) -> BeforeValidator:
+    return BeforeValidator(_quantity(dimension, least))
 
 
+Moment = Annotated[float, _reader("time", 0.0), Field(ge=0)]  # seconds since the start
 Seconds = Annotated[float, _reader("time"), Field(ge=0)]
 Bytes = Annotated[float, _reader("bytes"), Field(ge=0)]
 Flop = Annotated[float, _reader("flop"), Field(ge=0)]
