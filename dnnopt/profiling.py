@@ -32,6 +32,7 @@ from dnnopt.formats.onnx_graph import OnnxGraph
 from dnnopt.formats.onnx_shapes import shape_of
 from dnnopt.networks import INPUT
 from dnnopt.profiles import FusedGroup, Measurement, Profile
+from dnnopt.solvers.interface import Limits
 from dnnopt.versions import versions
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ def profile_onnx(
     threads: int | None = None,
     optimised: bool = False,
     seed: int = 0,
+    allow_large: bool = False,
     watch: Callable[[str], None] | None = None,
 ) -> Profile:
     """Measure the layers of an ONNX file on this machine's processor, with onnxruntime.
@@ -89,6 +91,8 @@ def profile_onnx(
         Let the runtime fuse layers. `groups` of the measurement lists what it fused.
     seed : int
         Of the random inputs: normal numbers; 0 and 1 where an input has integers, which are valid indices and masks.
+    allow_large : bool
+        Whether the limits of `dnnopt.sizes` are lifted.
     watch : callable, optional
         Called with what is being measured, in words.
 
@@ -103,15 +107,17 @@ def profile_onnx(
         If onnxruntime is not installed or cannot run the file, weights that the file keeps elsewhere are missing, or
         `read_onnx` refuses it.
     """
-    lowest = (("repetitions", repetitions, 1), ("warmup", warmup, 0), ("threads", threads, 1), ("seed", seed, 0))
+    lowest = (("repetitions", repetitions, 1), ("warmup", warmup, 0), ("seed", seed, 0))
     for field, value, least in lowest:
         if value is not None and value < least:
             raise InputError(f"a whole number >= {least}", field=field, value=value)
+    Limits(threads=threads)
     if not device:
         raise InputError("the name of this machine in a platform", field="device", value=device)
     _runtime()
     path, short = _file(model)
-    runner = _Runner(path, name or short, dimensions, costs, warmup, repetitions, threads or _processors(), seed)
+    threads = threads or _processors()
+    runner = _Runner(path, name or short, dimensions, costs, warmup, repetitions, threads, seed, allow_large)
     watch = watch or (lambda what: None)
 
     watch("each layer apart")
@@ -197,12 +203,13 @@ class _Runner:
         repetitions: int,
         threads: int,
         seed: int,
+        allow_large: bool,
     ):
         from dnnopt.formats.onnx_reader import read_onnx
 
-        self.network = read_onnx(path, name=name, dimensions=dimensions, costs=costs)
+        self.network = read_onnx(path, name=name, dimensions=dimensions, costs=costs, allow_large=allow_large)
         self.path, self.warmup, self.repetitions, self.threads = path, warmup, repetitions, threads
-        self.graph = OnnxGraph(path, dimensions or {})
+        self.graph = OnnxGraph(path, dimensions or {}, allow_large=allow_large)
         self._check_files()
         self.steps = self._name_nodes()
         self.feeds = self._random_inputs(seed)

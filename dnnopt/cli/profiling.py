@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from dnnopt.cli.app import console, say
-from dnnopt.cli.options import SeedOption, ThreadsOption, VerboseOption, checked_file
+from dnnopt.cli.options import AllowLargeOption, SeedOption, ThreadsOption, VerboseOption, checked_file
 from dnnopt.cli.target import CostOption, DimensionOption, command, read_costs, read_dimensions
 from dnnopt.text import visible
 
@@ -29,6 +29,7 @@ def profile_command(
     dim: DimensionOption = None,
     cost: CostOption = None,
     seed: SeedOption = 0,
+    allow_large: AllowLargeOption = False,
     verbose: VerboseOption = False,
 ) -> None:
     """Measure how long each layer takes on this machine, with onnxruntime; -v lists all layers."""
@@ -46,6 +47,7 @@ def profile_command(
         threads=threads,
         optimised=optimised,
         seed=seed,
+        allow_large=allow_large,
         watch=lambda what: say(f"measuring {what}"),
     )
     print_profile(console(), profile, verbose=verbose)
