@@ -80,6 +80,8 @@ def use_problem(problem: Problem) -> None:
         result = dp.solve(problem, time_limit=1.0, threads=1)
         str(result)
         dump_json(result.to_data())
+        if result.status == "error":  # the command line would exit with 3
+            raise RuntimeError(f"{result.found_by}, {result.bound_by}: {result.message}")
         if result.status == "infeasible":
             str(dp.explain_infeasibility(problem, time_limit=1.0))
 
