@@ -55,8 +55,8 @@ def check_bytes(read: int, *, allow_large: bool = False, file: str = "") -> None
         raise InputError("", file=file, problem=f"longer than {MOST_BYTES:,} bytes of text; {_MORE}")
 
 
-def check_places(layers: int, devices: int, *, allow_large: bool = False, file: str = "") -> None:
-    """Refuse more layers or devices, or pairs of them, than real data have.
+def check_places(layers: int, devices: int, *, allow_large: bool = False, file: str = "", field: str = "") -> None:
+    """Refuse more layers or devices, or pairs of them, than real data have; `field` has the number of devices.
 
     Raises
     ------
@@ -64,5 +64,5 @@ def check_places(layers: int, devices: int, *, allow_large: bool = False, file: 
         If there are.
     """
     check_amount(layers, MOST_LAYERS, "layers", allow_large=allow_large, file=file)
-    check_amount(devices, MOST_DEVICES, "devices", allow_large=allow_large, file=file)
+    check_amount(devices, MOST_DEVICES, "devices", allow_large=allow_large, file=file, field=field)
     check_amount(layers * devices, MOST_PLACES, "layers times devices", allow_large=allow_large, file=file)

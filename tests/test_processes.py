@@ -275,3 +275,16 @@ def test_commands_that_search_nothing_end_at_once(start, tmp_path):
     _, errors = process.communicate(timeout=LONG)
     assert process.returncode == 130
     assert errors == "dnnopt: interrupted\n"
+
+
+def test_a_second_signal_leaves_at_once_and_leaves_nothing_behind(start, tmp_path):
+    process = start("solve", *HARD, "--solver", "cbc")
+    numbers = running_cbc(process)
+    process.send_signal(signal.SIGTERM)
+    time.sleep(0.2)
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=LONG)
+    assert "Traceback" not in errors
+    assert process.returncode in (0, 130, -signal.SIGTERM)
+    until(lambda: gone(numbers))
+    until(lambda: not list((tmp_path / "tmp").iterdir()))

@@ -145,7 +145,8 @@ def read_msr(
         raise InputError("", field="contiguous", problem="goes with throughput; calls are contiguous anyway")
     file = str(path)
     workload: _Workload = _Workload.from_data(read_data(path, None, allow_large=allow_large), file=file)
-    check_places(len(workload.nodes), workload.maxFPGAs + workload.maxCPUs, allow_large=allow_large, file=file)
+    devices = workload.maxFPGAs + workload.maxCPUs
+    check_places(len(workload.nodes), devices, allow_large=allow_large, file=file, field="maxFPGAs + maxCPUs")
     name = Path(file).stem
     names = workload.names()
     accelerators = [f"accelerator{number + 1}" for number in range(workload.maxFPGAs)]

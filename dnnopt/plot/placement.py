@@ -30,6 +30,7 @@ _MOST_HEIGHT = 30.0  # inches
 _HALF_WIDTH, _HALF_HEIGHT = 0.38, 0.33  # of a box, in cells
 _GAP = 0.9  # between rows, in cells
 _MOST_LABELS = 40
+_LAYER = "layer "  # begins the node of a layer, which may be called like one where the input starts
 
 
 @dataclass(frozen=True)
@@ -120,17 +121,18 @@ def _graph(problem: Problem, network: Network, plan: Plan) -> tuple[dict[str, st
     devices: dict[str, str | None] = {}
     edges = []
     for tensor in network.tensors:
-        producer = tensor.producer
-        if producer == INPUT:
+        producer = _LAYER + tensor.producer
+        if tensor.producer == INPUT:
             source = problem.source_of(network, tensor.source)
             producer = INPUT if source is None else f"{INPUT} at {source}"
             devices[producer] = source
         for consumer in tensor.consumers:
             if consumer != OUTPUT or network.sink is not None:
-                edges.append(_Edge(tensor.name, tensor.bytes, producer, consumer))
+                end = OUTPUT if consumer == OUTPUT else _LAYER + consumer
+                edges.append(_Edge(tensor.name, tensor.bytes, producer, end))
     for index in network.order:
         name = network.layers[index].name
-        devices[name] = plan.placement[network.name][name]
+        devices[_LAYER + name] = plan.placement[network.name][name]
     if any(edge.consumer == OUTPUT for edge in edges):
         devices[OUTPUT] = network.sink
     return devices, edges
@@ -191,12 +193,12 @@ def _draw_boxes(axes: Axes, problem: Problem, nodes: dict[str, _Node], cell: tup
             axes.add_collection(PatchCollection(ends, linewidth=1.2, zorder=3, **style))
     for node in nodes.values():
         if cell == _WIDE or _is_end(node.name):
-            text = shorten(node.name, _NAME_LENGTH)
+            text = shorten(node.name.removeprefix(_LAYER), _NAME_LENGTH)
             below = _is_end(node.name)
             axes.text(
                 node.x,
                 node.y - (0.4 if below else 0.0),
-                text.replace(" at ", "\nat ") if below else text,
+                text.replace(" at ", "\nat ", 1) if below else text,
                 fontsize=max(4.0, 6.5 * scale),
                 ha="center",
                 va="top" if below else "center",
@@ -212,7 +214,7 @@ def _end_size(cell: tuple[float, float]) -> tuple[float, float]:
 
 
 def _is_end(name: str) -> bool:
-    return name in (INPUT, OUTPUT) or name.startswith(f"{INPUT} at ")
+    return not name.startswith(_LAYER)
 
 
 def _fill(index: int) -> dict[str, Any]:

@@ -134,3 +134,15 @@ def test_a_problem_without_a_plan_is_refused(branching):
     impossible = branching.replace(subject_to=[dp.latency() <= 0.5])
     with pytest.raises(dp.InputError, match=r"result.status: got 'infeasible', expected a result with a plan"):
         dp.plot.placement(dp.solve(impossible))
+
+
+def test_a_layer_may_be_called_like_the_place_where_the_input_starts():
+    net = network("a", [], source="p").replace(
+        layers=(layer("input at p"), layer("b")),
+        tensors=(tensor("x", "input", "b", 1), dp.Tensor(name="t", producer="b", consumers=("input at p",), bytes=1)),
+    )
+    one = problem(net, platform("p q"), {"input at p": (1, 1), "b": (1, 1)})
+    placed = dp.Plan({"net": {"input at p": "p", "b": "p"}})
+    axes = dp.plot.placement(one, placed).axes[0]
+    assert boxes(axes) == {"p": 2}
+    assert {"input at p", "input\nat p", "b"} <= set(texts(axes))
