@@ -189,7 +189,8 @@ class ConstraintModel:
 
     def add_clauses(self, name: str, columns: Columns, positive: Sequence[bool]) -> None:
         """In each row (R, w), at least one literal is true."""
-        self.clauses.append(Clauses(name, columns.reshape(-1, columns.shape[-1]), np.array(positive, dtype=bool)))
+        rows = columns.reshape(math.prod(columns.shape[:-1]), columns.shape[-1])
+        self.clauses.append(Clauses(name, rows, np.array(positive, dtype=bool)))
 
     def add_whole_row(
         self,

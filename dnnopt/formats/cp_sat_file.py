@@ -10,7 +10,10 @@ from dnnopt.constraint_model import ConstraintModel
 from dnnopt.formats.files import read_text
 from dnnopt.formats.portable import check_counts, column_names, header, safe_names
 
-_HINT = "CP-SAT 9.15: solve with presolve_inclusion_work_limit: 0, or optimal plans may be cut off (or-tools #5293)."
+_HINT = (
+    "CP-SAT 9.15: solve with presolve_inclusion_work_limit: 0 and cp_model_probing_level: 0, or optimal plans may be "
+    "cut off (or-tools #5293)."
+)
 
 
 def cp_sat_text(model: ConstraintModel) -> str:

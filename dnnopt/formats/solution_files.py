@@ -58,7 +58,7 @@ def read_solution(path: str | Path, columns: Sequence[str], *, allow_large: bool
         values = reader(text, columns)
     except InputError as error:
         raise error.within(file=str(path)) from None
-    except (ValueError, IndexError):
+    except (ValueError, IndexError, csv.Error):
         raise InputError("", file=str(path), problem="not a solution file, or one that is cut off") from None
     if not values:
         raise InputError("", file=str(path), problem="the file holds no solution")

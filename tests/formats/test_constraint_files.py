@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from exporting import fork_problem, nasty_problem
 from hypothesis import given, settings
-from readers import program, run
+from readers import program, run, solve_proto
 from strategies import problems
 
 import dnnopt as dp
@@ -26,25 +26,6 @@ def optimum(model):
     outcome = cpsat.solve(model, Limits(time_limit=60, gap=0.0, threads=1), None, Control())
     assert outcome.status in ("optimal", "infeasible")
     return outcome.objective
-
-
-def solve_proto(path):
-    """Solve a file by CP-SAT; return the optimum and a solution as `name value` lines."""
-    from ortools.sat.python import cp_model
-
-    model = cp_model.CpModel()
-    assert model.proto.parse_text_format(path.read_text(encoding="utf-8"))
-    solver = cp_model.CpSolver()
-    solver.parameters.num_workers = 1
-    solver.parameters.presolve_inclusion_work_limit = 0  # as in dnnopt.solvers.cpsat: 9.15 has a bug there
-    status = solver.solve(model)
-    if status == cp_model.INFEASIBLE:
-        return None, None
-    assert status == cp_model.OPTIMAL
-    values = zip(model.proto.variables, solver.response_proto.solution, strict=True)
-    solution = path.with_name("cpsat.sol")
-    solution.write_text("".join(f"{variable.name} {value}\n" for variable, value in values), encoding="utf-8")
-    return solver.objective_value, solution
 
 
 def solve_minizinc(path):
@@ -172,3 +153,41 @@ def test_minizinc_refuses_by_name_what_it_does_not_know():
     model.circuits = [[0, 1]]
     with pytest.raises(dp.UnsupportedError, match="circuits"):
         minizinc_texts(model)
+
+
+@pytest.mark.parametrize("ending", [".pb.txt", ".mzn"])
+@pytest.mark.parametrize("family", ["clauses", "exactly one"])
+def test_rows_without_anything_in_them_cannot_hold(tmp_path, ending, family):
+    model = tiny_model()
+    nothing = np.zeros((2, 0), dtype=np.int64)
+    if family == "clauses":
+        model.add_clauses("nothing", nothing, ())
+    else:
+        model.add_exactly_one(nothing)
+    file = tmp_path / f"model{ending}"
+    model.write(file)
+    assert (solve_minizinc(file) if ending == ".mzn" else solve_proto(file)[1]) is None
+
+
+@pytest.mark.parametrize("ending", [".pb.txt", ".mzn"])
+def test_intervals_may_be_there_always_or_not(tmp_path, ending):
+    model = ConstraintModel("three tasks")
+    start = model.add_variables("start", (3,), upper=20)
+    there = model.add_variables("there", (3,))
+    size = np.array([4, 3, 5])
+    tasks = [
+        model.add_intervals("always", start[:2], size[:2]),
+        model.add_intervals("maybe", start[2:], size[2:], there[2:]),
+    ]
+    model.add_no_overlap("machine", np.concatenate(tasks))
+    end = model.add_variables("last", (), upper=30)
+    columns = np.stack([np.broadcast_to(end, 2), start[:2]], axis=1)
+    model.add_rows("ends", columns, [1, -1], lower=size[:2])
+    model.add_rows("end", np.array([[end, start[2]]]), [1, -1], lower=[5], literals=there[2:, None])
+    model.minimize(np.array([end, there[2]]), np.array([1, -3]))
+    file = tmp_path / f"model{ending}"
+    model.write(file)
+    solution = solve_minizinc(file) if ending == ".mzn" else solve_proto(file)[1]
+    values = dict(line.split() for line in solution.read_text(encoding="utf-8").splitlines() if line[:1].isalpha())
+    assert values["last"] == "7"  # the third would end at 12, for 3 less
+    assert values.get("there(2)", "0") == "0"

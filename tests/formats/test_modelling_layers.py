@@ -6,6 +6,7 @@ import pytest
 from builders import layer, link, network, platform, problem, tensor
 from exporting import exportable, milp_models, nasty_problem, optimum
 from hypothesis import given, settings
+from linear_models import linear_models
 
 import dnnopt as dp
 from dnnopt.linear_model import LinearModel
@@ -66,6 +67,14 @@ def test_every_formulation_has_the_direct_optimum(layer_of, solve, plan_of):
                 assert evaluation.objective == pytest.approx(best * model.objective_unit, rel=1e-6, abs=1e-12), name
 
     check()
+
+
+@settings(max_examples=8)
+@given(model=linear_models())
+def test_any_model_has_the_direct_optimum(model):
+    best = optimum(model)
+    for found in (solve_pyomo(model.to_pyomo()), solve_pulp(model.to_pulp())):
+        assert found == (best if best is None else pytest.approx(best, rel=1e-6, abs=1e-6))
 
 
 # Pyomo

@@ -273,6 +273,8 @@ def test_solution_of_another_model_is_refused(model_file, tmp_path):
         ("NAME  x\n  C x(conv1,pi)  1\n", "cut off"),
         ("NAME  x\n  C x(conv1,pi)\nENDATA\n", "C, name and value"),
         ('  1,"x(conv1,pi)","C"\n', "cut off"),
+        ('  1,"x(conv1,pi)"?,"C"\n', "cut off"),
+        ('  1,"x(conv1,pi)","C","SB",1,"', "cut off"),
         ("\nThis problem is infeasible", "This problem is infeasible"),
         ("\nThis problem is unbounded", "This problem is unbounded"),
         ("Infeasible - objective 0\n", "Infeasible"),

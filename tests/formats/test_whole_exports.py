@@ -13,6 +13,7 @@ from linear_models import linear_models
 from readers import READERS
 
 import dnnopt as dp
+from dnnopt import library
 from dnnopt.compiler import compile_problem
 from dnnopt.constraint_model import ConstraintModel
 from dnnopt.formats import cp_sat_file, lp_file, minizinc_files, mps_file, portable, pulp_model, pyomo_model
@@ -150,7 +151,32 @@ def test_sizes_are_the_models_but_for_what_the_formats_need(model):
     assert size_of_lp(lp_text(model)) == (columns, rows + ranges.sum(), nonzeros + entries[ranges].sum())
 
 
-def test_every_row_and_column_of_a_formulation_is_written(tmp_path):
+@pytest.mark.parametrize(
+    ("name", "formulation", "reached"),
+    [
+        ("small/001", "boundary+sum", ()),
+        ("small/002", "product+period", ()),
+        ("small/002", "treewise+period", ()),
+        ("small/008", "edgewise+paths", ()),
+        ("small/013", "boundary+potentials", ()),
+        ("small/023", "edgewise+potentials", (2.457734593967491,)),
+    ],
+)
+def test_formulations_of_library_problems_have_their_sizes_and_optima(name, formulation, reached, tmp_path):
+    """A sample of what benchmarks/exports.py does."""
+    one = dp.load(name)
+    model = dp.formulate(one, formulation, reached=reached)
+    best = dp.evaluate(one, dp.read_plan(library.folder("plans") / f"{name}.json.gz", one)).objectives[len(reached)]
+    for ending in (".lp", ".mps"):
+        file = tmp_path / f"model{ending}"
+        model.write(file)
+        for reader in READERS.values():
+            reading = reader(file)
+            assert (reading.columns, reading.rows, reading.nonzeros) == model.size(), reader
+            assert reading.objective * model.objective_unit == pytest.approx(best, rel=1e-6), reader
+
+
+def test_every_row_and_column_of_a_formulation_is_written():
     model = dp.formulate(dp.load("small/001"), "product")
     assert size_of_lp(lp_text(model)) == size_of_mps(mps_text(model)) == model.size()
 
