@@ -82,7 +82,7 @@ def glpk(model: Path, option: str = "--write", seconds: float = _SECONDS) -> Rea
     sizes = re.findall(r"Optimizer .*\n(\d+) rows?, (\d+) columns?, (\d+) non-zeros?", log)
     rows, columns, nonzeros = map(int, sizes[0])
     text = solution.read_text(encoding="utf-8")
-    optimum = re.search(r"OPTIMAL\n.*\n?(?:c )?Objective: .*= (\S+)", text)
+    optimum = re.search(r"(?<!NON-)OPTIMAL\n.*\n?(?:c )?Objective: .*= (\S+)", text)
     return Reading(float(optimum[1]) if optimum else None, solution, columns, rows, nonzeros)
 
 

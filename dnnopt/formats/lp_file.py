@@ -59,7 +59,7 @@ def size_of_lp(text: str) -> Size:
     body = section(text, "Subject To", "Bounds")
     words = body.split()
     objective = section(text, "Minimize", "Subject To").split()[1:]
-    names = {word for word in (*objective, *words) if word[0].isalpha() or word[0] == "_"}
+    names = {word for word in {*objective, *words} if word[0].isalpha() or word[0] == "_"}
     rows = {word for word in names if word.endswith(":")}
     signs = words.count("+") + words.count("-")
     return Size(columns=len(names) - len(rows), rows=len(rows), nonzeros=signs - len(_ZERO.findall(body)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,8 @@ from dnnopt.formats.portable import Size, header, portable, section
 
 if TYPE_CHECKING:
     from dnnopt.linear_model import LinearArrays, LinearModel
+
+_MARKER = re.compile(r"^ \S+ 'MARKER' .*\n?", re.MULTILINE)
 
 
 def mps_text(model: LinearModel) -> str:
@@ -39,13 +42,13 @@ def mps_text(model: LinearModel) -> str:
 
 def size_of_mps(text: str) -> Size:
     """Return the size of the model in the text of an .mps file of the kind that is written here."""
-    rows = section(text, "ROWS", "COLUMNS").splitlines()[1:]
-    lines = section(text, "COLUMNS", "RHS").splitlines()
-    entries = [line.split() for line in lines if "'MARKER'" not in line]
+    rows = section(text, "ROWS", "COLUMNS").split()[2:]
+    entries = _MARKER.sub("", section(text, "COLUMNS", "RHS")).split()
+    named = entries[1::3]
     return Size(
-        columns=len({entry[0] for entry in entries}),
-        rows=len({line.split()[1] for line in rows}),
-        nonzeros=sum(entry[1] != "obj" for entry in entries),
+        columns=len(set(entries[::3])),
+        rows=len(set(rows[1::2])),
+        nonzeros=len(named) - named.count("obj"),
     )
 
 

@@ -65,15 +65,13 @@ def check_counts(where: str, right: dict[str, int], written: dict[str, int]) -> 
     """Raise RuntimeError where more or less has been written than a model has."""
     for what, count in right.items():
         if written[what] != count:
-            raise RuntimeError(
-                f"{where} would hold {written[what]:,} {what} of a model with {count:,}; nothing written"
-            )
+            raise RuntimeError(f"{where} would hold {written[what]:,} {what} of a model with {count:,}: it is not made")
 
 
 def section(text: str, first: str, last: str) -> str:
     """Return the lines between the line `first` and the line `last`."""
-    found = re.search(rf"^{first}\n(.*?)^{last}$", text, re.DOTALL | re.MULTILINE)
-    return found[1] if found else ""
+    _, _, rest = text.partition(f"\n{first}\n")
+    return f"\n{rest}".partition(f"\n{last}\n")[0]
 
 
 def safe_names(names: list[str]) -> list[str]:
