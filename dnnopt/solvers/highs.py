@@ -11,12 +11,13 @@ import highspy
 import numpy as np
 
 from dnnopt.linear_model import LinearArrays, LinearModel
-from dnnopt.solvers.interface import Control, Limits, Outcome, Values, run_in_thread
+from dnnopt.solvers.interface import Clock, Control, Limits, Outcome, Values, run_in_thread
 
 # Presolve of small models with continuous variables calls wrong values optimal, in 1.8 to 1.15 (ERGO-Code/HiGHS #1725,
 # #2900, #3043, #3073, #3094, and tests/solvers/test_traps.py). Up to so many rows, doing without it costs about a
 # quarter of the time (the problems of `small`); beyond them it is worth more.
 _MOST_ROWS_UNPRESOLVED = 1000
+_LARGEST_TOLERANCE = 1e-6
 # HiGHS, and so whatever gets its models through HiGHS, takes no coefficients from there on.
 TOO_LARGE = 1e15
 
@@ -29,7 +30,7 @@ def tolerance_for(arrays: LinearArrays) -> float:
     and coefficients of 1e9, HiGHS was seen to call feasible models infeasible.
     """
     largest = float(np.abs(arrays.value).max(initial=1.0))
-    return min(max(1e-9, 1e-15 * largest), 1e-6)
+    return min(max(1e-9, 1e-15 * largest), _LARGEST_TOLERANCE)
 
 
 def pass_model(arrays: LinearArrays) -> highspy.Highs:
@@ -102,6 +103,7 @@ def solve_arrays(
         return Outcome("optimal", values=np.zeros(0), objective=arrays.offset, bound=arrays.offset)
     if arrays.largest >= TOO_LARGE:
         return Outcome("error", message=f"HiGHS takes no coefficient of {arrays.largest:g}")
+    clock = Clock(limits.time_limit)
     # One process-wide pool of threads: a run with another number of threads fails unless the pool is made anew.
     highspy.Highs.resetGlobalScheduler(True)
     highs = pass_model(arrays)
@@ -131,6 +133,10 @@ def solve_arrays(
     highs.cbMipInterrupt.subscribe(interrupt)
     highs.cbSimplexInterrupt.subscribe(interrupt)
     run_in_thread(lambda: _run(highs), control, cancel=lambda: None)
+    if highs.getModelStatus() == highspy.HighsModelStatus.kSolveError:
+        # It ends so where its optimum breaks a row by more than the tolerance, which was too tight for its numbers.
+        set_options(highs, limits.within(clock.left()), _LARGEST_TOLERANCE, control.log)
+        run_in_thread(lambda: _run(highs), control, cancel=lambda: None)
     return _outcome(highs, arrays, control)
 
 
@@ -171,6 +177,11 @@ def _outcome(highs: highspy.Highs, arrays: LinearArrays, control: Control) -> Ou
     name = highs.modelStatusToString(status)
     if control.stop.is_set() and status == kinds.kInterrupt:
         return Outcome("interrupted", values, objective, bound, max(int(info.mip_node_count), 0))
+    if status == kinds.kSolveError and is_mip:
+        # No proof, but maybe a plan.
+        rough = np.array(highs.getSolution().col_value)
+        left = len(rough) == len(arrays.cost) and bool(np.isfinite(rough).all())
+        return Outcome("feasible" if left else "no_solution", rough if left else None, message=f"HiGHS: {name}")
     if status not in known:
         return Outcome("error", values, objective, bound, message=f"HiGHS: {name}")
     found = "feasible" if values is not None else "no_solution"
