@@ -122,9 +122,7 @@ def _group_norm(node: Operator) -> None:
 
 def _layer_norm(node: Operator) -> None:
     shape = node.input(0).shape
-    axis = node.attributes.get("axis", -1)
-    demand(-len(shape) <= axis < len(shape), f"axis is {axis} and the input {shown(shape)}")
-    inner = shape[axis % len(shape) :]
+    inner = shape[node.attributes.get("axis", -1) % len(shape) :]
     for index, what in ((1, "the scale"), (2, "the bias")):
         value = _optional(node, index)
         if value is not None:
@@ -210,10 +208,25 @@ def _global_pool(node: Operator) -> None:
     demand(len(node.input(0).shape) >= 3, f"the input is {shown(node.input(0).shape)}, expected a map")
 
 
+def _axis(node: Operator) -> None:
+    rank, axis = len(node.input(0).shape), node.attributes.get("axis", -1)
+    demand(-rank <= axis < rank, f"axis is {axis} and the input {shown(node.input(0).shape)}")
+
+
+def _batch_dims(node: Operator) -> None:
+    rank, count = min(len(node.input(index).shape) for index in (0, 1)), node.attributes.get("batch_dims", 0)
+    demand(0 <= count < max(rank, 1), f"batch_dims is {count}")
+
+
 def _each(names: str, check: Check) -> dict[str, Check]:
     return dict.fromkeys(names.split(), check)
 
 
+# Checked before ONNX's rules are asked, which read out of bounds: these checks get no outputs.
+BEFORE: dict[str, Check] = {
+    **_each("LayerNormalization RMSNormalization", _axis),
+    **_each("GatherND", _batch_dims),
+}
 CHECKS: dict[str, Check] = {
     **_each("Conv", _convolution(0, 1, 2)),
     **_each("ConvInteger", _convolution(0, 1, 99)),

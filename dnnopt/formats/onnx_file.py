@@ -67,6 +67,13 @@ def load_model(path: Path) -> ModelProto:
     return model
 
 
+def type_name(dtype: int) -> str:
+    """Return what ONNX calls a type of elements, or its number where it has no name."""
+    from onnx import TensorProto
+
+    return TensorProto.DataType.Name(dtype) if dtype in TensorProto.DataType.values() else str(dtype)
+
+
 def domain_of(entry: NodeProto | OperatorSetIdProto) -> str:
     """Return the operator domain, empty for ONNX's own."""
     return "" if entry.domain == "ai.onnx" else entry.domain
@@ -154,7 +161,7 @@ def _check_constant(tensor: TensorProto) -> None:
     from onnx import TensorProto
 
     check_sizes(tensor.dims, tensor.name)
-    kind = TensorProto.DataType.Name(tensor.data_type) if tensor.data_type in TensorProto.DataType.values() else ""
+    kind = type_name(tensor.data_type)
     if kind not in BITS or tensor.data_location == TensorProto.EXTERNAL:
         return
     elements, bits = math.prod(tensor.dims), BITS[kind]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from dnnopt.errors import InputError
 from dnnopt.formats.onnx_costs import Operator, Value
 from dnnopt.formats.onnx_dimensions import set_sizes
-from dnnopt.formats.onnx_file import check_sizes, join, load_model
+from dnnopt.formats.onnx_file import check_sizes, join, load_model, type_name
 from dnnopt.formats.onnx_functions import Inliner, Node, opsets_of
 from dnnopt.formats.onnx_shapes import MALFORMED, described, operator_of, output_types, shape_of, what_is_wrong
 from dnnopt.formats.onnx_values import MOST_ELEMENTS, SHAPED_BY_DATA, computed, constant_tensor, stored_value
@@ -359,14 +359,12 @@ class OnnxGraph:
 
     def summary(self) -> str:
         """Return the file's versions, producer and inputs, for a provenance."""
-        from onnx import TensorProto
-
         opsets = ", ".join(f"{entry.domain} {entry.version}".strip() for entry in self.model.opset_import)
         producer = f"{self.model.producer_name} {self.model.producer_version}".strip() or "an unnamed producer"
         inputs = []
         for value in self.inputs:
             shape = "x".join(map(str, shape_of(value.type) or ())) or "scalar"
-            inputs.append(f"{value.name} {shape} {TensorProto.DataType.Name(value.type.tensor_type.elem_type).lower()}")
+            inputs.append(f"{value.name} {shape} {type_name(value.type.tensor_type.elem_type).lower()}")
         return (
             f"ONNX IR {self.model.ir_version}, operator set {opsets}, by {producer}; "
             f"input {', '.join(inputs) or 'none'}"

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 
-from dnnopt.formats.onnx_checks import CHECKS, LIKE_INPUT
+from dnnopt.formats.onnx_checks import BEFORE, CHECKS, LIKE_INPUT
 from dnnopt.formats.onnx_costs import Operator, Value, einsum_extents
-from dnnopt.formats.onnx_file import BITS, check_sizes
+from dnnopt.formats.onnx_file import BITS, check_sizes, type_name
 from dnnopt.formats.onnx_functions import Node
 from dnnopt.formats.onnx_microsoft import SHAPES, STANDARD, Standard
 from dnnopt.formats.onnx_older import in_newer_terms, rewritten
@@ -49,9 +49,7 @@ def described(type_: TypeProto, data: np.ndarray | None = None) -> Value:
 
 @cache
 def _bits(dtype: int) -> int:
-    from onnx import TensorProto
-
-    name = TensorProto.DataType.Name(dtype) if dtype in TensorProto.DataType.values() else str(dtype)
+    name = type_name(dtype)
     if name not in BITS:
         raise ValueError(f"has elements of type {name}, whose size is not known")
     return BITS[name]
@@ -82,6 +80,8 @@ def output_types(node: Node, types: Types, data: Arrays, ir_version: int) -> dic
     ValueError
         If the inputs do not fit the operator.
     """
+    if node.key in BEFORE:
+        BEFORE[node.key](_as_operator(node, types, data))
     if node.key in SHAPES or node.key in LIKE_INPUT or node.key == "Einsum":
         found = _by_own_rule(node, types, data)
     elif node.key in STANDARD:

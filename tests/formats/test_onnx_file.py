@@ -93,6 +93,12 @@ def test_values_that_are_inputs_and_outputs_of_nodes_are_refused(read_model):
         read_model([node("Relu", ["x"], ["x"])], {"x": [3]}, ["x"])
 
 
+def test_inputs_that_nothing_reads_may_be_of_any_type(read_model):
+    made = model([node("Relu", ["x"], ["y"])], {"x": [3], "idle": [2], "text": ([2], TensorProto.STRING)}, ["y"])
+    made.graph.input[1].type.tensor_type.elem_type = 99
+    assert read_model(made).provenance.endswith("input x 3 float, idle 2 99, text 2 string")
+
+
 def test_files_that_do_not_end_are_not_read_for_ever(tmp_path, monkeypatch):
     monkeypatch.setattr("dnnopt.formats.onnx_file._LONGEST", 1000)
     (tmp_path / "endless.onnx").symlink_to("/dev/zero")

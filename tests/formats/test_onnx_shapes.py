@@ -99,12 +99,14 @@ def test_what_does_not_fit_is_refused_at_its_node_as_onnxruntime_does(tmp_path, 
         ("Einsum", ["x"], {"equation": "ijkl->ijklm"}),
         ("Einsum", ["x"], {}),
         ("GroupNormalization", ["x", "w", "w"], {}),
+        ("LayerNormalization", ["x", "w"], {"axis": 2**31}),
+        ("LayerNormalization", ["x", "w"], {"axis": 4}),
+        ("GatherND", ["x", "i"], {"batch_dims": -6}),
     ],
 )
 def test_malformed_nodes_are_refused_by_name(tmp_path, op, inputs, attributes):
-    made = model(
-        [node(op, inputs, ["y"], **attributes)], {"x": [1, 3, 8, 8]}, ["y"], {"w": floats(4, 3, 3, 3)}, opset=18
-    )
+    weights = {"w": floats(4, 3, 3, 3), "i": np.zeros((1, 1), np.int64)}
+    made = model([node(op, inputs, ["y"], **attributes)], {"x": [1, 3, 8, 8]}, ["y"], weights, opset=18)
     with pytest.raises(InputError, match=rf"net\.onnx: the shapes at {op} \(of 'y'\) do not fit: "):
         graph_of(made, tmp_path)
 
