@@ -68,7 +68,7 @@ def wheel(file: str) -> Callable[[str], Network]:
         if spec is None or spec.origin is None:
             raise SystemExit("the onnx package is not installed")
         network = read_onnx(Path(spec.origin).parent / "backend" / "test" / "data" / "light" / file, name=name)
-        weights = sum(layer.weights or 0.0 for layer in network.layers)
+        weights = sum(part.weights or 0.0 for part in network.layers) + sum(w.bytes for w in network.shared_weights)
         source = f"onnx {_release('onnx')}: {file} of its test data"
         return network.model_copy(update={"provenance": _provenance(source, name, network), "parameters": weights / 4})
 
@@ -375,7 +375,11 @@ def _renamed(network: Network, names: Mapping[str, str]) -> Network:
             )
         )
     layers = tuple(layer.model_copy(update={"name": names[layer.name]}) for layer in network.layers)
-    return Network(name=network.name, layers=layers, tensors=tuple(tensors))
+    shared = tuple(
+        weights.model_copy(update={"layers": tuple(names[layer] for layer in weights.layers)})
+        for weights in network.shared_weights
+    )
+    return Network(name=network.name, layers=layers, tensors=tuple(tensors), shared_weights=shared)
 
 
 _VISION = ("torch", "torchvision", "onnxscript")
