@@ -248,11 +248,12 @@ class Network(Record):
         stuck = {v for v, count in enumerate(waiting) if count > 0}
         predecessor = {w: v for v in stuck for w in successors[v] if w in stuck}
         v = min(stuck)
-        seen: list[int] = []
+        seen: dict[int, None] = {}
         while v not in seen:
-            seen.append(v)
+            seen[v] = None
             v = predecessor[v]
-        cycle = [*seen[seen.index(v) :], v][::-1]
+        walked = list(seen)
+        cycle = [*walked[walked.index(v) :], v][::-1]
         return " -> ".join(self.layers[u].name for u in cycle)
 
     def summary(self) -> str:

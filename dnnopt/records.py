@@ -22,6 +22,7 @@ else:
 
 # Of a quantity: products and quotients of several are then far from the ends of what a float can be.
 _LEAST, _LARGEST = 1e-30, 1e30
+_MOST_DETAILS = 100_000  # errors that are looked at: each takes about a kilobyte
 
 
 class _RecordMeta(_Meta):
@@ -130,6 +131,8 @@ def _without_tags(location: Iterable[str | int], data: Any) -> Iterator[str | in
 
 def input_error(error: ValidationError, data: object, *, file: str = "") -> InputError:
     """Turn pydantic's error on `data` into one InputError: the first wrong field, and how many more there are."""
+    if error.error_count() > _MOST_DETAILS:
+        return InputError("", file=file, problem=f"{error.error_count():,} values are not what is expected")
     details = error.errors(include_url=False)
     # A list whose items are bad is reported as too short as well.
     details = [

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dnnopt.errors import InputError
 
 MOST_BYTES = 128 * 2**20  # of a text, once it is unpacked
-MOST_VALUES = 2_000_000  # in a JSON file
+MOST_VALUES = 1_000_000  # in a JSON file
 MOST_DEPTH = 100  # of lists and objects inside each other; nothing lifts this one
 MOST_DIGITS = 300  # of a whole number; nothing lifts this one
 MOST_LAYERS = 100_000  # of all networks
