@@ -5,6 +5,10 @@ Readers take ``allow_large=True``, and commands ``--allow-large``, to go without
 
 from __future__ import annotations
 
+import math
+from io import BufferedIOBase
+from typing import IO
+
 from dnnopt.errors import InputError
 
 MOST_BYTES = 128 * 2**20  # of a text, once it is unpacked
@@ -16,6 +20,7 @@ MOST_DEVICES = 1_000  # their pairs have routes
 MOST_PLACES = 2_000_000  # layers times devices
 
 
+_PIECE = 2**22  # bytes
 _MORE = "more only where large data are allowed (--allow-large)"
 
 
@@ -41,6 +46,15 @@ def check_amount(
     """
     if amount > most and not allow_large:
         raise InputError(f"at most {most:,} {what}; {_MORE}", value=amount, file=file, field=field)
+
+
+def read_bytes(stream: IO[bytes] | BufferedIOBase, most: int | None) -> bytes:
+    """Return what is in a stream, or its first `most` bytes; memory is taken for what is there alone."""
+    pieces, left = [], math.inf if most is None else most
+    while left > 0 and (piece := stream.read(int(min(left, _PIECE)))):
+        pieces.append(piece)
+        left -= len(piece)
+    return b"".join(pieces)
 
 
 def check_bytes(read: int, *, allow_large: bool = False, file: str = "") -> None:

@@ -20,7 +20,7 @@ from dnnopt.plan import Plan
 from dnnopt.platforms import Platform
 from dnnopt.problem import Problem
 from dnnopt.profiles import Profile
-from dnnopt.sizes import MOST_BYTES, check_bytes, check_places
+from dnnopt.sizes import MOST_BYTES, check_bytes, check_places, read_bytes
 
 VERSION = 1
 PLAN_KEYS = ("placement", "schedule")
@@ -41,14 +41,14 @@ def read_text(path: str | Path | Traversable, *, allow_large: bool = False) -> s
         If it cannot be read, is too large, is not UTF-8, or is named ``.gz`` and is no whole gzip file.
     """
     source = Path(path) if isinstance(path, str) else path
-    most = -1 if allow_large else MOST_BYTES + 1
+    most = None if allow_large else MOST_BYTES + 1
     try:
         with source.open("rb") as stream:
-            data = stream.read(most)
+            data = read_bytes(stream, most)
         check_bytes(len(data), allow_large=allow_large, file=str(path))
         if source.name.endswith(".gz"):
             with gzip.GzipFile(fileobj=io.BytesIO(data)) as packed:
-                data = packed.read(most)
+                data = read_bytes(packed, most)
             check_bytes(len(data), allow_large=allow_large, file=str(path))
         return data.decode("utf-8")
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dnnopt.errors import InputError
+from dnnopt.sizes import read_bytes
 
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto
@@ -40,7 +41,7 @@ def load_model(path: Path) -> ModelProto:
     """
     try:
         with path.open("rb") as stream:
-            data = stream.read(_LONGEST)
+            data = read_bytes(stream, _LONGEST)
     except OSError as error:
         raise InputError("", problem=f"cannot be read: {error.strerror or error}") from None
     except ValueError as error:  # a null character in the path
