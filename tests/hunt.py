@@ -26,6 +26,7 @@ from threading import Event, Lock
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "runs" / "hunt"
 BATCH = 20  # problems that one process looks at
+MUTATIONS = 20  # of each kind of file, at a time
 HANGS = 300.0  # seconds without a word from a process
 AGAIN = ".venv/bin/python tests/hunt.py again"
 STOP = Event()  # set by Ctrl-C: what was found is still printed
@@ -195,31 +196,50 @@ def run_batch(log: Log, number: int, until: float) -> None:
 # Properties: the tests' own, with other examples.
 
 
-def run_properties(log: Log, path: Path, number: int) -> None:
+def until_end(command: list[str], until: float, **variables: str) -> tuple[int, str] | None:
+    """Run a command; return its exit code and what it said, or None where the hunt is over first."""
+    process = subprocess.Popen(
+        command, cwd=ROOT, env=os.environ | variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        start_new_session=True,
+    )  # fmt: skip
+    while True:
+        try:
+            said, _ = process.communicate(timeout=0.5)
+            return process.returncode, said
+        except subprocess.TimeoutExpired:
+            if over(until):
+                os.killpg(process.pid, signal.SIGKILL)
+                process.communicate()
+                return None
+
+
+def run_properties(log: Log, path: Path, number: int, until: float) -> None:
     """Run the properties of one test file with new examples."""
     command = [
         sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--hypothesis-profile=hunt",
         f"--hypothesis-seed={number}", str(path.relative_to(ROOT)),
     ]  # fmt: skip
-    others = os.environ | {"HUNT_NUMBER": str(number)}
-    run = subprocess.run(command, cwd=ROOT, env=others, capture_output=True, text=True)
-    name = path.stem
-    if run.returncode == 0:
+    name, ended = path.stem, until_end(command, until, HUNT_NUMBER=str(number))
+    if ended is None:
+        return
+    code, said = ended
+    if code == 0:
         log.add({f"properties|{name}|runs": 1}, [])
         return
-    FOLDER.mkdir(parents=True, exist_ok=True)
     text = FOLDER / f"{number}-{name}.txt"
-    text.write_text(f"{' '.join(command)}\n{run.stdout}\n{run.stderr}")
-    log.add({f"properties|{name}|MISMATCH": 1}, [f"{name}: see {text}\n  {' '.join(command)}"])
+    again = f"HUNT_NUMBER={number} {' '.join(command)}"
+    text.write_text(f"{again}\n{said}")
+    log.add({f"properties|{name}|MISMATCH": 1}, [f"{name}: see {text}\n  {again}"])
 
 
-def run_fuzz(log: Log, number: int, seconds: float) -> None:
-    """Let the fuzzer of files run for some seconds."""
-    command = [sys.executable, str(FUZZ), "--seconds", str(seconds), "--seed", str(number)]
-    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    said = "MISMATCH" if run.returncode else "runs"
-    wrong = [f"fuzz: {' '.join(command)}\n{run.stdout[-2000:]}{run.stderr[-2000:]}"] if run.returncode else []
-    log.add({f"files|fuzz|{said}": 1}, wrong)
+def run_fuzz(log: Log, number: int, until: float) -> None:
+    """Read some mutations of each kind of file."""
+    command = [sys.executable, str(FUZZ), "--first", str(number), "--count", str(MUTATIONS)]
+    ended = until_end([*command, "--keep", str(FOLDER / "files")], until)
+    if ended is not None:
+        code, said = ended
+        wrong = [f"fuzz: {said}\n  {' '.join(command)}"] if code else []
+        log.add({f"files|mutations|{'MISMATCH' if code else 'runs'}": 1}, wrong)
 
 
 def hunt(minutes: float, seed: int, jobs: int, only: str | None) -> int:
@@ -242,9 +262,9 @@ def hunt(minutes: float, seed: int, jobs: int, only: str | None) -> int:
             if kind == "problems":
                 run_batch(log, number, until)
             elif kind == "fuzz":
-                run_fuzz(log, number, min(60.0, max(1.0, until - time.time())))
+                run_fuzz(log, number, until)
             else:
-                run_properties(log, files[(turn // 3 + seed) % len(files)], number)
+                run_properties(log, Random(number).choice(files), number, until)
             turn += jobs
 
     with ThreadPoolExecutor(jobs) as pool:
