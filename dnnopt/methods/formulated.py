@@ -111,8 +111,10 @@ def run_formulation(
         separate_on_relaxations(model, lazy, limits, control, clock)
     for _ in range(_TRIES):
         outcome = run(model, limits.within(clock.left()), start, watched)
-        if formulation.value == "plan" and outcome.status in ("infeasible", "optimal"):
-            outcome = replace(outcome, status="no_solution" if outcome.values is None else "feasible", bound=None)
+        if formulation.value == "plan":  # its bounds are of its own plans
+            decided = outcome.status in ("infeasible", "optimal")
+            status = "no_solution" if outcome.values is None else "feasible"
+            outcome = replace(outcome, status=status if decided else outcome.status, bound=None)
         if outcome.status in ("infeasible", "optimal"):
             certain = outcome.status == "infeasible" or outcome.bound is None
             wrong = excluded(pool, formulation, compiled, model, cap if certain else min(outcome.bound * unit, cap))

@@ -148,3 +148,9 @@ def test_a_formulation_that_excludes_a_known_plan_is_an_error_that_names_the_row
     assert result.status == "error"
     assert "wrongly_slow" in result.message
     assert result.objective == best.objective
+
+
+def test_the_bound_of_a_formulation_that_only_reaches_plans_is_none_of_the_problem(lie):
+    lie("highs", how=lambda model, outcome: replace(outcome, status="feasible", bound=outcome.objective))
+    result = solve(knapsack(4).replace(execution="scheduled"), formulation="edgewise+time-indexed-plan", threads=1)
+    assert (result.status, result.bound) == ("feasible", None)
