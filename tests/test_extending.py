@@ -144,7 +144,7 @@ def test_own_constraints_match_enumeration_under_scheduled_execution():
         one = drawn.replace(subject_to=[*drawn.subject_to, AtLeast(count)])
         if not_a_tree(compile_problem(one)):
             return
-        best, result = scheduled_optimum(one), dp.solve(one, threads=1, time_limit=20)
+        best, result = scheduled_optimum(one), dp.solve(one, threads=1, time_limit=100)
         assert result.status == ("infeasible" if best is None else "optimal")
         assert result.objective == (best if best is None else pytest.approx(best, rel=2e-6))
         seen[result.status] += 1

@@ -65,7 +65,7 @@ def test_solve_matches_enumeration():
     def matches(drawn):
         if not_a_tree(compile_problem(drawn)):
             return
-        result = solve(drawn, threads=1, time_limit=10)
+        result = solve(drawn, threads=1, time_limit=100)
         check(scheduled_optimum(drawn), result.status, result.objective, result.bound)
 
     matches()
