@@ -37,6 +37,12 @@ def everything_on_slow(model):
     return model.encode(np.zeros(model.variables[0].shape[0], dtype=np.int64))
 
 
+@pytest.fixture(autouse=True)
+def time_to_confirm(monkeypatch):
+    """Give second engines enough time, however busy the machine is."""
+    monkeypatch.setattr(confirmation, "_LEAST", 60.0)
+
+
 @pytest.fixture
 def lie(monkeypatch):
     """Return a function that has solvers tell something else than they found."""
