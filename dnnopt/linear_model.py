@@ -26,6 +26,7 @@ Values = NDArray[np.float64]
 Evaluate = Callable[[NDArray[np.int64]], ArrayLike]
 EvaluateTimes = Callable[["Times"], ArrayLike]
 Follow = Callable[[Values], ArrayLike]
+_ROUNDING = 1e-14  # of what is summed
 _Parts = list[tuple[tuple[int, ...], ArrayLike]]
 _CLOSE = 1e-9
 
@@ -154,7 +155,16 @@ class LinearArrays:
 
 
 class LazyRows(Protocol):
-    """Rows of a model that are too many to be there from the start."""
+    """Rows of a model that are too many to be there from the start.
+
+    Attributes
+    ----------
+    largest : float
+        The largest of their coefficients.
+    """
+
+    @property
+    def largest(self) -> float: ...
 
     def separate(self, values: Values) -> int:
         """Add rows that the values violate to the model; return how many."""
@@ -355,6 +365,11 @@ class LinearModel:
             )
         return self._arrays
 
+    @property
+    def largest(self) -> float:
+        """The largest of all coefficients, those of lazy rows included."""
+        return max(self.arrays().largest, 0.0 if self.lazy is None else self.lazy.largest)
+
     def describe(self) -> str:
         """Return a sentence for the top of exported files."""
         return f"{self.units.describe()} {self.note}".rstrip()
@@ -463,6 +478,16 @@ def _nth_name(blocks: Sequence[Block], number: int) -> str:
     block = next(block for block in blocks if block.first <= number < block.first + block.size)
     names = block.names()
     return names[number - block.first] if len(names) == block.size else block.name
+
+
+def summed(entries: Sequence[tuple[Columns, Values]]) -> tuple[Columns, Values]:
+    """Return columns and coefficients with those of one column summed; what cancels leaves nothing."""
+    if not entries:
+        return np.zeros(0, dtype=np.int32), np.zeros(0)
+    columns, position = np.unique(np.concatenate([part for part, _ in entries]), return_inverse=True)
+    values = np.concatenate([part for _, part in entries])
+    total, size = (np.bincount(position, weights=part) for part in (values, np.abs(values)))
+    return columns, np.where(np.abs(total) > _ROUNDING * size, total, 0.0)
 
 
 def encoded(blocks: Sequence[Block], placement: NDArray[np.int64], times: Times | None) -> Values:

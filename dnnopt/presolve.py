@@ -131,7 +131,7 @@ class _Reduction:
                     heavy = alone > constraint.limit * (1 + _ROOM)
                     self.allowed[np.ix_(heavy, self.c.executor_device == constraint.device)] = False
                 case LinearLimit():
-                    self._metric(constraint.metric, constraint.limit)
+                    self._linear(constraint.metric.alpha, self._charge(constraint.metric), constraint.limit)
                 case DeadlineLimit():
                     self._critical_path(constraint.network, constraint.limit)
                 case ObjectiveLimit():
@@ -142,17 +142,22 @@ class _Reduction:
         self._groups()
 
     def _terms(self, terms: tuple[ObjectiveTerm, ...], cap: float) -> None:
-        """Give each term what the others, at their least, leave of the cap."""
-        least = [self._least(term) for term in terms]
-        cap += _ROOM * (abs(cap) + sum(map(abs, least)))  # the difference below may be all rounding
-        for term, mine in zip(terms, least, strict=True):
+        """Give each term, and the linear ones together, what the others, at their least, leave of the cap."""
+        linear = [term for term in terms if isinstance(term, LinearTerm)]
+        others = [term for term in terms if not isinstance(term, LinearTerm)]
+        alpha = sum((term.weight * term.metric.alpha for term in linear), np.zeros(self.allowed.shape))
+        charge = sum((term.weight * self._charge(term.metric) for term in linear), np.zeros(self.moves.shape))
+        least = [float(self._least_alpha(alpha).sum()), *(self._least(term) for term in others)]
+        cap += _ROOM * (abs(cap) + sum(map(abs, least)))  # the differences below may be all rounding
+        self._linear(alpha, charge, cap - sum(least[1:]))
+        for term, mine in zip(others, least[1:], strict=True):
             if term.weight > 0:
                 self._term(term, (cap - sum(least) + mine) / term.weight)
 
     def _term(self, term: ObjectiveTerm, cap: float) -> None:
         match term:
             case LinearTerm():
-                self._metric(term.metric, cap)
+                self._linear(term.metric.alpha, self._charge(term.metric), cap)
             case LatencyTerm():
                 self._critical_path(term.network, cap)
             case PeriodTerm():
@@ -165,7 +170,7 @@ class _Reduction:
         """Return a lower bound on a term, with its weight."""
         match term:
             case LinearTerm():
-                return term.weight * self._least_metric(term.metric)
+                return term.weight * float(self._least_alpha(term.metric.alpha).sum())
             case LatencyTerm():
                 return term.weight * self._shortest(term.network)
             case MaxTerm():
@@ -173,22 +178,24 @@ class _Reduction:
             case PeriodTerm() | WorstLeakageTerm():
                 return 0.0
 
-    def _least_metric(self, metric: Metric) -> float:
-        least = np.where(self.allowed, metric.alpha, np.inf).min(axis=1)
-        return float(least.sum())
+    def _least_alpha(self, alpha: Array) -> Array:
+        """Return the least of each node (N,); infinite where it may be nowhere."""
+        return np.asarray(np.where(self.allowed, alpha, np.inf).min(axis=1))
 
-    def _metric(self, metric: Metric, limit: float) -> None:
-        """Forbid a placement, or the move of an edge, that alone breaks `metric <= limit`."""
-        least = np.where(self.allowed, metric.alpha, np.inf).min(axis=1)
+    def _charge(self, metric: Metric) -> Array:
+        """Return what the move of each edge over each pair costs (E, P)."""
+        tensor, uses = self.c.edge_tensor, self.c.pair_uses_link
+        charge = uses @ metric.per_copy + self.c.tensor_bytes[tensor][:, None] * (uses @ metric.per_byte)
+        return np.asarray(metric.scale[tensor][:, None] * charge)
+
+    def _linear(self, alpha: Array, charge: Array, limit: float) -> None:
+        """Forbid a placement, or the move of an edge, that alone breaks a limit on what they cost together."""
+        least = self._least_alpha(alpha)
         if not np.isfinite(least).all():
             return
         room = limit - least.sum() + _ROOM * (abs(limit) + np.abs(least).sum())
-        self.allowed &= metric.alpha - least[:, None] <= room
-        if metric.sends and len(self.c.edges):
-            tensor = self.c.edge_tensor
-            uses = self.c.pair_uses_link
-            charge = uses @ metric.per_copy + self.c.tensor_bytes[tensor][:, None] * (uses @ metric.per_byte)
-            self.moves &= metric.scale[tensor][:, None] * charge <= room
+        self.allowed &= alpha - least[:, None] <= room
+        self.moves &= charge <= room
 
     def _period(self, cap: float) -> None:
         """Forbid what alone loads a resource beyond the cap."""

@@ -62,10 +62,9 @@ def choose_units(compiled: CompiledProblem, known: Index | None = None) -> Units
             units[metric.unit] = unit_for(least)
     units.setdefault("bytes", unit_for(float(compiled.tensor_bytes.sum())))
     objectives = np.append(np.abs(evaluator.objectives(placements)), compiled.cap)
+    objective = max(_least(objectives), compiled.floor)
     other = {unit: value for unit, value in units.items() if unit not in ("s", "bytes", "J", "USD", "")}
-    return Units(
-        units["s"], units["bytes"], units.get("J", 1.0), units.get("USD", 1.0), unit_for(_least(objectives)), other
-    )
+    return Units(units["s"], units["bytes"], units.get("J", 1.0), units.get("USD", 1.0), unit_for(objective), other)
 
 
 def _seconds(evaluator: Evaluator, placements: Index) -> float:
@@ -84,7 +83,7 @@ def _seconds(evaluator: Evaluator, placements: Index) -> float:
         return _least(evaluator.metric(total_load(compiled), placements))
     plan = int(np.where(values.any(axis=0), evaluator.objectives(placements), np.inf).argmin())
     most = int(values[:, plan].argmax())
-    value = float(values[most, plan])
+    value = max(float(values[most, plan]), compiled.floor)
     return (min(value, compiled.cap) if compiled.cap > 0 else value) / timed[most].weight
 
 

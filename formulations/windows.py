@@ -49,9 +49,9 @@ class Durations:
         hop = c.hop_seconds
         return cls(node / unit, hop / unit)
 
-    def rounded_down(self, scale: float) -> Durations:
-        """Return the durations times `scale` as whole numbers, rounded down."""
-        return Durations(np.floor(self.node * scale), np.floor(self.hop * scale))
+    def rounded_down(self, scale: float, most: float) -> Durations:
+        """Return the durations times `scale` as whole numbers, rounded down; what is above `most` is one more."""
+        return Durations(*(np.minimum(np.floor(part * scale), most + 1.0) for part in (self.node, self.hop)))
 
     def transfer(self, c: CompiledProblem) -> Array:
         """Return the time of each edge from device to device, one hop after the other; infinite without a route."""

@@ -1,9 +1,12 @@
 """Numbers: what a problem is measured in does not matter, and what is infinite is infinite."""
 
 from collections import Counter
+from dataclasses import replace
 
+import numpy as np
 import pytest
 from brute_force import OPTIMAL, ROUNDING, brute_force, lexicographic_optimum
+from builders import layer, link, network, platform, problem, tensor
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from restating import Factors, restated
@@ -12,9 +15,11 @@ from strategies import problems
 
 import dnnopt as dp
 from dnnopt.compiler import compile_problem
+from dnnopt.constraints import Contiguous, Memory
 from dnnopt.formulations import registry
 from dnnopt.methods.exact import EXACT
 from dnnopt.methods.formulated import run_formulation
+from dnnopt.platforms import Device
 from dnnopt.pool import Pool
 from dnnopt.solvers import names as solver_names
 from dnnopt.solvers.interface import Control, Limits
@@ -110,3 +115,96 @@ def test_weights_of_networks_may_have_any_size(one, power):
     best = brute_force(latency).objective
     found = solved(latency.replace(networks=networks), "auto")
     check(None if best is None else best * 10.0**power, found)
+
+
+WIDE = st.sampled_from([0.0, *(mantissa * 10.0**power for mantissa in (1.0, 3.0) for power in range(-8, 9, 4))])
+
+
+LIMITS = st.sampled_from(
+    ((), (), (Contiguous(),), (Memory(limits={"p": 1.0, "q": 1e4}),), (Memory(limits={"p": 1e-4}), Contiguous()))
+)
+
+
+@st.composite
+def wide_problems(draw):
+    """Draw a problem on two or three devices whose times are up to 1e16 apart, and more with what is sent."""
+    devices = "pqr"[: draw(st.integers(2, 3))]
+    words = "abcd"[: draw(st.integers(1, 4))]
+    tensors = [tensor("in", "input", words[0], draw(WIDE), source=draw(st.sampled_from((None, *devices))))]
+    for position, word in enumerate(words):
+        later = [other for other in words[position + 1 :] if draw(st.booleans())]
+        result = ["output"] if draw(st.integers(0, 2)) == 0 else []
+        if later or result:
+            tensors.append(tensor(f"t{word}", word, " ".join(later + result), draw(WIDE)))
+    pairs = [f"{i}>{j}" for i in devices for j in devices if i != j]
+    routes = {pair: pair for pair in pairs if draw(st.integers(0, 7))}
+    links = [link(way, draw(st.sampled_from((1.0, 1.0, 1e-8, 1e8)))) for way in routes]
+    time = st.sampled_from((False, False, False, False, True)).flatmap(lambda none: st.none() if none else WIDE)
+    return problem(
+        network([layer(word, draw(WIDE)) for word in words], tensors, sink=draw(st.sampled_from((None, *devices)))),
+        platform(" ".join(devices), links, routes),
+        {word: [draw(time) for _ in devices] for word in words},
+        draw(st.sampled_from(("sequential", "sequential", "parallel", "pipelined"))),
+        minimize=draw(st.sampled_from((dp.latency(), dp.latency(), dp.period(), dp.latency() + 1e-9 * dp.traffic()))),
+        subject_to=draw(LIMITS),
+        transport=draw(st.sampled_from(("unicast", "multicast", "per_edge"))),
+    )
+
+
+def test_times_that_are_1e16_apart_do_not_spoil_plans_and_proofs():
+    seen = Counter()
+
+    @settings(max_examples=80)
+    @given(wide_problems(), st.data())
+    def matches(one, data):
+        way = data.draw(st.sampled_from(ways(one)))
+        best = brute_force(one).objective
+        status, objective, bound = solved(one, way)
+        seen[way if isinstance(way, str) else way[1]] += 1
+        if way == "ideals" and bound is not None and status != "optimal":
+            assert bound <= best  # sums over ideals are differences: room for rounding is left
+            assert objective == pytest.approx(best)
+        else:
+            check(best, (status, objective, bound))
+
+    matches()
+    assert {"auto", "highs", "cbc", "cpsat"} <= set(seen)
+
+
+def two_halves(fast=1.0, slow=1e12, **fields):
+    """Return a problem of four layers, of which each of two devices is slow at two."""
+    net = network("a b c d", [tensor(f"t{u}", u, v, 1.0) for u, v in ("ab", "bc", "cd")])
+    on = platform("p q", [link("l", bandwidth=1 / fast)], {"p>q": "l", "q>p": "l"})
+    times = {word: (fast, slow) if word in "ac" else (slow, fast) for word in "abcd"}
+    return problem(net, on, times, **fields)
+
+
+@pytest.mark.parametrize("execution", ["sequential", "parallel", "scheduled", "pipelined"])
+@pytest.mark.parametrize("minimize", [dp.period(), 1e-18 * dp.latency(), 1e16 * dp.latency()])
+def test_a_plan_far_better_than_those_on_one_device_is_found_and_proved(execution, minimize):
+    one = two_halves(execution=execution, minimize=minimize)
+    best = brute_force(one).objective if execution != "scheduled" else scheduled_optimum(one)
+    for way in ways(one):
+        if isinstance(way, str) or way[0].startswith(
+            ("edgewise+potentials", "edgewise+disjunctive", "edgewise+period", "cp")
+        ):
+            check(best, solved(one, way), below=1e-5)
+
+
+def test_big_m_of_calls_is_that_of_plans_within_the_cap():
+    net = network("a b", [tensor("t", "a", "b", 1.0)])
+    on = platform(
+        [Device(name="acc"), Device(name="cpu", pool=True)],
+        [link("in", receiver="acc"), link("out", 1e-13, sender="acc")],
+        {"cpu>acc": "in", "acc>cpu": "out"},
+    )
+    one = problem(net, on, {"a": (3.0, 1.0), "b": (1.0, 5.0)}, "call")
+    compiled = compile_problem(one)
+    formulation = registry.formulation("edgewise", compiled)
+    assert formulation.build(compiled).arrays().largest >= 1e10
+    capped = replace(compiled, cap=4.0)
+    arrays = formulation.build(capped).arrays()
+    # Rows with a big M hold the placement of a layer (or its move), and the ends of two tasks.
+    assert -arrays.row_lower[np.isfinite(arrays.row_lower)].min() <= 4.0 * (1 + 1e-6) / capped.units.time
+    for way in ways(one):
+        check(3.0, solved(one, way))

@@ -13,15 +13,14 @@ from typing import Any
 from dnnopt.compiled import CompiledProblem
 from dnnopt.formulations.formulation import Formulation
 from dnnopt.linear_model import LazyRows, LinearModel
-from dnnopt.methods.numbers import Suited, suited_model
+from dnnopt.methods.numbers import Suited, caps_to_climb, check_numbers, suited_model
 from dnnopt.pool import Pool
+from dnnopt.presolve import presolve
 from dnnopt.result import OPTIMAL_GAP, relative_gap
 from dnnopt.solvers import solver as solver_of
 from dnnopt.solvers.interface import Clock, Control, Limits, Outcome, Values
 
 _TRIES = 50
-# A gap beyond this is not the rounding of a proved optimum.
-_COARSE = 0.1
 _MOST_ROUNDS = 60
 _RELAXATION_SHARE = 0.3
 _MUCH_BETTER = 0.5
@@ -80,6 +79,11 @@ def run_formulation(
     if suited is None:
         pool.add_bound(min(cap, math.inf if pool.objective is None else pool.objective), "presolve")
         return Outcome("infeasible" if pool.objective is None else "feasible")
+    if not suited.reliable and pool.objective is None and math.isinf(cap):
+        caps = caps_to_climb(suited)
+        if caps:
+            return _climb(pool, formulation, solver, limits, control, suited.compiled, caps)
+    check_numbers(suited)
     compiled, model = suited.compiled, suited.model
     cap = min(cap, compiled.cap)
     unit = model.objective_unit
@@ -116,13 +120,17 @@ def run_formulation(
             status = "no_solution" if outcome.values is None else "feasible"
             outcome = replace(outcome, status=status if decided else outcome.status, bound=None)
         if outcome.status in ("infeasible", "optimal"):
-            certain = outcome.status == "infeasible" or outcome.bound is None
-            wrong = excluded(pool, formulation, compiled, model, cap if certain else min(outcome.bound * unit, cap))
+            claimed = cap
+            if outcome.status == "optimal" and outcome.bound is not None:
+                claimed = min(suited.lowered(outcome.bound) * unit, cap)
+            wrong = excluded(pool, formulation, compiled, model, claimed)
             if wrong:
                 pool.contradict(solver, wrong)
                 return replace(outcome, status="error", message=wrong)
         add_bound(outcome.bound)
         if outcome.status == "infeasible":
+            if not suited.reliable:
+                return Outcome("no_solution", message=f"{source} says infeasible, of numbers that are far apart")
             return _nothing_below(pool, cap, source, solver)
         if outcome.values is None:
             return outcome
@@ -142,6 +150,32 @@ def run_formulation(
     return outcome
 
 
+def _climb(
+    pool: Pool,
+    formulation: Formulation,
+    solver: str,
+    limits: Limits,
+    control: Control,
+    compiled: CompiledProblem,
+    caps: list[float],
+) -> Outcome:
+    """Look for a plan below the first of some caps that has one; no plan is above the last."""
+    clock = Clock(limits.time_limit)
+    for cap in caps:
+        reduced = presolve(compiled, cap)
+        if reduced.infeasible:
+            pool.add_bound(cap, "presolve")
+        else:
+            left = limits.within(clock.left())
+            outcome = run_formulation(pool, formulation, solver, left, control, reduced.compiled, cap)
+            if pool.plan is not None or (outcome.status != "infeasible" and formulation.value != "plan"):
+                return outcome
+        if clock.expired() or control.stop.is_set():
+            return Outcome("no_solution")
+        compiled = replace(compiled, floor=cap)
+    return _nothing_below(pool, math.inf, f"{formulation.name} ({solver})", solver)
+
+
 def _is_coarse(
     pool: Pool, formulation: Formulation, suited: Suited, outcome: Outcome, cap: float, inexact: bool
 ) -> bool:
@@ -152,9 +186,7 @@ def _is_coarse(
         return objective < cap and (small or not suited.reliable)
     # Constraint programming counts in whole numbers, of times and of the objective.
     coarse_times = inexact and 0 < objective < _MUCH_BETTER * cap
-    return coarse_times or (
-        outcome.status == "optimal" and 0 < _gap(pool) < _COARSE and objective < suited.compiled.cap
-    )
+    return coarse_times or (outcome.status == "optimal" and _gap(pool) > 0 and objective < suited.compiled.cap)
 
 
 def excluded(pool: Pool, formulation: Formulation, compiled: CompiledProblem, model: Any, claimed: float) -> str:

@@ -1,22 +1,37 @@
 """Models whose numbers solvers can tell apart.
 
 MILP solvers have absolute tolerances, so a model's numbers must not be too far apart. Units are chosen with the best
-plan known. Where that is not enough, presolve leaves out what no plan as good as that has. What is left may be too far
-apart all the same, where no plan is known: then the search may find one, but its bounds say nothing. And where a solver
-would not even take the numbers, one message says which two values they come from.
+plan known. Where that is not enough, presolve leaves out what no plan as good as that has. Where no plan is known,
+caps are climbed: each leaves numbers that are close together, and says that no plan is below it, or finds one.
+
+What is negative can outweigh what is beyond a cap. Then numbers may stay too far apart: a search may find a plan, but
+what it says of bounds does not count. And where a solver would not even take the numbers, one message says which two
+values they come from.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from dnnopt.compiled import CompiledProblem, LinearLimit, LinearTerm
+from dnnopt.compiled import (
+    CompiledProblem,
+    LatencyTerm,
+    LinearLimit,
+    LinearTerm,
+    MaxTerm,
+    ObjectiveTerm,
+    PeriodTerm,
+    WorstLeakageTerm,
+)
 from dnnopt.errors import NumbersError
 from dnnopt.formulations.formulation import Formulation
+from dnnopt.formulations.windows import serial_bound
 from dnnopt.linear_model import LinearModel
 from dnnopt.metrics import Array
 from dnnopt.pool import Pool
@@ -26,10 +41,11 @@ from dnnopt.solvers.highs import TOO_LARGE
 
 # Objectives and limits are 100 to 1000 of their units; what is more than so many of them leaves too few digits.
 _FAR = 1e9
-_TOLERANCE = 1e-7  # in a model's units, with what rows add up to
+_TOLERANCE = 1e-5  # in a model's units: CBC was seen to be off by 1e-6
+_STEP = 1e6  # from cap to cap
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Suited:
     """A model for a problem.
 
@@ -48,11 +64,13 @@ class Suited:
 
     def lowered(self, bound: float) -> float:
         """Return a solver's bound, in the model's units, less what tolerances may come to where it is below a unit."""
-        if not isinstance(self.model, LinearModel) or abs(bound) >= 1.0:
-            return bound
-        if abs(bound) > _TOLERANCE:
-            return bound - _TOLERANCE
-        return min(bound, 0.0) if _has_negative(self.compiled) else 0.0
+        if isinstance(self.model, LinearModel) and abs(bound) < 1.0:
+            bound = bound - _TOLERANCE if abs(bound) > _TOLERANCE else min(bound, 0.0)
+        return max(bound, self._least)
+
+    @cached_property
+    def _least(self) -> float:
+        return -math.inf if _has_negative(self.compiled) else 0.0
 
 
 def suited_model(pool: Pool, formulation: Formulation, compiled: CompiledProblem, cap: float) -> Suited | None:
@@ -62,30 +80,64 @@ def suited_model(pool: Pool, formulation: Formulation, compiled: CompiledProblem
     -------
     Suited
         None: presolve leaves no plan within the cap.
-
-    Raises
-    ------
-    NumbersError
-        If no solver would take its numbers.
     """
     known = None if pool.plan is None else compiled.placement(pool.plan)
     model = formulation.build(compiled, choose_units(compiled, known))
-    if not isinstance(model, LinearModel) or model.arrays().largest <= _FAR:
+    if not isinstance(model, LinearModel) or model.largest <= _FAR:
         return Suited(compiled, model, reliable=True)
     reduced = presolve(compiled, cap if pool.objective is None else min(cap, pool.objective))
     if reduced.infeasible:
         return None
     compiled = reduced.compiled
     model = formulation.build(compiled, choose_units(compiled, known))
-    if model.arrays().largest >= TOO_LARGE:
-        raise NumbersError("", problem=_far_apart(compiled))
-    return Suited(compiled, model, reliable=model.arrays().largest <= _FAR)
+    return Suited(compiled, model, reliable=model.largest <= _FAR)
+
+
+def caps_to_climb(suited: Suited) -> list[float]:
+    """Return caps (SI), the lowest first, that each leave numbers close together; no plan is above the last."""
+    if _has_negative(suited.compiled):
+        return []
+    caps = [_STEP * suited.model.objective_unit]
+    most = _most(suited.compiled)
+    while caps[-1] < most:
+        caps.append(caps[-1] * _STEP)
+    return caps
+
+
+def check_numbers(suited: Suited) -> None:
+    """Refuse a model whose numbers no solver would take.
+
+    Raises
+    ------
+    NumbersError
+    """
+    if isinstance(suited.model, LinearModel) and suited.model.largest >= TOO_LARGE:
+        raise NumbersError("", problem=_far_apart(suited.compiled))
 
 
 def _has_negative(c: CompiledProblem) -> bool:
     """Return whether anything in the objective is negative; else no plan is below 0."""
-    linear = [term for term in c.objective[0] if isinstance(term, LinearTerm)]
-    return any(bool((term.metric.alpha[c.allowed] < 0).any()) for term in linear)
+    linear = [term.weight * term.metric.alpha for term in c.objective[0] if isinstance(term, LinearTerm)]
+    return bool((sum(linear, np.zeros(c.time.shape))[c.allowed] < 0).any())
+
+
+def _most(c: CompiledProblem) -> float:
+    """Return what no plan without needless waiting is above (SI), whose objective has nothing negative."""
+
+    def most(term: ObjectiveTerm) -> float:
+        match term:
+            case LinearTerm():
+                charges = term.metric.link_charges(c.tensor_bytes).sum(axis=1) @ c.fan_out
+                alpha = np.where(c.allowed, term.metric.alpha, 0.0).max(axis=1, initial=0.0).sum()
+                return float(term.weight * (alpha + charges + term.metric.gamma.sum()))
+            case LatencyTerm() | PeriodTerm():
+                return term.weight * serial_bound(c)
+            case WorstLeakageTerm():
+                return term.weight
+            case MaxTerm():
+                return term.weight * max((most(part) for part in term.parts), default=0.0)
+
+    return sum(most(term) for term in c.objective[0])
 
 
 def _far_apart(c: CompiledProblem) -> str:

@@ -11,7 +11,7 @@ from ortools.sat.python import cp_model
 from dnnopt.constraint_model import ConstraintModel, Intervals, Rows
 from dnnopt.solvers.interface import Control, Limits, Outcome, Values, run_in_thread
 
-_FAR = 2**62
+_EXACT = 2.0**53  # whole numbers below it are exact as floating-point numbers
 
 
 def to_cp_sat(model: ConstraintModel) -> tuple[cp_model.CpModel, list[cp_model.IntVar]]:
@@ -31,8 +31,8 @@ def to_cp_sat(model: ConstraintModel) -> tuple[cp_model.CpModel, list[cp_model.I
             cp.add_bool_or([variables[c] if plain else ~variables[c] for c, plain in zip(row, positive, strict=True)])
     for linear in model.linear:
         expression = _sum(variables, linear.columns, linear.coefficients)
-        lower = -_FAR if linear.lower is None else linear.lower
-        upper = _FAR if linear.upper is None else linear.upper
+        lower = cp_model.INT_MIN if linear.lower is None else linear.lower
+        upper = cp_model.INT_MAX if linear.upper is None else linear.upper
         cp.add_linear_constraint(expression, lower, upper)
     for rows in model.rows:
         _add_rows(cp, variables, rows)
@@ -56,8 +56,8 @@ def _intervals(cp: cp_model.CpModel, variables: list[cp_model.IntVar], block: In
 
 
 def _add_rows(cp: cp_model.CpModel, variables: list[cp_model.IntVar], rows: Rows) -> None:
-    lower = repeat(-_FAR) if rows.lower is None else rows.lower.tolist()
-    upper = repeat(_FAR) if rows.upper is None else rows.upper.tolist()
+    lower = repeat(cp_model.INT_MIN) if rows.lower is None else rows.lower.tolist()
+    upper = repeat(cp_model.INT_MAX) if rows.upper is None else rows.upper.tolist()
     parts = zip(rows.columns, rows.coefficients, rows.literals.tolist(), lower, upper, strict=False)
     for columns, coefficients, literals, low, high in parts:
         row = cp.add_linear_constraint(_sum(variables, columns, coefficients), low, high)
@@ -75,13 +75,14 @@ def _sum(variables: list[cp_model.IntVar], columns: Any, coefficients: Any) -> A
 class _Watch(cp_model.CpSolverSolutionCallback):
     """Reports solutions."""
 
-    def __init__(self, control: Control, variables: list[cp_model.IntVar]) -> None:
+    def __init__(self, control: Control, variables: list[cp_model.IntVar], rounding: float) -> None:
         super().__init__()
         self._control = control
         self._variables = variables
+        self._rounding = rounding
 
     def on_solution_callback(self) -> None:
-        self._control.report(self.objective_value, self.best_objective_bound)
+        self._control.report(self.objective_value, self.best_objective_bound - self._rounding)
         if self._control.found is not None:
             self._control.found(np.array([self.value(variable) for variable in self._variables], dtype=float))
 
@@ -119,18 +120,34 @@ def solve(
         parameters.log_search_progress = True
         parameters.log_to_stdout = False
         solver.log_callback = log.append
-    solver.best_bound_callback = lambda bound: control.report(None, bound)
+    rounding = _rounding(model)
+    solver.best_bound_callback = lambda bound: control.report(None, bound - rounding)
     status: list[Any] = []
     run_in_thread(
-        lambda: status.append(solver.solve(cp, _Watch(control, variables))), control, cancel=solver.stop_search
+        lambda: status.append(solver.solve(cp, _Watch(control, variables, rounding))),
+        control,
+        cancel=solver.stop_search,
     )
     if control.log is not None:
         with open(control.log, "w", encoding="utf-8") as stream:
             stream.write("\n".join(log))
-    return _outcome(solver, status[0], variables, control)
+    return _outcome(solver, status[0], variables, control, rounding)
 
 
-def _outcome(solver: cp_model.CpSolver, status: Any, variables: list[cp_model.IntVar], control: Control) -> Outcome:
+def _rounding(model: ConstraintModel) -> float:
+    """Return by how much the objective and its bound may be off, which come as sums in floating-point numbers.
+
+    Presolve moves coefficients into the offset, so these sums may be as large as that of all coefficients.
+    """
+    most = np.maximum(np.abs(np.array(model.lower, dtype=float)), np.abs(np.array(model.upper, dtype=float)))
+    parts = zip(model.objective_columns, model.objective_coefficients, strict=True)
+    total = sum(float(np.abs(coefficients) @ most[columns]) for columns, coefficients in parts)
+    return 4 * float(np.finfo(float).eps) * total if total >= _EXACT else 0.0
+
+
+def _outcome(
+    solver: cp_model.CpSolver, status: Any, variables: list[cp_model.IntVar], control: Control, rounding: float
+) -> Outcome:
     nodes = solver.num_branches
     if status == cp_model.INFEASIBLE:
         return Outcome("infeasible", nodes=nodes)
@@ -138,7 +155,9 @@ def _outcome(solver: cp_model.CpSolver, status: Any, variables: list[cp_model.In
         return Outcome("error", message="CP-SAT: invalid model")
     stopped = control.stop.is_set()
     if status == cp_model.UNKNOWN:
-        return Outcome("interrupted" if stopped else "no_solution", bound=solver.best_objective_bound, nodes=nodes)
+        return Outcome(
+            "interrupted" if stopped else "no_solution", bound=solver.best_objective_bound - rounding, nodes=nodes
+        )
     values = np.array([solver.value(variable) for variable in variables], dtype=float)
     known = "optimal" if status == cp_model.OPTIMAL else "interrupted" if stopped else "feasible"
-    return Outcome(known, values, solver.objective_value, solver.best_objective_bound, nodes)
+    return Outcome(known, values, solver.objective_value, solver.best_objective_bound - rounding, nodes)

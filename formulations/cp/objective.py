@@ -12,7 +12,7 @@ from dnnopt.compiled import LatencyTerm, LinearTerm, MaxTerm, ObjectiveTerm, Per
 from dnnopt.constraint_model import TOLERANCE, Whole, scale_for
 from dnnopt.evaluator import Evaluator
 from dnnopt.formulations.cp.literals import Literals
-from dnnopt.linear_model import Columns, Values
+from dnnopt.linear_model import Columns, Values, summed
 from dnnopt.scaling import all_on_one
 
 Entries = tuple[Columns, Values]
@@ -33,7 +33,7 @@ def add_objective(literals: Literals) -> None:
 
 def add_objective_limit(literals: Literals, label: str, terms: tuple[ObjectiveTerm, ...], limit: float) -> None:
     """Add that the weighted sum of the terms is at most `limit`; no plan within 1e-9 of it is cut off."""
-    entries, scale = _whole_terms(literals, terms, abs(limit))
+    entries, scale = _whole_terms(literals, terms, abs(limit), limit if limit > 0 else np.inf)
     columns = np.concatenate([part for part, _ in entries])
     coefficients = np.concatenate([part for _, part in entries])
     upper = np.floor((limit + TOLERANCE * abs(limit)) * scale)
@@ -52,17 +52,16 @@ def _whole_terms(
     most = np.maximum(np.abs(literals.model.lower), np.abs(literals.model.upper)).astype(float)
     # What is always zero has no part in the scale, so its coefficient could be beyond 64 bits.
     rows = [[(columns, values * (most[columns] > 0)) for columns, values in parts] for parts in rows]
-    if all((values >= 0).all() for parts in rows for _, values in parts) and cap > 0:
-        rows = [[(columns, np.minimum(values, 2 * cap)) for columns, values in parts] for parts in rows]
-    totals = [max((float(np.abs(values) @ most[columns]) for columns, values in parts), default=0.0) for parts in rows]
+    maxima = [parts for term, parts in zip(terms, rows, strict=True) if _is_maximum(term)]
+    linear = [parts[0] for term, parts in zip(terms, rows, strict=True) if not _is_maximum(term)]
+    sums = [*maxima, [summed(linear)]] if linear else maxima
+    if all((values >= 0).all() for parts in sums for _, values in parts) and cap > 0:
+        sums = [[(columns, np.minimum(values, 2 * cap)) for columns, values in parts] for parts in sums]
+    totals = [max((float(np.abs(values) @ most[columns]) for columns, values in parts), default=0.0) for parts in sums]
     timed = literals.times is not None
     scale = scale_for(size, sum(totals), _FINE_RESOLUTION) if timed else scale_for(size, sum(totals))
-    whole = [_maximum(literals, parts, scale) for term, parts in zip(terms, rows, strict=True) if _is_maximum(term)]
-    linear = [parts[0] for term, parts in zip(terms, rows, strict=True) if not _is_maximum(term)]
-    if linear:
-        columns, position = np.unique(np.concatenate([part for part, _ in linear]), return_inverse=True)
-        values = np.bincount(position, weights=np.concatenate([part for _, part in linear])).astype(float)
-        whole.append((columns, _floor(values, scale)))
+    whole = [_maximum(literals, parts, scale) for parts in sums[: len(maxima)]]
+    whole += [(columns, _floor(values, scale)) for (columns, values) in (parts[0] for parts in sums[len(maxima) :])]
     return whole, scale
 
 

@@ -53,9 +53,9 @@ class TimeVariables:
         limits = latency_limits(c, shortest)
         largest = float(limits.max()) or serial_bound(c)
         self.scale = scale_for(largest, 4 * largest, _LARGEST_TIME)
-        self.durations = Durations.of(c).rounded_down(self.scale)
-        self.windows = Windows.of(c, self.durations)
         self.limits = np.floor(limits * self.scale * (1 + 1e-9)).astype(np.int64)
+        self.durations = Durations.of(c).rounded_down(self.scale, float(self.limits.max()))
+        self.windows = Windows.of(c, self.durations)
         self.hops: Hops | None = None
         if c.execution == "scheduled":
             self.hops = hops(c, literals.copies, literals.y)

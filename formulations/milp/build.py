@@ -55,7 +55,7 @@ class Build:
     def entries(self, metric: Metric) -> Entries:
         """Return the columns and coefficients of a linear metric, in the model's units; some may be zero."""
         unit = self.model.units.of(metric.unit)
-        columns, values = [self.x.ravel()], [metric.alpha.ravel()]
+        columns, values = [self.x.ravel()], [np.where(self.c.allowed, metric.alpha, 0.0).ravel()]
         if metric.sends:
             for copies in self.copies:
                 columns.append(copies.columns.ravel())

@@ -22,7 +22,7 @@ from dnnopt.evaluator import Evaluator
 from dnnopt.formulations.milp.build import Build, Entries, clipped
 from dnnopt.formulations.milp.module_cuts import joint_loads
 from dnnopt.formulations.milp.timing.period import add_period
-from dnnopt.linear_model import Values
+from dnnopt.linear_model import Values, summed
 
 
 def add_objective(build: Build, terms: tuple[ObjectiveTerm, ...]) -> None:
@@ -31,7 +31,7 @@ def add_objective(build: Build, terms: tuple[ObjectiveTerm, ...]) -> None:
 
 
 def sum_entries(build: Build, terms: tuple[ObjectiveTerm, ...], unit: float, cap: float) -> Entries:
-    """Return the columns and coefficients of the weighted sum of the terms; a column may come twice.
+    """Return the columns and coefficients of the weighted sum of the terms.
 
     Parameters
     ----------
@@ -43,17 +43,14 @@ def sum_entries(build: Build, terms: tuple[ObjectiveTerm, ...], unit: float, cap
         SI; sums above it do not matter. Where nothing is negative, what alone costs more than that is clipped, so that
         the numbers stay close together.
     """
-    metrics = [part.metric for term in terms for part in _parts(term) if isinstance(part, LinearTerm)]
-    negative = any((metric.alpha[build.c.allowed] < 0).any() for metric in metrics)
-    most = np.inf if negative or cap < 0 else cap / unit
-    entries = [_term_entries(build, term, unit, most) for term in terms]
-    if not entries:
-        return np.zeros(0, dtype=np.int32), np.zeros(0)
-    return np.concatenate([part for part, _ in entries]), np.concatenate([part for _, part in entries])
-
-
-def _parts(term: ObjectiveTerm) -> tuple[ObjectiveTerm, ...]:
-    return term.parts if isinstance(term, MaxTerm) else (term,)
+    linear = [_term_entries(build, term, unit, np.inf) for term in terms if isinstance(term, LinearTerm)]
+    columns, values = summed(linear)
+    most = cap / unit if cap >= 0 and (values >= 0).all() else np.inf
+    others = [_term_entries(build, term, unit, most) for term in terms if not isinstance(term, LinearTerm)]
+    return (
+        np.concatenate([columns, *(part for part, _ in others)]),
+        np.concatenate([clipped(values, most), *(part for _, part in others)]),
+    )
 
 
 def _term_entries(build: Build, term: ObjectiveTerm, unit: float, most: float) -> Entries:

@@ -51,6 +51,17 @@ class PathRows:
         self._order = np.argsort(c.edge_consumer, kind="stable").tolist()
         self._ends = list(zip(c.edge_producer.tolist(), c.edge_consumer.tolist(), strict=True))
 
+    @property
+    def largest(self) -> float:
+        """The largest time of what may be on a path, in the model's unit."""
+        build = self._build
+        upper = build.model.arrays().upper
+        parts = [build.seconds[build.c.allowed]]
+        if len(build.c.edges):
+            columns, seconds = build.transfer_entries
+            parts.append(seconds[upper[columns] > 0])
+        return max(float(part.max(initial=0.0)) for part in parts)
+
     def separate(self, values: Values) -> int:
         """Add rows for the longest paths that the values violate; return how many."""
         build = self._build
