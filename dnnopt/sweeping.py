@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 SCALES = ("log", "linear")
+MOST_POINTS = 100_000
 _SAME = 1e-12  # relative: values closer than this are the same
 
 
@@ -231,7 +232,7 @@ def sweep(
         ``deadline(NETWORK)``, ``rate`` or ``rate(NETWORK,...)``, ``weight(TERM)``; ``bandwidth`` and ``memory`` alone
         are factors on all.
     points : int
-        At least 2.
+        From 2 to 100,000.
     scale : {"log", "linear"}
     tolerance : float
         Break points are found to this share of their value (log), or of the range (linear).
@@ -265,8 +266,8 @@ def sweep(
         parameter.check(problem)
     except InputError as error:
         raise error.within(field="vary") from None
-    if points < 2:
-        raise InputError("at least 2", field="points", value=points)
+    if not 2 <= points <= MOST_POINTS:
+        raise InputError(f"a whole number from 2 to {MOST_POINTS}", field="points", value=points)
     if most < points:
         raise InputError(f"at least the {points} points asked for", field="most", value=most)
     if scale not in SCALES:

@@ -57,7 +57,7 @@ def compare_command(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="With --set: folder for results; what is there is not redone.")
     ] = None,
-    jobs: Annotated[int, typer.Option(min=1, help="With --set: runs at a time.")] = 1,
+    jobs: Annotated[int, typer.Option(min=1, max=512, help="With --set: runs at a time.")] = 1,
     by: Annotated[
         str, typer.Option(help="With --set: classes of problems, by execution or locations, or all in one.")
     ] = _BY,

@@ -59,7 +59,7 @@ def bench_command(
     method: MethodOption = "auto",
     threads: Annotated[int, typer.Option(help="Of each problem.")] = 1,
     jobs: Annotated[
-        int, typer.Option(min=1, help="Problems at a time; more than there are cores spoil the times.")
+        int, typer.Option(min=1, max=512, help="Problems at a time; more than there are cores spoil the times.")
     ] = 1,
     seed: SeedOption = 0,
     memory_limit: MemoryLimitOption = None,

@@ -332,6 +332,9 @@ def test_text_that_is_no_problem_file_is_refused_naming_the_file(path, text, wor
         (("threads",), 4, "threads", "unknown key"),
         (("platform",), "no-such-platform", "platform", "no platform named 'no-such-platform' in the library"),
         (("networks", 0), "resnet5", "networks[0]", "did you mean resnet50"),
+        (("networks", 0), {"base": True}, "networks[0].base", "got True, expected the name of a network"),
+        (("networks", 0), {"base": ["alexnet"]}, "networks[0].base", "expected the name of a network"),
+        (("subject_to", 0), {"constraint": "max_cuts", "limit": 2**64}, "subject_to[0].limit", "<= 2147483647"),
     ],
     ids=lambda value: value if isinstance(value, str) and "[" in value else None,
 )
