@@ -170,6 +170,37 @@ def test_weights_of_a_file_with_functions_are_there_when_it_runs(tmp_path):
     assert list(profile_onnx(path, "phone", **QUICK).time["f"]) == ["matmul1", "relu1"]
 
 
+def test_functions_and_constant_branches_are_measured_as_they_are_read(tmp_path):
+    path = tmp_path / "branches.onnx"
+    output = helper.make_tensor_value_info("b", TensorProto.FLOAT, None)
+    body = [helper.make_node("MatMul", ["a", "w"], ["m"]), helper.make_node("Relu", ["m"], ["q"])]
+    function = helper.make_function("own", "Dense", ["a", "w"], ["q"], body, [helper.make_opsetid("", 14)])
+    branches = {
+        "then_branch": helper.make_graph(
+            [helper.make_node("Dense", ["x", "w"], ["b"], domain="own")], "then", [], [output]
+        ),
+        "else_branch": helper.make_graph([helper.make_node("Neg", ["x"], ["b"])], "else", [], [output]),
+    }
+    flag = helper.make_tensor("flag", TensorProto.BOOL, [], [1])
+    nodes = [helper.make_node("If", ["flag"], ["h"], **branches), helper.make_node("Exp", ["h"], ["y"])]
+    save(path, nodes, [value("x", 4, 128)], [value("y", 4, 128)], [weights("w", 128, 128), flag], functions=[function])
+    profile = profile_onnx(path, "here", **QUICK)
+    assert profile.time["branches"].keys() == {"matmul1", "relu1", "exp1"}
+
+
+def test_functions_of_another_definition_are_read_but_not_run(tmp_path):
+    path = tmp_path / "older.onnx"
+    squeeze = [helper.make_node("Squeeze", ["a"], ["q"], axes=[0])]
+    function = helper.make_function("own", "First", ["a"], ["q"], squeeze, [helper.make_opsetid("", 11)])
+    nodes = [helper.make_node("First", ["x"], ["y"], domain="own")]
+    save(path, nodes, [value("x", 1, 128)], [value("y", 128)], [], functions=[function])
+    assert [layer.op for layer in dp.read_onnx(path).layers] == ["Squeeze"]
+    with pytest.raises(
+        dp.InputError, match=r"Squeeze 'squeeze1' is of a function with operator set 11, and the model has 17"
+    ):
+        profile_onnx(path, "here", **QUICK)
+
+
 def test_weights_in_another_file_are_found_beside_the_model_and_missed_by_name(tmp_path):
     path = save(
         tmp_path / "big.onnx",
