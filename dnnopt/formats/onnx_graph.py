@@ -159,12 +159,8 @@ class OnnxGraph:
 
     def _classify(self, node: Node) -> None:
         outputs = [value for value in node.outputs if value]
-        if node.key in _SHAPE_OF:
-            constant = self.real(next(iter(node.inputs), "")) in self._types
-        else:
-            known = node.domain in _DETERMINISTIC and node.op not in _RANDOM
-            constant = known and not self.variable_inputs(node)
-        if constant:
+        same_each_time = node.domain in _DETERMINISTIC and node.op not in _RANDOM
+        if node.key in _SHAPE_OF or (same_each_time and not self.variable_inputs(node)):
             self.constants.update(dict.fromkeys(outputs, node))
             kept = [self.real(value) for value in node.inputs[: _STORED_AS_INPUTS.get(node.key, 0)] if value]
             if kept:

@@ -617,11 +617,24 @@ def test_shape_that_depends_on_data_is_refused_where_it_starts(read):
         read(nodes, {"x": [9], "begin": ([1], TensorProto.INT64)}, ["y"], {"ends": integers(9)})
 
 
-def test_dimension_named_in_the_middle_of_the_graph_can_be_set(read):
+def test_shape_of_what_depends_on_data_is_refused_where_it_starts(read):
+    nodes = [
+        node("Slice", ["x", "begin", "ends"], ["s"], name="crop"),
+        node("Shape", ["s"], ["shape"]),
+        node("Expand", ["one", "shape"], ["e"]),
+        node("Add", ["e", "x"], ["y"]),
+    ]
+    inputs = {"x": [9], "begin": ([1], TensorProto.INT64)}
+    with pytest.raises(InputError, match="the shape of what Slice 'crop' makes is not known: it depends on data"):
+        read(nodes, inputs, ["y"], {"ends": integers(9), "one": floats(1)})
+
+
+@pytest.mark.parametrize(("declared", "key"), [("kept", "kept"), ("kept", "s[0]"), (None, "s[0]")])
+def test_dimension_in_the_middle_of_the_graph_can_be_set(read, declared, key):
     nodes = [node("Slice", ["x", "begin", "ends"], ["s"]), node("Relu", ["s"], ["y"])]
     inputs = {"x": [9], "begin": ([1], TensorProto.INT64)}
-    made = model(nodes, inputs, ["y"], {"ends": integers(9)}, value_info=[("s", ["kept"])])
-    assert tensors(read(made, options={"dimensions": {"kept": 4}}))["s"] == ("slice1", ("relu1",), 16)
+    made = model(nodes, inputs, ["y"], {"ends": integers(9)}, value_info=[("s", [declared])])
+    assert tensors(read(made, options={"dimensions": {key: 4}}))["s"] == ("slice1", ("relu1",), 16)
 
 
 def test_shapes_that_do_not_fit_are_refused_with_the_node(read):
