@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from dnnopt.constraints import Bandwidth, Deadline, Memory, Utilisation
-from dnnopt.custom import CustomConstraint
 from dnnopt.errors import InputError
 from dnnopt.expressions import parse_objective
 from dnnopt.objectives import Term
@@ -124,9 +123,12 @@ class Parameter:
         terms = [term.replace(weight=value) if _is_term(term, varied) else term for term in problem.minimize]
         return _with(problem, minimize=tuple(terms))
 
-    def values_are_constant(self) -> bool:
-        """Return whether the objective of each plan does not depend on it: only which plans are feasible does."""
-        return self.kind in ("memory", "deadline", "rate")
+    def values_are_constant(self, problem: Problem) -> bool:
+        """Return whether it is a limit alone: more plans are feasible the looser it is, with the same objectives.
+
+        Not where there is a constraint of the user's own, which may read it.
+        """
+        return self.kind in ("memory", "deadline", "rate") and problem.is_data
 
     def is_looser_when_low(self) -> bool:
         """Return whether fewer plans are feasible the larger it is, where it matters for that alone."""
@@ -135,9 +137,9 @@ class Parameter:
     def limits_are_constant(self, problem: Problem) -> bool:
         """Return whether it does not matter for which plans are feasible."""
         if self.kind == "bandwidth":
-            timed = (Deadline, Utilisation, CustomConstraint)
-            return not any(isinstance(spec, timed) or _reads_rates(spec) for spec in problem.subject_to)
-        return self.kind == "weight"
+            timed = any(isinstance(spec, Deadline | Utilisation) or _reads_rates(spec) for spec in problem.subject_to)
+            return problem.is_data and not timed
+        return problem.is_data and self.kind == "weight"
 
 
 def _with(problem: Problem, **fields: Any) -> Problem:

@@ -316,7 +316,7 @@ def _misses_nothing(parameter: Parameter, problem: Problem) -> bool:
     That holds where limits alone change, from tight to loose; and where limits do not change and the best value is
     concave, as the least of linear ones.
     """
-    if parameter.values_are_constant():
+    if parameter.values_are_constant(problem):
         return True
     if not parameter.limits_are_constant(problem):
         return False
@@ -418,7 +418,7 @@ class _Run:
 
     def _follows(self, value: float) -> _Solved | None:
         """Return what follows at a value from a point with looser limits: there is no better plan with tighter ones."""
-        if not self.parameter.values_are_constant():
+        if not self.parameter.values_are_constant(self.problem):
             return None
         least = min((self.value_of(index, value) for index in range(len(self.plans))), default=math.inf)
         for other, solved in self.solved.items():

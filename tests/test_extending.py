@@ -210,6 +210,39 @@ def test_a_schedule_that_no_exact_formulation_can_prove_keeps_its_plan_and_says_
     )
 
 
+def test_a_schedule_is_never_shown_to_an_own_constraint():
+    class Looks(Together):
+        def violation(self, problem, plan):
+            assert plan.schedule is None
+            return super().violation(problem, plan)
+
+    result = dp.solve(contended([Looks()]), threads=1)
+    assert result.plan.schedule is not None
+    assert len(set(result.plan.placement["net"].values())) == 1
+
+
+def test_an_own_constraint_without_rows_is_for_heuristics_and_scan():
+    class Bare(dp.CustomConstraint):
+        label = "bare"
+        violation = Together.violation
+
+    one = two_devices(subject_to=[Bare()])
+    with pytest.raises(
+        dp.UnsupportedError, match="'edgewise\\+sum' does not support the constraint bare, which has no"
+    ):
+        dp.solve(one)
+    with pytest.raises(
+        dp.UnsupportedError, match="the constraint bare, which has no method 'add'; no formulation does"
+    ):
+        dp.formulate(one, "boundary")
+    best = brute_force(one).objective
+    for method in ("scan", "local-search", "all-on-one"):
+        searched = {"iterations": 20} if method == "local-search" else {}
+        result = dp.solve(one, method=method, **searched)
+        assert result.objective == best
+    assert dp.solve(one, method="scan").status == "optimal"
+
+
 def test_solvers_that_no_formulation_with_an_own_constraint_is_for_are_refused_by_name():
     with pytest.raises(dp.UnsupportedError, match="'cp-assignment' does not support the constraint at_least"):
         dp.solve(two_devices(subject_to=[AtLeast(2)]), solver="cpsat")

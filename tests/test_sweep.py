@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from strategies import problems
 
 from dnnopt.constraints import Deadline, Memory, Utilisation
+from dnnopt.custom import CustomConstraint
 from dnnopt.errors import InputError, UnsupportedError
 from dnnopt.objectives import energy, latency
 from dnnopt.parameters import parse_range
@@ -31,6 +32,32 @@ def far(bandwidth=1.0, **fields):
 def devices(found):
     """Return where the second layer runs in each segment."""
     return [None if plan is None else found.plans[plan].placement["net"]["b"] for _, _, plan in found.segments]
+
+
+class NotInBetween(CustomConstraint):
+    """The second layer is not on q where q may hold 8 to 12 bytes."""
+
+    label = "not in between"
+
+    def violation(self, problem, plan):
+        return float(8 <= problem.subject_to[0].limits["q"] <= 12 and plan.placement["net"]["b"] == "q")
+
+    def add(self, build):
+        if 8 <= build.c.constraints[0].limit <= 12:
+            build.model.add_rows(self.label, build.x[-1], [0.0, 1.0], upper=0.0)
+
+
+def test_a_constraint_of_ones_own_may_read_the_parameter_so_nothing_is_concluded_from_other_points():
+    limited = far(bandwidth=4.0).subject_to
+    odd = far(bandwidth=4.0, subject_to=[*limited, NotInBetween()])
+    few = sweep(odd, "memory(q)=6..20", points=2, threads=1)
+    assert devices(few) == ["q"]
+    assert not few.exhaustive
+    assert sweep(far(bandwidth=4.0), "memory(q)=6..20", points=2, threads=1).exhaustive
+    more = sweep(odd, "memory(q)=6..20", points=5, scale="linear", threads=1)
+    assert devices(more) == ["q", "p", "q"]
+    assert [one.low for one in more.breaks] == pytest.approx([8, 12], rel=2e-6)
+    assert not sweep(odd, "weight(latency)=1..2", points=2, threads=1).exhaustive
 
 
 BOTH = {"minimize": latency() + energy(), "subject_to": [], "bandwidth": 4.0}

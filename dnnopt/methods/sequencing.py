@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from dnnopt.compiled import CompiledProblem, Index
+from dnnopt.compiled import CompiledProblem, CustomLimit, Index
 from dnnopt.evaluator import Evaluator
 from dnnopt.formulations.cp.schedule import ScheduleFormulation
 from dnnopt.plan import Plan
@@ -32,7 +32,7 @@ def sequence(pool: Pool, plan: Plan, limits: Limits, control: Control) -> bool:
     ----------
     pool : Pool
     plan : Plan
-        Where the search starts.
+        Where the search starts; feasible.
     limits : Limits
     control : Control
 
@@ -44,7 +44,10 @@ def sequence(pool: Pool, plan: Plan, limits: Limits, control: Control) -> bool:
     from dnnopt.solvers import cpsat
 
     formulation = ScheduleFormulation()
-    compiled = replace(placed(pool.compiled, pool.compiled.placement(plan)), cap=objective_of(pool, plan))
+    compiled = placed(pool.compiled, pool.compiled.placement(plan))
+    # Constraints of the user's own are about placements, and this one keeps to them.
+    kept = tuple(one for one in compiled.constraints if not isinstance(one, CustomLimit))
+    compiled = replace(compiled, constraints=kept, cap=objective_of(pool, plan))
     if formulation.supports(compiled):
         return False
     model = formulation.build(compiled)
