@@ -121,6 +121,16 @@ def summary(results: Iterable[tuple[str, Mapping[str, Any]]]) -> list[dict[str, 
     ]
 
 
+def confirmations(results: Iterable[tuple[str, Mapping[str, Any]]]) -> str:
+    """Return how many proofs second engines confirmed, and what that took beside the rest of the time."""
+    proofs = [data for _, data in results if data["status"] in ("optimal", "infeasible")]
+    confirmed = sum(bool(data.get("confirmed_by")) for data in proofs)
+    seconds = sum(data.get("confirming", 0.0) for data in proofs)
+    others = sum(data["runtime"] or 0.0 for data in proofs) - seconds
+    share = f", {100 * seconds / others:.0f} % of the time to the proofs" if others > 0 else ""
+    return f"{confirmed} of {len(proofs)} proofs confirmed, in {seconds:.1f} s{share}"
+
+
 def _share(gaps: list[float], most: float) -> str:
     count = sum(gap <= most for gap in gaps)
     return f"{count} ({100 * count / len(gaps):.0f} %)"

@@ -166,6 +166,7 @@ def test_bench_ends_with_a_table_by_execution(tmp_path):
     rows = [line for line in lines if re.match(r"\| \w+ \| \d", line)]
     assert sum(int(row.split("|")[2]) for row in rows) == 2
     assert all("(100 %)" in row for row in rows)
+    assert re.fullmatch(r"[012] of 2 proofs confirmed, in [\d.]+ s, \d+ % of the time to the proofs", lines[-1])
 
 
 def test_the_table_of_bench_counts_gaps():

@@ -66,7 +66,7 @@ def bench_command(
     verbose: VerboseOption = False,
 ) -> None:
     """Solve many problems, each in a process of its own; started again, it does what is missing."""
-    from dnnopt.bench import fair_share, run_all, summary, tasks
+    from dnnopt.bench import confirmations, fair_share, run_all, summary, tasks
     from dnnopt.solvers.interface import Limits
     from dnnopt.solving import check_choice
     from dnnopt.tables import as_markdown
@@ -87,7 +87,7 @@ def bench_command(
         objective = "" if data["objective"] is None else f" {data['objective']:.6g}"
         why = f": {data['message']}" if data["status"] == "error" else ""
         tell(visible(f"[{number}/{len(work)}] {task.problem}: {data['status']}{objective}{gap}{seconds}{why}"))
-    emit(f"\n{as_markdown(summary(results))}")
+    emit(f"\n{as_markdown(summary(results))}\n{confirmations(results)}\n")
 
 
 @best.command("verify")
