@@ -218,14 +218,20 @@ def _batch_dims(node: Operator) -> None:
     demand(0 <= count < max(rank, 1), f"batch_dims is {count}")
 
 
+def _parts(node: Operator) -> None:
+    count = node.attributes.get("num_outputs", len(node.outputs))
+    demand(count == len(node.outputs), f"num_outputs is {count}, and there are {len(node.outputs)} outputs")
+
+
 def _each(names: str, check: Check) -> dict[str, Check]:
     return dict.fromkeys(names.split(), check)
 
 
-# Checked before ONNX's rules are asked, which read out of bounds: these checks get no outputs.
+# Checked before ONNX's rules are asked, which would read out of bounds or count up to any number; outputs are None.
 BEFORE: dict[str, Check] = {
     **_each("LayerNormalization RMSNormalization", _axis),
     **_each("GatherND", _batch_dims),
+    **_each("Split", _parts),
 }
 CHECKS: dict[str, Check] = {
     **_each("Conv", _convolution(0, 1, 2)),

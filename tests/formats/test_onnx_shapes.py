@@ -102,6 +102,7 @@ def test_what_does_not_fit_is_refused_at_its_node_as_onnxruntime_does(tmp_path, 
         ("LayerNormalization", ["x", "w"], {"axis": 2**31}),
         ("LayerNormalization", ["x", "w"], {"axis": 4}),
         ("GatherND", ["x", "i"], {"batch_dims": -6}),
+        ("Split", ["x"], {"axis": -1, "num_outputs": 2**31}),
     ],
 )
 def test_malformed_nodes_are_refused_by_name(tmp_path, op, inputs, attributes):
