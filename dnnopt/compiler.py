@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import partial
-from itertools import combinations
 
 import numpy as np
 
@@ -40,8 +39,7 @@ from dnnopt.objectives import Term
 from dnnopt.platforms import TIERS, Link
 from dnnopt.problem import Problem
 from dnnopt.profiles import layer_joules, layer_seconds
-
-_Routes = list[list[tuple[int, ...] | None]]
+from dnnopt.structure import Routes, conflicts, paths_between
 
 
 def compile_problem(problem: Problem) -> CompiledProblem:
@@ -75,7 +73,9 @@ class _Compiler:
         self._fill_weights()
         platform = self.problem.platform
         size = len(self.devices)
-        routes: _Routes = [[() if i == j else None for j in range(size)] for i in range(size)]
+        routes: list[list[tuple[int, ...] | None]] = [
+            [() if i == j else None for j in range(size)] for i in range(size)
+        ]
         for route in platform.routes:
             links = tuple(self.links[name] for name in route.links)
             routes[self.devices[route.origin]][self.devices[route.destination]] = links
@@ -87,7 +87,8 @@ class _Compiler:
             resource_links[q, [self.links[name] for name in resource.links]] = True
         self.resource_names = tuple(resource.name for resource in resources)
         self.resource_devices, self.resource_links = resource_devices, resource_links
-        constraints = (*self._constraints(), *self._of_execution(routes))
+        listed = [part for spec in self.problem.subject_to for part in self._constraint(spec)]
+        constraints = (*listed, *self._of_execution(routes))
         return CompiledProblem(
             problem_name=self.problem.name,
             execution=self.problem.execution,
@@ -392,24 +393,15 @@ class _Compiler:
 
     # Constraints
 
-    def _constraints(self) -> tuple[CompiledConstraint, ...]:
-        return tuple(part for spec in self.problem.subject_to for part in self._constraint(spec))
-
-    def _of_execution(self, routes: _Routes) -> Iterator[CompiledConstraint]:
+    def _of_execution(self, routes: Routes) -> Iterator[CompiledConstraint]:
         """Yield what the execution itself asks of every plan."""
         if self.problem.execution == "call":
             for index, name in enumerate(self.networks):
                 yield CallOrder(f"call({name})", index)
         several = any(len(tensor.consumers) > 1 for network in self.problem.networks for tensor in network.tensors)
-        if self.problem.execution == "scheduled" and self.problem.transport == "multicast" and several:
-            conflicts = tuple(
-                (origin, first, second)
-                for origin, ways in enumerate(routes)
-                for first, second in combinations(range(len(ways)), 2)
-                if _reach_a_link_in_two_ways(ways[first] or (), ways[second] or ())
-            )
-            if conflicts:
-                yield MulticastTrees("multicast_tree", conflicts)
+        scheduled = self.problem.execution == "scheduled" and self.problem.transport == "multicast"
+        if scheduled and several and (meeting := conflicts(routes)):
+            yield MulticastTrees("multicast_tree", meeting)
 
     def _constraint(self, spec: specs.Constraint | CustomConstraint) -> list[CompiledConstraint]:
         label = spec.label
@@ -467,18 +459,8 @@ class _Compiler:
         return tuple(sorted(self.nodes[network, name] for name in chosen))
 
     def _contiguity(self, label: str, nodes: tuple[int, ...]) -> Contiguity:
-        members, edges = set(nodes), set()
-        last: list[set[int]] = [set() for _ in self.node_names]  # members that reach a node without another between
-        arriving: list[list[int]] = [[] for _ in self.node_names]
-        for tensor, consumer in zip(self.use_tensor.tolist(), self.use_consumer.tolist(), strict=True):
-            if self.producer[tensor] >= 0:
-                arriving[consumer].append(int(self.producer[tensor]))
-        for v in range(len(self.node_names)):
-            for u in arriving[v]:
-                last[v] |= {u} if u in members else last[u]
-            if v in members:
-                edges |= {(u, v) for u in last[v]}
-        return Contiguity(label, nodes, tuple(sorted(edges)))
+        uses = zip(self.producer[self.use_tensor].tolist(), self.use_consumer.tolist(), strict=True)
+        return Contiguity(label, nodes, paths_between(nodes, ((u, v) for u, v in uses if u >= 0), len(self.node_names)))
 
     def _memory(self, spec: specs.Memory) -> list[MemoryLimit]:
         resident = self.weights + self.activations if spec.rule == "weights+activations" else self.weights
@@ -516,9 +498,3 @@ class _Compiler:
             for link in self._links
             if spec.link in (None, link.name)
         ]
-
-
-def _reach_a_link_in_two_ways(first: tuple[int, ...], second: tuple[int, ...]) -> bool:
-    """Return whether two routes from one device have a link in common that other links come before."""
-    before = dict(zip(first, (-1, *first), strict=False))
-    return any(before.get(link, previous) != previous for previous, link in zip((-1, *second), second, strict=False))
