@@ -262,9 +262,11 @@ def _layers(network: Network) -> Groups:
             changed |= bool(members[v]) and ((light[v] and join_earlier(v)) or gather(v))
         for v in reversed(network.order):
             changed |= bool(members[v]) and light[v] and join_later(v, into_light=True)
-    for v in reversed(network.order):
-        if members[v] and light[v]:
-            join_later(v, into_light=False)
+    changed = True
+    while changed:  # what read from two layers may read from one once these are one
+        changed = False
+        for v in reversed(network.order):
+            changed |= bool(members[v]) and light[v] and join_later(v, into_light=False)
     return tuple(
         tuple(network.layers[v].name for v in sorted(group, key=rank.__getitem__)) for group in members if group
     )

@@ -200,6 +200,13 @@ def test_parts_of_one_result_stay_with_it_where_nothing_else_reads_it():
     assert groups(network, "layer") == (("all", "q", "k"), ("scores",))
 
 
+def test_what_reads_two_layers_joins_them_once_they_are_one():
+    # "sum" joins "first", and that "last": only then is there one layer that reads "both", which comes in between.
+    ways = [("first", "sum"), ("both", "sum"), ("both", "last"), ("sum", "last"), ("last", "output")]
+    network = chain(("first", "Relu"), ("both", "Relu"), ("sum", "Add"), ("last", "Conv"), tensors=ways)
+    assert groups(network, "layer") == (("first", "both", "sum", "last"),)
+
+
 def test_an_early_exit_is_no_part_of_a_block():
     ways = [("input", "a"), ("a", "exit"), ("exit", "output"), ("a", "b"), ("b", "output")]
     network = chain(("a", "Conv"), ("exit", "Conv"), ("b", "Conv"), tensors=ways)
