@@ -77,7 +77,8 @@ class Columns:
         self._per_copy = np.array([metric.per_copy for metric in self._metrics]).T
         self._per_byte = np.array([metric.per_byte for metric in self._metrics]).T
         self._gamma = np.array([metric.gamma for metric in self._metrics]).T
-        self._tiers = c.device_tier.tolist() if any(isinstance(one, MonotoneTiers) for one in c.constraints) else None
+        self._tiers = c.device_tier.tolist()
+        self._monotone = sum(isinstance(one, MonotoneTiers) for one in c.constraints)  # listed twice, it counts twice
         self._bytes = c.tensor_bytes.tolist()
         self._trusted, self._link_trusted = c.device_trusted.tolist(), c.link_trusted.tolist()
         self._is_layer = c.is_layer.tolist()
@@ -205,9 +206,9 @@ class Columns:
             if sent and (origin == limit.device or limit.device in reached):
                 row[column] += limit.buffers * self._bytes[tensor]
         producer, consumers = self.uses[tensor]
-        if self._tiers is not None and origin >= 0 and self._is_layer[producer]:
+        if self._monotone and origin >= 0 and self._is_layer[producer]:
             tiers = self._tiers
-            row[0] += sum(
+            row[0] += self._monotone * sum(
                 tiers[origin] > tiers[device] and self._is_layer[node]
                 for node, device in zip(consumers, destinations, strict=True)
             )

@@ -4,16 +4,18 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from builders import layer, network, platform, problem
+from builders import layer, link, network, platform, problem, tensor
 from examples import check_until
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import problems
 
 from dnnopt.compiler import compile_problem
+from dnnopt.constraints import Deadline, MaxCuts, Memory, MonotoneTiers
 from dnnopt.evaluator import Evaluator
 from dnnopt.moves import MovingPlan
 from dnnopt.objectives import latency
+from dnnopt.platforms import Device
 
 CLOSE = 1e-9
 
@@ -63,6 +65,16 @@ def test_a_random_walk_keeps_objective_and_excess():
             and all(seen[name] for name in ("sequential", "parallel", "pipelined"))
         ),
     )
+
+
+def test_a_constraint_that_is_listed_twice_counts_twice():
+    devices = [Device(name=name, tier=tier, memory=1.0) for name, tier in (("p", "edge"), ("q", "end"))]
+    net = network([layer("a", 3), layer("b", 3)], [tensor("t", "a", "b", 2)])
+    on = platform(devices, [link("w")], {"p>q": "w", "q>p": "w"})
+    twice = [limit for limit in (MonotoneTiers(), Memory(), MaxCuts(limit=0), Deadline(limit=1)) for _ in range(2)]
+    evaluator = Evaluator(compile_problem(problem(net, on, {"a": (1, 1), "b": (1, 1)}, subject_to=twice)))
+    for placement in ([0, 1], [1, 0], [0, 0]):
+        compare(evaluator, MovingPlan(evaluator, np.array(placement)))
 
 
 def test_rounding_does_not_pile_up_over_many_moves():
