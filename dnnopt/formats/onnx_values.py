@@ -37,7 +37,7 @@ def stored_value(tensor: Any) -> np.ndarray | None:
         return None
     try:
         return onnx.numpy_helper.to_array(tensor)
-    except (ValueError, TypeError):  # no data, or elements without an array type
+    except (ValueError, TypeError, KeyError):  # no data, or elements without an array type
         return None
 
 
