@@ -2,14 +2,15 @@
 
 Every linear formulation that supports a problem is written as .lp and .mps, for each of its priorities, and read by
 HiGHS, CBC, GLPK and SCIP: rows, columns and nonzeros must be the model's, and the optimum the best value known. A
-program that has not proved it in the time is said to be late. Constraint models are written as .pb.txt and solved by
-CP-SAT.
+program that has not proved it in the time, or has broken off, is said to be late. Constraint models are written as
+.pb.txt and solved by CP-SAT.
 """
 
 from __future__ import annotations
 
 import argparse
 import shutil
+import subprocess
 import sys
 import tempfile
 from collections import Counter
@@ -91,7 +92,11 @@ def read_linear(
         file = folder / f"model{ending}"
         model.write(file)
         for name in readers:
-            reading = READERS[name](file, seconds=seconds)
+            try:
+                reading = READERS[name](file, seconds=seconds)
+            except (AssertionError, subprocess.TimeoutExpired):  # it did not end by itself, or not well
+                yield name, "late"
+                continue
             size = reading.columns, reading.rows, reading.nonzeros
             if size != model.size():
                 yield name, f"size: {ending} {size}, not {model.size()}"

@@ -37,6 +37,7 @@ def components(blocks: Sequence[Block], taken: Container[str] = ()) -> list[Comp
     """
     found: dict[str, Component] = {}
     grouped: dict[tuple[str, int], Component] = {}
+    numbers: dict[tuple[str, Key], int] = {}
 
     def new(base: str) -> Component:
         name, number = base, 2
@@ -57,18 +58,20 @@ def components(blocks: Sequence[Block], taken: Container[str] = ()) -> list[Comp
             component = grouped.setdefault(group, grouped.get(group) or new(base))
         for number, parts in enumerate(labels, block.first):
             key: Key = parts if len(parts) > 1 else parts[0] if parts else None
-            component.members[_free(key, component.members)] = number
+            component.members[_free(key, component, numbers)] = number
     return list(found.values())
 
 
-def _free(key: Key, members: dict[Key, int]) -> Key:
-    if key not in members:
+def _free(key: Key, component: Component, numbers: dict[tuple[str, Key], int]) -> Key:
+    """Return the index, with the next number where it is taken; `numbers` are those each index has come to."""
+    if key not in component.members:
         return key
     parts = key if isinstance(key, tuple) else (str(key),)
-    number = 2
+    number = numbers.get((component.name, key), 2)
     while True:
         last = f"{parts[-1]}..{number}"
         another = (*parts[:-1], last) if len(parts) > 1 else last
-        if another not in members:
-            return another
         number += 1
+        if another not in component.members:
+            numbers[component.name, key] = number
+            return another

@@ -78,6 +78,7 @@ def safe_names(names: list[str]) -> list[str]:
     """Return names that survive in every kind of file: letters, digits and ``_ . , ( )``; each one its own."""
     safe: list[str] = []
     taken: set[str] = set()
+    numbers: dict[str, int] = {}
     for name in names:
         short = _FORBIDDEN.sub("_", name)
         if _MISREAD.match(short):
@@ -85,7 +86,7 @@ def safe_names(names: list[str]) -> list[str]:
         if len(short) > _LONGEST:
             short = _cut(short)
         if short in taken:
-            short = _another(short, taken)
+            short = _another(short, taken, numbers)
         taken.add(short)
         safe.append(short)
     return safe
@@ -97,12 +98,14 @@ def _cut(name: str) -> str:
     return f"{name[:head]}..{name[-_TAIL:]}"
 
 
-def _another(name: str, taken: set[str]) -> str:
+def _another(name: str, taken: set[str], numbers: dict[str, int]) -> str:
+    """Return the name with the next number that is free; `numbers` are those each name has come to."""
     if len(name) > _LONGEST - _NUMBER:
         name = _cut(name)
-    number = 2
+    number = numbers.get(name, 2)
     while f"{name}..{number}" in taken:
         number += 1
+    numbers[name] = number + 1
     return f"{name}..{number}"
 
 

@@ -35,7 +35,7 @@ Model = LinearModel | ConstraintModel
 _WHOLE = 1e-3
 # The header of an exported model, with its formulation; for a constraint model also the size of its numbers.
 _FORMULATION = re.compile(r": ([a-z-]+(?:\+[a-z-]+)?)\. (?:Units|Whole numbers):")
-_SUMS = re.compile(r"sums below 2\^(\d+)")
+_SUMS = re.compile(r"sums below 2\^(\d\d)\b")
 
 
 def plan_from_values(values: Mapping[str, float], problem: Problem, formulation: str | None = None) -> Plan:

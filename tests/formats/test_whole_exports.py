@@ -17,6 +17,7 @@ from dnnopt import library
 from dnnopt.compiler import compile_problem
 from dnnopt.constraint_model import ConstraintModel
 from dnnopt.formats import cp_sat_file, lp_file, minizinc_files, mps_file, portable, pulp_model, pyomo_model
+from dnnopt.formats.components import components
 from dnnopt.formats.lp_file import lp_text, size_of_lp
 from dnnopt.formats.mps_file import mps_text, size_of_mps
 from dnnopt.formats.solutions import plan_from_file
@@ -201,6 +202,13 @@ def test_axes_without_fitting_labels_are_numbered(shape, axes, names):
     block = Block("b", 0, shape, lambda: axes)
     assert block.names() == names
     assert ["b" + (f"({','.join(labels)})" if labels else "") for labels in block.labels()] == names
+
+
+def test_very_many_names_that_are_the_same_are_told_apart():
+    layers = ["層" * 5] * 20_000
+    assert len(set(portable.safe_names(layers))) == len(layers)
+    (component,) = components([Block("b", 0, (len(layers),), lambda: (layers,))])
+    assert sorted(component.members.values()) == list(range(len(layers)))
 
 
 WORDS = [
