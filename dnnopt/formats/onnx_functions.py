@@ -90,7 +90,11 @@ class Node:
 
 
 def opsets_of(entries: Iterable[OperatorSetIdProto]) -> dict[str, int]:
-    return {domain_of(entry): entry.version for entry in entries}
+    opsets = {domain_of(entry): entry.version for entry in entries}
+    for domain, version in opsets.items():
+        if version < 0:
+            raise InputError("a version >= 0", field=f"opset_import of {domain or 'ai.onnx'!r}", value=version)
+    return opsets
 
 
 def _defined(graph: GraphProto) -> Iterator[str]:

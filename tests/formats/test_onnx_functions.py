@@ -259,3 +259,12 @@ def test_values_that_no_node_of_a_function_makes_are_not_taken_from_around_it(re
     odd = function("Odd", ["a"], ["b"], [node("Add", ["a", "x"], ["b"])])
     with pytest.raises(InputError, match="has the name 'x__1' \\(for Add"):
         read_model(made([call("Odd", ["x"], ["y"])], {"x": [3]}, ["y"], [odd]))
+
+
+def test_operator_sets_before_the_first_are_refused(read_model):
+    early = made(
+        [call("F", ["x"], ["y"])], {"x": [4]}, ["y"], [function("F", ["a"], ["b"], [node("Relu", ["a"], ["b"])])]
+    )
+    early.opset_import[0].version = -(2**31)
+    with pytest.raises(InputError, match=r"opset_import of .ai.onnx.: got -2147483648, expected a version >= 0"):
+        read_model(early)

@@ -49,7 +49,10 @@ def test_a_plan_keeps_its_times_on_the_way_to_a_file_and_back(drawn):
     tasks = Scheduler(compiled).tasks(placement)
     starts = tasks.list_schedule()
     times = times_of(compiled, tasks.plan(starts))
-    assert times.starts == pytest.approx(starts, rel=1e-12)
+    if given_problem.transport != "per_edge":
+        assert times.starts == pytest.approx(starts, rel=1e-12)
+    # Of several copies for one device a file does not say whose they are: who starts first has the first one.
+    assert (tasks.latencies(times.starts) <= tasks.latencies(starts) * (1 + 1e-12)).all()
     assert broken(evaluate(given_problem, times.tasks.plan(times.starts))) == []
 
 
