@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 from dnnopt.compiled import CompiledProblem
 from dnnopt.compiler import compile_problem
+from dnnopt.errors import NumbersError
 from dnnopt.formulations import registry
 from dnnopt.formulations.formulation import Formulation
 from dnnopt.methods.bounds.lagrangian import priced_out
@@ -141,7 +142,10 @@ def _pursue(pool: Pool, outcome: Outcome, limits: Limits, control: Control) -> O
     """Give the engines that were not refuted what is left of the time, one after the other."""
     clock = Clock(limits.time_limit)
     for solver, formulation in _engines(pool.compiled, set(pool.doubted)):
-        outcome = run_formulation(pool, formulation, solver, limits.within(clock.left()), control)
+        try:
+            outcome = run_formulation(pool, formulation, solver, limits.within(clock.left()), control)
+        except NumbersError:
+            continue
         if _is_claimed(pool, outcome) or clock.expired() or control.stop.is_set():
             break
     return outcome
@@ -186,7 +190,11 @@ class _Second(Pool):
         for position, (solver, formulation) in enumerate(engines):
             left = self._clock.left() or math.inf
             part = self._limits.within(left if position == len(engines) - 1 else _EACH * left)
-            if self._agrees(run_formulation(self, formulation, solver, part, self._control, compiled, cap)):
+            try:
+                outcome = run_formulation(self, formulation, solver, part, self._control, compiled, cap)
+            except NumbersError:
+                continue
+            if self._agrees(outcome):
                 return f"{formulation.name} ({solver})"
             if self._clock.expired() or self._control.stop.is_set() or self._refuted:
                 break
