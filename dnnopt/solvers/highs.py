@@ -96,9 +96,9 @@ def solve_unpresolved(model: LinearModel, limits: Limits, start: Values | None, 
 
 
 def solve_arrays(
-    arrays: LinearArrays, limits: Limits, start: Values | None, control: Control, *, presolve: bool = True
+    arrays: LinearArrays, limits: Limits, start: Values | None, control: Control, *, presolve: bool | None = None
 ) -> Outcome:
-    """Solve a linear model that is given as arrays; small ones never with HiGHS' presolve."""
+    """Solve a linear model that is given as arrays; small ones without HiGHS' presolve, unless it is asked for."""
     if len(arrays.cost) == 0:
         return Outcome("optimal", values=np.zeros(0), objective=arrays.offset, bound=arrays.offset)
     if arrays.largest >= TOO_LARGE:
@@ -108,7 +108,9 @@ def solve_arrays(
     highspy.Highs.resetGlobalScheduler(True)
     highs = pass_model(arrays)
     set_options(highs, limits, tolerance_for(arrays), control.log)
-    if not presolve or len(arrays.row_lower) <= _MOST_ROWS_UNPRESOLVED:
+    if presolve is None:
+        presolve = len(arrays.row_lower) > _MOST_ROWS_UNPRESOLVED
+    if not presolve:
         highs.setOptionValue("presolve", "off")
     if start is not None:
         solution = highspy.HighsSolution()

@@ -49,7 +49,9 @@ def placed(
     left = effort.clock.left()
     if effort.iterations is None:
         left = _SECONDS if left is None else min(left, _SECONDS)
-    outcome = highs.solve(model, Limits(left, 1e-6, 1, effort.seed), start, Control(stop=effort.stop))
+    limits = Limits(left, 1e-6, 1, effort.seed)
+    # Nothing is proved here, and most variables are fixed, so presolve helps.
+    outcome = highs.solve_arrays(model.arrays(), limits, start, Control(stop=effort.stop), presolve=True)
     found = (
         None if outcome.values is None else restricted.placement(formulation.read(restricted, model, outcome.values))
     )
