@@ -166,7 +166,6 @@ class _Second(Pool):
     def __init__(self, first: Pool, claimants: set[str], limits: Limits, control: Control) -> None:
         super().__init__(first.problem, first.compiled, first.stage, first.caps)
         self._first, self._claimants, self._limits, self._control = first, claimants, limits, control
-        self._clock = Clock(limits.time_limit)
         if first.plan is not None:
             super().offer(first.plan, first.found_by)
 
@@ -182,13 +181,13 @@ class _Second(Pool):
         engines = list(_engines(self.compiled, self._claimants | self._first.doubted))
         for solver, formulation in engines[:1]:
             solver_of(solver, formulation.kind)  # its import is not the search's
-        self._clock = Clock(self._limits.time_limit)
+        clock = Clock(self._limits.time_limit)
         cap = math.inf if self.objective is None else self.objective
-        compiled = self._reduced(cap)
+        compiled = self._reduced(cap, clock.left())
         if compiled is None:
             return "presolve"
         for position, (solver, formulation) in enumerate(engines):
-            left = self._clock.left() or math.inf
+            left = clock.left() or math.inf
             part = self._limits.within(left if position == len(engines) - 1 else _EACH * left)
             try:
                 outcome = run_formulation(self, formulation, solver, part, self._control, compiled, cap)
@@ -196,14 +195,13 @@ class _Second(Pool):
                 continue
             if self._agrees(outcome):
                 return f"{formulation.name} ({solver})"
-            if self._clock.expired() or self._control.stop.is_set() or self._refuted:
+            if clock.expired() or self._control.stop.is_set() or self._refuted:
                 break
         return ""
 
-    def _reduced(self, cap: float) -> CompiledProblem | None:
-        """Return the problem without what no plan up to the cap has; None: there is no plan."""
+    def _reduced(self, cap: float, left: float | None) -> CompiledProblem | None:
+        """Return the problem without what no plan up to the cap has, with so many seconds left; None: no plan."""
         kept = self.compiled
-        left = self._clock.left()
         if cap < math.inf and (left is None or left > _WORTH_PRICES):
             limits = self._limits.within(_MOST_PRICES if left is None else min(_MOST_PRICES, _PRICES * left))
             kept = priced_out(kept, cap, limits, self._control)
