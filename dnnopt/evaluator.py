@@ -45,6 +45,13 @@ from dnnopt.scope import Scope
 TOLERANCE = 1e-9
 TINY = np.finfo(float).tiny
 HALF_A_BYTE = 0.5  # memory is in whole bytes, and must stay exact where 1e-9 of it is more than one
+_INEXACT = 2.0**53  # from there on floats are not whole bytes
+
+
+def memory_room(limit: float) -> float:
+    """Return by how many bytes a limit on memory may be exceeded: rounding, and never a byte where bytes are exact."""
+    room = TOLERANCE * max(limit, float(TINY))
+    return min(room, HALF_A_BYTE) if limit < _INEXACT else room
 
 
 SCOPE = Scope(
@@ -301,7 +308,7 @@ class Evaluator:
             over = value - limit
             room = TOLERANCE * max(abs(limit), TINY)
             if isinstance(constraint, MemoryLimit):
-                room = min(room, HALF_A_BYTE)
+                room = memory_room(limit)
             excess += np.where(over > room, over / (abs(limit) or 1.0), 0.0)
         return excess
 

@@ -23,7 +23,7 @@ from dnnopt.compiled import (
     PeriodTerm,
     WorstLeakageTerm,
 )
-from dnnopt.evaluator import HALF_A_BYTE, TINY, TOLERANCE
+from dnnopt.evaluator import TINY, TOLERANCE, memory_room
 from dnnopt.metrics import Array, Metric
 
 _MOST_KEPT = 200_000  # rows of tensors
@@ -97,7 +97,7 @@ class Columns:
                 case MemoryLimit():
                     column = self._add(_metric(c, np.outer(one.resident, c.executor_device == one.device)))
                     self.memory.append((len(limited), one))
-                    limited.append((column, one.limit, min(TOLERANCE * max(abs(one.limit), TINY), HALF_A_BYTE)))
+                    limited.append((column, one.limit, memory_room(one.limit)))
                     if one.buffers:
                         self._buffers.append((column, one))
                 case CutCount():

@@ -24,11 +24,13 @@ from dnnopt.linear_model import LinearModel
 from dnnopt.methods.bounds.lagrangian import priced_out
 from dnnopt.methods.exact import chain
 from dnnopt.methods.formulated import default_solver
+from dnnopt.methods.numbers import is_reliable
 from dnnopt.plan import Plan
 from dnnopt.presolve import presolve
 from dnnopt.problem import Problem
 from dnnopt.referee import Evaluation, evaluate
 from dnnopt.result import OPTIMAL_GAP, evaluation_data, relative_gap
+from dnnopt.scaling import choose_units
 from dnnopt.scheduling import plan_of
 from dnnopt.solvers import solver as solver_of
 from dnnopt.solvers.interface import Clock, Control, Limits, Outcome, stop_on_interrupt
@@ -283,8 +285,9 @@ def _rank_by_formulation(
     near = [] if result.plan is None else _near(ranking, compiled.placement(result.plan), seconds, control)
     cap = near[ranking.k - 1][0] if len(near) >= ranking.k else math.inf
     kept = _reduced(compiled, cap, limits, clock, control)
-    model = formulation.build(kept)
-    unit = model.objective_unit
+    best = None if result.plan is None else compiled.placement(result.plan)
+    model = formulation.build(kept, choose_units(kept, best))
+    unit, reliable = model.objective_unit, is_reliable(model)
     if result.plan is not None and result.status == "optimal":
         ranking.add(result.plan, result.bound)
         formulation.forbid(kept, model, result.plan)
@@ -293,11 +296,11 @@ def _rank_by_formulation(
         values = None if start is None else formulation.encode(kept, model, plan_of(compiled, start))
         outcome = _solve(model, solver_of(solver, formulation.kind), limits.within(clock.left()), values, control)
         if outcome.status == "infeasible":
-            ranking.exhausted = math.isinf(cap)
+            ranking.exhausted = reliable and math.isinf(cap)
         if outcome.values is None:
             break
         plan = formulation.read(kept, model, outcome.values)
-        bounds = [result.bound, None if outcome.bound is None else min(outcome.bound * unit, cap)]
+        bounds = [result.bound, min(outcome.bound * unit, cap) if reliable and outcome.bound is not None else None]
         ranking.add(plan, max((bound for bound in bounds if bound is not None), default=None))
         formulation.forbid(kept, model, plan)
     if result.plan is not None and not ranking.exhausted:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from dnnopt.compiled import CompiledProblem, CustomLimit, PeriodTerm
 from dnnopt.compiler import compile_problem
 from dnnopt.constraint_model import sums_below
-from dnnopt.errors import InputError, UnsupportedError
+from dnnopt.errors import InputError, NumbersError, UnsupportedError
 from dnnopt.evaluator import Evaluator
 from dnnopt.formulations import registry
 from dnnopt.linear_model import LinearModel
@@ -121,7 +121,7 @@ def solve(
     InputError
         For unknown names and values out of range.
     UnsupportedError
-        If the formulation or the method does not support the problem.
+        If the formulation or the method does not support the problem, or its numbers are too far apart for the solver.
     """
     limits = Limits(time_limit, gap, threads, seed)
     check_choice(method, formulation, solver)
@@ -249,10 +249,14 @@ class Search:
                     _run_baseline(pool, baseline, Effort(Clock(seconds), stop=self.control.stop))
         left = self.limits.within(clock.left())
         if scheduled:
-            return run_scheduled(pool, left, self.control)
-        if self.formulation is None:
-            return run_auto(pool, chosen, solver, left, self.control, any_solver=self.solver is None)
-        return run_formulation(pool, chosen, solver, left, self.control)
+            outcome = run_scheduled(pool, left, self.control)
+        elif self.formulation is None:
+            outcome = run_auto(pool, chosen, solver, left, self.control, any_solver=self.solver is None)
+        else:
+            outcome = run_formulation(pool, chosen, solver, left, self.control)
+        if outcome.status == "refused" and (self.formulation is not None or pool.plan is None):
+            raise NumbersError("", problem=outcome.message)
+        return outcome
 
 
 def formulate(

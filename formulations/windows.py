@@ -127,13 +127,16 @@ def latency_limits(c: CompiledProblem, shortest: Array) -> Array:
     for terms, cap in sums:
         if np.isfinite(cap):
             np.minimum(limits, _limits_of_sum(c, terms, cap, shortest), out=limits)
-    return limits
+    return np.maximum(limits, 0.0)
 
 
 def _limits_of_sum(c: CompiledProblem, terms: tuple[ObjectiveTerm, ...], cap: float, shortest: Array) -> Array:
     """Return what each latency (A,) is at most where the sum of the terms is at most the cap."""
     limits = np.full(len(shortest), np.inf)
-    room = cap + _SLACK * abs(cap) - sum(_least(c, term, shortest) for term in terms)
+    linear = [term.weight * term.metric.alpha for term in terms if isinstance(term, LinearTerm)]
+    others = [_least(c, term, shortest) for term in terms if not isinstance(term, LinearTerm)]
+    others.append(_least_placement(c, sum(linear, np.zeros(c.time.shape))))
+    room = cap - sum(others) + _SLACK * (abs(cap) + sum(map(abs, others)))
     summed = np.zeros(len(shortest))
     for term in terms:
         if isinstance(term, LatencyTerm):
@@ -155,10 +158,15 @@ def _least(c: CompiledProblem, term: ObjectiveTerm, shortest: Array) -> float:
         case LatencyTerm():
             return float(term.weight * shortest[term.network])
         case LinearTerm():
-            return term.weight * float(np.where(c.allowed, term.metric.alpha, np.inf).min(axis=1).sum())
+            return term.weight * _least_placement(c, term.metric.alpha)
         case MaxTerm():
             return term.weight * max((_least(c, part, shortest) for part in term.parts), default=0.0)
     return 0.0
+
+
+def _least_placement(c: CompiledProblem, alpha: Array) -> float:
+    """Return the least that placements cost, given what each does (N, k)."""
+    return float(np.where(c.allowed, alpha, np.inf).min(axis=1).sum())
 
 
 def serial_bound(c: CompiledProblem) -> float:

@@ -1,5 +1,7 @@
 """Numbers: what a problem is measured in does not matter, and what is infinite is infinite."""
 
+import subprocess
+import sys
 from collections import Counter
 from dataclasses import replace
 
@@ -16,6 +18,7 @@ from strategies import problems
 import dnnopt as dp
 from dnnopt.compiler import compile_problem
 from dnnopt.constraints import Contiguous, Memory
+from dnnopt.errors import NumbersError
 from dnnopt.formulations import registry
 from dnnopt.methods.exact import EXACT
 from dnnopt.methods.formulated import run_formulation
@@ -208,3 +211,37 @@ def test_big_m_of_calls_is_that_of_plans_within_the_cap():
     assert -arrays.row_lower[np.isfinite(arrays.row_lower)].min() <= 4.0 * (1 + 1e-6) / capped.units.time
     for way in ways(one):
         check(3.0, solved(one, way))
+
+
+def idling(execution):
+    """Return a problem in which waiting saves energy, so that no cap on it rules out layers that take 1e16 s."""
+    one = two_halves(slow=1e16, execution=execution, minimize=dp.energy(idle=True))
+    devices = [device.model_copy(update={"power": 1.0, "idle_power": 5.0}) for device in one.platform.devices]
+    return one.replace(platform=one.platform.model_copy(update={"devices": tuple(devices)}))
+
+
+def test_numbers_that_no_milp_solver_takes_are_named():
+    one = idling("parallel")
+    words = r"5e\+16 J \(layer \w on \w\) and .* J \(layer \w on \w\) are too far apart for MILP solvers"
+    with pytest.raises(NumbersError, match=words):
+        dp.solve(one, formulation="edgewise", solver="highs", start=brute_force(one).plans[0])
+
+
+def test_the_command_line_names_such_numbers_and_ends_with_code_2(tmp_path):
+    problem_file, plan_file = tmp_path / "problem.json", tmp_path / "plan.json"
+    dp.write_problem(idling("parallel"), problem_file)
+    dp.write_plan(brute_force(idling("parallel")).plans[0], plan_file)
+    words = ["solve", problem_file, "--start", plan_file, "--formulation", "edgewise", "--solver", "cbc"]
+    command = [sys.executable, "-m", "dnnopt", *map(str, words)]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL)
+    assert (run.returncode, run.stdout) == (2, "")
+    assert "too far apart" in run.stderr
+    assert len(run.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("execution", ["parallel", "scheduled"])
+def test_auto_goes_on_with_what_takes_such_numbers(execution):
+    one = idling(execution)
+    result = dp.solve(one, threads=1, time_limit=5)
+    assert result.objective == pytest.approx(brute_force(idling("parallel")).objective)
+    assert result.bound is None or result.bound <= result.objective

@@ -21,7 +21,6 @@ from functools import cached_property
 from dnnopt.compiled import CompiledProblem, LinearTerm, ObjectiveLimit, WorstLeakageTerm
 from dnnopt.compiler import compile_problem
 from dnnopt.constraints import Deadline
-from dnnopt.errors import NumbersError
 from dnnopt.evaluator import Evaluator
 from dnnopt.formulations import registry
 from dnnopt.formulations.formulation import Formulation
@@ -36,6 +35,7 @@ from dnnopt.methods.exact import chain, ideals, labels, min_cut, tree
 from dnnopt.methods.formulated import default_solver, run_formulation
 from dnnopt.methods.heuristics import BASELINES
 from dnnopt.methods.heuristics.effort import Effort
+from dnnopt.methods.numbers import is_reliable
 from dnnopt.plan import Plan
 from dnnopt.pool import Pool
 from dnnopt.presolve import presolve
@@ -176,10 +176,7 @@ class _Auto:
 
     def _glance(self) -> Outcome:
         """Try the formulation for a moment."""
-        try:
-            return self._try(self.formulation, self.solver, _GLANCE)
-        except NumbersError:  # what follows may find a plan, and with it better numbers
-            return _NOTHING
+        return self._try(self.formulation, self.solver, _GLANCE)
 
     def _propagation(self) -> Outcome:
         """Try constraint programming."""
@@ -256,6 +253,8 @@ class _Auto:
             constraints=(*reduced.compiled.constraints, limit),
         )
         model = formulation.build(compiled)
+        if not is_reliable(model):
+            return False
         quiet = Control(stop=self.control.stop, log=self.control.log)
         outcome = solver_of(solver, formulation.kind)(model, replace(limits, gap=_ANY), None, quiet)
         source = f"{formulation.name} ({solver}) below a cap"
@@ -275,7 +274,7 @@ class _Auto:
         extended = replace(self.kept, constraints=(*self.kept.constraints, *found))
         before, cap = self.pool.bound, self._cap()
         model = self.formulation.build(replace(extended, cap=min(cap, extended.cap)))
-        outcome = relaxation(model, self._part(_RELAXATION))
+        outcome = relaxation(model, self._part(_RELAXATION)) if is_reliable(model) else _NOTHING
         if outcome.status == "optimal" and outcome.objective is not None:
             bound = outcome.objective * model.objective_unit
             bound -= _ROOM * abs(bound)
@@ -286,14 +285,12 @@ class _Auto:
 
     def _whole(self) -> Outcome:
         """Give what is left to the formulation, with the time that is left."""
-        try:
-            return self._try(self.formulation, self.solver, None)
-        except NumbersError:
-            able = registry.supporting(self.pool.compiled, "cp") if self.any_solver else []
-            if not able:
-                raise
+        outcome = self._try(self.formulation, self.solver, None)
+        able = registry.supporting(self.pool.compiled, "cp")
+        if outcome.status == "refused" and self.any_solver and able:
             formulation = registry.formulation(able[0], self.pool.compiled)
             return self._try(formulation, default_solver(formulation), None)
+        return outcome
 
     def _try(self, formulation: Formulation, solver: str, part: tuple[float, float] | None) -> Outcome:
         """Try a formulation on what is left of the problem, for a part of the time or all that is left."""

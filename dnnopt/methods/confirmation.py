@@ -18,7 +18,6 @@ from dataclasses import dataclass
 
 from dnnopt.compiled import CompiledProblem
 from dnnopt.compiler import compile_problem
-from dnnopt.errors import NumbersError
 from dnnopt.formulations import registry
 from dnnopt.formulations.formulation import Formulation
 from dnnopt.methods.bounds.lagrangian import priced_out
@@ -142,10 +141,10 @@ def _pursue(pool: Pool, outcome: Outcome, limits: Limits, control: Control) -> O
     """Give the engines that were not refuted what is left of the time, one after the other."""
     clock = Clock(limits.time_limit)
     for solver, formulation in _engines(pool.compiled, set(pool.doubted)):
-        try:
-            outcome = run_formulation(pool, formulation, solver, limits.within(clock.left()), control)
-        except NumbersError:
+        found = run_formulation(pool, formulation, solver, limits.within(clock.left()), control)
+        if found.status == "refused":
             continue
+        outcome = found
         if _is_claimed(pool, outcome) or clock.expired() or control.stop.is_set():
             break
     return outcome
@@ -189,11 +188,7 @@ class _Second(Pool):
         for position, (solver, formulation) in enumerate(engines):
             left = clock.left() or math.inf
             part = self._limits.within(left if position == len(engines) - 1 else _EACH * left)
-            try:
-                outcome = run_formulation(self, formulation, solver, part, self._control, compiled, cap)
-            except NumbersError:
-                continue
-            if self._agrees(outcome):
+            if self._agrees(run_formulation(self, formulation, solver, part, self._control, compiled, cap)):
                 return f"{formulation.name} ({solver})"
             if clock.expired() or self._control.stop.is_set() or self._refuted:
                 break

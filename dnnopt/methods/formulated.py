@@ -13,7 +13,7 @@ from typing import Any
 from dnnopt.compiled import CompiledProblem
 from dnnopt.formulations.formulation import Formulation
 from dnnopt.linear_model import LazyRows, LinearModel
-from dnnopt.methods.numbers import Suited, caps_to_climb, check_numbers, suited_model
+from dnnopt.methods.numbers import Suited, caps_to_climb, refused, suited_model
 from dnnopt.pool import Pool
 from dnnopt.presolve import presolve
 from dnnopt.result import OPTIMAL_GAP, relative_gap
@@ -83,7 +83,9 @@ def run_formulation(
         caps = caps_to_climb(suited)
         if caps:
             return _climb(pool, formulation, solver, limits, control, suited.compiled, caps)
-    check_numbers(suited)
+    words = refused(suited)
+    if words:
+        return Outcome("refused", message=words)
     compiled, model = suited.compiled, suited.model
     cap = min(cap, compiled.cap)
     unit = model.objective_unit
@@ -143,7 +145,8 @@ def run_formulation(
             continue
         if accepted and _is_coarse(pool, formulation, suited, outcome, cap, inexact):
             left = limits.within(clock.left())
-            return run_formulation(pool, formulation, solver, left, control, compiled, pool.objective or 0.0)
+            finer = run_formulation(pool, formulation, solver, left, control, compiled, pool.objective or 0.0)
+            return replace(outcome, status="feasible", message=finer.message) if finer.status == "refused" else finer
         if accepted or formulation.value != "exact":
             return outcome
         formulation.forbid(compiled, model, plan)

@@ -29,7 +29,6 @@ from dnnopt.compiled import (
     PeriodTerm,
     WorstLeakageTerm,
 )
-from dnnopt.errors import NumbersError
 from dnnopt.formulations.formulation import Formulation
 from dnnopt.formulations.windows import serial_bound
 from dnnopt.linear_model import LinearModel
@@ -83,14 +82,19 @@ def suited_model(pool: Pool, formulation: Formulation, compiled: CompiledProblem
     """
     known = None if pool.plan is None else compiled.placement(pool.plan)
     model = formulation.build(compiled, choose_units(compiled, known))
-    if not isinstance(model, LinearModel) or model.largest <= _FAR:
+    if is_reliable(model):
         return Suited(compiled, model, reliable=True)
     reduced = presolve(compiled, cap if pool.objective is None else min(cap, pool.objective))
     if reduced.infeasible:
         return None
     compiled = reduced.compiled
     model = formulation.build(compiled, choose_units(compiled, known))
-    return Suited(compiled, model, reliable=model.largest <= _FAR)
+    return Suited(compiled, model, is_reliable(model))
+
+
+def is_reliable(model: Any) -> bool:
+    """Return whether a model's numbers are close enough together for what a solver says of bounds to count."""
+    return not isinstance(model, LinearModel) or model.largest <= _FAR
 
 
 def caps_to_climb(suited: Suited) -> list[float]:
@@ -104,15 +108,10 @@ def caps_to_climb(suited: Suited) -> list[float]:
     return caps
 
 
-def check_numbers(suited: Suited) -> None:
-    """Refuse a model whose numbers no solver would take.
-
-    Raises
-    ------
-    NumbersError
-    """
-    if isinstance(suited.model, LinearModel) and suited.model.largest >= TOO_LARGE:
-        raise NumbersError("", problem=_far_apart(suited.compiled))
+def refused(suited: Suited) -> str:
+    """Return why no solver would take a model's numbers, or an empty text."""
+    too_large = isinstance(suited.model, LinearModel) and suited.model.largest >= TOO_LARGE
+    return _far_apart(suited.compiled) if too_large else ""
 
 
 def _has_negative(c: CompiledProblem) -> bool:
@@ -150,7 +149,7 @@ def _far_apart(c: CompiledProblem) -> str:
     unit, (least, at_least), (most, at_most) = max(ends, key=lambda end: end[2][0] / end[1][0])
     return (
         f"{most:g} {unit} ({at_most}) and {least:g} {unit} ({at_least}) are too far apart for MILP solvers, and no "
-        "plan is known that leaves one of them out; constraint programming and exact methods have no such limit"
+        "known plan rules one of them out; constraint programming and exact methods have no such limit"
     )
 
 

@@ -135,10 +135,14 @@ class _Scheduled:
             return self._nothing_below(cap)
         names = _EXACT_FORMULATIONS if self.compiled.is_layer.sum() <= _MOST_FOR_CP else _EXACT_FORMULATIONS[::-1]
         able = registry.supporting(self.compiled)
-        name = next((name for name in names if name in able), None)
-        if name is None:
-            return Outcome("no_solution", message=registry.why_not(self.compiled, names))
+        outcome = Outcome("no_solution", message=registry.why_not(self.compiled, names))
         floor = -math.inf if self.pool.bound is None else self.pool.bound
-        formulation = registry.formulation(name, self.compiled)
         compiled = replace(reduced.compiled, floor=floor)
-        return run_formulation(self.pool, formulation, default_solver(formulation), limits, self.control, compiled, cap)
+        for name in names:
+            if name in able:
+                formulation = registry.formulation(name, self.compiled)
+                solver = default_solver(formulation)
+                outcome = run_formulation(self.pool, formulation, solver, limits, self.control, compiled, cap)
+                if outcome.status != "refused":
+                    break
+        return outcome

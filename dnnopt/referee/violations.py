@@ -22,6 +22,7 @@ from dnnopt.referee.metrics import Latencies
 TOLERANCE = 1e-9
 TINY = sys.float_info.min
 HALF_A_BYTE = 0.5  # memory is in whole bytes, and must stay exact where 1e-9 of it is more than one
+_INEXACT = 2.0**53  # from there on floats are not whole bytes
 
 Found = Iterator[Violation]
 
@@ -73,7 +74,7 @@ def _memory(facts: Facts, latencies: Latencies, entry: c.Memory) -> Found:
         if limit is not None:
             used = metrics.memory(facts, device.name, entry.rule, entry.buffers)
             label, what = f"{entry.label}({device.name})", f"memory of {device.name} ({entry.rule})"
-            yield from _over(label, what, used, limit, "bytes", cap=HALF_A_BYTE)
+            yield from _over(label, what, used, limit, "bytes", cap=HALF_A_BYTE if limit < _INEXACT else math.inf)
 
 
 def _deadline(facts: Facts, latencies: Latencies, entry: c.Deadline) -> Found:

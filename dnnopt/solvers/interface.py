@@ -111,7 +111,7 @@ class Outcome:
     ----------
     status : str
         ``optimal`` (within the gap asked for), ``feasible``, ``infeasible``, ``unbounded``, ``no_solution``,
-        ``interrupted`` or ``error``.
+        ``interrupted``, ``refused`` (its numbers are too far apart for a solver) or ``error``.
     values : array, optional
         Of all variables, where there is a solution.
     objective, bound : float, optional

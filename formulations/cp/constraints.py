@@ -24,7 +24,7 @@ from dnnopt.compiled import (
     Separation,
 )
 from dnnopt.constraint_model import TOLERANCE
-from dnnopt.evaluator import HALF_A_BYTE
+from dnnopt.evaluator import memory_room
 from dnnopt.formulations.cp.literals import Literals
 from dnnopt.formulations.cp.objective import add_objective_limit
 from dnnopt.formulations.edges import at_device, device_order, pair_labels
@@ -54,7 +54,7 @@ def add_memory(literals: Literals, limit: MemoryLimit) -> None:
     if limit.peak.any():
         columns.append(_peak_steps(literals, limit, here))
         values.append(np.diff(np.unique(limit.peak[limit.peak > 0]), prepend=0.0))
-    model.add_limit(limit.label, np.concatenate(columns), np.concatenate(values), limit.limit, HALF_A_BYTE)
+    model.add_limit(limit.label, np.concatenate(columns), np.concatenate(values), limit.limit, memory_room(limit.limit))
 
 
 def _peak_steps(literals: Literals, limit: MemoryLimit, here: Index) -> Any:

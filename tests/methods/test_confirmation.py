@@ -9,7 +9,6 @@ from brute_force import brute_force
 from builders import link, network, platform, problem, tensor
 
 from dnnopt.constraints import Memory
-from dnnopt.errors import NumbersError
 from dnnopt.formulations.milp.formulation import MilpFormulation
 from dnnopt.methods import confirmation, formulated
 from dnnopt.result import OWN
@@ -164,9 +163,7 @@ def test_the_bound_of_a_formulation_that_only_reaches_plans_is_none_of_the_probl
 
 
 def test_engines_that_cannot_take_the_numbers_confirm_nothing_and_lose_nothing(monkeypatch):
-    def refuse(*args):
-        raise NumbersError("", problem="too far apart")
-
-    monkeypatch.setattr(confirmation, "run_formulation", refuse)
+    refused = Outcome("refused", message="too far apart")
+    monkeypatch.setattr(confirmation, "run_formulation", lambda *args: refused)
     result = solve(knapsack(16), formulation="edgewise", threads=1)
     assert (result.status, result.confirmed_by) == ("optimal", "")

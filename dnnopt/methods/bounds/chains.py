@@ -19,7 +19,7 @@ from itertools import product
 import numpy as np
 
 from dnnopt.compiled import CompiledProblem, Contiguity, Index, LatencyTerm, MemoryLimit
-from dnnopt.evaluator import HALF_A_BYTE
+from dnnopt.evaluator import memory_room
 from dnnopt.methods.exact.ideals import device_classes
 from dnnopt.metrics import Array
 from dnnopt.pool import Pool
@@ -127,7 +127,7 @@ def _interval_costs(c: CompiledProblem, path: Index, into: Index, members: list[
     for limit in c.constraints:
         if isinstance(limit, MemoryLimit) and limit.device == device:
             resident = np.where(allowed, limit.resident[path], 0.0)
-            room = _ROOM * limit.limit + HALF_A_BYTE + size * _ROUNDING * float(resident.sum())
+            room = _ROOM * limit.limit + memory_room(limit.limit) + size * _ROUNDING * float(resident.sum())
             costs[_between(resident) > limit.limit + room] = np.inf
     return np.where(first < last, costs, np.inf)
 

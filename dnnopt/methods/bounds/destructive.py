@@ -9,6 +9,7 @@ bound. Bisection finds the best one (Klein, Scholl: Computing lower bounds by de
 from __future__ import annotations
 
 from dnnopt.formulations.formulation import Formulation
+from dnnopt.methods.numbers import is_reliable
 from dnnopt.pool import Pool
 from dnnopt.presolve import presolve
 from dnnopt.solvers.interface import Clock, Control, Limits
@@ -45,6 +46,8 @@ def destructive_bound(pool: Pool, formulation: Formulation, limits: Limits, cont
             pool.add_bound(cap, SOURCE)
             continue
         model = formulation.build(reduced.compiled)
+        if not is_reliable(model):
+            return
         left = limits.within(clock.left())
         outcome = relaxation(model, left, control.stop)
         if outcome.status == "infeasible":

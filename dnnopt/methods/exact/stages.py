@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from dnnopt.compiled import CompiledProblem, Index, Mask, MemoryLimit, PeriodTerm
-from dnnopt.evaluator import HALF_A_BYTE, TINY, TOLERANCE
+from dnnopt.evaluator import memory_room
 from dnnopt.formulations.milp.communication.boundary import ends_of_routes
 from dnnopt.methods.exact.items import Items
 from dnnopt.methods.rows import Row, linear_costs, loads_of
@@ -271,7 +271,7 @@ class Stages:
                         self._add_flow(used, flow, device, size, size)
                 peaks = np.zeros((len(self.items.before), len(limit.peaks)))
                 np.maximum.at(peaks, self.items.of_node[layers], limit.peaks[:, layers].T)
-                room = min(TOLERANCE * max(limit.limit, TINY), HALF_A_BYTE)
+                room = memory_room(limit.limit)
                 found.append(Memory(used, peaks.T, limit.limit + room))
         return found
 
