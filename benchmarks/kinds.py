@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 from random import Random
 from typing import Any
+from zlib import crc32
 
 from mutations import Make, change_bytes, of_data, of_messages, of_text
 from seeds import (
@@ -68,7 +69,7 @@ def use_problem(problem: Problem) -> None:
     from dnnopt.report import print_check, print_features
 
     console = Console(file=io.StringIO(), width=100)
-    dump_json(problem.to_data())
+    text = dump_json(problem.to_data())
     compile_problem(problem)
     first = problem.platform.devices[0].name
     plan = dp.Plan({n.name: {layer.name: first for layer in n.layers} for n in problem.networks})
@@ -84,6 +85,70 @@ def use_problem(problem: Problem) -> None:
             raise RuntimeError(f"{result.found_by}, {result.bound_by}: {result.message}")
         if result.status == "infeasible":
             str(dp.explain_infeasibility(problem, time_limit=1.0))
+        further = _FURTHER[crc32(text.encode()) % len(_FURTHER)]  # one of them, and the same one each time
+        further(problem, result)
+
+
+def _export(problem: Problem, result: dp.Result) -> None:
+    from dnnopt.formats.lp_file import lp_text
+    from dnnopt.formats.mps_file import mps_text
+
+    model = dp.formulate(problem, kind="milp")
+    model.summary()
+    lp_text(model)
+    mps_text(model)
+
+
+def _export_constraints(problem: Problem, result: dp.Result) -> None:
+    from dnnopt.formats.cp_sat_file import cp_sat_text
+    from dnnopt.formats.minizinc_files import minizinc_texts
+
+    model = dp.formulate(problem, kind="cp")
+    model.summary()
+    cp_sat_text(model)
+    minizinc_texts(model)
+
+
+def _draw(problem: Problem, result: dp.Result) -> None:
+    pictures = [dp.plot.layers(problem, problem.networks[0].name)]
+    if result.plan is not None:
+        pictures += [dp.plot.placement(result), dp.plot.progress(result), dp.plot.loads(result)]
+        if problem.execution not in ("pipelined", "call"):
+            pictures.append(dp.plot.schedule(result))
+    for picture in pictures:
+        picture.savefig(io.BytesIO(), format="svg")
+
+
+def _compare(problem: Problem, result: dp.Result) -> None:
+    from dnnopt.tables import WRITERS
+
+    found = dp.compare(problem, heuristic_limit=0.05, time_limit=1.0, threads=1)
+    str(found)
+    json.dumps(found.to_data(), allow_nan=False)
+    for write in WRITERS.values():
+        write(found.to_rows())
+
+
+def _front(problem: Problem, result: dp.Result) -> None:
+    from dnnopt.pareto import pareto
+
+    front = pareto(problem, [dp.latency(), dp.energy()], time_limit=1.0, threads=1)
+    json.dumps(front.to_data(), allow_nan=False)
+
+
+def _rank(problem: Problem, result: dp.Result) -> None:
+    found = dp.best_plans(problem, 3, time_limit=1.0, threads=1)
+    str(found)
+    json.dumps(found.to_data(), allow_nan=False)
+
+
+def _sweep(problem: Problem, result: dp.Result) -> None:
+    found = dp.sweep(problem, "bandwidth=0.1..10", points=2, most=4, time_limit=0.5, threads=1)
+    str(found)
+    json.dumps(found.to_data(), allow_nan=False)
+
+
+_FURTHER = (_export, _export_constraints, _draw, _compare, _front, _rank, _sweep)
 
 
 def _use_problem_file(path: Path) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+pytest.importorskip("resource", reason="no limits on processes here")
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 COUNT = 50
 
