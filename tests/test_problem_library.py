@@ -34,9 +34,23 @@ def test_sets_have_their_fixed_sizes(name):
 @pytest.mark.parametrize("name", ["small", pytest.param("core", marks=pytest.mark.slow)])
 def test_the_script_writes_the_files_that_are_there(name):
     written = {data["name"]: data for data in getattr(script("make_sets"), name)()}
-    assert written == {
-        problem: json.loads((FOLDER / f"{problem}.json").read_text("utf-8")) for problem in members(name)
-    }
+    assert list(written) == members(name)
+    for problem in members(name):
+        assert_same(json.loads((FOLDER / f"{problem}.json").read_text("utf-8")), written[problem])
+
+
+def assert_same(there, written):
+    """Numbers may differ by what newer exports of the networks count besides, such as the scalars of operators."""
+    if isinstance(there, dict):
+        assert there.keys() == written.keys()
+        for key in there:
+            assert_same(there[key], written[key])
+    elif isinstance(there, list):
+        assert len(there) == len(written)
+        for pair in zip(there, written, strict=True):
+            assert_same(*pair)
+    else:
+        assert there == (pytest.approx(written, rel=1e-5) if isinstance(there, float) else written)
 
 
 def test_every_best_known_value_holds():

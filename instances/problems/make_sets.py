@@ -5,7 +5,8 @@
 Every problem is a small file that names a network (with its granularity) and a platform of the library; numbers that
 make limits tight are computed here from the data, without any solver, and written into the file. What is in a set never
 changes: with the fixed lists below and fixed data, this script writes the same files again. (Deadlines and rates are
-those of the contiguous cuts that `multi_cut` found when the sets were made; should it find others, the files stay.) The
+those of the contiguous cuts that `multi_cut` found when the sets were made, and memory that of the networks as they were
+exported then; should newer ones differ a little, the files stay.) The
 dimensions go round with different periods, so that every value of one meets most values of the others:
 
 - granularity of the networks (operator, layer, block), locations of the platforms, execution semantics;
@@ -43,19 +44,28 @@ def rounded(value: float) -> float:
     return float(np.ceil(round(value * 10.0**digits, 6)) / 10.0**digits)
 
 
-def tight_memory(data: Data, slack: float) -> Data:
+def equal_memory(data: Data, slack: float) -> Data:
     """Return a memory constraint: every device may hold `slack` times an equal share of all weights and activations.
 
     Or the largest layer, where that is more; never more than the device has.
     """
     problem = problem_of(data)
     layers = [layer for network in problem.networks for layer in network.layers]
+    shared = [weights for network in problem.networks for weights in network.shared_weights]
     weights = np.array([layer.weights or 0.0 for layer in layers])
     activations = np.array([layer.activations or 0.0 for layer in layers])
-    share = slack * (weights.sum() + activations.max()) / len(problem.platform.devices)
+    share = slack * (weights.sum() + sum(part.bytes for part in shared) + activations.max())
+    share /= len(problem.platform.devices)
     room = max(share, 1.05 * float((weights + activations).max()))
     limits = {device.name: float(np.ceil(min(room, device.memory or room))) for device in problem.platform.devices}
     return {"constraint": "memory", "rule": "weights+largest_activation", "limits": limits}
+
+
+def tight_memory(data: Data, slack: float) -> Data:
+    """Return the same, with more slack if need be where devices hold weights that layers share, each a copy."""
+    if any(network.shared_weights for network in problem_of(data).networks):
+        return met_memory(data, slack)[0]
+    return equal_memory(data, slack)
 
 
 def evaluator_of(data: Data, metric: Data) -> Evaluator:
@@ -79,7 +89,7 @@ def cut(data: Data, memory: Data, metric: Data) -> tuple[float, bool]:
 def met_memory(data: Data, slack: float, buffers: int = 0) -> tuple[Data, float]:
     """Return a memory constraint into which contiguous cuts fit, with more slack if need be, and their latency."""
     while True:
-        memory = tight_memory(data, slack) | ({"buffers": buffers} if buffers else {})
+        memory = equal_memory(data, slack) | ({"buffers": buffers} if buffers else {})
         seconds, fits = cut(data, memory, _LATENCY)
         if fits:
             return memory, seconds
