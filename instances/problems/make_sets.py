@@ -107,10 +107,14 @@ def fast(data: Data) -> Data:
 def roomy(data: Data) -> Data:
     """The same with twice the memory that is needed, and few devices or cuts."""
     memory = tight_memory(data, 2.0)
-    evaluator = evaluator_of(data | {"subject_to": [memory, {"constraint": "max_cuts", "limit": 6}]}, _LATENCY)
-    [(_, placement)] = multi_cut.placements(evaluator, Effort())
-    cuts = int(evaluator.first_copies(evaluator.edge_pairs(placement[None])).sum())
-    limits = [memory, {"constraint": "max_cuts", "limit": max(6, cuts)}]
+    most = 6
+    while True:
+        limits = [memory, {"constraint": "max_cuts", "limit": most}]
+        evaluator = evaluator_of(data | {"subject_to": limits}, _LATENCY)
+        [(_, placement)] = multi_cut.placements(evaluator, Effort())
+        if not evaluator.excess(placement[None])[0]:
+            break
+        most += 1
     return {"minimize": [_speed(data)], "subject_to": limits}
 
 
