@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from dnnopt.versions import versions
+from dnnopt.base.versions import versions
 
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

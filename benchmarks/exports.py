@@ -21,9 +21,9 @@ from common import add_json_option, print_table, write_json
 
 import dnnopt as dp
 from dnnopt import library
+from dnnopt.base.errors import UnsupportedError
 from dnnopt.compiler import compile_problem
 from dnnopt.constraint_model import ConstraintModel
-from dnnopt.errors import UnsupportedError
 from dnnopt.formats.solutions import plan_from_file
 from dnnopt.formulations import registry
 from dnnopt.linear_model import LinearModel

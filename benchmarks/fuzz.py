@@ -27,7 +27,7 @@ from random import Random
 from common import add_json_option, print_table, write_json
 from kinds import KINDS, Kind, kind_of
 
-from dnnopt.errors import InputError
+from dnnopt.base.errors import InputError
 
 SECONDS = 10.0
 BYTES = 2**30

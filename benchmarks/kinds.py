@@ -120,7 +120,7 @@ def _draw(problem: Problem, result: dp.Result) -> None:
 
 
 def _compare(problem: Problem, result: dp.Result) -> None:
-    from dnnopt.tables import WRITERS
+    from dnnopt.base.tables import WRITERS
 
     found = dp.compare(problem, heuristic_limit=0.05, time_limit=1.0, threads=1)
     str(found)
@@ -223,7 +223,7 @@ def _use_solution(path: Path) -> None:
 
 
 def _use_recipe(path: Path) -> None:
-    from dnnopt.formats.json_text import parse_json
+    from dnnopt.base.json_text import parse_json
 
     recipe = dp.Recipe.from_data(parse_json(path.read_text(encoding="utf-8", errors="replace")))
     if recipe.size * len(recipe.kinds) * recipe.devices > 2000:
@@ -256,7 +256,7 @@ def _use_expression(path: Path) -> None:
 
 
 def _use_quantity(path: Path) -> None:
-    from dnnopt.units import _UNITS, format_quantity, parse_quantity
+    from dnnopt.base.units import _UNITS, format_quantity, parse_quantity
 
     text = path.read_text(encoding="utf-8", errors="replace")
     errors = []

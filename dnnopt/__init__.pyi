@@ -1,6 +1,10 @@
 """The public names of dnnopt: the one list of them, which `__init__.py` reads too."""
 
 from dnnopt import plot as plot
+from dnnopt.base.errors import InputError as InputError
+from dnnopt.base.errors import UnsupportedError as UnsupportedError
+from dnnopt.base.versions import __version__ as __version__
+from dnnopt.base.versions import show_versions as show_versions
 from dnnopt.comparison import Comparison as Comparison
 from dnnopt.comparison import compare as compare
 from dnnopt.constraints import Bandwidth as Bandwidth
@@ -24,8 +28,6 @@ from dnnopt.constraints import memory as memory
 from dnnopt.custom import CustomConstraint as CustomConstraint
 from dnnopt.custom import LinkCharge as LinkCharge
 from dnnopt.custom import Metric as Metric
-from dnnopt.errors import InputError as InputError
-from dnnopt.errors import UnsupportedError as UnsupportedError
 from dnnopt.explain import Explanation as Explanation
 from dnnopt.explain import explain_infeasibility as explain_infeasibility
 from dnnopt.formats.files import read_network as read_network
@@ -92,5 +94,3 @@ from dnnopt.solving import formulate as formulate
 from dnnopt.solving import solve as solve
 from dnnopt.sweeping import Sweep as Sweep
 from dnnopt.sweeping import sweep as sweep
-from dnnopt.versions import __version__ as __version__
-from dnnopt.versions import show_versions as show_versions

@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from dnnopt import library
-from dnnopt.children import Child
+from dnnopt.base.children import Child
+from dnnopt.base.outputs import make_folder
+from dnnopt.base.units import format_quantity
 from dnnopt.formats.files import dump_json, read_result, write_text
-from dnnopt.outputs import make_folder
-from dnnopt.units import format_quantity
 
 _GRACE = 30.0  # seconds beyond one and a half times the limit after which a process is ended
 _SMALLEST = 1e-12  # stands for a gap of 0 without a proof, as of a later priority

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from dnnopt import library
-from dnnopt.errors import InputError
+from dnnopt.base.errors import InputError
+from dnnopt.base.outputs import make_folder
 from dnnopt.evaluator import TOLERANCE
 from dnnopt.formats.files import read_plan, read_result, read_text, write_plan, write_text
-from dnnopt.outputs import make_folder
 from dnnopt.problem import Problem
 from dnnopt.referee import evaluate
 from dnnopt.result import OPTIMAL_GAP, relative_gap

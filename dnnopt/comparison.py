@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from dnnopt.base.errors import InputError, UnsupportedError
+from dnnopt.base.tables import Tabular
 from dnnopt.compiled import CompiledProblem
 from dnnopt.compiler import compile_problem
-from dnnopt.errors import InputError, UnsupportedError
 from dnnopt.evaluator import Evaluator
 from dnnopt.methods.exact import EXACT
 from dnnopt.methods.heuristics import BASELINES, Effort
@@ -21,7 +22,6 @@ from dnnopt.result import OPTIMAL_GAP, Event, Result, relative_gap
 from dnnopt.scheduling import plan_of
 from dnnopt.solvers.interface import Clock, Control, Limits, check_seconds, stop_on_interrupt
 from dnnopt.solving import solve
-from dnnopt.tables import Tabular
 
 if TYPE_CHECKING:
     from rich.console import Console

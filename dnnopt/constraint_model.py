@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from dnnopt.base.text import visible
 from dnnopt.linear_model import Block, Columns, Evaluate, EvaluateTimes, Follow, Values, encoded
-from dnnopt.text import visible
 
 if TYPE_CHECKING:
     from dnnopt.scheduling import Tasks, Times

@@ -13,10 +13,10 @@ from pydantic import (
     model_validator,
 )
 
+from dnnopt.base.errors import InputError
+from dnnopt.base.records import Bytes, Name, Number, Record, Seconds
 from dnnopt.custom import STANDARD_METRICS, CustomConstraint
-from dnnopt.errors import InputError
 from dnnopt.objectives import Term
-from dnnopt.records import Bytes, Name, Number, Record, Seconds
 
 MemoryRule = Literal["weights", "weights+activations", "weights+largest_activation"]
 Count = Annotated[int, Field(strict=True, ge=0, le=2**31 - 1)]

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from pydantic import model_validator
 
-from dnnopt.errors import InputError
-from dnnopt.records import Name, Number, Record
+from dnnopt.base.errors import InputError
+from dnnopt.base.records import Name, Number, Record
 
 if TYPE_CHECKING:
     from dnnopt.formulations.milp.build import Build

@@ -10,6 +10,7 @@ from typing import assert_never
 
 import numpy as np
 
+from dnnopt.base.errors import UnsupportedError
 from dnnopt.batch_scheduling import BatchScheduler
 from dnnopt.calls import call_times
 from dnnopt.compiled import (
@@ -37,7 +38,6 @@ from dnnopt.compiled import (
     Separation,
     WorstLeakageTerm,
 )
-from dnnopt.errors import UnsupportedError
 from dnnopt.metrics import Array, Metric
 from dnnopt.scheduling import Scheduler
 from dnnopt.scope import Scope

@@ -12,13 +12,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from dnnopt.base.text import visible
 from dnnopt.objectives import Term
 from dnnopt.plan import Plan
 from dnnopt.platforms import Route
 from dnnopt.problem import Problem
 from dnnopt.profiles import Profile
 from dnnopt.solvers.interface import Clock, check_seconds
-from dnnopt.text import visible
 
 if TYPE_CHECKING:
     from rich.console import Console

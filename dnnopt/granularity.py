@@ -23,8 +23,8 @@ import math
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 
+from dnnopt.base.errors import InputError
 from dnnopt.dominators import immediate_dominators
-from dnnopt.errors import InputError
 from dnnopt.networks import INPUT, OUTPUT, RESERVED, Layer, Network
 
 GRANULARITIES = ("operator", "layer", "block")

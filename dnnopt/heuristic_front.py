@@ -12,9 +12,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from dnnopt.base.errors import InputError, UnsupportedError
 from dnnopt.compiled import Index
 from dnnopt.compiler import compile_problem
-from dnnopt.errors import InputError, UnsupportedError
 from dnnopt.evaluator import Evaluator
 from dnnopt.methods.heuristics import Effort
 from dnnopt.methods.heuristics.genetic import POPULATION, operators

@@ -8,7 +8,7 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 from typing import TYPE_CHECKING
 
-from dnnopt.errors import InputError
+from dnnopt.base.errors import InputError
 from dnnopt.networks import Network
 from dnnopt.platforms import Platform
 

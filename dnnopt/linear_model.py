@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from dnnopt.base.text import visible
 from dnnopt.scaling import SI, Units
-from dnnopt.text import visible
 
 if TYPE_CHECKING:
     from dnnopt.scheduling import Tasks, Times

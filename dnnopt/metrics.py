@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dnnopt.errors import InputError
+from dnnopt.base.errors import InputError
 
 Array = NDArray[np.float64]
 

@@ -8,10 +8,21 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from dnnopt.errors import InputError
-from dnnopt.records import Bytes, Flop, Name, Number, Positive, Probability, Record, Seconds, check_known, check_unique
-from dnnopt.text import visible
-from dnnopt.units import counted
+from dnnopt.base.errors import InputError
+from dnnopt.base.records import (
+    Bytes,
+    Flop,
+    Name,
+    Number,
+    Positive,
+    Probability,
+    Record,
+    Seconds,
+    check_known,
+    check_unique,
+)
+from dnnopt.base.text import visible
+from dnnopt.base.units import counted
 
 INPUT = "input"
 OUTPUT = "output"

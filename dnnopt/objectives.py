@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, model_validator
 
-from dnnopt.errors import InputError
-from dnnopt.records import Flag, Name, Number, Record
+from dnnopt.base.errors import InputError
+from dnnopt.base.records import Flag, Name, Number, Record
 
 if TYPE_CHECKING:
     from dnnopt.constraints import Constraint

@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
+from dnnopt.base.errors import InputError
 from dnnopt.compiled import CompiledProblem
 from dnnopt.compiler import compile_problem
-from dnnopt.errors import InputError
 from dnnopt.objectives import Term
 from dnnopt.plan import Plan
 from dnnopt.problem import Problem

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dnnopt.errors import InputError
-from dnnopt.records import Moment, Name, Record, check_known
+from dnnopt.base.errors import InputError
+from dnnopt.base.records import Moment, Name, Record, check_known
 
 if TYPE_CHECKING:
     from dnnopt.problem import Problem

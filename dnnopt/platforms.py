@@ -6,8 +6,8 @@ from typing import Literal
 
 from pydantic import ConfigDict, Field, model_validator
 
-from dnnopt.errors import InputError
-from dnnopt.records import (
+from dnnopt.base.errors import InputError
+from dnnopt.base.records import (
     Bytes,
     BytesPerSecond,
     DollarsPerByte,

@@ -6,8 +6,8 @@ import math
 import re
 from collections.abc import Sequence
 
+from dnnopt.base.errors import InputError
 from dnnopt.compiled import CompiledProblem
-from dnnopt.errors import InputError
 
 _NOTE = re.compile(r"Priority (\d+) of (\d+)(?:; reached before: ([-+\de., ]+))?\.$")
 

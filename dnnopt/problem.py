@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from dnnopt.base.errors import InputError
+from dnnopt.base.records import Record, check_known, check_unique
 from dnnopt.constraints import AnyConstraint, Constraint
 from dnnopt.custom import STANDARD_METRICS, CustomConstraint, Metric
-from dnnopt.errors import InputError
 from dnnopt.networks import Network, SharedAcross
 from dnnopt.objectives import Term, as_terms
 from dnnopt.platforms import Platform
 from dnnopt.profiles import Profile, layer_seconds
-from dnnopt.records import Record, check_known, check_unique
 
 Execution = Literal["sequential", "parallel", "scheduled", "pipelined", "call"]
 Transport = Literal["unicast", "multicast", "per_edge"]

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 from pydantic import Field
 
-from dnnopt.errors import InputError
+from dnnopt.base.errors import InputError
+from dnnopt.base.records import Bytes, Flag, Name, Number, Record, Seconds, check_known
 from dnnopt.networks import INPUT, Layer, Network
 from dnnopt.platforms import Device, Platform
-from dnnopt.records import Bytes, Flag, Name, Number, Record, Seconds, check_known
 
 Table = Mapping[str, Mapping[str, Mapping[str, Seconds | None]]]
 Quartiles = tuple[Seconds, Seconds]

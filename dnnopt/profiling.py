@@ -25,7 +25,8 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from dnnopt.attribution import Group, Step, groups
-from dnnopt.errors import InputError
+from dnnopt.base.errors import InputError
+from dnnopt.base.versions import versions
 from dnnopt.formats.onnx_costs import CostFunction
 from dnnopt.formats.onnx_functions import Node
 from dnnopt.formats.onnx_graph import OnnxGraph
@@ -33,7 +34,6 @@ from dnnopt.formats.onnx_shapes import shape_of
 from dnnopt.networks import INPUT
 from dnnopt.profiles import FusedGroup, Measurement, Profile
 from dnnopt.solvers.interface import Limits
-from dnnopt.versions import versions
 
 if TYPE_CHECKING:
     import numpy as np
@@ -92,7 +92,7 @@ def profile_onnx(
     seed : int
         Of the random inputs: normal numbers; 0 and 1 where an input has integers, which are valid indices and masks.
     allow_large : bool
-        Whether the limits of `dnnopt.sizes` are lifted.
+        Whether the limits of `dnnopt.base.sizes` are lifted.
     watch : callable, optional
         Called with what is being measured, in words.
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from dnnopt.text import visible
+from dnnopt.base.text import visible
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -33,9 +33,9 @@ class _Line:
     def __rich__(self) -> Text:
         from rich.text import Text
 
+        from dnnopt.base.units import format_quantity
         from dnnopt.report import format_gap
         from dnnopt.result import relative_gap
-        from dnnopt.units import format_quantity
 
         objective = self._event.objective if self._event else None
         bound = self._event.bound if self._event else None
@@ -75,7 +75,7 @@ def counter() -> Iterator[Callable[[str], None]]:
         return
     from rich.console import Console
 
-    from dnnopt.console import words
+    from dnnopt.base.console import words
 
     console = Console(stderr=True)
     done = 0

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dnnopt.base.errors import InputError, UnsupportedError
+from dnnopt.base.tables import Tabular
 from dnnopt.compiled import CompiledProblem, Index
 from dnnopt.compiler import compile_problem
-from dnnopt.errors import InputError, UnsupportedError
 from dnnopt.evaluator import TOLERANCE, Evaluator
 from dnnopt.formulations import registry
 from dnnopt.formulations.formulation import Formulation
@@ -36,7 +37,6 @@ from dnnopt.solvers import solver as solver_of
 from dnnopt.solvers.interface import Clock, Control, Limits, Outcome, stop_on_interrupt
 from dnnopt.solving import Search, check_choice
 from dnnopt.symmetry import canonical, identical_devices
-from dnnopt.tables import Tabular
 
 if TYPE_CHECKING:
     from rich.console import Console

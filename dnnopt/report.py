@@ -6,9 +6,9 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from dnnopt.console import headed, table, words
+from dnnopt.base.console import headed, table, words
+from dnnopt.base.units import counted, format_quantity
 from dnnopt.result import OWN
-from dnnopt.units import counted, format_quantity
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType

@@ -10,14 +10,14 @@ from statistics import fmean, median
 from typing import TYPE_CHECKING, Any
 
 from dnnopt import library
+from dnnopt.base.errors import InputError
+from dnnopt.base.tables import Tabular, as_html
 from dnnopt.bench import Task, tasks
 from dnnopt.best_known import BestKnown, read_table
 from dnnopt.comparison import HEURISTIC_LIMIT, excess
-from dnnopt.errors import InputError
 from dnnopt.methods.heuristics import BASELINES
 from dnnopt.problem import Problem
 from dnnopt.solving import check_choice
-from dnnopt.tables import Tabular, as_html
 
 if TYPE_CHECKING:
     from rich.console import Console

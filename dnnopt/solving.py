@@ -7,10 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
+from dnnopt.base.errors import InputError, NumbersError, UnsupportedError
+from dnnopt.base.outputs import written_log
+from dnnopt.base.versions import versions
 from dnnopt.compiled import CompiledProblem, CustomLimit, PeriodTerm
 from dnnopt.compiler import compile_problem
 from dnnopt.constraint_model import sums_below
-from dnnopt.errors import InputError, NumbersError, UnsupportedError
 from dnnopt.evaluator import Evaluator
 from dnnopt.formulations import registry
 from dnnopt.linear_model import LinearModel
@@ -20,7 +22,6 @@ from dnnopt.methods.exact import EXACT
 from dnnopt.methods.formulated import default_solver, run_formulation
 from dnnopt.methods.heuristics import BASELINES, Effort
 from dnnopt.methods.scheduled import RELAXATION, is_timed_schedule, run_scheduled
-from dnnopt.outputs import written_log
 from dnnopt.plan import Plan
 from dnnopt.pool import Pool
 from dnnopt.priorities import note, of_priority
@@ -30,7 +31,6 @@ from dnnopt.scaling import Units
 from dnnopt.solvers import kind_of
 from dnnopt.solvers import solver as solver_of
 from dnnopt.solvers.interface import Clock, Control, Limits, Outcome, stop_on_interrupt
-from dnnopt.versions import versions
 
 if TYPE_CHECKING:
     from dnnopt.constraint_model import ConstraintModel

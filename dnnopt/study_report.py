@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from dnnopt.console import table, widths, words
+from dnnopt.base.console import table, widths, words
+from dnnopt.base.text import visible
+from dnnopt.base.units import counted, format_quantity
 from dnnopt.picture import coloured, legend, moved, strip
 from dnnopt.referee import evaluate
 from dnnopt.report import against, format_gap, format_runtime, objective_name, placement_table, where
-from dnnopt.text import visible
-from dnnopt.units import counted, format_quantity
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -19,13 +19,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dnnopt.base.errors import InputError, UnsupportedError
+from dnnopt.base.outputs import make_folder
+from dnnopt.base.tables import Tabular
 from dnnopt.compiled import LinearTerm
 from dnnopt.compiler import compile_problem
-from dnnopt.errors import InputError, UnsupportedError
 from dnnopt.evaluator import Evaluator
 from dnnopt.formats.files import dump_json, read_data, read_plan, read_result, write_text
 from dnnopt.methods.heuristics import BASELINES, Effort
-from dnnopt.outputs import make_folder
 from dnnopt.parameters import Parameter, parse_range
 from dnnopt.plan import Plan
 from dnnopt.pool import Pool
@@ -35,7 +36,6 @@ from dnnopt.result import OPTIMAL_GAP, relative_gap
 from dnnopt.scheduling import times_of
 from dnnopt.solvers.interface import Clock, Control, Limits, stop_on_interrupt
 from dnnopt.solving import Search, check_choice
-from dnnopt.tables import Tabular
 
 if TYPE_CHECKING:
     from rich.console import Console

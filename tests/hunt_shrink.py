@@ -12,7 +12,7 @@ from typing import Any
 from hunt_checks import MISMATCH, ask, ways
 from hunt_truth import Truth
 
-from dnnopt.errors import InputError
+from dnnopt.base.errors import InputError
 from dnnopt.formats.files import write_problem
 from dnnopt.problem import Problem
 

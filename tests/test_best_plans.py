@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import problems
 
+from dnnopt.base.errors import InputError, UnsupportedError
 from dnnopt.compiler import compile_problem
 from dnnopt.constraints import Deadline, Memory
-from dnnopt.errors import InputError, UnsupportedError
 from dnnopt.formats.files import write_problem
 from dnnopt.objectives import energy, latency, period
 from dnnopt.plan import Plan

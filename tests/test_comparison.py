@@ -12,10 +12,11 @@ from rich.console import Console
 
 import dnnopt as dp
 from dnnopt import bench, comparison
+from dnnopt.base.errors import InputError, UnsupportedError
+from dnnopt.base.tables import as_latex, as_markdown
 from dnnopt.bench import Task, run_all, run_task
 from dnnopt.best_known import read_table
 from dnnopt.constraints import Deadline, Memory
-from dnnopt.errors import InputError, UnsupportedError
 from dnnopt.methods.exact import EXACT
 from dnnopt.methods.heuristics import BASELINES
 from dnnopt.objectives import latency, period
@@ -23,7 +24,6 @@ from dnnopt.picture import letters, strip
 from dnnopt.referee import evaluate
 from dnnopt.set_comparison import set_tasks, summarise
 from dnnopt.study_report import print_comparison
-from dnnopt.tables import as_latex, as_markdown
 
 QUICK = ("all-on-one", "single-cut", "greedy", "tree")
 

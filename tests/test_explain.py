@@ -12,9 +12,9 @@ from strategies import problems
 from typer.testing import CliRunner
 
 from dnnopt import explain, library
+from dnnopt.base.errors import InputError
 from dnnopt.cli.app import app
 from dnnopt.constraints import Deadline, MaxDevices, Memory, Placement, Separate
-from dnnopt.errors import InputError
 from dnnopt.explain import explain_infeasibility
 from dnnopt.formats.files import read_plan, write_problem
 from dnnopt.platforms import Route

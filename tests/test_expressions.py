@@ -3,8 +3,8 @@
 import pytest
 
 from dnnopt import constraints as c
+from dnnopt.base.errors import InputError
 from dnnopt.custom import STANDARD_METRICS
-from dnnopt.errors import InputError
 from dnnopt.expressions import parse_constraint, parse_objective
 from dnnopt.objectives import cost, energy, latency, leakage, period, traffic, worst_leakage
 

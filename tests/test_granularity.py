@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dnnopt import library
-from dnnopt.errors import InputError
+from dnnopt.base.errors import InputError
 from dnnopt.granularity import GRANULARITIES, LIGHT, coarsen, groups, merge
 from dnnopt.networks import Layer, Network, SharedWeights, Tensor
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dnnopt.errors import InputError
+from dnnopt.base.errors import InputError
 from dnnopt.metrics import Metric
 
 

@@ -16,9 +16,9 @@ from scheduled_optimum import scheduled, scheduled_optimum
 from strategies import problems
 
 import dnnopt as dp
+from dnnopt.base.errors import NumbersError
 from dnnopt.compiler import compile_problem
 from dnnopt.constraints import Contiguous, Memory
-from dnnopt.errors import NumbersError
 from dnnopt.formulations import registry
 from dnnopt.methods.exact import EXACT
 from dnnopt.methods.formulated import run_formulation

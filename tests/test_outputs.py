@@ -7,9 +7,9 @@ import threading
 
 import pytest
 
-from dnnopt.errors import InputError
+from dnnopt.base.errors import InputError
+from dnnopt.base.outputs import check_output, write_output
 from dnnopt.formats.files import write_text
-from dnnopt.outputs import check_output, write_output
 
 as_root = os.geteuid() == 0
 
@@ -79,7 +79,7 @@ def test_devices_are_written_and_stay(tmp_path):
 
 PRINTS = """
 import sys
-from dnnopt.outputs import check_output, write_output
+from dnnopt.base.outputs import check_output, write_output
 print("before")
 check_output(sys.argv[1])
 write_output(sys.argv[1], b"data\\n")

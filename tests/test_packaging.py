@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from dnnopt.versions import __version__, show_versions, versions
+from dnnopt.base.versions import __version__, show_versions, versions
 
 ROOT = Path(__file__).parent.parent
 
@@ -64,7 +64,7 @@ def test_show_versions_prints_one_per_line(capsys):
 
 
 def test_versions_imports_no_dependency():
-    code = "import sys; from dnnopt.versions import versions; old = set(sys.modules); versions(); "
+    code = "import sys; from dnnopt.base.versions import versions; old = set(sys.modules); versions(); "
     done = run("-c", code + "print(*set(sys.modules) - old)")
     assert done.returncode == 0
     assert not re.search("numpy|highspy|ortools|onnx", done.stdout)

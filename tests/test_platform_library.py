@@ -7,10 +7,10 @@ from importlib.resources import files
 import pytest
 
 from dnnopt import library
+from dnnopt.base.units import parse_quantity
 from dnnopt.formats.files import read_platform, write_platform
 from dnnopt.networks import Layer
 from dnnopt.profiles import roofline_seconds
-from dnnopt.units import parse_quantity
 
 FOLDER = files("dnnopt") / "instances" / "platforms"
 README = (FOLDER / "README.md").read_text(encoding="utf-8")

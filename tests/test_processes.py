@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from dnnopt.children import Child
-from dnnopt.interrupts import leave, stop_on_interrupt
+from dnnopt.base.children import Child
+from dnnopt.base.interrupts import leave, stop_on_interrupt
 from dnnopt.solvers.interface import Control
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="no /proc to find processes in")
@@ -91,7 +91,7 @@ def running_cbc(process):
 
 PARENT = """
 import sys
-from dnnopt.children import Child
+from dnnopt.base.children import Child
 program = "import os, signal, subprocess, sys\\n" + sys.argv[1] + "\\nprint(os.getpid(), flush=True)\\nsignal.pause()"
 with Child([sys.executable, "-c", program], leftovers=sys.argv[2:]) as child:
     child.wait()

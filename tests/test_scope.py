@@ -16,9 +16,9 @@ from scheduled_optimum import scheduled_optimum
 
 import dnnopt as dp
 from dnnopt import compiled as kinds
+from dnnopt.base.errors import UnsupportedError
 from dnnopt.capabilities import parts, parts_markdown
 from dnnopt.compiler import compile_problem
-from dnnopt.errors import UnsupportedError
 from dnnopt.evaluator import Evaluator
 from dnnopt.formulations import registry
 from dnnopt.formulations.cp import constraints as cp

@@ -8,9 +8,9 @@ from builders import layer, network, platform, problem, shared, shared_across
 from typer.testing import CliRunner
 
 from dnnopt import library
+from dnnopt.base.errors import InputError
 from dnnopt.cli import app
 from dnnopt.constraints import Placement, memory
-from dnnopt.errors import InputError
 from dnnopt.formats.files import read_network, read_problem, write_network, write_problem
 from dnnopt.networks import Network
 from dnnopt.problem import Problem

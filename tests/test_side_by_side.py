@@ -5,9 +5,9 @@ from brute_force import brute_force
 from builders import link, network, platform, problem, tensor
 from hard_problem import hard_problem
 
+from dnnopt.base.errors import InputError, UnsupportedError
 from dnnopt.compiler import compile_problem
 from dnnopt.constraints import Deadline
-from dnnopt.errors import InputError, UnsupportedError
 from dnnopt.formulations import registry
 from dnnopt.objectives import energy, latency, period
 from dnnopt.side_by_side import compare_formulations

@@ -12,9 +12,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from strategies import problems
 
+from dnnopt.base.errors import InputError, UnsupportedError
 from dnnopt.constraints import Deadline, Memory, Utilisation
 from dnnopt.custom import CustomConstraint
-from dnnopt.errors import InputError, UnsupportedError
 from dnnopt.objectives import energy, latency
 from dnnopt.parameters import parse_range
 from dnnopt.referee import evaluate

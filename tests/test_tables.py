@@ -9,9 +9,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from dnnopt.console import headed, table, widths, words
-from dnnopt.tables import as_csv, as_html, as_latex, as_markdown
-from dnnopt.text import visible
+from dnnopt.base.console import headed, table, widths, words
+from dnnopt.base.tables import as_csv, as_html, as_latex, as_markdown
+from dnnopt.base.text import visible
 
 names = st.text(st.characters(), min_size=1, max_size=20)
 HOSTILE = [

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dnnopt.errors import InputError
+from dnnopt.base.errors import InputError
+from dnnopt.base.text import shortened, visible
 from dnnopt.networks import Layer
-from dnnopt.text import shortened, visible
 
 names = st.text(st.characters(), max_size=30)  # halves of surrogate pairs too
 

@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dnnopt.errors import InputError
+from dnnopt.base.errors import InputError
+from dnnopt.base.units import format_quantity, parse_quantity
 from dnnopt.formats.files import read_platform
 from dnnopt.platforms import Device, Link
-from dnnopt.units import format_quantity, parse_quantity
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ from typing import Any
 
 import typer
 
-from dnnopt.errors import InputError
-from dnnopt.text import shortened, visible
+from dnnopt.base.errors import InputError
+from dnnopt.base.text import shortened, visible
 
 OK, NO_PLAN, BAD_INPUT, INTERNAL, INTERRUPTED = 0, 1, 2, 3, 130
 BROKEN_PIPE = 141  # as of programs that SIGPIPE ends
@@ -92,8 +92,8 @@ def write_json(data: Any, path: Path) -> None:
 
 def write_tables(rows: Sequence[Mapping[str, Any]], **paths: Path | None) -> bool:
     """Write rows to each path in its format (``csv``, ``markdown``, ``latex``); return whether one was printed."""
+    from dnnopt.base.tables import WRITERS
     from dnnopt.formats.files import write_text
-    from dnnopt.tables import WRITERS
 
     given = {kind: path for kind, path in paths.items() if path is not None}
     for kind, path in given.items():
@@ -112,7 +112,7 @@ def save_figure(figure: Any, path: Path, **options: Any) -> None:
     InputError
         If the file cannot be written.
     """
-    from dnnopt.outputs import write_output
+    from dnnopt.base.outputs import write_output
 
     stream = io.BytesIO()
     figure.savefig(stream, format=path.suffix.removeprefix(".").lower(), **options)

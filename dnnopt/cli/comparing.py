@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dnnopt.base.errors import InputError
+from dnnopt.base.text import visible
 from dnnopt.cli.app import console, say, write_json, write_tables
 from dnnopt.cli.options import (
     CsvOption,
@@ -22,8 +24,6 @@ from dnnopt.cli.options import (
 )
 from dnnopt.cli.solving import exit_for
 from dnnopt.cli.target import OptionalTarget, command, named
-from dnnopt.errors import InputError
-from dnnopt.text import visible
 
 if TYPE_CHECKING:
     from dnnopt.problem import Problem

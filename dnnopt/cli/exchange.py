@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dnnopt.base.errors import InputError
+from dnnopt.base.text import visible
 from dnnopt.cli.app import say, tell
 from dnnopt.cli.options import (
     AllowLargeOption,
@@ -19,8 +21,6 @@ from dnnopt.cli.options import (
 )
 from dnnopt.cli.solving import check_plan
 from dnnopt.cli.target import TargetOption, command
-from dnnopt.errors import InputError
-from dnnopt.text import visible
 
 if TYPE_CHECKING:
     from dnnopt.problem import Problem

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dnnopt.base.errors import InputError
+from dnnopt.base.text import visible
 from dnnopt.cli.app import NO_PLAN, app, console, emit, guarded, say, tell, write_json
 from dnnopt.cli.options import (
     FormulationOption,
@@ -20,8 +22,6 @@ from dnnopt.cli.options import (
     bytes_of,
 )
 from dnnopt.cli.target import command, named
-from dnnopt.errors import InputError
-from dnnopt.text import visible
 
 if TYPE_CHECKING:
     from dnnopt.problem import Problem
@@ -66,10 +66,10 @@ def bench_command(
     verbose: VerboseOption = False,
 ) -> None:
     """Solve many problems, each in a process of its own; started again, it does what is missing."""
+    from dnnopt.base.tables import as_markdown
     from dnnopt.bench import confirmations, fair_share, run_all, summary, tasks
     from dnnopt.solvers.interface import Limits
     from dnnopt.solving import check_choice
-    from dnnopt.tables import as_markdown
 
     Limits(time_limit, threads=threads, seed=seed)  # a mistake in the options is no outcome of every problem
     check_choice(method, formulation, solver)
@@ -140,8 +140,8 @@ def update_command(
     runs: Annotated[Path, typer.Argument(help="Result file, or folder of them.")], verbose: VerboseOption = False
 ) -> None:
     """Take what result files know better into the table; nothing gets worse."""
+    from dnnopt.base.units import counted
     from dnnopt.best_known import update
-    from dnnopt.units import counted
 
     if not runs.exists():
         raise InputError("a result file, or a folder of them", field="RUNS", value=str(runs))

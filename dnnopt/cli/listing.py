@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
+from dnnopt.base.errors import InputError
 from dnnopt.cli.app import emit, say, tell
 from dnnopt.cli.options import VerboseOption
 from dnnopt.cli.target import command
-from dnnopt.errors import InputError
 
 
 @command("list")
@@ -99,7 +99,7 @@ def _print_columns(rows: Sequence[Sequence[str]], numbers: Sequence[int] = ()) -
 
 def _described(kind: str, name: str) -> str:
     from dnnopt import library
-    from dnnopt.units import counted
+    from dnnopt.base.units import counted
 
     if kind == "platforms":
         platform = library.platform(name)
@@ -120,6 +120,6 @@ def _described(kind: str, name: str) -> str:
 @command("versions")
 def versions_command(verbose: VerboseOption = False) -> None:
     """Show the versions of everything, for bug reports."""
-    from dnnopt.versions import show_versions
+    from dnnopt.base.versions import show_versions
 
     show_versions()

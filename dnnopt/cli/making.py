@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dnnopt.base.errors import InputError
+from dnnopt.base.text import visible
 from dnnopt.cli.app import app, guarded, say, tell
 from dnnopt.cli.options import AllowLargeOption, SeedOption, VerboseOption, checked_file, whole
 from dnnopt.cli.target import command, named
-from dnnopt.errors import InputError
-from dnnopt.text import visible
 
 if TYPE_CHECKING:
     from dnnopt.problem import Problem
@@ -90,8 +90,8 @@ def _counts(text: str) -> dict[str, int]:
 
 def _write(problem: Problem, output: Path) -> None:
     """Write a problem file, and say what is in it; the checksum is that of its text, before it is packed."""
+    from dnnopt.base.units import counted
     from dnnopt.formats.files import problem_text, write_text
-    from dnnopt.units import counted
 
     text = problem_text(problem)
     write_text(output, text)

@@ -17,8 +17,8 @@ def checked_output(context: typer.Context, option: typer.CallbackParam, path: Pa
 
     No two options of a command write to the same place.
     """
-    from dnnopt.errors import InputError
-    from dnnopt.outputs import check_output
+    from dnnopt.base.errors import InputError
+    from dnnopt.base.outputs import check_output
 
     if path is None:
         return None
@@ -29,7 +29,7 @@ def checked_output(context: typer.Context, option: typer.CallbackParam, path: Pa
         except InputError as error:
             raise typer.BadParameter(str(error)) from None
         place = os.path.realpath(path)
-    taken = context.meta.setdefault("dnnopt.outputs", {})
+    taken = context.meta.setdefault("dnnopt.base.outputs", {})
     other = taken.setdefault(place, option.name)
     if other != option.name and not (os.path.exists(place) and not os.path.isfile(place)):
         raise typer.BadParameter(f"got {str(path)!r}, expected another place than that of '--{other}'")
@@ -51,7 +51,7 @@ def refuse_beside(other: str, given: Mapping[str, Any]) -> None:
     InputError
         For the first option that is given.
     """
-    from dnnopt.errors import InputError
+    from dnnopt.base.errors import InputError
 
     for option, value in given.items():
         if value:
@@ -60,8 +60,8 @@ def refuse_beside(other: str, given: Mapping[str, Any]) -> None:
 
 def whole(text: str, least: int) -> int:
     """Return a whole number that is at least `least`."""
-    from dnnopt.errors import InputError
-    from dnnopt.sizes import MOST_DIGITS
+    from dnnopt.base.errors import InputError
+    from dnnopt.base.sizes import MOST_DIGITS
 
     if not (text.isascii() and text.isdecimal() and len(text) <= MOST_DIGITS and int(text) >= least):
         raise InputError(f"a whole number >= {least}", value=text)
@@ -70,8 +70,8 @@ def whole(text: str, least: int) -> int:
 
 def bytes_of(text: str) -> float:
     """Return an amount of memory."""
-    from dnnopt.errors import InputError
-    from dnnopt.units import parse_quantity
+    from dnnopt.base.errors import InputError
+    from dnnopt.base.units import parse_quantity
 
     value = parse_quantity(text, "bytes")
     if not value > 0:
@@ -82,7 +82,7 @@ def bytes_of(text: str) -> float:
 def checked_figure(context: typer.Context, option: typer.CallbackParam, path: Path | None) -> Path | None:
     """Return a file for a figure, where matplotlib is there and knows the ending."""
     if path is not None:
-        from dnnopt.errors import InputError
+        from dnnopt.base.errors import InputError
         from dnnopt.plot.style import new_figure
 
         try:

@@ -8,8 +8,8 @@ import signal
 import sys
 from collections.abc import Callable
 
+from dnnopt.base.interrupts import ENDING, leave
 from dnnopt.cli.app import BAD_INPUT, BROKEN_PIPE, INTERRUPTED, say
-from dnnopt.interrupts import ENDING, leave
 
 
 def run(command: Callable[[], None]) -> None:

@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
+from dnnopt.base.text import visible
 from dnnopt.cli.app import console, say
 from dnnopt.cli.options import AllowLargeOption, SeedOption, ThreadsOption, VerboseOption, checked_file
 from dnnopt.cli.target import CostOption, DimensionOption, command, read_costs, read_dimensions
-from dnnopt.text import visible
 
 
 @command("profile")

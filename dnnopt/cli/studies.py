@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dnnopt.base.errors import InputError
 from dnnopt.cli.app import INTERRUPTED, NO_PLAN, console, save_figure, say, write_json, write_tables
 from dnnopt.cli.options import (
     CsvOption,
@@ -24,7 +25,6 @@ from dnnopt.cli.options import (
     refuse_beside,
 )
 from dnnopt.cli.target import command, named
-from dnnopt.errors import InputError
 
 if TYPE_CHECKING:
     from dnnopt.problem import Problem

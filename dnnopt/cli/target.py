@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
+from dnnopt.base.errors import InputError
+from dnnopt.base.text import visible
 from dnnopt.cli.app import app, guarded, say
 from dnnopt.cli.options import AllowLargeOption, whole
-from dnnopt.errors import InputError
-from dnnopt.text import visible
 
 if TYPE_CHECKING:
     from dnnopt.formats.onnx_costs import CostFunction
@@ -143,8 +143,8 @@ def _is_file(path: Path) -> bool:
 def _read_platform(name: str, network: Network, allow_large: bool) -> Platform:
     """Return the platform of that file or name, which must not be too large together with the network."""
     from dnnopt import library
+    from dnnopt.base.sizes import check_places
     from dnnopt.formats.files import read_platform
-    from dnnopt.sizes import check_places
 
     found = read_platform(name, allow_large=allow_large) if _is_file(Path(name)) else library.platform(name)
     check_places(len(network.layers), len(found.devices), allow_large=allow_large)
@@ -166,9 +166,9 @@ def _network_problem(
     profiles: dict[Path, Profile],
 ) -> Problem:
     from dnnopt import constraints
+    from dnnopt.base.units import parse_quantity
     from dnnopt.expressions import parse_constraint, parse_objective
     from dnnopt.problem import Problem
-    from dnnopt.units import parse_quantity
 
     source = platform.devices[0].name if source is None else source
     sink = source if sink is None else sink

@@ -12,15 +12,15 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
-from dnnopt.errors import InputError
-from dnnopt.formats.json_text import parse_json
+from dnnopt.base.errors import InputError
+from dnnopt.base.json_text import parse_json
+from dnnopt.base.outputs import write_output
+from dnnopt.base.sizes import MOST_BYTES, check_bytes, check_places, read_bytes
 from dnnopt.networks import Network
-from dnnopt.outputs import write_output
 from dnnopt.plan import Plan
 from dnnopt.platforms import Platform
 from dnnopt.problem import Problem
 from dnnopt.profiles import Profile
-from dnnopt.sizes import MOST_BYTES, check_bytes, check_places, read_bytes
 
 VERSION = 1
 PLAN_KEYS = ("placement", "schedule")
@@ -33,7 +33,7 @@ def read_text(path: str | Path | Traversable, *, allow_large: bool = False) -> s
     ----------
     path : path
     allow_large : bool
-        Whether its length is not limited (see `dnnopt.sizes`).
+        Whether its length is not limited (see `dnnopt.base.sizes`).
 
     Raises
     ------
@@ -65,7 +65,7 @@ def read_text(path: str | Path | Traversable, *, allow_large: bool = False) -> s
 
 
 def write_text(path: str | Path, text: str | bytes) -> None:
-    """Write a file whole or not at all (see `dnnopt.outputs`).
+    """Write a file whole or not at all (see `dnnopt.base.outputs`).
 
     Text is written in UTF-8, and packed (with no time stamp) where the name ends in ``.gz``.
     """
@@ -121,7 +121,7 @@ def _text(kind: str, data: dict[str, Any]) -> str:
 
 
 def read_network(path: str | Path | Traversable, *, allow_large: bool = False) -> Network:
-    """Read a network file; `allow_large` lifts the limits of `dnnopt.sizes`, here and in the other readers."""
+    """Read a network file; `allow_large` lifts the limits of `dnnopt.base.sizes`, here and in the other readers."""
     return _network(read_data(path, "network", allow_large=allow_large), str(path), allow_large)
 
 

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dnnopt.base.errors import UnsupportedError
 from dnnopt.constraint_model import Clauses, ConstraintModel, Intervals, LinearRow, NoOverlap, Rows, Whole
-from dnnopt.errors import UnsupportedError
 from dnnopt.formats.portable import check_counts, column_names, header, safe_names
 from dnnopt.linear_model import Block, Columns
 

@@ -6,7 +6,7 @@ import re
 import tempfile
 from pathlib import Path
 
-from dnnopt.errors import InputError
+from dnnopt.base.errors import InputError
 from dnnopt.formats.files import read_text
 from dnnopt.formats.model_files import ending_of
 

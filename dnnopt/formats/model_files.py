@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dnnopt.errors import InputError
+from dnnopt.base.errors import InputError
 from dnnopt.formats.files import write_text
 
 if TYPE_CHECKING:

@@ -19,16 +19,16 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
+from dnnopt.base.errors import InputError
+from dnnopt.base.records import Bytes, Flag, Number, Record, check_known, check_unique
+from dnnopt.base.sizes import check_places
 from dnnopt.constraints import Colocate, Constraint, Contiguous, Memory
-from dnnopt.errors import InputError
 from dnnopt.formats.files import read_data
 from dnnopt.networks import RESERVED, Layer, Network, Tensor
 from dnnopt.objectives import latency, period
 from dnnopt.platforms import Device, Link, Platform, Resource, Route
 from dnnopt.problem import Problem
 from dnnopt.profiles import Profile
-from dnnopt.records import Bytes, Flag, Number, Record, check_known, check_unique
-from dnnopt.sizes import check_places
 
 Objective = Literal["throughput", "latency"]
 OBJECTIVES: tuple[Objective, ...] = ("throughput", "latency")
@@ -132,7 +132,7 @@ def read_msr(
     contiguous : bool
         For throughput: whether what each device runs of the forward nodes must be contiguous.
     allow_large : bool
-        Whether the limits of `dnnopt.sizes` are lifted.
+        Whether the limits of `dnnopt.base.sizes` are lifted.
 
     Raises
     ------

@@ -11,7 +11,7 @@ from functools import lru_cache
 from math import ceil, floor
 from typing import TYPE_CHECKING
 
-from dnnopt.errors import InputError
+from dnnopt.base.errors import InputError
 from dnnopt.formats.onnx_file import MOST_ELEMENTS, join
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dnnopt.errors import InputError
-from dnnopt.sizes import read_bytes
+from dnnopt.base.errors import InputError
+from dnnopt.base.sizes import read_bytes
 
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto

@@ -11,9 +11,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from dnnopt.errors import InputError
+from dnnopt.base.errors import InputError
+from dnnopt.base.sizes import check_amount
 from dnnopt.formats.onnx_file import domain_of, subgraphs
-from dnnopt.sizes import check_amount
 
 if TYPE_CHECKING:
     from onnx import (

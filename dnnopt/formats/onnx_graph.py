@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dnnopt.errors import InputError
+from dnnopt.base.errors import InputError
 from dnnopt.formats.onnx_costs import Operator, Value
 from dnnopt.formats.onnx_dimensions import set_sizes
 from dnnopt.formats.onnx_file import check_sizes, join, load_model, type_name

@@ -24,7 +24,7 @@ from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dnnopt.errors import InputError
+from dnnopt.base.errors import InputError
 from dnnopt.formats.onnx_costs import COSTS, DATA_INPUTS, Cost, CostFunction, Operator, traffic
 from dnnopt.formats.onnx_file import join
 from dnnopt.formats.onnx_graph import OnnxGraph

@@ -18,17 +18,17 @@ from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field, model_validator
 
+from dnnopt.base.errors import InputError
+from dnnopt.base.records import Name, Number, Positive, Record, Seconds
+from dnnopt.base.sizes import MOST_DEVICES, check_amount
+from dnnopt.base.yaml_files import read_yaml
 from dnnopt.constraints import Contiguous, Memory
-from dnnopt.errors import InputError
 from dnnopt.formats.files import read_data
-from dnnopt.formats.yaml_files import read_yaml
 from dnnopt.networks import INPUT, OUTPUT, Layer, Network, Tensor
 from dnnopt.objectives import period
 from dnnopt.platforms import Device, Link, Platform, Route
 from dnnopt.problem import Problem
 from dnnopt.profiles import Profile
-from dnnopt.records import Name, Number, Positive, Record, Seconds
-from dnnopt.sizes import MOST_DEVICES, check_amount
 
 _MEGA = 1024 * 1024
 _ELEMENT_BYTES = {"torch.float32": 4, "torch.float16": 2, "torch.bfloat16": 2}
@@ -162,7 +162,7 @@ def read_pipeedge(
     batch_size : int, optional
         Samples in a batch; needed where the profiles have several.
     allow_large : bool
-        Whether the limits of `dnnopt.sizes` are lifted.
+        Whether the limits of `dnnopt.base.sizes` are lifted.
 
     Raises
     ------

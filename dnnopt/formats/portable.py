@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dnnopt.errors import InputError
-from dnnopt.text import shortened, visible
+from dnnopt.base.errors import InputError
+from dnnopt.base.text import shortened, visible
 
 if TYPE_CHECKING:
     from dnnopt.constraint_model import ConstraintModel

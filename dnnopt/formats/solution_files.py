@@ -15,9 +15,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
-from dnnopt.errors import InputError
+from dnnopt.base.errors import InputError
+from dnnopt.base.json_text import parse_json
 from dnnopt.formats.files import read_text
-from dnnopt.formats.json_text import parse_json
 
 Values = dict[str, float]
 _GLPK_ROW = re.compile(r" *\d+ (\S+)(?: +(?:\*|B|N[LUFS]))? +(\S+)")

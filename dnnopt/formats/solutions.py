@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dnnopt.base.errors import InputError
 from dnnopt.compiled import CompiledProblem
 from dnnopt.compiler import compile_problem
 from dnnopt.constraint_model import ConstraintModel, sums_below
-from dnnopt.errors import InputError
 from dnnopt.formats.portable import CONSTANT, column_names, safe_names
 from dnnopt.formulations import registry
 from dnnopt.formulations.formulation import Formulation

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 
+from dnnopt.base.sizes import check_places
 from dnnopt.constraints import Colocate, Constraint, Deadline, Memory
 from dnnopt.generators.networks import draft_network
 from dnnopt.generators.platforms import TOPOLOGIES, build_platform, machines, ramp
@@ -15,7 +16,6 @@ from dnnopt.objectives import Term, energy, latency, period
 from dnnopt.plan import Plan
 from dnnopt.problem import Problem
 from dnnopt.referee import evaluate
-from dnnopt.sizes import check_places
 
 VERSION = 1  # of the generators: the same recipe gives the same problem in one version
 
@@ -47,7 +47,7 @@ def generate(recipe: Recipe, *, allow_large: bool = False) -> Generated:
     Raises
     ------
     InputError
-        If it would be larger than `dnnopt.sizes` has it, unless that is allowed.
+        If it would be larger than `dnnopt.base.sizes` has it, unless that is allowed.
     """
     check_places(recipe.size * len(recipe.kinds), recipe.devices, allow_large=allow_large)
     names = [kind if len(recipe.kinds) == 1 else f"{kind}{index + 1}" for index, kind in enumerate(recipe.kinds)]

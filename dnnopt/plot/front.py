@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dnnopt.errors import InputError, UnsupportedError
+from dnnopt.base.errors import InputError, UnsupportedError
+from dnnopt.base.units import counted
 from dnnopt.pareto import Front
 from dnnopt.plot.style import COLOURS, INK, axes_or_new, axis_unit, clean, figure_of, labelled, plain
 from dnnopt.plot.subject import title_of
 from dnnopt.report import format_runtime, objective_name
-from dnnopt.units import counted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from dnnopt.errors import InputError
+from dnnopt.base.errors import InputError
 from dnnopt.plot.style import axes_or_new, clean, colour, entry, figure_of, line, marker
 
 if TYPE_CHECKING:

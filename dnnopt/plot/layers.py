@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from dnnopt.errors import InputError
+from dnnopt.base.errors import InputError
+from dnnopt.base.records import check_known
+from dnnopt.base.units import counted
 from dnnopt.networks import INPUT, OUTPUT, Network
 from dnnopt.plot.style import (
     COLOURS,
@@ -22,8 +24,6 @@ from dnnopt.plot.style import (
 )
 from dnnopt.problem import Problem
 from dnnopt.profiles import layer_seconds
-from dnnopt.records import check_known
-from dnnopt.units import counted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -111,7 +111,7 @@ def _seconds(value: float | None) -> float:
 
 
 def _total(row: list[float]) -> str:
-    from dnnopt.units import format_quantity
+    from dnnopt.base.units import format_quantity
 
     missing = sum(math.isnan(value) for value in row)
     total = format_quantity(math.fsum(value for value in row if not math.isnan(value)), "s", 3)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dnnopt.base.units import counted, format_quantity
 from dnnopt.networks import INPUT, OUTPUT, Network
 from dnnopt.plan import Plan
 from dnnopt.plot.layout import layered
@@ -16,7 +17,6 @@ from dnnopt.plot.style import FAINT, INK, axes_or_new, colour, entry, figure_of,
 from dnnopt.plot.subject import headline, planned
 from dnnopt.problem import Problem
 from dnnopt.result import Result
-from dnnopt.units import counted, format_quantity
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

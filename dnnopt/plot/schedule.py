@@ -6,7 +6,7 @@ import math
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from dnnopt.errors import InputError
+from dnnopt.base.errors import InputError
 from dnnopt.plan import Plan
 from dnnopt.plot.style import (
     FAINT,

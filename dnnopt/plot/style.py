@@ -6,9 +6,9 @@ import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from dnnopt.errors import InputError
-from dnnopt.text import visible
-from dnnopt.units import fitting_unit
+from dnnopt.base.errors import InputError
+from dnnopt.base.text import visible
+from dnnopt.base.units import fitting_unit
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

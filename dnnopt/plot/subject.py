@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dnnopt.errors import InputError
+from dnnopt.base.errors import InputError
+from dnnopt.base.units import format_quantity
 from dnnopt.plan import Plan
 from dnnopt.problem import Problem
 from dnnopt.referee import Evaluation, evaluate
 from dnnopt.report import objective_name
 from dnnopt.result import Result
-from dnnopt.units import format_quantity
 
 
 def planned(subject: Result | Problem, plan: Plan | None) -> tuple[Problem, Plan, Evaluation]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dnnopt.errors import InputError
+from dnnopt.base.errors import InputError
 from dnnopt.plot.style import (
     COLOURS,
     FAINT,

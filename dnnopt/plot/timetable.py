@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from dnnopt.errors import UnsupportedError
+from dnnopt.base.errors import UnsupportedError
 from dnnopt.networks import INPUT, OUTPUT, Network
 from dnnopt.plan import Plan, Schedule
 from dnnopt.problem import Problem

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dnnopt.units import format_quantity
+from dnnopt.base.units import format_quantity
 
 
 @dataclass(frozen=True)

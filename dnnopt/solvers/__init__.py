@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from importlib import import_module
 
-from dnnopt.errors import InputError
+from dnnopt.base.errors import InputError
 from dnnopt.solvers.interface import Solver
 
 # name -> (module, kind of model that it solves); modules are imported when first used, as that is slow

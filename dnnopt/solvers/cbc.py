@@ -12,7 +12,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from dnnopt.children import Child
+from dnnopt.base.children import Child
 from dnnopt.linear_model import LinearArrays, LinearModel
 from dnnopt.solvers.highs import pass_model, tolerance_for
 from dnnopt.solvers.interface import Clock, Control, Limits, Outcome, Values

@@ -13,8 +13,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from dnnopt.errors import InputError
-from dnnopt.interrupts import stop_on_interrupt as stop_on_interrupt
+from dnnopt.base.errors import InputError
+from dnnopt.base.interrupts import stop_on_interrupt as stop_on_interrupt
 
 Values = NDArray[np.float64]
 _MOST_THREADS = 512  # solvers start all that they are given, and take minutes for many thousands

@@ -21,8 +21,8 @@ from typing import Any
 
 import numpy as np
 
-from dnnopt.children import Child
-from dnnopt.errors import InputError
+from dnnopt.base.children import Child
+from dnnopt.base.errors import InputError
 from dnnopt.formats.components import Component
 from dnnopt.formats.pyomo_model import fill_model, import_pyomo
 from dnnopt.linear_model import LinearArrays, LinearModel

@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from dnnopt.base.errors import UnsupportedError
 from dnnopt.compiled import CompiledProblem, LatencyTerm, LinearTerm, MaxTerm, PeriodTerm, WorstLeakageTerm
 from dnnopt.constraint_model import ConstraintModel
-from dnnopt.errors import UnsupportedError
 from dnnopt.formulations.cp.constraints import CONSTRAINTS, add_constraints
 from dnnopt.formulations.cp.literals import Literals
 from dnnopt.formulations.cp.objective import add_objective

@@ -11,9 +11,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from dnnopt.base.errors import UnsupportedError
 from dnnopt.compiled import CompiledProblem, LatencyTerm, MaxTerm, MulticastTrees
 from dnnopt.constraint_model import ConstraintModel
-from dnnopt.errors import UnsupportedError
 from dnnopt.formulations.cp.assignment import AssignmentFormulation, placement_columns
 from dnnopt.formulations.cp.constraints import add_constraints
 from dnnopt.formulations.cp.literals import Literals

@@ -7,8 +7,8 @@ from functools import cached_property
 
 import numpy as np
 
+from dnnopt.base.errors import UnsupportedError
 from dnnopt.compiled import CompiledProblem, Index
-from dnnopt.errors import UnsupportedError
 from dnnopt.formulations.copies import Copies
 from dnnopt.formulations.edges import at_device, edge_labels
 from dnnopt.formulations.milp.communication import Communication

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from dnnopt.base.errors import UnsupportedError
 from dnnopt.compiled import (
     CompiledProblem,
     LatencyTerm,
@@ -15,7 +16,6 @@ from dnnopt.compiled import (
     PeriodTerm,
     WorstLeakageTerm,
 )
-from dnnopt.errors import UnsupportedError
 from dnnopt.formulations.hops import not_a_tree
 from dnnopt.formulations.milp.build import Build
 from dnnopt.formulations.milp.communication import COMMUNICATIONS

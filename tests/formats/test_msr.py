@@ -9,8 +9,8 @@ from shared_data import shared_file
 from typer.testing import CliRunner
 
 import dnnopt as dp
+from dnnopt.base.errors import InputError
 from dnnopt.cli import app
-from dnnopt.errors import InputError
 from dnnopt.formats.msr import read_msr
 from dnnopt.plan import Plan
 from dnnopt.referee import evaluate

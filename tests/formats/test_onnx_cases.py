@@ -3,7 +3,7 @@
 import pytest
 from shared_data import shared_case
 
-from dnnopt.errors import InputError
+from dnnopt.base.errors import InputError
 from dnnopt.formats.onnx_reader import read_onnx
 
 

@@ -4,8 +4,8 @@ import pytest
 from onnx_models import model, node
 from typer.testing import CliRunner
 
+from dnnopt.base.errors import InputError
 from dnnopt.cli import app
-from dnnopt.errors import InputError
 from dnnopt.formats.onnx_costs import Cost, Operator, Value
 from dnnopt.formats.onnx_own_costs import parse_cost
 

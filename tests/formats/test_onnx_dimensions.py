@@ -5,7 +5,7 @@ import re
 import pytest
 from onnx import TensorProto, helper
 
-from dnnopt.errors import InputError
+from dnnopt.base.errors import InputError
 from dnnopt.formats.onnx_dimensions import set_sizes
 
 

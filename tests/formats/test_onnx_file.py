@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper
 from onnx_models import floats, integers, model, node
 
-from dnnopt.errors import InputError
+from dnnopt.base.errors import InputError
 from dnnopt.formats.onnx_file import load_model
 from dnnopt.formats.onnx_reader import read_onnx
 

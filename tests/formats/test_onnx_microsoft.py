@@ -5,7 +5,7 @@ import pytest
 from onnx import helper
 from onnx_models import floats, model, node, runtime_shapes
 
-from dnnopt.errors import InputError
+from dnnopt.base.errors import InputError
 from dnnopt.formats.onnx_graph import OnnxGraph
 from dnnopt.formats.onnx_reader import read_onnx
 

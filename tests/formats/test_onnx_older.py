@@ -5,7 +5,7 @@ import pytest
 from onnx import TensorProto, helper
 from onnx_models import floats, integers, model, node
 
-from dnnopt.errors import InputError
+from dnnopt.base.errors import InputError
 from dnnopt.formats.onnx_graph import OnnxGraph
 
 

@@ -11,7 +11,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from onnx_models import floats, integers, model, node
 
-from dnnopt.errors import InputError
+from dnnopt.base.errors import InputError
 from dnnopt.formats.onnx_costs import Cost
 from dnnopt.formats.onnx_reader import read_onnx
 

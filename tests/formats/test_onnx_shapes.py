@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from onnx import TensorProto
 from onnx_models import floats, integers, model, node, runtime_shapes
 
-from dnnopt.errors import InputError
+from dnnopt.base.errors import InputError
 from dnnopt.formats.onnx_graph import OnnxGraph
 
 

@@ -4,7 +4,7 @@ import gzip
 
 import pytest
 
-from dnnopt.errors import InputError
+from dnnopt.base.errors import InputError
 from dnnopt.formats.files import dump_json, read_network, read_platform, write_network, write_platform
 from dnnopt.library import network, platform
 

@@ -10,8 +10,8 @@ from shared_data import shared_file
 from typer.testing import CliRunner
 
 import dnnopt as dp
+from dnnopt.base.errors import InputError
 from dnnopt.cli import app
-from dnnopt.errors import InputError
 from dnnopt.formats.pipeedge import read_pipeedge
 from dnnopt.referee import evaluate
 

@@ -5,11 +5,11 @@ import json
 
 import pytest
 
-from dnnopt import records, sizes
-from dnnopt.errors import InputError
+from dnnopt.base import records, sizes
+from dnnopt.base.errors import InputError
+from dnnopt.base.json_text import parse_json
 from dnnopt.formats import files
 from dnnopt.formats.files import read_data, read_network, read_platform, read_problem, read_text
-from dnnopt.formats.json_text import parse_json
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dnnopt.errors import InputError
-from dnnopt.formats.yaml_files import read_yaml
+from dnnopt.base.errors import InputError
+from dnnopt.base.yaml_files import read_yaml
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dnnopt import constraints as c
+from dnnopt.base.errors import UnsupportedError
 from dnnopt.compiler import compile_problem
-from dnnopt.errors import UnsupportedError
 from dnnopt.formulations import registry
 from dnnopt.formulations.milp.communication.boundary import ends_of_routes
 from dnnopt.methods.formulated import run_formulation

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from strategies import problems
 
+from dnnopt.base.errors import UnsupportedError
 from dnnopt.compiler import compile_problem
 from dnnopt.constraint_model import ConstraintModel
-from dnnopt.errors import UnsupportedError
 from dnnopt.evaluator import Evaluator
 from dnnopt.formulations import registry
 from dnnopt.linear_model import LinearModel

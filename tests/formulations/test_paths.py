@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import problems
 
+from dnnopt.base.errors import UnsupportedError
 from dnnopt.compiler import compile_problem
 from dnnopt.constraints import Bandwidth
-from dnnopt.errors import UnsupportedError
 from dnnopt.formulations import registry
 from dnnopt.formulations.milp.communication import COMMUNICATIONS
 from dnnopt.formulations.milp.timing.paths import MOST_PATHS

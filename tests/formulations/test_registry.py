@@ -7,9 +7,9 @@ from brute_force import judged_plans
 from builders import layer, link, network, platform, problem, tensor
 
 from dnnopt import constraints as c
+from dnnopt.base.errors import InputError, UnsupportedError
 from dnnopt.compiler import compile_problem
 from dnnopt.custom import Metric
-from dnnopt.errors import InputError, UnsupportedError
 from dnnopt.evaluator import Evaluator
 from dnnopt.formulations import registry
 from dnnopt.objectives import latency, period

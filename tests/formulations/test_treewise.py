@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import problems
 
+from dnnopt.base.errors import UnsupportedError
 from dnnopt.compiler import compile_problem
-from dnnopt.errors import UnsupportedError
 from dnnopt.formulations import registry
 from dnnopt.formulations.milp.communication.treewise import MOST_STATES, decompose, states
 from dnnopt.objectives import cost, energy, latency, traffic

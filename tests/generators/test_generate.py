@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import dnnopt as dp
+from dnnopt.base.errors import InputError
 from dnnopt.constraints import Colocate, Deadline, Memory
-from dnnopt.errors import InputError
 from dnnopt.formats.files import dump_json, write_problem
 from dnnopt.generators import KINDS, TOPOLOGIES, Recipe, generate
 from dnnopt.generators.draft import RAW

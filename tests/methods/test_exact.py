@@ -12,9 +12,9 @@ from special import FEW, LINEAR, chains, followed, linear, pipelines, two_sides
 from strategies import CONSTRAINTS, problems
 
 from dnnopt import constraints, library
+from dnnopt.base.errors import UnsupportedError
 from dnnopt.best_known import read_table
 from dnnopt.compiler import compile_problem
-from dnnopt.errors import UnsupportedError
 from dnnopt.methods.bounds.contiguous import relaxations
 from dnnopt.methods.exact import EXACT, ideals, stages
 from dnnopt.methods.exact.chain import k_best

@@ -15,9 +15,9 @@ from scheduled_optimum import scheduled
 from strategies import problems
 
 from dnnopt import library
+from dnnopt.base.errors import InputError
 from dnnopt.compiler import compile_problem
 from dnnopt.constraints import memory
-from dnnopt.errors import InputError
 from dnnopt.evaluator import Evaluator
 from dnnopt.heuristic_front import heuristic_front
 from dnnopt.methods.heuristics import BASELINES, Effort

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import problems
 
+from dnnopt.base.errors import InputError, UnsupportedError
 from dnnopt.compiler import compile_problem
 from dnnopt.constraints import Deadline
-from dnnopt.errors import InputError, UnsupportedError
 from dnnopt.objectives import cost, energy, latency, leakage, period, traffic, worst_leakage
 from dnnopt.pareto import pareto
 from dnnopt.platforms import Device

@@ -7,7 +7,7 @@ import pytest
 from builders import link, network, plan, platform, problem, tensor
 
 import dnnopt as dp
-from dnnopt.text import visible
+from dnnopt.base.text import visible
 
 pytest.importorskip("matplotlib", reason="matplotlib is not installed")
 

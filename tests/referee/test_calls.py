@@ -5,7 +5,7 @@ import math
 import pytest
 from builders import layer, link, network, plan, platform, problem, tensor
 
-from dnnopt.errors import InputError
+from dnnopt.base.errors import InputError
 from dnnopt.networks import Layer
 from dnnopt.platforms import Device
 from dnnopt.referee import evaluate

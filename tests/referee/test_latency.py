@@ -5,7 +5,7 @@ import math
 import pytest
 from builders import link, network, plan, platform, problem, tensor
 
-from dnnopt.errors import InputError
+from dnnopt.base.errors import InputError
 from dnnopt.objectives import latency, period
 from dnnopt.referee import evaluate
 

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scheduled_optimum import scheduled, scheduled_optimum
 
+from dnnopt.base.errors import UnsupportedError
 from dnnopt.compiler import compile_problem
-from dnnopt.errors import UnsupportedError
 from dnnopt.formulations import registry
 from dnnopt.formulations.precedence import fork_joins, reachability
 from dnnopt.methods.formulated import default_solver, run_formulation

@@ -10,9 +10,9 @@ import pytest
 from builders import link, network, plan, platform, problem, tensor
 from hard_problem import FORMULATIONS, hard_problem
 
+from dnnopt.base.errors import InputError
 from dnnopt.compiler import compile_problem
 from dnnopt.constraints import MaxDevices
-from dnnopt.errors import InputError
 from dnnopt.formulations import registry
 from dnnopt.methods.formulated import run_formulation
 from dnnopt.objectives import energy

@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass, field
 
+from dnnopt.base.errors import InputError
 from dnnopt.compiled import Index
-from dnnopt.errors import InputError
 from dnnopt.solvers.interface import Clock
 
 

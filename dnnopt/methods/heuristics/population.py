@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from dnnopt.base.errors import InputError
 from dnnopt.compiled import Index
-from dnnopt.errors import InputError
 from dnnopt.evaluator import Evaluator
 from dnnopt.methods.heuristics.effort import Effort
 from dnnopt.methods.heuristics.incumbent import Incumbent

@@ -13,8 +13,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from dnnopt.base.errors import UnsupportedError
 from dnnopt.compiled import Index
-from dnnopt.errors import UnsupportedError
 from dnnopt.evaluator import Evaluator
 from dnnopt.formulations.milp.build import Build
 from dnnopt.linear_model import Values

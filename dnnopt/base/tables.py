@@ -13,8 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from dnnopt.errors import InputError
-from dnnopt.text import visible
+from dnnopt.base.errors import InputError
+from dnnopt.base.text import visible
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -97,7 +97,7 @@ class Tabular:
         return as_html(self.to_rows())
 
     def __str__(self) -> str:
-        from dnnopt.console import as_text
+        from dnnopt.base.console import as_text
 
         return as_text(self.report)
 

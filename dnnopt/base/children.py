@@ -17,8 +17,8 @@ _GUARDIAN = Path(__file__).with_name("guardian.py")
 class Child(subprocess.Popen[Any]):
     """A process in a session of its own, that no Ctrl-C reaches but through this one, and that ends when this one does.
 
-    That holds whatever ends this one, as a guardian stands between the two (see `dnnopt.guardian`), but for systems
-    that have no processes of this kind (Windows). As a context manager, it waits for the end.
+    That holds whatever ends this one, as a guardian stands between the two (see `dnnopt.base.guardian`), but for
+    systems that have no processes of this kind (Windows). As a context manager, it waits for the end.
 
     Parameters
     ----------

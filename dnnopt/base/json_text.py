@@ -6,10 +6,10 @@ import json
 import re
 from typing import Any
 
-from dnnopt.errors import InputError
-from dnnopt.records import field_path
-from dnnopt.sizes import MOST_DEPTH, MOST_DIGITS, MOST_VALUES, check_amount
-from dnnopt.text import shortened
+from dnnopt.base.errors import InputError
+from dnnopt.base.records import field_path
+from dnnopt.base.sizes import MOST_DEPTH, MOST_DIGITS, MOST_VALUES, check_amount
+from dnnopt.base.text import shortened
 
 _HALF = re.compile(r"\\u[dD][89a-fA-F]")  # how one half of a surrogate pair is written
 

@@ -15,7 +15,7 @@ def _project() -> tuple[str, list[str]]:
     try:
         return metadata.version("dnnopt"), metadata.requires("dnnopt") or []
     except metadata.PackageNotFoundError:
-        project = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text("utf-8"))["project"]
+        project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text("utf-8"))["project"]
         extras = project["optional-dependencies"].values()
         return project["version"], [*project["dependencies"], *(name for extra in extras for name in extra)]
 

@@ -9,7 +9,7 @@ import math
 from io import BufferedIOBase
 from typing import IO
 
-from dnnopt.errors import InputError
+from dnnopt.base.errors import InputError
 
 MOST_BYTES = 128 * 2**20  # of a text, once it is unpacked
 MOST_VALUES = 1_000_000  # in a JSON file

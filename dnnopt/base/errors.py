@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from dnnopt.text import shortened, visible
+from dnnopt.base.text import shortened, visible
 
 _MISSING = object()
 _LONGEST_PART = 300  # of a message: where it is

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, ValidationError, ValidationInfo
 
-from dnnopt.errors import InputError
-from dnnopt.units import parse_quantity
+from dnnopt.base.errors import InputError
+from dnnopt.base.units import parse_quantity
 
 if TYPE_CHECKING:
     from pydantic._internal._model_construction import ModelMetaclass as _Meta

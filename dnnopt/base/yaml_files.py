@@ -10,7 +10,7 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
-from dnnopt.errors import InputError
+from dnnopt.base.errors import InputError
 from dnnopt.formats.files import read_text
 
 _QUOTED = r""""(?:[^"\\]|\\.)*"|'(?:[^']|'')*'"""

@@ -1,0 +1,1 @@
+"""What knows no network: errors, units, validated records, files, tables, texts, graphs, processes."""
