@@ -14,14 +14,13 @@ import time
 import numpy as np
 from common import add_json_option, print_table, write_json
 
-from dnnopt import library
 from dnnopt.compiler import compile_problem
 from dnnopt.evaluator import Evaluator
 from dnnopt.methods.heuristics import Effort
 from dnnopt.methods.heuristics.neighbours import Neighbours
 from dnnopt.methods.heuristics.start import start
 from dnnopt.moves import Change, MovingPlan, WholePlan
-from dnnopt.problem import Problem
+from dnnopt.problem import Problem, load
 from dnnopt.referee import evaluate
 
 PROBLEMS = ("small/001", "core/017", "resnet50-pi4-wifi-nx-wan-t4", "hard/010", "hard/001", "hard/039", "hard/022")
@@ -83,7 +82,7 @@ def main() -> None:
     options = parser.parse_args()
     results, rows = [], []
     for name in options.problems:
-        problem = library.load(name)
+        problem = load(name)
         size = sum(len(network.layers) for network in problem.networks)
         for kind in KINDS:
             speeds = measure(problem, kind, options.rounds, options.batch)

@@ -28,6 +28,7 @@ from dnnopt.formats.solutions import plan_from_file
 from dnnopt.formulations import registry
 from dnnopt.linear_model import LinearModel
 from dnnopt.priorities import of_priority
+from dnnopt.problem import load
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 from readers import READERS, solve_proto
@@ -69,7 +70,7 @@ def models(
     name: str, counts: dict[str, Counter[str]]
 ) -> Iterator[tuple[str, LinearModel | ConstraintModel, float | None]]:
     """Yield the formulations' models of each priority, with the best value known (SI) where all of a model is exact."""
-    problem = library.load(name)
+    problem = load(name)
     plan = dp.read_plan(Path(str(library.folder("plans"))) / f"{name}.json.gz", problem)
     best = dp.evaluate(problem, plan).objectives
     for stage in range(len(best)):
@@ -113,7 +114,7 @@ def read_constraints(name: str, model: ConstraintModel, known: float | None, fol
     _, solution = solve_proto(file)
     if solution is None:
         return "cp-sat", "optimum: infeasible"
-    problem = library.load(name)
+    problem = load(name)
     objectives = dp.evaluate(problem, plan_from_file(file, solution, problem)).objectives
     stage = len(objectives) - 1 if "reached before" in model.note else 0
     return "cp-sat", same(objectives[stage], known, ".pb.txt")

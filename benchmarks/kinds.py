@@ -63,9 +63,9 @@ def use_problem(problem: Problem) -> None:
     """Do with a problem what commands do: write, compile, judge a plan, show; solve it where it is tiny."""
     from rich.console import Console
 
+    from dnnopt.base.files import dump_json
     from dnnopt.compiler import compile_problem
     from dnnopt.features import features
-    from dnnopt.formats.files import dump_json
     from dnnopt.report import print_check, print_features
 
     console = Console(file=io.StringIO(), width=100)
@@ -180,9 +180,8 @@ def _printed(show: Callable[[Any], None]) -> None:
 
 
 def _use_plan(path: Path) -> None:
-    from dnnopt.formats.files import read_result
     from dnnopt.report import print_check
-    from dnnopt.result import evaluation_data
+    from dnnopt.result import evaluation_data, read_result
 
     problem = first_problem().replace(execution="scheduled")
     plan = dp.read_plan(path, problem)

@@ -20,9 +20,11 @@ from typing import Any
 
 from dnnopt import library
 from dnnopt.base.children import Child
+from dnnopt.base.files import dump_json, write_text
 from dnnopt.base.outputs import make_folder
 from dnnopt.base.units import format_quantity
-from dnnopt.formats.files import dump_json, read_result, write_text
+from dnnopt.problem import load
+from dnnopt.result import read_result
 
 _GRACE = 30.0  # seconds beyond one and a half times the limit after which a process is ended
 _SMALLEST = 1e-12  # stands for a gap of 0 without a proof, as of a later priority
@@ -108,7 +110,7 @@ def summary(results: Iterable[tuple[str, Mapping[str, Any]]]) -> list[dict[str, 
     for name, data in results:
         proved, gap = data["status"] == "optimal", data["gap"]
         found = 0.0 if proved else math.inf if gap is None else max(gap, _SMALLEST)
-        gaps.setdefault(library.load(name).execution, []).append(found)
+        gaps.setdefault(load(name).execution, []).append(found)
     return [
         {
             "execution": execution,

@@ -16,12 +16,13 @@ from typing import Any
 
 from dnnopt import library
 from dnnopt.base.errors import InputError
+from dnnopt.base.files import read_text, write_text
 from dnnopt.base.outputs import make_folder
 from dnnopt.evaluator import TOLERANCE
-from dnnopt.formats.files import read_plan, read_result, read_text, write_plan, write_text
-from dnnopt.problem import Problem
+from dnnopt.plan import read_plan, write_plan
+from dnnopt.problem import Problem, load
 from dnnopt.referee import evaluate
-from dnnopt.result import OPTIMAL_GAP, relative_gap
+from dnnopt.result import OPTIMAL_GAP, read_result, relative_gap
 from dnnopt.solvers.interface import Limits
 
 STATUSES = ("proved", "open", "infeasible")
@@ -167,7 +168,7 @@ def verify(path: Path | None = None) -> Iterator[tuple[BestKnown, str | None]]:
 
 def _wrong(row: BestKnown, folder: Path) -> str | None:
     """Return what is wrong with a row, or None."""
-    problem = library.load(row.problem)
+    problem = load(row.problem)
     if problem.checksum != row.checksum:
         return "the checksum is of other data than the library's"
     if row.objective is None:
@@ -221,7 +222,7 @@ def confirm(
         row = rows.get(name)
         if row is None or row.status != "proved" or (row.confirmed_by and not again):
             continue
-        problem = library.load(name)
+        problem = load(name)
         plan = read_plan(path.parent / row.plan, problem)
         opinion = second_opinion(problem, plan, row.bound_by, Limits(time_limit, threads=threads))
         row = replace(row, confirmed_by=opinion.confirmed_by, confirming=round(opinion.seconds, 3))
@@ -253,7 +254,7 @@ def update(runs: Path, path: Path | None = None) -> Iterator[tuple[str, str]]:
         data = read_result(file)
         if data["status"] == "error" or data["problem"] not in names:
             continue
-        problem = library.load(data["problem"])
+        problem = load(data["problem"])
         if data["checksum"] != problem.checksum:
             raise InputError(
                 "the checksum of the library's problem", file=str(file), field="checksum", value=data["checksum"]

@@ -6,15 +6,11 @@ from collections.abc import Iterable
 from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
-from typing import TYPE_CHECKING
 
 from dnnopt.base.errors import InputError
-from dnnopt.networks import Network
-from dnnopt.platforms import Platform
-
-if TYPE_CHECKING:
-    from dnnopt.problem import Problem
-
+from dnnopt.granularity import coarsen
+from dnnopt.networks import Network, read_network
+from dnnopt.platforms import Platform, read_platform
 
 # Sets of problems, from easy to hard. What is in a set never changes: a new choice would be a new version.
 SETS = ("small", "core", "hard")
@@ -106,9 +102,6 @@ def has_network(name: str) -> bool:
 
 @cache
 def _network(name: str) -> Network:
-    from dnnopt.formats.files import read_network
-    from dnnopt.granularity import coarsen
-
     base, at, granularity = name.partition("@")
     if at:
         return coarsen(_network(base), granularity)
@@ -127,26 +120,7 @@ def platform(name: str) -> Platform:
     InputError
         If there is none.
     """
-    from dnnopt.formats.files import read_platform
-
     path = entry("platforms", name)
     if path is None:
         raise unknown("platform", name, names("platforms"))
     return read_platform(path)
-
-
-@cache
-def load(name: str) -> Problem:
-    """Return the library's problem of that name, such as ``core/017``.
-
-    Raises
-    ------
-    InputError
-        If there is none.
-    """
-    from dnnopt.formats.files import read_problem
-
-    path = entry("problems", name)
-    if path is None:
-        raise unknown("problem", name, names("problems"))
-    return read_problem(path)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import heapq
 from functools import cached_property
+from importlib.resources.abc import Traversable
+from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, model_validator
 
 from dnnopt.base.errors import InputError
+from dnnopt.base.files import read_data, write_data
 from dnnopt.base.records import (
     Bytes,
     Flop,
@@ -21,6 +24,7 @@ from dnnopt.base.records import (
     check_known,
     check_unique,
 )
+from dnnopt.base.sizes import check_layers_and_devices
 from dnnopt.base.text import visible
 from dnnopt.base.units import counted
 
@@ -275,3 +279,18 @@ class Network(Record):
             f"{visible(self.name)}: {counted(len(self.layers), 'layer')}, {counted(len(self.tensors), 'tensor')}, "
             f"{flops / 1e9:.4g} GFLOP, {weights / 1e6:.4g} MB of weights"
         )
+
+
+def read_network(path: str | Path | Traversable, *, allow_large: bool = False) -> Network:
+    """Read a network file; `allow_large` lifts the limits of `dnnopt.base.sizes`, here and in the other readers."""
+    return network_of(read_data(path, "network", allow_large=allow_large), str(path), allow_large)
+
+
+def network_of(data: dict[str, Any], file: str, allow_large: bool) -> Network:
+    check_layers_and_devices([data], None, file, allow_large)
+    return Network.from_data(data, file=file)
+
+
+def write_network(network: Network, path: str | Path) -> None:
+    """Write a network file."""
+    write_data(path, "network", network.to_data())

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dnnopt.base.errors import InputError
+from dnnopt.base.files import dump_json, read_data, write_text
 from dnnopt.base.records import Moment, Name, Record, check_known
 
 if TYPE_CHECKING:
     from dnnopt.problem import Problem
+
+
+PLAN_KEYS = ("placement", "schedule")
 
 
 class Transfer(Record):
@@ -62,3 +67,22 @@ class Plan(Record):
                     raise InputError(
                         "", field=f"placement.{network.name}.{layer.name}", problem="missing: expected a device"
                     )
+
+
+def read_plan(path: str | Path, problem: Problem | None = None, *, allow_large: bool = False) -> Plan:
+    """Read the plan in a plan or result file, and check that it fits `problem` where one is given."""
+    data = read_data(path, None, allow_large=allow_large)
+    if "placement" in data and data["placement"] is None:
+        raise InputError("", file=str(path), field="placement", problem="the file has no plan")
+    plan = Plan.from_data({key: data[key] for key in PLAN_KEYS if data.get(key) is not None}, file=str(path))
+    if problem is not None:
+        try:
+            plan.check(problem)
+        except InputError as error:
+            raise error.within(file=str(path)) from None
+    return plan
+
+
+def write_plan(plan: Plan, path: str | Path) -> None:
+    """Write a plan file."""
+    write_text(path, dump_json(plan.to_data()))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from importlib.resources.abc import Traversable
+from pathlib import Path
 from typing import Literal
 
 from pydantic import ConfigDict, Field, model_validator
 
 from dnnopt.base.errors import InputError
+from dnnopt.base.files import read_data, write_data
 from dnnopt.base.records import (
     Bytes,
     BytesPerSecond,
@@ -23,6 +26,7 @@ from dnnopt.base.records import (
     check_known,
     check_unique,
 )
+from dnnopt.base.sizes import check_layers_and_devices
 
 Tier = Literal["end", "edge", "cloud"]
 TIERS: tuple[Tier, ...] = ("end", "edge", "cloud")
@@ -196,3 +200,15 @@ class Platform(Record):
         own = [Resource(name=d.name, devices=(d.name,)) for d in self.devices if d.name not in in_one]
         own += [Resource(name=link.name, links=(link.name,)) for link in self.links if link.name not in links_in_one]
         return (*self.resources, *own)
+
+
+def read_platform(path: str | Path | Traversable, *, allow_large: bool = False) -> Platform:
+    """Read a platform file; texts with units such as ``"20 Mbit/s"`` are accepted in it."""
+    data = read_data(path, "platform", allow_large=allow_large)
+    check_layers_and_devices([], data, str(path), allow_large)
+    return Platform.from_data(data, file=str(path), units=True)
+
+
+def write_platform(platform: Platform, path: str | Path) -> None:
+    """Write a platform file, in SI units."""
+    write_data(path, "platform", platform.to_data())

@@ -5,15 +5,21 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from functools import cache
+from importlib.resources.abc import Traversable
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from dnnopt import library
 from dnnopt.base.errors import InputError
+from dnnopt.base.files import data_text, read_data, take_header, write_text
 from dnnopt.base.records import Record, check_known, check_unique
+from dnnopt.base.sizes import check_layers_and_devices
 from dnnopt.constraints import AnyConstraint, Constraint
 from dnnopt.custom import STANDARD_METRICS, CustomConstraint, Metric
-from dnnopt.networks import Network, SharedAcross
+from dnnopt.networks import Network, SharedAcross, network_of
 from dnnopt.objectives import Term, as_terms
 from dnnopt.platforms import Platform
 from dnnopt.profiles import Profile, layer_seconds
@@ -30,8 +36,6 @@ def _network_from_library(value: Any) -> Any:
 
     ``"sensitivity_decay"`` gives its tensors sensitivities (`Network.with_sensitivity`).
     """
-    from dnnopt import library
-
     if isinstance(value, str):
         return library.network(value)
     if isinstance(value, dict) and "base" in value:
@@ -55,8 +59,6 @@ def _decay(value: Any) -> float:
 
 
 def _platform_from_library(value: Any) -> Any:
-    from dnnopt import library
-
     return library.platform(value) if isinstance(value, str) else value
 
 
@@ -337,3 +339,47 @@ class Problem(Record):
             for a, network in enumerate(self.networks):
                 if record.network in (None, network.name) and network.deadline is None:
                     raise missing(f"networks[{a}].deadline", "seconds (the constraint has no limit of its own)")
+
+
+def read_problem(path: str | Path | Traversable, *, allow_large: bool = False) -> Problem:
+    """Read a problem file; networks and platforms may be named, and are then the library's."""
+    return problem_of(read_data(path, "problem", allow_large=allow_large), str(path), allow_large)
+
+
+def read_problem_or_network(path: str | Path, *, allow_large: bool = False) -> Problem | Network:
+    """Read a problem file or a network file, whichever it is; just once, as it may be a pipe."""
+    data, file = read_data(path, None, allow_large=allow_large), str(path)
+    kind = "network" if data.get("format") == "dnnopt-network" else "problem"
+    take_header(data, kind, file)
+    return (network_of if kind == "network" else problem_of)(data, file, allow_large)
+
+
+def problem_of(data: dict[str, Any], file: str, allow_large: bool) -> Problem:
+    networks = data.get("networks")
+    check_layers_and_devices(networks if isinstance(networks, list) else [], data.get("platform"), file, allow_large)
+    return Problem.from_data(data, file=file)
+
+
+def write_problem(problem: Problem, path: str | Path) -> None:
+    """Write a problem file with its networks and platform in full."""
+    write_text(path, problem_text(problem))
+
+
+def problem_text(problem: Problem) -> str:
+    """Return the text of a problem file."""
+    return data_text("problem", problem.to_data())
+
+
+@cache
+def load(name: str) -> Problem:
+    """Return the library's problem of that name, such as ``core/017``.
+
+    Raises
+    ------
+    InputError
+        If there is none.
+    """
+    path = library.entry("problems", name)
+    if path is None:
+        raise library.unknown("problem", name, library.names("problems"))
+    return read_problem(path)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib.resources.abc import Traversable
+from pathlib import Path
 
 from pydantic import Field
 
 from dnnopt.base.errors import InputError
+from dnnopt.base.files import read_data, write_data
 from dnnopt.base.records import Bytes, Flag, Name, Number, Record, Seconds, check_known
 from dnnopt.networks import INPUT, Layer, Network
 from dnnopt.platforms import Device, Platform
@@ -205,3 +208,13 @@ def layer_joules(profile: Profile, network: Network, layer: Layer, device: Devic
     """Return `ε_vi`: measured, else busy power x `seconds`."""
     measured = profile.energy.get(network.name, {}).get(layer.name, {})
     return measured.get(device.name, device.power * seconds)
+
+
+def read_profile(path: str | Path | Traversable, *, allow_large: bool = False) -> Profile:
+    """Read a profile file: measured times and energies of layers on devices."""
+    return Profile.from_data(read_data(path, "profile", allow_large=allow_large), file=str(path))
+
+
+def write_profile(profile: Profile, path: str | Path) -> None:
+    """Write a profile file."""
+    write_data(path, "profile", profile.to_data())

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
+from dnnopt.base.errors import InputError
+from dnnopt.base.files import read_data
 from dnnopt.plan import Plan
 from dnnopt.problem import Problem
 from dnnopt.referee import Evaluation
@@ -173,3 +177,41 @@ class Result:
         from dnnopt.report import print_result
 
         return as_text(lambda console: print_result(console, self))
+
+
+def read_result(path: str | Path, *, allow_large: bool = False) -> dict[str, Any]:
+    """Return the data of a result file; what a run that ended in an error lacks is None or empty.
+
+    Raises
+    ------
+    InputError
+        For what `read_data` refuses, and for values of another kind. The plan is left to `read_plan`.
+    """
+    data = read_data(path, "result", allow_large=allow_large)
+    result = {**_MISSING, **data}
+    for key, fits, expected in _RESULT:
+        if not fits(result.get(key)):
+            raise InputError(expected, file=str(path), field=key, value=result.get(key))
+    return result
+
+
+def _is_number(value: Any) -> bool:
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value))
+
+
+def _is_texts(value: Any) -> bool:
+    return isinstance(value, dict) and all(isinstance(text, str) for text in value.values())
+
+
+_MISSING: dict[str, Any] = {
+    **dict.fromkeys(("objective", "bound", "gap", "runtime", "checksum", "placement")),
+    **dict.fromkeys(("found_by", "bound_by", "date", "message"), ""),
+    "versions": {},
+}
+_RESULT: list[tuple[str, Callable[[Any], bool], str]] = [
+    *((key, lambda value: isinstance(value, str), "a text") for key in ("problem", "status")),
+    *((key, _is_number, "a finite number, or null") for key in ("objective", "bound", "gap", "runtime")),
+    ("checksum", lambda value: value is None or isinstance(value, str), "a text, or null"),
+    *((key, lambda value: isinstance(value, str), "a text") for key in ("found_by", "bound_by", "date", "message")),
+    ("versions", _is_texts, "an object of texts"),
+]

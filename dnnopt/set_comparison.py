@@ -9,14 +9,13 @@ from pathlib import Path
 from statistics import fmean, median
 from typing import TYPE_CHECKING, Any
 
-from dnnopt import library
 from dnnopt.base.errors import InputError
 from dnnopt.base.tables import Tabular, as_html
 from dnnopt.bench import Task, tasks
 from dnnopt.best_known import BestKnown, read_table
 from dnnopt.comparison import HEURISTIC_LIMIT, excess
 from dnnopt.methods.heuristics import BASELINES
-from dnnopt.problem import Problem
+from dnnopt.problem import Problem, load
 from dnnopt.solving import check_choice
 
 if TYPE_CHECKING:
@@ -173,7 +172,7 @@ def summarise(results: Iterable[tuple[str, Mapping[str, Any]]], by: str = "execu
         runs.setdefault(data["problem"], {})[method] = data
     table = read_table()
     best = {name: _best_known(table.get(name), list(found.values())) for name, found in runs.items()}
-    kinds = {name: _kind(library.load(name), by) for name in runs}
+    kinds = {name: _kind(load(name), by) for name in runs}
     methods = list(dict.fromkeys(method for found in runs.values() for method in found))
     gaps: dict[str, dict[str, float | None]] = {
         method: {name: _gap(found[method]["objective"], best[name]) for name, found in runs.items() if method in found}

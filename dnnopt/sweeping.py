@@ -20,19 +20,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dnnopt.base.errors import InputError, UnsupportedError
+from dnnopt.base.files import dump_json, read_data, write_text
 from dnnopt.base.outputs import make_folder
 from dnnopt.base.tables import Tabular
 from dnnopt.compiled import LinearTerm
 from dnnopt.compiler import compile_problem
 from dnnopt.evaluator import Evaluator
-from dnnopt.formats.files import dump_json, read_data, read_plan, read_result, write_text
 from dnnopt.methods.heuristics import BASELINES, Effort
 from dnnopt.parameters import Parameter, parse_range
-from dnnopt.plan import Plan
+from dnnopt.plan import Plan, read_plan
 from dnnopt.pool import Pool
 from dnnopt.problem import Problem
 from dnnopt.referee import evaluate
-from dnnopt.result import OPTIMAL_GAP, relative_gap
+from dnnopt.result import OPTIMAL_GAP, read_result, relative_gap
 from dnnopt.scheduling import times_of
 from dnnopt.solvers.interface import Clock, Control, Limits, stop_on_interrupt
 from dnnopt.solving import Search, check_choice

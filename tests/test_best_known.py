@@ -8,11 +8,11 @@ import pytest
 from builders import link, network, plan, platform, problem, tensor
 
 import dnnopt as dp
-from dnnopt import best_known, library
+from dnnopt import best_known
+from dnnopt.base.files import dump_json
 from dnnopt.bench import Task, run_all, run_task, tasks
 from dnnopt.best_known import confirm, read_table, update, verify
 from dnnopt.features import features
-from dnnopt.formats.files import dump_json
 
 NAME = "resnet50-pi4-wifi-nx-wan-t4"
 
@@ -20,7 +20,7 @@ NAME = "resnet50-pi4-wifi-nx-wan-t4"
 @pytest.fixture(scope="module")
 def solved():
     """Return the results of the best single cut and of the exact method."""
-    one = library.load(NAME)
+    one = dp.load(NAME)
     return [dp.solve(one, method="single-cut").to_data(), dp.solve(one, threads=1).to_data()]
 
 
@@ -78,7 +78,7 @@ def test_verify_says_what_is_wrong_with_a_row(table, column, value, words):
 
 def test_verify_finds_a_plan_that_breaks_a_limit(table):
     row = read_table(table)[NAME]
-    one = library.load(NAME)
+    one = dp.load(NAME)
     everything = {"resnet50": {layer.name: "pi" for layer in one.networks[0].layers}}
     dp.write_plan(dp.Plan(placement=everything), table.parent / row.plan)
     [(_, wrong)] = verify(table)

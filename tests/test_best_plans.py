@@ -16,9 +16,9 @@ from strategies import problems
 from dnnopt.base.errors import InputError, UnsupportedError
 from dnnopt.compiler import compile_problem
 from dnnopt.constraints import Deadline, Memory
-from dnnopt.formats.files import write_problem
 from dnnopt.objectives import energy, latency, period
 from dnnopt.plan import Plan
+from dnnopt.problem import write_problem
 from dnnopt.ranking import best_plans
 from dnnopt.referee import evaluate
 from dnnopt.symmetry import canonical, identical_devices

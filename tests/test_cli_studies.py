@@ -14,9 +14,9 @@ from typer.testing import CliRunner
 
 from dnnopt.cli import app
 from dnnopt.constraints import Deadline, Memory
-from dnnopt.formats.files import write_problem
 from dnnopt.objectives import energy, latency
 from dnnopt.pareto import pareto
+from dnnopt.problem import write_problem
 
 
 def dnnopt(*words):

@@ -11,13 +11,15 @@ from hypothesis import given, settings
 from strategies import problems
 from typer.testing import CliRunner
 
-from dnnopt import explain, library
+import dnnopt as dp
+from dnnopt import explain
 from dnnopt.base.errors import InputError
 from dnnopt.cli.app import app
 from dnnopt.constraints import Deadline, MaxDevices, Memory, Placement, Separate
 from dnnopt.explain import explain_infeasibility
-from dnnopt.formats.files import read_plan, write_problem
+from dnnopt.plan import read_plan
 from dnnopt.platforms import Route
+from dnnopt.problem import write_problem
 from dnnopt.profiles import Profile
 from dnnopt.referee import evaluate
 
@@ -210,7 +212,7 @@ def test_the_command_line_explains_and_shows_the_plan_of_a_feasible_problem(tmp_
     assert run.exit_code == 0
     assert "feasible: there is a plan that breaks nothing" in run.stdout
     assert "What runs where" in run.stdout
-    problem = library.load("small/001")
+    problem = dp.load("small/001")
     assert evaluate(problem, read_plan(tmp_path / "why.json", problem)).feasible
     on = platform("p q", [link("w")], {"p>q": "w", "q>p": "w"})
     late = chain(on, {"a": (1, 1), "b": (1, 1)}, [MaxDevices(limit=2), Deadline(limit=1)])

@@ -15,13 +15,13 @@ from strategies import problems
 
 import dnnopt as dp
 from dnnopt.compiler import compile_problem
-from dnnopt.formats.files import read_problem, write_problem
 from dnnopt.formulations import registry
 from dnnopt.formulations.hops import not_a_tree
 from dnnopt.formulations.milp.communication import COMMUNICATIONS
 from dnnopt.formulations.milp.timing import disjunctive
 from dnnopt.methods.formulated import run_formulation
 from dnnopt.pool import Pool
+from dnnopt.problem import read_problem, write_problem
 from dnnopt.solvers.interface import Control, Limits
 
 

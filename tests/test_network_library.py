@@ -11,8 +11,8 @@ from itertools import pairwise
 import pytest
 
 from dnnopt import library
-from dnnopt.formats.files import read_network, write_network
 from dnnopt.granularity import coarsen
+from dnnopt.networks import read_network, write_network
 from dnnopt.problem import Problem
 
 FOLDER = library.folder("networks")

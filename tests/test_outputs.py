@@ -8,8 +8,8 @@ import threading
 import pytest
 
 from dnnopt.base.errors import InputError
+from dnnopt.base.files import write_text
 from dnnopt.base.outputs import check_output, write_output
-from dnnopt.formats.files import write_text
 
 as_root = os.geteuid() == 0
 

@@ -8,8 +8,8 @@ import pytest
 
 from dnnopt import library
 from dnnopt.base.units import parse_quantity
-from dnnopt.formats.files import read_platform, write_platform
 from dnnopt.networks import Layer
+from dnnopt.platforms import read_platform, write_platform
 from dnnopt.profiles import roofline_seconds
 
 FOLDER = files("dnnopt") / "instances" / "platforms"

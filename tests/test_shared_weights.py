@@ -11,9 +11,8 @@ from dnnopt import library
 from dnnopt.base.errors import InputError
 from dnnopt.cli import app
 from dnnopt.constraints import Placement, memory
-from dnnopt.formats.files import read_network, read_problem, write_network, write_problem
-from dnnopt.networks import Network
-from dnnopt.problem import Problem
+from dnnopt.networks import Network, read_network, write_network
+from dnnopt.problem import Problem, read_problem, write_problem
 from dnnopt.solving import solve
 
 TIED = network([layer("a", 1), layer("b", 2), layer("c", 4)], shared_weights=(shared("wte", 10, "a c"),))

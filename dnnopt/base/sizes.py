@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from io import BufferedIOBase
-from typing import IO
+from typing import IO, Any
 
 from dnnopt.base.errors import InputError
 
@@ -80,3 +80,14 @@ def check_places(layers: int, devices: int, *, allow_large: bool = False, file: 
     check_amount(layers, MOST_LAYERS, "layers", allow_large=allow_large, file=file)
     check_amount(devices, MOST_DEVICES, "devices", allow_large=allow_large, file=file, field=field)
     check_amount(layers * devices, MOST_PLACES, "layers times devices", allow_large=allow_large, file=file)
+
+
+def check_layers_and_devices(networks: list[Any], platform: Any, file: str, allow_large: bool) -> None:
+    """Refuse data with more layers and devices than real ones have, before all of them are looked at."""
+
+    def count(part: Any, key: str) -> int:
+        listed = part.get(key) if isinstance(part, dict) else None
+        return len(listed) if isinstance(listed, list) else 0
+
+    layers = sum(count(network, "layers") for network in networks)
+    check_places(layers, count(platform, "devices"), allow_large=allow_large, file=file)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from dnnopt.base.errors import InputError
-from dnnopt.formats.files import read_text
+from dnnopt.base.files import read_text
 
 _QUOTED = r""""(?:[^"\\]|\\.)*"|'(?:[^']|'')*'"""
 _COMMENT = re.compile(rf"""(?:^|(?<=[\s\[{{,:]))({_QUOTED})|(?:^|(?<=\s))\#.*$""")

@@ -82,7 +82,7 @@ def guarded(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def write_json(data: Any, path: Path) -> None:
-    from dnnopt.formats.files import dump_json, write_text
+    from dnnopt.base.files import dump_json, write_text
 
     if str(path) == "-":
         emit(dump_json(data))
@@ -92,8 +92,8 @@ def write_json(data: Any, path: Path) -> None:
 
 def write_tables(rows: Sequence[Mapping[str, Any]], **paths: Path | None) -> bool:
     """Write rows to each path in its format (``csv``, ``markdown``, ``latex``); return whether one was printed."""
+    from dnnopt.base.files import write_text
     from dnnopt.base.tables import WRITERS
-    from dnnopt.formats.files import write_text
 
     given = {kind: path for kind, path in paths.items() if path is not None}
     for kind, path in given.items():

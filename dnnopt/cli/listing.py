@@ -100,13 +100,14 @@ def _print_columns(rows: Sequence[Sequence[str]], numbers: Sequence[int] = ()) -
 def _described(kind: str, name: str) -> str:
     from dnnopt import library
     from dnnopt.base.units import counted
+    from dnnopt.problem import load
 
     if kind == "platforms":
         platform = library.platform(name)
         devices = ", ".join(f"{device.name} ({device.tier})" for device in platform.devices)
         return f"{name}: {devices}; {counted(len(platform.links), 'link')}"
     if kind == "problems":
-        problem = library.load(name)
+        problem = load(name)
         names = ", ".join(network.name for network in problem.networks)
         return f"{name}: {names} on {counted(len(problem.platform.devices), 'device')}, {problem.execution}"
     if kind == "methods":

@@ -90,8 +90,9 @@ def _counts(text: str) -> dict[str, int]:
 
 def _write(problem: Problem, output: Path) -> None:
     """Write a problem file, and say what is in it; the checksum is that of its text, before it is packed."""
+    from dnnopt.base.files import write_text
     from dnnopt.base.units import counted
-    from dnnopt.formats.files import problem_text, write_text
+    from dnnopt.problem import problem_text
 
     text = problem_text(problem)
     write_text(output, text)
@@ -144,8 +145,8 @@ def generate_command(
 ) -> None:
     """Make a problem from a seed and a few knobs: the same file on every machine."""
     from dnnopt.expressions import parse_constraint, parse_objective
-    from dnnopt.formats.files import write_plan
     from dnnopt.generators import Recipe, generate
+    from dnnopt.plan import write_plan
 
     made = generate(
         Recipe(

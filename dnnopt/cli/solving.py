@@ -53,7 +53,7 @@ def solve_command(
     verbose: VerboseOption = False,
 ) -> None:
     """Find a plan, prove how good it is, and say what runs where."""
-    from dnnopt.formats.files import read_plan
+    from dnnopt.plan import read_plan
     from dnnopt.progress import progress_line
     from dnnopt.report import print_result
     from dnnopt.solving import solve
@@ -175,7 +175,7 @@ def check_command(
     verbose: VerboseOption = False,
 ) -> None:
     """Recompute every metric and every violation of a plan from the definitions."""
-    from dnnopt.formats.files import read_plan
+    from dnnopt.plan import read_plan
 
     check_plan(problem, read_plan(plan, problem, allow_large=allow_large), json)
 

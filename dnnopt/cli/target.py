@@ -78,8 +78,7 @@ def read_target(
 ) -> Problem:
     """Return the problem that a target and its options describe."""
     from dnnopt import library
-    from dnnopt.formats.files import read_problem_or_network
-    from dnnopt.problem import Problem
+    from dnnopt.problem import Problem, load, read_problem_or_network
 
     found: Problem | Network
     path = Path(target)
@@ -96,7 +95,7 @@ def read_target(
     elif library.has_network(target):
         found = library.network(target)
     elif target in library.names("problems"):
-        found = library.load(target)
+        found = load(target)
     else:
         raise library.unknown("problem or network", target, library.names("problems") + library.names("networks"))
     if isinstance(found, Problem):
@@ -144,7 +143,7 @@ def _read_platform(name: str, network: Network, allow_large: bool) -> Platform:
     """Return the platform of that file or name, which must not be too large together with the network."""
     from dnnopt import library
     from dnnopt.base.sizes import check_places
-    from dnnopt.formats.files import read_platform
+    from dnnopt.platforms import read_platform
 
     found = read_platform(name, allow_large=allow_large) if _is_file(Path(name)) else library.platform(name)
     check_places(len(network.layers), len(found.devices), allow_large=allow_large)
@@ -197,7 +196,7 @@ def _network_problem(
 
 
 def _read_profiles(paths: list[Path], allow_large: bool) -> dict[Path, Profile]:
-    from dnnopt.formats.files import read_profile
+    from dnnopt.profiles import read_profile
 
     return {path: read_profile(path, allow_large=allow_large) for path in paths}
 

@@ -6,8 +6,8 @@ import re
 import tempfile
 from pathlib import Path
 
+from dnnopt.base.files import read_text
 from dnnopt.constraint_model import ConstraintModel
-from dnnopt.formats.files import read_text
 from dnnopt.formats.portable import check_counts, column_names, header, safe_names
 
 _HINT = (

@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 from dnnopt.base.errors import InputError
-from dnnopt.formats.files import read_text
+from dnnopt.base.files import read_text
 from dnnopt.formats.model_files import ending_of
 
 _NAME_IN_PROTO = re.compile(r"^variables \{\s*name: \"([^\"]*)\"", re.MULTILINE)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dnnopt.base.errors import InputError
-from dnnopt.formats.files import write_text
+from dnnopt.base.files import write_text
 
 if TYPE_CHECKING:
     from dnnopt.constraint_model import ConstraintModel

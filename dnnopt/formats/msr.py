@@ -20,10 +20,10 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 from dnnopt.base.errors import InputError
+from dnnopt.base.files import read_data
 from dnnopt.base.records import Bytes, Flag, Number, Record, check_known, check_unique
 from dnnopt.base.sizes import check_places
 from dnnopt.constraints import Colocate, Constraint, Contiguous, Memory
-from dnnopt.formats.files import read_data
 from dnnopt.networks import RESERVED, Layer, Network, Tensor
 from dnnopt.objectives import latency, period
 from dnnopt.platforms import Device, Link, Platform, Resource, Route

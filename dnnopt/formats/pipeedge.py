@@ -19,11 +19,11 @@ from typing import Annotated, Any
 from pydantic import ConfigDict, Field, model_validator
 
 from dnnopt.base.errors import InputError
+from dnnopt.base.files import read_data
 from dnnopt.base.records import Name, Number, Positive, Record, Seconds
 from dnnopt.base.sizes import MOST_DEVICES, check_amount
 from dnnopt.base.yaml_files import read_yaml
 from dnnopt.constraints import Contiguous, Memory
-from dnnopt.formats.files import read_data
 from dnnopt.networks import INPUT, OUTPUT, Layer, Network, Tensor
 from dnnopt.objectives import period
 from dnnopt.platforms import Device, Link, Platform, Route

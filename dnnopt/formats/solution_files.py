@@ -16,8 +16,8 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from dnnopt.base.errors import InputError
+from dnnopt.base.files import read_text
 from dnnopt.base.json_text import parse_json
-from dnnopt.formats.files import read_text
 
 Values = dict[str, float]
 _GLPK_ROW = re.compile(r" *\d+ (\S+)(?: +(?:\*|B|N[LUFS]))? +(\S+)")

@@ -30,10 +30,10 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dnnopt.formats.files import read_network, read_text, write_network, write_text
+from dnnopt.base.files import read_text, write_text
 from dnnopt.formats.onnx_reader import read_onnx
 from dnnopt.granularity import GRANULARITIES, coarsen
-from dnnopt.networks import INPUT, OUTPUT, Network
+from dnnopt.networks import INPUT, OUTPUT, Network, read_network, write_network
 
 if TYPE_CHECKING:
     from torch import nn

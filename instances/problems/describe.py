@@ -15,6 +15,7 @@ from statistics import median
 from dnnopt import library
 from dnnopt.best_known import BestKnown, read_table
 from dnnopt.features import Features, features
+from dnnopt.problem import load
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 # The default cycle of Okabe and Ito, which colour-blind people can tell apart.
@@ -123,7 +124,7 @@ def main() -> None:
     options = parser.parse_args()
     known = read_table()
     described = {
-        name: [(features(library.load(member)), known.get(member)) for member in members(name)] for name in library.SETS
+        name: [(features(load(member)), known.get(member)) for member in members(name)] for name in library.SETS
     }
     text = table(described)
     if options.check:

@@ -11,19 +11,11 @@ from hypothesis import strategies as st
 from strategies import problems
 
 from dnnopt.base.errors import InputError
-from dnnopt.formats.files import (
-    dump_json,
-    read_network,
-    read_plan,
-    read_platform,
-    read_problem,
-    write_network,
-    write_plan,
-    write_platform,
-    write_problem,
-    write_text,
-)
-from dnnopt.plan import Plan, Schedule, Transfer
+from dnnopt.base.files import dump_json, write_text
+from dnnopt.networks import read_network, write_network
+from dnnopt.plan import Plan, Schedule, Transfer, read_plan, write_plan
+from dnnopt.platforms import read_platform, write_platform
+from dnnopt.problem import read_problem, write_problem
 from dnnopt.solving import solve
 
 GOOD = {

@@ -5,8 +5,10 @@ import gzip
 import pytest
 
 from dnnopt.base.errors import InputError
-from dnnopt.formats.files import dump_json, read_network, read_platform, write_network, write_platform
+from dnnopt.base.files import dump_json
 from dnnopt.library import network, platform
+from dnnopt.networks import read_network, write_network
+from dnnopt.platforms import read_platform, write_platform
 
 NETWORK = network("squeezenet")
 

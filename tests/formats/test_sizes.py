@@ -5,11 +5,13 @@ import json
 
 import pytest
 
-from dnnopt.base import records, sizes
+from dnnopt.base import files, records, sizes
 from dnnopt.base.errors import InputError
+from dnnopt.base.files import read_data, read_text
 from dnnopt.base.json_text import parse_json
-from dnnopt.formats import files
-from dnnopt.formats.files import read_data, read_network, read_platform, read_problem, read_text
+from dnnopt.networks import read_network
+from dnnopt.platforms import read_platform
+from dnnopt.problem import read_problem
 
 
 @pytest.fixture

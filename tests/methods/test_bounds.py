@@ -12,7 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import problems
 
-from dnnopt import library
 from dnnopt.best_known import read_table
 from dnnopt.compiler import compile_problem
 from dnnopt.constraints import Contiguous
@@ -25,6 +24,7 @@ from dnnopt.methods.bounds.lagrangian import Lagrangian
 from dnnopt.methods.label_search import LabelSearch
 from dnnopt.objectives import Term, latency, period
 from dnnopt.pool import Pool
+from dnnopt.problem import load
 from dnnopt.solvers.highs import relaxation
 from dnnopt.solvers.interface import Clock, Control, Limits
 from dnnopt.solving import solve
@@ -77,7 +77,7 @@ def test_the_bound_is_below_the_proved_optimum_of_small_problems(bound):
     for row in read_table().values():
         if not row.problem.startswith("small/"):
             continue
-        problem = library.load(row.problem)
+        problem = load(row.problem)
         found = bound(problem, compile_problem(problem))
         if found is None:
             seen["refused"] += 1

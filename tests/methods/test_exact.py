@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from special import FEW, LINEAR, chains, followed, linear, pipelines, two_sides
 from strategies import CONSTRAINTS, problems
 
-from dnnopt import constraints, library
+import dnnopt as dp
+from dnnopt import constraints
 from dnnopt.base.errors import UnsupportedError
 from dnnopt.best_known import read_table
 from dnnopt.compiler import compile_problem
@@ -196,7 +197,7 @@ SMALL = [row for row in read_table().values() if row.problem.startswith("small/"
 def test_small_problems_have_their_best_known_values():
     accepted = Counter()
     for row in SMALL:
-        one = library.load(row.problem)
+        one = dp.load(row.problem)
         compiled = compile_problem(one)
         for name in ENDING:
             if len(compiled.objective) == 1 and EXACT[name].refuses(compiled) is None:
@@ -210,7 +211,7 @@ def test_small_problems_have_their_best_known_values():
 def test_methods_agree_on_small_problems_without_their_limits():
     accepted = Counter()
     for row in SMALL:
-        one = library.load(row.problem).replace(subject_to=())
+        one = dp.load(row.problem).replace(subject_to=())
         compiled = compile_problem(one)
         if len(compiled.objective) > 1:
             continue

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from scheduled_optimum import scheduled
 from strategies import problems
 
-from dnnopt import library
 from dnnopt.base.errors import InputError
 from dnnopt.compiler import compile_problem
 from dnnopt.constraints import memory
@@ -25,6 +24,7 @@ from dnnopt.methods.heuristics.population import Genes
 from dnnopt.objectives import energy, latency
 from dnnopt.pareto import pareto
 from dnnopt.pool import Pool
+from dnnopt.problem import load
 from dnnopt.referee import evaluate
 from dnnopt.solvers.interface import Clock
 from dnnopt.solving import methods, solve
@@ -108,7 +108,7 @@ def test_searches_end_no_worse_than_they_start_and_find_the_cut_of_a_chain(name)
 
 @pytest.mark.parametrize("name", SEARCHES)
 def test_same_seed_and_iterations_give_the_same_plans(name):
-    one = library.load("small/017")
+    one = load("small/017")
     compiled = compile_problem(one)
     first, again = (run(one, name, compiled, **effort_of(name, seed=3))[1] for _ in range(2))
     assert [source for source, _ in first] == [source for source, _ in again]
@@ -118,7 +118,7 @@ def test_same_seed_and_iterations_give_the_same_plans(name):
 
 @pytest.mark.parametrize("name", SEARCHES)
 def test_searches_end_with_their_time(name):
-    one = library.load("core/060")
+    one = load("core/060")
     assert list(BASELINES[name].run(Evaluator(compile_problem(one)), Effort(Clock(0.3))))  # and it ended
 
 
@@ -126,14 +126,14 @@ def test_searches_end_with_their_time(name):
 def test_without_time_or_when_stopped_there_is_a_placement_soon(name):
     effort = Effort(Clock(0.0), iterations=10**9)
     effort.stop.set()
-    compiled = compile_problem(library.load("small/003"))
+    compiled = compile_problem(load("small/003"))
     told = list(BASELINES[name].run(Evaluator(compiled), effort))
     assert [placement.shape for _, placement in told][:1] == [(len(compiled.node_names),)]
 
 
 @pytest.mark.parametrize("number", range(1, 25))
 def test_the_library_has_plans_by_quick_heuristics(number):
-    one = library.load(f"small/{number:03}")
+    one = load(f"small/{number:03}")
     compiled = compile_problem(one)
     if Evaluator.refuses(compiled):
         pytest.skip(f"no placement alone tells {Evaluator.refuses(compiled)}")
@@ -146,7 +146,7 @@ def test_the_library_has_plans_by_quick_heuristics(number):
 @pytest.mark.parametrize("name", SEARCHES)
 @pytest.mark.parametrize("number", range(1, 25))
 def test_the_library_has_plans_by_searches(number, name):
-    one = library.load(f"small/{number:03}")
+    one = load(f"small/{number:03}")
     result = solve(one, method=name, time_limit=0.5)
     assert (result.status, result.plan is None) in [("feasible", False), ("no_solution", True)]
     assert result.plan is None or evaluate(one, result.plan).feasible
@@ -169,7 +169,7 @@ def test_a_search_starts_from_the_plan_that_is_given():
 
 
 def test_vectors_are_placements():
-    one = library.load("small/005")
+    one = load("small/005")
     genes, draw = Genes(Evaluator(compile_problem(one))), np.random.default_rng(0)
     vectors = draw.integers(0, genes.counts, (20, len(genes.counts)))
     placements = genes.placements(vectors)
@@ -209,7 +209,7 @@ def test_a_missing_extra_is_named(monkeypatch, name):
 
 @pytest.mark.skipif(not BASELINES["genetic"].installed, reason="pymoo is not installed")
 def test_a_heuristic_front_has_no_point_that_the_proved_front_does_not_dominate():
-    one = library.load("small/005")
+    one = load("small/005")
     objectives = [latency(), energy()]
     found = heuristic_front(one, objectives, iterations=20, seed=1)
     again = heuristic_front(one, objectives, iterations=20, seed=1)
