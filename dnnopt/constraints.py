@@ -15,8 +15,7 @@ from pydantic import (
 
 from dnnopt.base.errors import InputError
 from dnnopt.base.records import Bytes, Name, Number, Record, Seconds
-from dnnopt.custom import STANDARD_METRICS, CustomConstraint
-from dnnopt.objectives import Term
+from dnnopt.custom import CustomConstraint
 
 MemoryRule = Literal["weights", "weights+activations", "weights+largest_activation"]
 Count = Annotated[int, Field(strict=True, ge=0, le=2**31 - 1)]
@@ -284,30 +283,6 @@ def _own_as_it_is(value: Any, read: ValidatorFunctionWrapHandler) -> Any:
 
 
 AnyConstraint = Annotated[Constraint, Field(discriminator="constraint"), WrapValidator(_own_as_it_is)]
-
-
-def limit_on(term: Term, limit: float) -> Constraint:
-    """Return the constraint that `term` is at most `limit`.
-
-    Raises
-    ------
-    InputError
-        For a metric that has no constraint of its own.
-    """
-    if term.weight != 1.0 or term.idle or term.over == "max":
-        raise InputError("a metric without weight, idle energy or maximum on the left of <=", value=term.metric)
-    if term.metric == "latency":
-        return Deadline(limit=limit, network=term.network)
-    if term.metric == "energy":
-        return Energy(limit=limit, devices=term.devices)
-    if term.metric == "traffic":
-        return Traffic(limit=limit, links=term.links)
-    plain: dict[str, Any] = {"cost": Cost, "leakage": Leakage, "worst_leakage": WorstLeakage}
-    if term.metric in plain:
-        return plain[term.metric](limit=limit)
-    if term.metric not in STANDARD_METRICS:
-        return MetricLimit(metric=term.metric, limit=limit)
-    raise InputError("a metric that can be limited", value=term.metric)
 
 
 def memory(rule: MemoryRule = "weights", *, buffers: int = 0, limits: dict[str, float] | None = None) -> Memory:

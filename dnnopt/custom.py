@@ -8,17 +8,12 @@ from __future__ import annotations
 
 import math
 import re
-from typing import TYPE_CHECKING
+from typing import Any
 
 from pydantic import model_validator
 
 from dnnopt.base.errors import InputError
 from dnnopt.base.records import Name, Number, Record
-
-if TYPE_CHECKING:
-    from dnnopt.formulations.milp.build import Build
-    from dnnopt.plan import Plan
-    from dnnopt.problem import Problem
 
 STANDARD_METRICS = ("latency", "period", "energy", "cost", "leakage", "worst_leakage", "traffic")
 _NAME = re.compile(r"[A-Za-z_]\w*")
@@ -83,14 +78,14 @@ class CustomConstraint:
         """Whether it is written as rows: if not, formulations refuse it, and only heuristics and `scan` keep to it."""
         return getattr(self.add, "__func__", None) is not CustomConstraint.add
 
-    def violation(self, problem: Problem, plan: Plan) -> float:
-        """Return by how much a plan breaks the constraint; 0: it holds. What the referee asks.
+    def violation(self, problem: Any, plan: Any) -> float:
+        """Return by how much a `Plan` of a `Problem` breaks the constraint; 0: it holds. What the referee asks.
 
         It is about `plan.placement`: a schedule is never shown.
         """
         raise NotImplementedError(f"{type(self).__name__} has no method 'violation'")
 
-    def amount(self, problem: Problem, plan: Plan) -> float:
+    def amount(self, problem: Any, plan: Any) -> float:
         """Return `violation`, which must be a number: whether nan breaks a limit is unknown."""
         value = self.violation(problem, plan.model_copy(update={"schedule": None}))
         try:
@@ -101,9 +96,10 @@ class CustomConstraint:
             raise InputError("a number", field=f"violation of {self.label}", value=value)
         return number
 
-    def add(self, build: Build) -> None:
+    def add(self, build: Any) -> None:
         """Add rows, and the variables that they need, to a linear model: no plan may be cut off that keeps to it.
 
-        `build.x` (nodes, devices) are the columns of the placement, `build.c` the problem as arrays; see `Build`.
+        `build.x` (nodes, devices) are the columns of the placement, `build.c` the problem as arrays; see `Build` of
+        `dnnopt.formulations.milp.build`.
         """
         raise NotImplementedError(f"{type(self).__name__} has no method 'add'")

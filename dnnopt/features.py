@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dnnopt.base.graphs import tree_decomposition
 from dnnopt.compiled import CompiledProblem
 from dnnopt.compiler import compile_problem
 from dnnopt.pool import Pool
 from dnnopt.problem import Problem
 from dnnopt.scaling import all_on_one
-from dnnopt.treewidth import tree_decomposition
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 
 from dnnopt.base.errors import InputError
-from dnnopt.dominators import immediate_dominators
+from dnnopt.base.graphs import immediate_dominators
 from dnnopt.networks import INPUT, OUTPUT, RESERVED, Layer, Network
 
 GRANULARITIES = ("operator", "layer", "block")

@@ -8,15 +8,14 @@ Comparing a term with a number makes a constraint: ``dp.energy("pi") <= 2.0``.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
 from dnnopt.base.errors import InputError
 from dnnopt.base.records import Flag, Name, Number, Record
-
-if TYPE_CHECKING:
-    from dnnopt.constraints import Constraint
+from dnnopt.constraints import Constraint, Cost, Deadline, Energy, Leakage, MetricLimit, Traffic, WorstLeakage
+from dnnopt.custom import STANDARD_METRICS
 
 UNITS = {
     "latency": "s", "period": "s", "energy": "J", "cost": "USD", "leakage": "", "worst_leakage": "", "traffic": "bytes",
@@ -86,9 +85,31 @@ class Term(Record):
         return (*other, self)
 
     def __le__(self, limit: float) -> Constraint:
-        from dnnopt.constraints import limit_on
-
         return limit_on(self, limit)
+
+
+def limit_on(term: Term, limit: float) -> Constraint:
+    """Return the constraint that `term` is at most `limit`.
+
+    Raises
+    ------
+    InputError
+        For a metric that has no constraint of its own.
+    """
+    if term.weight != 1.0 or term.idle or term.over == "max":
+        raise InputError("a metric without weight, idle energy or maximum on the left of <=", value=term.metric)
+    if term.metric == "latency":
+        return Deadline(limit=limit, network=term.network)
+    if term.metric == "energy":
+        return Energy(limit=limit, devices=term.devices)
+    if term.metric == "traffic":
+        return Traffic(limit=limit, links=term.links)
+    plain: dict[str, Any] = {"cost": Cost, "leakage": Leakage, "worst_leakage": WorstLeakage}
+    if term.metric in plain:
+        return plain[term.metric](limit=limit)
+    if term.metric not in STANDARD_METRICS:
+        return MetricLimit(metric=term.metric, limit=limit)
+    raise InputError("a metric that can be limited", value=term.metric)
 
 
 def latency(network: str | None = None) -> Term:

@@ -7,6 +7,7 @@ from collections import Counter
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from dnnopt.base.text import COLOURS
 from dnnopt.plan import Plan
 from dnnopt.problem import Problem
 
@@ -57,8 +58,6 @@ def legend(problem: Problem) -> str:
 def coloured(problem: Problem, line: str) -> Text:
     """Return a line of letters with the colour of each device behind its letter."""
     from rich.text import Text
-
-    from dnnopt.plot.style import COLOURS
 
     index = {letter: position for position, letter in enumerate(letters(problem).values())}
     text = Text(no_wrap=True)

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dnnopt.base.graphs import immediate_dominators
 from dnnopt.compiled import CompiledProblem, Index, Mask
-from dnnopt.dominators import immediate_dominators
 
 
 def reachability(c: CompiledProblem) -> Mask:

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dnnopt.dominators import immediate_dominators
+from dnnopt.base.graphs import immediate_dominators
 
 
 @st.composite

@@ -8,7 +8,7 @@ from examples import check_until
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dnnopt.treewidth import tree_decomposition
+from dnnopt.base.graphs import tree_decomposition
 
 
 def path(n):

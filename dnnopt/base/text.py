@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+# Of devices, methods and the like. Okabe, Ito: Color universal design, 2008; yellow comes last, as it is hard to see on
+# white.
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442")
+
 
 def visible(text: str) -> str:
     r"""Return a text in which all is seen: Python's escapes stand for what a terminal would do something else with.

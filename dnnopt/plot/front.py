@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dnnopt.base.errors import InputError, UnsupportedError
+from dnnopt.base.text import COLOURS
 from dnnopt.base.units import counted
 from dnnopt.pareto import Front
-from dnnopt.plot.style import COLOURS, INK, axes_or_new, axis_unit, clean, figure_of, labelled, plain
+from dnnopt.plot.style import INK, axes_or_new, axis_unit, clean, figure_of, labelled, plain
 from dnnopt.plot.subject import title_of
 from dnnopt.report import format_runtime, objective_name
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from dnnopt.base.errors import InputError
 from dnnopt.base.records import check_known
+from dnnopt.base.text import COLOURS
 from dnnopt.base.units import counted
 from dnnopt.networks import INPUT, OUTPUT, Network
 from dnnopt.plot.style import (
-    COLOURS,
     axis_unit,
     clean,
     colour,

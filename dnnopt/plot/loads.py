@@ -6,9 +6,10 @@ import math
 from typing import TYPE_CHECKING
 
 from dnnopt.base.errors import InputError
+from dnnopt.base.text import COLOURS
 from dnnopt.base.units import format_quantity
 from dnnopt.plan import Plan
-from dnnopt.plot.style import COLOURS, INK, axes_or_new, axis_unit, clean, figure_of, hatch, labelled, plain
+from dnnopt.plot.style import INK, axes_or_new, axis_unit, clean, figure_of, hatch, labelled, plain
 from dnnopt.plot.subject import headline, planned
 from dnnopt.problem import Problem
 from dnnopt.result import Result

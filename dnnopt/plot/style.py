@@ -7,15 +7,13 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from dnnopt.base.errors import InputError
-from dnnopt.base.text import visible
+from dnnopt.base.text import COLOURS, visible
 from dnnopt.base.units import fitting_unit
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Okabe, Ito: Color universal design, 2008; yellow comes last, as it is hard to see on white.
-COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442")
 INK = "#222222"  # text, edges, what matters
 FAINT = "#BBBBBB"  # what is only context
 HATCHES = ("", "////", "....", "xxxx", "\\\\\\\\", "----", "++++", "oo")

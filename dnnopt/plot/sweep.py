@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dnnopt.base.errors import InputError
+from dnnopt.base.text import COLOURS
 from dnnopt.plot.style import (
-    COLOURS,
     FAINT,
     INK,
     axis_unit,
