@@ -20,7 +20,7 @@ from dnnopt.methods.heuristics import Effort
 from dnnopt.methods.heuristics.neighbours import Neighbours
 from dnnopt.methods.heuristics.start import start
 from dnnopt.moves import Change, MovingPlan, WholePlan
-from dnnopt.problem import Problem, load
+from dnnopt.problem.problem import Problem, load
 from dnnopt.referee import evaluate
 
 PROBLEMS = ("small/001", "core/017", "resnet50-pi4-wifi-nx-wan-t4", "hard/010", "hard/001", "hard/039", "hard/022")

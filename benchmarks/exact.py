@@ -21,10 +21,10 @@ import dnnopt as dp
 from dnnopt import Problem
 from dnnopt.compiled import Index
 from dnnopt.compiler import compile_problem
-from dnnopt.constraints import Contiguous
 from dnnopt.formats.msr import read_msr
 from dnnopt.methods.exact import EXACT
 from dnnopt.pool import Pool
+from dnnopt.problem.constraints import Contiguous
 from dnnopt.referee import Evaluation
 from dnnopt.solvers.interface import Control, Limits
 

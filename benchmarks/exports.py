@@ -20,7 +20,6 @@ from pathlib import Path
 from common import add_json_option, print_table, write_json
 
 import dnnopt as dp
-from dnnopt import library
 from dnnopt.base.errors import UnsupportedError
 from dnnopt.compiler import compile_problem
 from dnnopt.constraint_model import ConstraintModel
@@ -28,7 +27,8 @@ from dnnopt.formats.solutions import plan_from_file
 from dnnopt.formulations import registry
 from dnnopt.linear_model import LinearModel
 from dnnopt.priorities import of_priority
-from dnnopt.problem import load
+from dnnopt.problem import library
+from dnnopt.problem.problem import load
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 from readers import READERS, solve_proto

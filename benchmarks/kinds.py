@@ -30,7 +30,7 @@ from seeds import (
 )
 
 import dnnopt as dp
-from dnnopt.problem import Problem
+from dnnopt.problem.problem import Problem
 
 _TINY = 40  # layers, tensors and devices together, of a problem that is solved
 
@@ -237,8 +237,8 @@ def _use_best_known(path: Path) -> None:
 
 
 def _use_expression(path: Path) -> None:
-    from dnnopt.expressions import parse_constraint, parse_objective
-    from dnnopt.parameters import parse_range
+    from dnnopt.problem.expressions import parse_constraint, parse_objective
+    from dnnopt.problem.parameters import parse_range
 
     option, _, text = path.read_text(encoding="utf-8", errors="replace").partition("|")
     problem = first_problem()

@@ -18,12 +18,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dnnopt import library
 from dnnopt.base.children import Child
 from dnnopt.base.files import dump_json, write_text
 from dnnopt.base.outputs import make_folder
 from dnnopt.base.units import format_quantity
-from dnnopt.problem import load
+from dnnopt.problem import library
+from dnnopt.problem.problem import load
 from dnnopt.result import read_result
 
 _GRACE = 30.0  # seconds beyond one and a half times the limit after which a process is ended

@@ -14,13 +14,13 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from dnnopt import library
 from dnnopt.base.errors import InputError
 from dnnopt.base.files import read_text, write_text
 from dnnopt.base.outputs import make_folder
 from dnnopt.evaluator import TOLERANCE
-from dnnopt.plan import read_plan, write_plan
-from dnnopt.problem import Problem, load
+from dnnopt.problem import library
+from dnnopt.problem.plan import read_plan, write_plan
+from dnnopt.problem.problem import Problem, load
 from dnnopt.referee import evaluate
 from dnnopt.result import OPTIMAL_GAP, read_result, relative_gap
 from dnnopt.solvers.interface import Limits

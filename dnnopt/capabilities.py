@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import get_args
 
-from dnnopt import constraints as c
 from dnnopt import evaluator, moves, presolve, symmetry
 from dnnopt.compiled import CompiledConstraint, Escape, ObjectiveTerm
 from dnnopt.compiler import compile_problem
-from dnnopt.custom import LinkCharge, Metric
 from dnnopt.formulations import registry
 from dnnopt.methods.bounds import chains, contiguous, escapes, lagrangian
 from dnnopt.methods.exact import EXACT
-from dnnopt.networks import Layer, Network, SharedAcross, Tensor
-from dnnopt.objectives import Term
-from dnnopt.platforms import Device, Link, Platform, Route
-from dnnopt.problem import Problem
+from dnnopt.problem import constraints as c
+from dnnopt.problem.custom import LinkCharge, Metric
+from dnnopt.problem.networks import Layer, Network, SharedAcross, Tensor
+from dnnopt.problem.objectives import Term
+from dnnopt.problem.platforms import Device, Link, Platform, Route
+from dnnopt.problem.problem import Problem
 from dnnopt.scope import Scope
 
 _TERMS: dict[str, Term] = {

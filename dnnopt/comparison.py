@@ -14,9 +14,9 @@ from dnnopt.compiler import compile_problem
 from dnnopt.evaluator import Evaluator
 from dnnopt.methods.exact import EXACT
 from dnnopt.methods.heuristics import BASELINES, Effort
-from dnnopt.picture import moved
-from dnnopt.plan import Plan
-from dnnopt.problem import Problem
+from dnnopt.problem.plan import Plan
+from dnnopt.problem.problem import Problem
+from dnnopt.problem.words import moved
 from dnnopt.referee import Evaluation, Violation, evaluate
 from dnnopt.result import OPTIMAL_GAP, Event, Result, relative_gap
 from dnnopt.scheduling import plan_of

@@ -14,10 +14,10 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from dnnopt.custom import CustomConstraint
 from dnnopt.metrics import Array, Metric
 from dnnopt.model_units import Units
-from dnnopt.plan import Plan
+from dnnopt.problem.custom import CustomConstraint
+from dnnopt.problem.plan import Plan
 
 Index = NDArray[np.int64]
 Mask = NDArray[np.bool_]

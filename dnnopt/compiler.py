@@ -7,7 +7,6 @@ from functools import partial
 
 import numpy as np
 
-from dnnopt import constraints as specs
 from dnnopt.compiled import (
     CallOrder,
     Colocation,
@@ -32,13 +31,14 @@ from dnnopt.compiled import (
     SharedWeights,
     WorstLeakageTerm,
 )
-from dnnopt.custom import CustomConstraint
 from dnnopt.metrics import Array, Metric
-from dnnopt.networks import INPUT, OUTPUT, Network
-from dnnopt.objectives import Term
-from dnnopt.platforms import TIERS, Link
-from dnnopt.problem import Problem
-from dnnopt.profiles import layer_joules, layer_seconds
+from dnnopt.problem import constraints as specs
+from dnnopt.problem.custom import CustomConstraint
+from dnnopt.problem.networks import INPUT, OUTPUT, Network
+from dnnopt.problem.objectives import Term
+from dnnopt.problem.platforms import TIERS, Link
+from dnnopt.problem.problem import Problem
+from dnnopt.problem.profiles import layer_joules, layer_seconds
 from dnnopt.structure import Routes, conflicts, paths_between
 
 

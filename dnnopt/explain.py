@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dnnopt.base.text import visible
-from dnnopt.objectives import Term
-from dnnopt.plan import Plan
-from dnnopt.platforms import Route
-from dnnopt.problem import Problem
-from dnnopt.profiles import Profile
+from dnnopt.problem.objectives import Term
+from dnnopt.problem.plan import Plan
+from dnnopt.problem.platforms import Route
+from dnnopt.problem.problem import Problem
+from dnnopt.problem.profiles import Profile
 from dnnopt.solvers.interface import Clock, check_seconds
 
 if TYPE_CHECKING:

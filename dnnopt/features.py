@@ -10,7 +10,7 @@ from dnnopt.base.graphs import tree_decomposition
 from dnnopt.compiled import CompiledProblem
 from dnnopt.compiler import compile_problem
 from dnnopt.pool import Pool
-from dnnopt.problem import Problem
+from dnnopt.problem.problem import Problem
 from dnnopt.scaling import all_on_one
 
 

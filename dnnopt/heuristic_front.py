@@ -21,7 +21,7 @@ from dnnopt.methods.heuristics.genetic import POPULATION, operators
 from dnnopt.methods.heuristics.population import Genes, generations, pymoo_problem
 from dnnopt.metrics import Array
 from dnnopt.pareto import Front, Objective, Point, undominated, with_objectives
-from dnnopt.problem import Problem
+from dnnopt.problem.problem import Problem
 from dnnopt.referee import evaluate
 from dnnopt.scaling import all_on_one
 from dnnopt.scheduling import plan_of

@@ -18,9 +18,9 @@ import numpy as np
 from dnnopt.base.errors import InputError
 from dnnopt.compiled import CompiledProblem
 from dnnopt.compiler import compile_problem
-from dnnopt.objectives import Term
-from dnnopt.plan import Plan
-from dnnopt.problem import Problem
+from dnnopt.problem.objectives import Term
+from dnnopt.problem.plan import Plan
+from dnnopt.problem.problem import Problem
 from dnnopt.result import OPTIMAL_GAP
 from dnnopt.solvers.interface import Clock, Control, Limits, stop_on_interrupt
 from dnnopt.solving import Search

@@ -13,8 +13,8 @@ from collections.abc import Callable, Mapping
 
 from dnnopt.compiled import CompiledProblem, Index
 from dnnopt.evaluator import TOLERANCE
-from dnnopt.plan import Plan
-from dnnopt.problem import Problem
+from dnnopt.problem.plan import Plan
+from dnnopt.problem.problem import Problem
 from dnnopt.referee import Evaluation, evaluate
 from dnnopt.result import OPTIMAL_GAP, Event
 from dnnopt.scheduling import plan_of

@@ -31,8 +31,8 @@ from dnnopt.formats.onnx_costs import CostFunction
 from dnnopt.formats.onnx_functions import Node
 from dnnopt.formats.onnx_graph import OnnxGraph
 from dnnopt.formats.onnx_shapes import shape_of
-from dnnopt.networks import INPUT
-from dnnopt.profiles import FusedGroup, Measurement, Profile
+from dnnopt.problem.networks import INPUT
+from dnnopt.problem.profiles import FusedGroup, Measurement, Profile
 from dnnopt.solvers.interface import Limits
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from dnnopt.base.text import visible
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from dnnopt.problem import Problem
+    from dnnopt.problem.problem import Problem
     from dnnopt.result import Event
 
 

@@ -26,9 +26,9 @@ from dnnopt.methods.bounds.lagrangian import priced_out
 from dnnopt.methods.exact import chain
 from dnnopt.methods.formulated import default_solver
 from dnnopt.methods.numbers import is_reliable
-from dnnopt.plan import Plan
 from dnnopt.presolve import presolve
-from dnnopt.problem import Problem
+from dnnopt.problem.plan import Plan
+from dnnopt.problem.problem import Problem
 from dnnopt.referee import Evaluation, evaluate
 from dnnopt.result import OPTIMAL_GAP, evaluation_data, relative_gap
 from dnnopt.scaling import choose_units

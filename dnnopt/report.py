@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from dnnopt.best_known import BestKnown
     from dnnopt.features import Features
     from dnnopt.pareto import Front
-    from dnnopt.plan import Plan
-    from dnnopt.problem import Problem
-    from dnnopt.profiles import Measurement, Profile
+    from dnnopt.problem.plan import Plan
+    from dnnopt.problem.problem import Problem
+    from dnnopt.problem.profiles import Measurement, Profile
     from dnnopt.referee import Evaluation, Violation
     from dnnopt.result import Result
     from dnnopt.side_by_side import SideBySide

@@ -11,8 +11,8 @@ from typing import Any
 
 from dnnopt.base.errors import InputError
 from dnnopt.base.files import read_data
-from dnnopt.plan import Plan
-from dnnopt.problem import Problem
+from dnnopt.problem.plan import Plan
+from dnnopt.problem.problem import Problem
 from dnnopt.referee import Evaluation
 
 OPTIMAL_GAP = 1e-6

@@ -18,7 +18,7 @@ import numpy as np
 
 from dnnopt.compiled import CompiledProblem, Index
 from dnnopt.metrics import Array
-from dnnopt.plan import Plan, Schedule, Transfer
+from dnnopt.problem.plan import Plan, Schedule, Transfer
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,7 +15,7 @@ from dnnopt.bench import Task, tasks
 from dnnopt.best_known import BestKnown, read_table
 from dnnopt.comparison import HEURISTIC_LIMIT, excess
 from dnnopt.methods.heuristics import BASELINES
-from dnnopt.problem import Problem, load
+from dnnopt.problem.problem import Problem, load
 from dnnopt.solving import check_choice
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from dnnopt.compiler import compile_problem
 from dnnopt.formulations import registry
 from dnnopt.linear_model import LinearModel
 from dnnopt.methods.formulated import default_solver, separate_on_relaxations
-from dnnopt.problem import Problem
+from dnnopt.problem.problem import Problem
 from dnnopt.result import OPTIMAL_GAP, relative_gap
 from dnnopt.solvers.interface import Clock, Control, Limits, stop_on_interrupt
 from dnnopt.solving import Search

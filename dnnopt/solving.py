@@ -22,10 +22,10 @@ from dnnopt.methods.exact import EXACT
 from dnnopt.methods.formulated import default_solver, run_formulation
 from dnnopt.methods.heuristics import BASELINES, Effort
 from dnnopt.methods.scheduled import RELAXATION, is_timed_schedule, run_scheduled
-from dnnopt.plan import Plan
 from dnnopt.pool import Pool
 from dnnopt.priorities import note, of_priority
-from dnnopt.problem import Problem
+from dnnopt.problem.plan import Plan
+from dnnopt.problem.problem import Problem
 from dnnopt.result import OPTIMAL_GAP, OWN, Event, Result
 from dnnopt.scaling import Units
 from dnnopt.solvers import kind_of

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from dnnopt.base.console import table, widths, words
 from dnnopt.base.text import visible
 from dnnopt.base.units import counted, format_quantity
-from dnnopt.picture import coloured, legend, moved, strip
+from dnnopt.problem.words import coloured, legend, moved, strip
 from dnnopt.referee import evaluate
 from dnnopt.report import against, format_gap, format_runtime, objective_name, placement_table, where
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from dnnopt.comparison import Comparison
     from dnnopt.explain import Explanation
-    from dnnopt.plan import Plan
-    from dnnopt.problem import Problem
+    from dnnopt.problem.plan import Plan
+    from dnnopt.problem.problem import Problem
     from dnnopt.ranking import BestPlans
     from dnnopt.set_comparison import SetComparison
     from dnnopt.sweeping import Sweep

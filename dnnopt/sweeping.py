@@ -27,10 +27,10 @@ from dnnopt.compiled import LinearTerm
 from dnnopt.compiler import compile_problem
 from dnnopt.evaluator import Evaluator
 from dnnopt.methods.heuristics import BASELINES, Effort
-from dnnopt.parameters import Parameter, parse_range
-from dnnopt.plan import Plan, read_plan
 from dnnopt.pool import Pool
-from dnnopt.problem import Problem
+from dnnopt.problem.parameters import Parameter, parse_range
+from dnnopt.problem.plan import Plan, read_plan
+from dnnopt.problem.problem import Problem
 from dnnopt.referee import evaluate
 from dnnopt.result import OPTIMAL_GAP, read_result, relative_gap
 from dnnopt.scheduling import times_of

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dnnopt.compiled import CompiledProblem
-from dnnopt.plan import Plan
+from dnnopt.problem.plan import Plan
 from dnnopt.scaling import Units
 from dnnopt.scope import Scope
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from dnnopt.compiled import CompiledProblem, Index
 from dnnopt.linear_model import Values
-from dnnopt.plan import Plan
+from dnnopt.problem.plan import Plan
 from dnnopt.scheduling import Scheduler, Tasks, Times, times_of
 
 # Starts of a placement's tasks in a solution, in any unit; None: the solution has no order of tasks.

@@ -8,8 +8,8 @@ from itertools import product
 
 from strategies import placement_plan
 
-from dnnopt.plan import Plan
-from dnnopt.problem import Problem
+from dnnopt.problem.plan import Plan
+from dnnopt.problem.problem import Problem
 from dnnopt.referee import Evaluation, evaluate
 
 SAME = 1e-9  # relative; objectives that differ by less are equal

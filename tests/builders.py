@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from dnnopt.networks import Layer, Network, SharedAcross, SharedWeights, Tensor
-from dnnopt.objectives import latency
-from dnnopt.plan import Plan, Schedule, Transfer
-from dnnopt.platforms import Device, Link, Platform, Resource, Route
-from dnnopt.problem import Problem
-from dnnopt.profiles import Profile
+from dnnopt.problem.networks import Layer, Network, SharedAcross, SharedWeights, Tensor
+from dnnopt.problem.objectives import latency
+from dnnopt.problem.plan import Plan, Schedule, Transfer
+from dnnopt.problem.platforms import Device, Link, Platform, Resource, Route
+from dnnopt.problem.problem import Problem
+from dnnopt.problem.profiles import Profile
 
 
 def layer(name: str, weights: float | None = None, activations: float | None = None) -> Layer:

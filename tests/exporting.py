@@ -14,11 +14,11 @@ import dnnopt as dp
 from dnnopt.compiler import compile_problem
 from dnnopt.formulations import registry
 from dnnopt.linear_model import LinearModel
-from dnnopt.networks import Layer, Network, Tensor
-from dnnopt.objectives import latency
-from dnnopt.platforms import Device, Link, Platform, Route
-from dnnopt.problem import Problem
-from dnnopt.profiles import Profile
+from dnnopt.problem.networks import Layer, Network, Tensor
+from dnnopt.problem.objectives import latency
+from dnnopt.problem.platforms import Device, Link, Platform, Route
+from dnnopt.problem.problem import Problem
+from dnnopt.problem.profiles import Profile
 from dnnopt.solvers import highs
 from dnnopt.solvers.interface import Control, Limits
 

@@ -2,10 +2,10 @@
 
 from functools import cache
 
-from dnnopt.constraints import Memory
-from dnnopt.library import network, platform
-from dnnopt.objectives import latency
-from dnnopt.problem import Problem
+from dnnopt.problem.constraints import Memory
+from dnnopt.problem.library import network, platform
+from dnnopt.problem.objectives import latency
+from dnnopt.problem.problem import Problem
 
 SHARES = {"pi": 0.5, "nano": 0.45, "nx": 0.4, "t4": 0.3}
 # The formulation that each solver is given: a weak one.

@@ -116,7 +116,7 @@ def batch(number: int, count: int) -> None:
     from hunt_truth import Truth
     from oracle_times import TooManyOrdersError
 
-    from dnnopt.problem import write_problem
+    from dnnopt.problem.problem import write_problem
 
     current = FOLDER / "running" / f"{number}.json"
     for position, problem in enumerate(draw(number, count)):
@@ -284,7 +284,7 @@ def again(path: str, name: str) -> int:
     from hunt_checks import ask, ways
     from hunt_truth import Truth
 
-    from dnnopt.problem import read_problem
+    from dnnopt.problem.problem import read_problem
 
     problem = read_problem(path)
     said, wrong = ask(dict(ways(problem))[name], problem, Truth(problem))

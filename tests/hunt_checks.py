@@ -15,7 +15,7 @@ from dnnopt.compiler import compile_problem
 from dnnopt.formulations import registry
 from dnnopt.methods.exact import EXACT
 from dnnopt.methods.heuristics import BASELINES
-from dnnopt.problem import Problem
+from dnnopt.problem.problem import Problem
 from dnnopt.referee import evaluate
 from dnnopt.solvers import names as solver_names
 from dnnopt.solvers.interface import Control, Limits

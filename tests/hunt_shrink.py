@@ -13,7 +13,7 @@ from hunt_checks import MISMATCH, ask, ways
 from hunt_truth import Truth
 
 from dnnopt.base.errors import InputError
-from dnnopt.problem import Problem, write_problem
+from dnnopt.problem.problem import Problem, write_problem
 
 SECONDS = 300.0
 _SIMPLE = (0, 1, 2)
@@ -22,7 +22,7 @@ _FIXED = ("format", "version", "name", "constraint", "metric", "execution")
 
 def shrink_file(path: str, name: str) -> None:
     """Write the smallest problem found beside the file, as FILE.small.json."""
-    from dnnopt.problem import read_problem
+    from dnnopt.problem.problem import read_problem
 
     target = Path(path).with_suffix(".small.json")
     small = shrink(read_problem(path), name, lambda smaller: write_problem(smaller, target))

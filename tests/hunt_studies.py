@@ -9,7 +9,7 @@ from hunt_truth import EARLY, GAP, SECONDS, Mismatch, Truth
 
 from dnnopt import explain
 from dnnopt.pareto import Front, pareto
-from dnnopt.problem import Problem
+from dnnopt.problem.problem import Problem
 from dnnopt.ranking import BestPlans, best_plans
 from dnnopt.referee import evaluate
 

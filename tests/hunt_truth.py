@@ -6,8 +6,8 @@ from fractions import Fraction
 
 from oracle import Verdict, judge, placements
 
-from dnnopt.plan import Plan
-from dnnopt.problem import Problem
+from dnnopt.problem.plan import Plan
+from dnnopt.problem.problem import Problem
 from dnnopt.referee import evaluate
 from dnnopt.result import Result
 

@@ -18,11 +18,11 @@ from typing import Any
 
 from oracle_times import StuckError, latencies
 
-from dnnopt.networks import Network, Tensor
-from dnnopt.objectives import Term
-from dnnopt.plan import Plan
-from dnnopt.platforms import Link
-from dnnopt.problem import Problem
+from dnnopt.problem.networks import Network, Tensor
+from dnnopt.problem.objectives import Term
+from dnnopt.problem.plan import Plan
+from dnnopt.problem.platforms import Link
+from dnnopt.problem.problem import Problem
 
 TOLERANCE = Fraction(1, 10**9)
 ROUNDING = Fraction(1, 10**13)  # relative; what a limit may be off that was computed in floats

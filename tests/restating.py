@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any
 
-from dnnopt.networks import Network
-from dnnopt.objectives import UNITS, Term
-from dnnopt.platforms import Device, Link
-from dnnopt.problem import Problem
-from dnnopt.profiles import Profile
+from dnnopt.problem.networks import Network
+from dnnopt.problem.objectives import UNITS, Term
+from dnnopt.problem.platforms import Device, Link
+from dnnopt.problem.problem import Problem
+from dnnopt.problem.profiles import Profile
 
 
 @dataclass(frozen=True)

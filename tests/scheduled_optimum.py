@@ -15,9 +15,9 @@ from strategies import Draw, placement_plan, problems
 
 from dnnopt.compiled import CompiledProblem, Index
 from dnnopt.compiler import compile_problem
-from dnnopt.networks import INPUT, OUTPUT
-from dnnopt.plan import Plan, Schedule, Transfer
-from dnnopt.problem import Problem
+from dnnopt.problem.networks import INPUT, OUTPUT
+from dnnopt.problem.plan import Plan, Schedule, Transfer
+from dnnopt.problem.problem import Problem
 from dnnopt.referee import evaluate
 from dnnopt.referee.facts import Facts, gather
 

@@ -6,12 +6,12 @@ from builders import link, platform
 from hypothesis import strategies as st
 from strategies import CONSTRAINTS, memories, problems, tied, tied_problems
 
-from dnnopt import constraints
 from dnnopt.compiler import compile_problem
 from dnnopt.methods.exact import labels
-from dnnopt.networks import Tensor
-from dnnopt.objectives import cost, energy, latency, period, traffic
-from dnnopt.platforms import Route
+from dnnopt.problem import constraints
+from dnnopt.problem.networks import Tensor
+from dnnopt.problem.objectives import cost, energy, latency, period, traffic
+from dnnopt.problem.platforms import Route
 
 LINEAR = st.sampled_from((latency(), energy(), energy(idle=True), cost(), traffic(), latency() + 0.5 * energy()))
 FEW = 90  # placements

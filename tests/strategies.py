@@ -14,14 +14,14 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from dnnopt import constraints as c
-from dnnopt.custom import LinkCharge, Metric
-from dnnopt.networks import Layer, Network, SharedAcross, SharedWeights, Tensor
-from dnnopt.objectives import Term
-from dnnopt.plan import Plan
-from dnnopt.platforms import TIERS, Device, Link, Platform, Resource, Route
-from dnnopt.problem import Problem
-from dnnopt.profiles import Profile
+from dnnopt.problem import constraints as c
+from dnnopt.problem.custom import LinkCharge, Metric
+from dnnopt.problem.networks import Layer, Network, SharedAcross, SharedWeights, Tensor
+from dnnopt.problem.objectives import Term
+from dnnopt.problem.plan import Plan
+from dnnopt.problem.platforms import TIERS, Device, Link, Platform, Resource, Route
+from dnnopt.problem.problem import Problem
+from dnnopt.problem.profiles import Profile
 from dnnopt.referee import evaluate
 
 Draw = Callable[[st.SearchStrategy[Any]], Any]

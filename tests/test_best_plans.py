@@ -15,10 +15,10 @@ from strategies import problems
 
 from dnnopt.base.errors import InputError, UnsupportedError
 from dnnopt.compiler import compile_problem
-from dnnopt.constraints import Deadline, Memory
-from dnnopt.objectives import energy, latency, period
-from dnnopt.plan import Plan
-from dnnopt.problem import write_problem
+from dnnopt.problem.constraints import Deadline, Memory
+from dnnopt.problem.objectives import energy, latency, period
+from dnnopt.problem.plan import Plan
+from dnnopt.problem.problem import write_problem
 from dnnopt.ranking import best_plans
 from dnnopt.referee import evaluate
 from dnnopt.symmetry import canonical, identical_devices

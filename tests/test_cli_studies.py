@@ -13,10 +13,10 @@ from builders import layer, link, network, platform, problem, tensor
 from typer.testing import CliRunner
 
 from dnnopt.cli import app
-from dnnopt.constraints import Deadline, Memory
-from dnnopt.objectives import energy, latency
 from dnnopt.pareto import pareto
-from dnnopt.problem import write_problem
+from dnnopt.problem.constraints import Deadline, Memory
+from dnnopt.problem.objectives import energy, latency
+from dnnopt.problem.problem import write_problem
 
 
 def dnnopt(*words):

@@ -16,11 +16,11 @@ from dnnopt.base.errors import InputError, UnsupportedError
 from dnnopt.base.tables import as_latex, as_markdown
 from dnnopt.bench import Task, run_all, run_task
 from dnnopt.best_known import read_table
-from dnnopt.constraints import Deadline, Memory
 from dnnopt.methods.exact import EXACT
 from dnnopt.methods.heuristics import BASELINES
-from dnnopt.objectives import latency, period
-from dnnopt.picture import letters, strip
+from dnnopt.problem.constraints import Deadline, Memory
+from dnnopt.problem.objectives import latency, period
+from dnnopt.problem.words import letters, strip
 from dnnopt.referee import evaluate
 from dnnopt.set_comparison import set_tasks, summarise
 from dnnopt.study_report import print_comparison

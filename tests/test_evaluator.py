@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from strategies import problems
 
 from dnnopt.compiler import compile_problem
-from dnnopt.constraints import Energy, Memory
 from dnnopt.evaluator import Evaluator
+from dnnopt.problem.constraints import Energy, Memory
 from dnnopt.referee import evaluate
 
 CLOSE = 1e-9

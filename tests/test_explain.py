@@ -15,12 +15,12 @@ import dnnopt as dp
 from dnnopt import explain
 from dnnopt.base.errors import InputError
 from dnnopt.cli.app import app
-from dnnopt.constraints import Deadline, MaxDevices, Memory, Placement, Separate
 from dnnopt.explain import explain_infeasibility
-from dnnopt.plan import read_plan
-from dnnopt.platforms import Route
-from dnnopt.problem import write_problem
-from dnnopt.profiles import Profile
+from dnnopt.problem.constraints import Deadline, MaxDevices, Memory, Placement, Separate
+from dnnopt.problem.plan import read_plan
+from dnnopt.problem.platforms import Route
+from dnnopt.problem.problem import write_problem
+from dnnopt.problem.profiles import Profile
 from dnnopt.referee import evaluate
 
 ROUTE = re.compile(r"no route from (\w+) to (\w+)")

@@ -2,11 +2,11 @@
 
 import pytest
 
-from dnnopt import constraints as c
 from dnnopt.base.errors import InputError
-from dnnopt.custom import STANDARD_METRICS
-from dnnopt.expressions import parse_constraint, parse_objective
-from dnnopt.objectives import cost, energy, latency, leakage, period, traffic, worst_leakage
+from dnnopt.problem import constraints as c
+from dnnopt.problem.custom import STANDARD_METRICS
+from dnnopt.problem.expressions import parse_constraint, parse_objective
+from dnnopt.problem.objectives import cost, energy, latency, leakage, period, traffic, worst_leakage
 
 
 @pytest.mark.parametrize(

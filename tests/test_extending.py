@@ -21,7 +21,7 @@ from dnnopt.formulations.milp.communication import COMMUNICATIONS
 from dnnopt.formulations.milp.timing import disjunctive
 from dnnopt.methods.formulated import run_formulation
 from dnnopt.pool import Pool
-from dnnopt.problem import read_problem, write_problem
+from dnnopt.problem.problem import read_problem, write_problem
 from dnnopt.solvers.interface import Control, Limits
 
 

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dnnopt import library
 from dnnopt.base.errors import InputError
-from dnnopt.granularity import GRANULARITIES, LIGHT, coarsen, groups, merge
-from dnnopt.networks import Layer, Network, SharedWeights, Tensor
+from dnnopt.problem import library
+from dnnopt.problem.granularity import GRANULARITIES, LIGHT, coarsen, groups, merge
+from dnnopt.problem.networks import Layer, Network, SharedWeights, Tensor
 
 OPERATORS = ("Conv", "MatMul", "Concat", "Relu", "Add", "Reshape", "Sigmoid", "LayerNormalization")
 

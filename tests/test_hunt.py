@@ -11,7 +11,7 @@ from hunt_shrink import shrink
 from hunt_studies import check_ranking
 from hunt_truth import Mismatch, Truth
 
-from dnnopt.constraints import Deadline, MaxDevices
+from dnnopt.problem.constraints import Deadline, MaxDevices
 from dnnopt.ranking import best_plans
 from dnnopt.referee import evaluate
 from dnnopt.solving import solve

@@ -4,7 +4,7 @@ import pytest
 from builders import network, tensor
 
 import dnnopt as dp
-from dnnopt import library
+from dnnopt.problem import library
 
 REFERENCE = {
     "networks": [{"base": "alexnet", "source": "pi", "sink": "pi", "sensitivity_decay": 0.5}],

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from strategies import problems
 
 from dnnopt.compiler import compile_problem
-from dnnopt.constraints import Deadline, MaxCuts, Memory, MonotoneTiers
 from dnnopt.evaluator import Evaluator
 from dnnopt.moves import MovingPlan
-from dnnopt.objectives import latency
-from dnnopt.platforms import Device
+from dnnopt.problem.constraints import Deadline, MaxCuts, Memory, MonotoneTiers
+from dnnopt.problem.objectives import latency
+from dnnopt.problem.platforms import Device
 
 CLOSE = 1e-9
 

@@ -10,10 +10,10 @@ from itertools import pairwise
 
 import pytest
 
-from dnnopt import library
-from dnnopt.granularity import coarsen
-from dnnopt.networks import read_network, write_network
-from dnnopt.problem import Problem
+from dnnopt.problem import library
+from dnnopt.problem.granularity import coarsen
+from dnnopt.problem.networks import read_network, write_network
+from dnnopt.problem.problem import Problem
 
 FOLDER = library.folder("networks")
 NAMES = library.names("networks")

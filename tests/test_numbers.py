@@ -18,12 +18,12 @@ from strategies import problems
 import dnnopt as dp
 from dnnopt.base.errors import NumbersError
 from dnnopt.compiler import compile_problem
-from dnnopt.constraints import Contiguous, Memory
 from dnnopt.formulations import registry
 from dnnopt.methods.exact import EXACT
 from dnnopt.methods.formulated import run_formulation
-from dnnopt.platforms import Device
 from dnnopt.pool import Pool
+from dnnopt.problem.constraints import Contiguous, Memory
+from dnnopt.problem.platforms import Device
 from dnnopt.solvers import names as solver_names
 from dnnopt.solvers.interface import Control, Limits
 

@@ -9,9 +9,9 @@ from oracle import judge, placements, places
 from scheduled_optimum import best_schedule, scheduled
 from strategies import placement_plan, problems
 
-from dnnopt.constraints import Contiguous, Deadline, MaxCuts, Memory
-from dnnopt.objectives import energy, latency
-from dnnopt.platforms import Device
+from dnnopt.problem.constraints import Contiguous, Deadline, MaxCuts, Memory
+from dnnopt.problem.objectives import energy, latency
+from dnnopt.problem.platforms import Device
 from dnnopt.referee import evaluate
 
 

@@ -6,11 +6,11 @@ from importlib.resources import files
 
 import pytest
 
-from dnnopt import library
 from dnnopt.base.units import parse_quantity
-from dnnopt.networks import Layer
-from dnnopt.platforms import read_platform, write_platform
-from dnnopt.profiles import roofline_seconds
+from dnnopt.problem import library
+from dnnopt.problem.networks import Layer
+from dnnopt.problem.platforms import read_platform, write_platform
+from dnnopt.problem.profiles import roofline_seconds
 
 FOLDER = files("dnnopt") / "instances" / "platforms"
 README = (FOLDER / "README.md").read_text(encoding="utf-8")

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 import dnnopt as dp
-from dnnopt import library
 from dnnopt.best_known import read_table, verify
+from dnnopt.problem import library
 
 FOLDER = Path(str(library.folder("problems")))
 KNOWN = read_table()

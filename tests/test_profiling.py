@@ -12,7 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 from test_cli import check_refused, dnnopt
 
 import dnnopt as dp
-from dnnopt.profiles import FusedGroup, Profile, read_profile, write_profile
+from dnnopt.problem.profiles import FusedGroup, Profile, read_profile, write_profile
 from dnnopt.profiling import profile_onnx, wheel_files
 
 pytest.importorskip("onnxruntime")

@@ -2,10 +2,10 @@
 
 import pytest
 
-from dnnopt.constraints import Memory
-from dnnopt.library import network, platform
-from dnnopt.objectives import latency, period
-from dnnopt.problem import Problem
+from dnnopt.problem.constraints import Memory
+from dnnopt.problem.library import network, platform
+from dnnopt.problem.objectives import latency, period
+from dnnopt.problem.problem import Problem
 from dnnopt.referee import evaluate
 from dnnopt.solving import solve
 

@@ -8,10 +8,10 @@ import pytest
 from builders import layer, link, network, platform, problem, tensor
 
 from dnnopt.compiler import compile_problem
-from dnnopt.constraints import Deadline, Memory
 from dnnopt.evaluator import Evaluator
-from dnnopt.objectives import energy, latency, period
-from dnnopt.platforms import Device
+from dnnopt.problem.constraints import Deadline, Memory
+from dnnopt.problem.objectives import energy, latency, period
+from dnnopt.problem.platforms import Device
 from dnnopt.solving import solve
 
 LAYERS = "abcdefgh"

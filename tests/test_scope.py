@@ -31,10 +31,10 @@ from dnnopt.methods.bounds.lagrangian import Lagrangian
 from dnnopt.methods.exact import EXACT
 from dnnopt.methods.formulated import default_solver, run_formulation
 from dnnopt.moves import MovingPlan
-from dnnopt.objectives import largest
 from dnnopt.pool import Pool
 from dnnopt.presolve import presolve
-from dnnopt.problem import Execution, Problem, Transport
+from dnnopt.problem.objectives import largest
+from dnnopt.problem.problem import Execution, Problem, Transport
 from dnnopt.solvers.interface import Control, Limits
 from dnnopt.symmetry import identical_devices
 

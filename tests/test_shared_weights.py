@@ -7,12 +7,12 @@ import pytest
 from builders import layer, network, platform, problem, shared, shared_across
 from typer.testing import CliRunner
 
-from dnnopt import library
 from dnnopt.base.errors import InputError
 from dnnopt.cli import app
-from dnnopt.constraints import Placement, memory
-from dnnopt.networks import Network, read_network, write_network
-from dnnopt.problem import Problem, read_problem, write_problem
+from dnnopt.problem import library
+from dnnopt.problem.constraints import Placement, memory
+from dnnopt.problem.networks import Network, read_network, write_network
+from dnnopt.problem.problem import Problem, read_problem, write_problem
 from dnnopt.solving import solve
 
 TIED = network([layer("a", 1), layer("b", 2), layer("c", 4)], shared_weights=(shared("wte", 10, "a c"),))

@@ -7,9 +7,9 @@ from hard_problem import hard_problem
 
 from dnnopt.base.errors import InputError, UnsupportedError
 from dnnopt.compiler import compile_problem
-from dnnopt.constraints import Deadline
 from dnnopt.formulations import registry
-from dnnopt.objectives import energy, latency, period
+from dnnopt.problem.constraints import Deadline
+from dnnopt.problem.objectives import energy, latency, period
 from dnnopt.side_by_side import compare_formulations
 
 

@@ -8,8 +8,8 @@ from examples import check_until
 from hypothesis import given, settings
 from strategies import EXECUTIONS, problems
 
-from dnnopt import constraints
-from dnnopt.objectives import UNITS
+from dnnopt.problem import constraints
+from dnnopt.problem.objectives import UNITS
 
 
 def test_random_problems_have_everything_and_are_feasible_and_infeasible_with_limits_that_bind():

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from strategies import problems
 
 from dnnopt.base.errors import InputError, UnsupportedError
-from dnnopt.constraints import Deadline, Memory, Utilisation
-from dnnopt.custom import CustomConstraint
-from dnnopt.objectives import energy, latency
-from dnnopt.parameters import parse_range
+from dnnopt.problem.constraints import Deadline, Memory, Utilisation
+from dnnopt.problem.custom import CustomConstraint
+from dnnopt.problem.objectives import energy, latency
+from dnnopt.problem.parameters import parse_range
 from dnnopt.referee import evaluate
 from dnnopt.sweeping import sweep
 

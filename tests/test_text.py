@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from dnnopt.base.errors import InputError
 from dnnopt.base.text import shortened, visible
-from dnnopt.networks import Layer
+from dnnopt.problem.networks import Layer
 
 names = st.text(st.characters(), max_size=30)  # halves of surrogate pairs too
 

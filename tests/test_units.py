@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from dnnopt.base.errors import InputError
 from dnnopt.base.units import format_quantity, parse_quantity
-from dnnopt.platforms import Device, Link, read_platform
+from dnnopt.problem.platforms import Device, Link, read_platform
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ from dnnopt.cli.solving import exit_for
 from dnnopt.cli.target import OptionalTarget, command, named
 
 if TYPE_CHECKING:
-    from dnnopt.problem import Problem
+    from dnnopt.problem.problem import Problem
 
 _GAP, _BY = 1e-6, "execution"
 

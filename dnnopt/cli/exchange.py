@@ -23,7 +23,7 @@ from dnnopt.cli.solving import check_plan
 from dnnopt.cli.target import TargetOption, command
 
 if TYPE_CHECKING:
-    from dnnopt.problem import Problem
+    from dnnopt.problem.problem import Problem
 
 
 @command("export")
@@ -101,7 +101,7 @@ def _export(problem: Problem, formulation: str | None, reached: list[float] | No
 
 def _value(problem: Problem, stage: int, text: str) -> float:
     """Return what a priority has reached: the number, or that of the plan in the file."""
-    from dnnopt.plan import read_plan
+    from dnnopt.problem.plan import read_plan
     from dnnopt.referee import evaluate
 
     try:
@@ -152,7 +152,7 @@ def import_solution_command(
 ) -> None:
     """Read another solver's solution of an exported model, and check it as 'check' does."""
     from dnnopt.formats.solutions import plan_from_file
-    from dnnopt.plan import write_plan
+    from dnnopt.problem.plan import write_plan
 
     plan = plan_from_file(model, solution, problem, formulation, allow_large=allow_large)
     if output is not None:

@@ -24,7 +24,7 @@ from dnnopt.cli.options import (
 from dnnopt.cli.target import command, named
 
 if TYPE_CHECKING:
-    from dnnopt.problem import Problem
+    from dnnopt.problem.problem import Problem
 
 best = typer.Typer(help="Best known values of the library's problems.", no_args_is_help=True)
 app.add_typer(best, name="best")
@@ -119,8 +119,8 @@ def confirm_command(
     verbose: VerboseOption = False,
 ) -> None:
     """Ask a second engine for better plans than those that the table says are proved, and note what it says."""
-    from dnnopt import library
     from dnnopt.best_known import confirm
+    from dnnopt.problem import library
 
     confirmed = refuted = count = 0
     for row, contradiction in confirm(library.members(problems), time_limit=time_limit, threads=threads, again=again):

@@ -21,7 +21,7 @@ def list_command(
     verbose: VerboseOption = False,
 ) -> None:
     """List what there is."""
-    from dnnopt import library
+    from dnnopt.problem import library
 
     def formulations() -> list[str]:
         from dnnopt.formulations import registry
@@ -67,7 +67,7 @@ def list_command(
 
 def _list_networks() -> None:
     """Print a table: one network a line, its name first."""
-    from dnnopt import library
+    from dnnopt.problem import library
 
     rows = [("name", "layers", "GFLOP", "parameters", "family", "source")]
     for network in map(library.network, library.names("networks")):
@@ -98,9 +98,9 @@ def _print_columns(rows: Sequence[Sequence[str]], numbers: Sequence[int] = ()) -
 
 
 def _described(kind: str, name: str) -> str:
-    from dnnopt import library
     from dnnopt.base.units import counted
-    from dnnopt.problem import load
+    from dnnopt.problem import library
+    from dnnopt.problem.problem import load
 
     if kind == "platforms":
         platform = library.platform(name)

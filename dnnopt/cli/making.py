@@ -16,7 +16,7 @@ from dnnopt.cli.options import AllowLargeOption, SeedOption, VerboseOption, chec
 from dnnopt.cli.target import command, named
 
 if TYPE_CHECKING:
-    from dnnopt.problem import Problem
+    from dnnopt.problem.problem import Problem
 
 FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="The other tool's file.")]
 OutputOption = Annotated[Path, typer.Option("--output", "-o", help="Problem file to write.", callback=checked_file)]
@@ -92,7 +92,7 @@ def _write(problem: Problem, output: Path) -> None:
     """Write a problem file, and say what is in it; the checksum is that of its text, before it is packed."""
     from dnnopt.base.files import write_text
     from dnnopt.base.units import counted
-    from dnnopt.problem import problem_text
+    from dnnopt.problem.problem import problem_text
 
     text = problem_text(problem)
     write_text(output, text)
@@ -144,9 +144,9 @@ def generate_command(
     verbose: VerboseOption = False,
 ) -> None:
     """Make a problem from a seed and a few knobs: the same file on every machine."""
-    from dnnopt.expressions import parse_constraint, parse_objective
     from dnnopt.generators import Recipe, generate
-    from dnnopt.plan import write_plan
+    from dnnopt.problem.expressions import parse_constraint, parse_objective
+    from dnnopt.problem.plan import write_plan
 
     made = generate(
         Recipe(

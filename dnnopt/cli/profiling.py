@@ -33,7 +33,7 @@ def profile_command(
     verbose: VerboseOption = False,
 ) -> None:
     """Measure how long each layer takes on this machine, with onnxruntime; -v lists all layers."""
-    from dnnopt.profiles import write_profile
+    from dnnopt.problem.profiles import write_profile
     from dnnopt.profiling import profile_onnx
     from dnnopt.report import print_profile
 

@@ -27,8 +27,8 @@ from dnnopt.cli.options import (
 from dnnopt.cli.target import command
 
 if TYPE_CHECKING:
-    from dnnopt.plan import Plan
-    from dnnopt.problem import Problem
+    from dnnopt.problem.plan import Plan
+    from dnnopt.problem.problem import Problem
     from dnnopt.result import Result
 
 
@@ -53,7 +53,7 @@ def solve_command(
     verbose: VerboseOption = False,
 ) -> None:
     """Find a plan, prove how good it is, and say what runs where."""
-    from dnnopt.plan import read_plan
+    from dnnopt.problem.plan import read_plan
     from dnnopt.progress import progress_line
     from dnnopt.report import print_result
     from dnnopt.solving import solve
@@ -175,7 +175,7 @@ def check_command(
     verbose: VerboseOption = False,
 ) -> None:
     """Recompute every metric and every violation of a plan from the definitions."""
-    from dnnopt.plan import read_plan
+    from dnnopt.problem.plan import read_plan
 
     check_plan(problem, read_plan(plan, problem, allow_large=allow_large), json)
 

@@ -27,7 +27,7 @@ from dnnopt.cli.options import (
 from dnnopt.cli.target import command, named
 
 if TYPE_CHECKING:
-    from dnnopt.problem import Problem
+    from dnnopt.problem.problem import Problem
 
 _TOLERANCE = 1e-6
 
@@ -81,9 +81,9 @@ def pareto_command(
     verbose: VerboseOption = False,
 ) -> None:
     """Find every plan that no other beats in all objectives, with proof that none is missed (or --heuristic: some)."""
-    from dnnopt.expressions import parse_objective
     from dnnopt.heuristic_front import heuristic_front
     from dnnopt.pareto import pareto
+    from dnnopt.problem.expressions import parse_objective
     from dnnopt.report import print_front
 
     own = [metric.name for metric in problem.metrics]

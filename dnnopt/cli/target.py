@@ -16,10 +16,10 @@ from dnnopt.cli.options import AllowLargeOption, whole
 
 if TYPE_CHECKING:
     from dnnopt.formats.onnx_costs import CostFunction
-    from dnnopt.networks import Network
-    from dnnopt.platforms import Platform
-    from dnnopt.problem import Problem
-    from dnnopt.profiles import Profile
+    from dnnopt.problem.networks import Network
+    from dnnopt.problem.platforms import Platform
+    from dnnopt.problem.problem import Problem
+    from dnnopt.problem.profiles import Profile
 
 _Network = "for a network"
 _TARGET = "A problem file, an ONNX or network file, or a name in the library."
@@ -77,8 +77,8 @@ def read_target(
     allow_large: AllowLargeOption = False,
 ) -> Problem:
     """Return the problem that a target and its options describe."""
-    from dnnopt import library
-    from dnnopt.problem import Problem, load, read_problem_or_network
+    from dnnopt.problem import library
+    from dnnopt.problem.problem import Problem, load, read_problem_or_network
 
     found: Problem | Network
     path = Path(target)
@@ -141,9 +141,9 @@ def _is_file(path: Path) -> bool:
 
 def _read_platform(name: str, network: Network, allow_large: bool) -> Platform:
     """Return the platform of that file or name, which must not be too large together with the network."""
-    from dnnopt import library
     from dnnopt.base.sizes import check_places
-    from dnnopt.platforms import read_platform
+    from dnnopt.problem import library
+    from dnnopt.problem.platforms import read_platform
 
     found = read_platform(name, allow_large=allow_large) if _is_file(Path(name)) else library.platform(name)
     check_places(len(network.layers), len(found.devices), allow_large=allow_large)
@@ -164,10 +164,10 @@ def _network_problem(
     no_memory: bool,
     profiles: dict[Path, Profile],
 ) -> Problem:
-    from dnnopt import constraints
     from dnnopt.base.units import parse_quantity
-    from dnnopt.expressions import parse_constraint, parse_objective
-    from dnnopt.problem import Problem
+    from dnnopt.problem import constraints
+    from dnnopt.problem.expressions import parse_constraint, parse_objective
+    from dnnopt.problem.problem import Problem
 
     source = platform.devices[0].name if source is None else source
     sink = source if sink is None else sink
@@ -196,14 +196,14 @@ def _network_problem(
 
 
 def _read_profiles(paths: list[Path], allow_large: bool) -> dict[Path, Profile]:
-    from dnnopt.profiles import read_profile
+    from dnnopt.problem.profiles import read_profile
 
     return {path: read_profile(path, allow_large=allow_large) for path in paths}
 
 
 def _merged(profiles: dict[Path, Profile], network: Network, platform: Platform) -> Profile:
     """Return the entries of all profile files, which must fit the network and the platform and agree."""
-    from dnnopt.profiles import Profile
+    from dnnopt.problem.profiles import Profile
 
     merged = Profile()
     for path, profile in profiles.items():

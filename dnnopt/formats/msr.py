@@ -23,12 +23,12 @@ from dnnopt.base.errors import InputError
 from dnnopt.base.files import read_data
 from dnnopt.base.records import Bytes, Flag, Number, Record, check_known, check_unique
 from dnnopt.base.sizes import check_places
-from dnnopt.constraints import Colocate, Constraint, Contiguous, Memory
-from dnnopt.networks import RESERVED, Layer, Network, Tensor
-from dnnopt.objectives import latency, period
-from dnnopt.platforms import Device, Link, Platform, Resource, Route
-from dnnopt.problem import Problem
-from dnnopt.profiles import Profile
+from dnnopt.problem.constraints import Colocate, Constraint, Contiguous, Memory
+from dnnopt.problem.networks import RESERVED, Layer, Network, Tensor
+from dnnopt.problem.objectives import latency, period
+from dnnopt.problem.platforms import Device, Link, Platform, Resource, Route
+from dnnopt.problem.problem import Problem
+from dnnopt.problem.profiles import Profile
 
 Objective = Literal["throughput", "latency"]
 OBJECTIVES: tuple[Objective, ...] = ("throughput", "latency")

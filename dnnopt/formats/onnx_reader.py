@@ -30,7 +30,7 @@ from dnnopt.formats.onnx_file import join
 from dnnopt.formats.onnx_graph import OnnxGraph
 from dnnopt.formats.onnx_microsoft_costs import COSTS as MICROSOFT_COSTS
 from dnnopt.formats.onnx_shapes import MALFORMED, what_is_wrong
-from dnnopt.networks import INPUT, OUTPUT, RESERVED, Layer, Network, SharedWeights, Tensor
+from dnnopt.problem.networks import INPUT, OUTPUT, RESERVED, Layer, Network, SharedWeights, Tensor
 
 if TYPE_CHECKING:
     from dnnopt.formats.onnx_functions import Node

@@ -23,12 +23,12 @@ from dnnopt.base.files import read_data
 from dnnopt.base.records import Name, Number, Positive, Record, Seconds
 from dnnopt.base.sizes import MOST_DEVICES, check_amount
 from dnnopt.base.yaml_files import read_yaml
-from dnnopt.constraints import Contiguous, Memory
-from dnnopt.networks import INPUT, OUTPUT, Layer, Network, Tensor
-from dnnopt.objectives import period
-from dnnopt.platforms import Device, Link, Platform, Route
-from dnnopt.problem import Problem
-from dnnopt.profiles import Profile
+from dnnopt.problem.constraints import Contiguous, Memory
+from dnnopt.problem.networks import INPUT, OUTPUT, Layer, Network, Tensor
+from dnnopt.problem.objectives import period
+from dnnopt.problem.platforms import Device, Link, Platform, Route
+from dnnopt.problem.problem import Problem
+from dnnopt.problem.profiles import Profile
 
 _MEGA = 1024 * 1024
 _ELEMENT_BYTES = {"torch.float32": 4, "torch.float16": 2, "torch.bfloat16": 2}

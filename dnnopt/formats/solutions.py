@@ -23,12 +23,12 @@ from dnnopt.formats.portable import CONSTANT, column_names, safe_names
 from dnnopt.formulations import registry
 from dnnopt.formulations.formulation import Formulation
 from dnnopt.linear_model import LinearModel, Values
-from dnnopt.plan import Plan
 from dnnopt.priorities import noted, of_priority
+from dnnopt.problem.plan import Plan
 from dnnopt.scaling import SI
 
 if TYPE_CHECKING:
-    from dnnopt.problem import Problem
+    from dnnopt.problem.problem import Problem
 
 Model = LinearModel | ConstraintModel
 # Solvers take a variable that is about this far from a whole number for one, and some files have six digits.

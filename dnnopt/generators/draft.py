@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 
-from dnnopt.networks import INPUT, OUTPUT, Layer, Network, SharedWeights, Tensor
+from dnnopt.problem.networks import INPUT, OUTPUT, Layer, Network, SharedWeights, Tensor
 
 RAW = -1  # stands for the raw input among a layer's sources
 ELEMENT = 4  # bytes: 32-bit floating point

@@ -6,15 +6,15 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from dnnopt.base.sizes import check_places
-from dnnopt.constraints import Colocate, Constraint, Deadline, Memory
 from dnnopt.generators.networks import draft_network
 from dnnopt.generators.platforms import TOPOLOGIES, build_platform, machines, ramp
 from dnnopt.generators.recipe import Recipe
 from dnnopt.generators.stream import Stream
 from dnnopt.generators.tightness import Placement, blocks, capacities, deadline, lower_bound, weights_on
-from dnnopt.objectives import Term, energy, latency, period
-from dnnopt.plan import Plan
-from dnnopt.problem import Problem
+from dnnopt.problem.constraints import Colocate, Constraint, Deadline, Memory
+from dnnopt.problem.objectives import Term, energy, latency, period
+from dnnopt.problem.plan import Plan
+from dnnopt.problem.problem import Problem
 from dnnopt.referee import evaluate
 
 VERSION = 1  # of the generators: the same recipe gives the same problem in one version

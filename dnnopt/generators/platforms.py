@@ -9,7 +9,7 @@ from itertools import pairwise, permutations
 
 from dnnopt.generators.draft import Draft, Work
 from dnnopt.generators.stream import Stream
-from dnnopt.platforms import TIERS, Device, Link, Platform, Resource, Route, Tier
+from dnnopt.problem.platforms import TIERS, Device, Link, Platform, Resource, Route, Tier
 
 FLOPS_PER_S = 10**10  # of the slowest device
 BYTES_PER_S = 4 * 10**9

@@ -8,11 +8,11 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from dnnopt.base.errors import InputError
 from dnnopt.base.records import Number, Positive, Probability, Record, check_known
-from dnnopt.constraints import AnyConstraint
 from dnnopt.generators.networks import KINDS
 from dnnopt.generators.platforms import TOPOLOGIES
-from dnnopt.objectives import Term, as_terms
-from dnnopt.problem import Transport
+from dnnopt.problem.constraints import AnyConstraint
+from dnnopt.problem.objectives import Term, as_terms
+from dnnopt.problem.problem import Transport
 
 Count = Annotated[int, Field(strict=True, ge=1)]
 Ratio = Annotated[Number, Field(ge=1)]

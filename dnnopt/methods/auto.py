@@ -20,7 +20,6 @@ from functools import cached_property
 
 from dnnopt.compiled import CompiledProblem, LinearTerm, ObjectiveLimit, WorstLeakageTerm
 from dnnopt.compiler import compile_problem
-from dnnopt.constraints import Deadline
 from dnnopt.evaluator import Evaluator
 from dnnopt.formulations import registry
 from dnnopt.formulations.formulation import Formulation
@@ -36,10 +35,11 @@ from dnnopt.methods.formulated import default_solver, run_formulation
 from dnnopt.methods.heuristics import BASELINES
 from dnnopt.methods.heuristics.effort import Effort
 from dnnopt.methods.numbers import is_reliable
-from dnnopt.plan import Plan
 from dnnopt.pool import Pool
 from dnnopt.presolve import presolve
-from dnnopt.problem import Problem
+from dnnopt.problem.constraints import Deadline
+from dnnopt.problem.plan import Plan
+from dnnopt.problem.problem import Problem
 from dnnopt.referee import Evaluation
 from dnnopt.scaling import total_load
 from dnnopt.solvers import solver as solver_of

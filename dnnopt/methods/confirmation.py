@@ -23,10 +23,10 @@ from dnnopt.formulations.formulation import Formulation
 from dnnopt.methods.bounds.lagrangian import priced_out
 from dnnopt.methods.exact import scan
 from dnnopt.methods.formulated import run_formulation
-from dnnopt.plan import Plan
 from dnnopt.pool import Pool
 from dnnopt.presolve import presolve
-from dnnopt.problem import Problem
+from dnnopt.problem.plan import Plan
+from dnnopt.problem.problem import Problem
 from dnnopt.referee import Evaluation
 from dnnopt.result import OWN
 from dnnopt.solvers import solver as solver_of

@@ -9,8 +9,8 @@ import numpy as np
 from dnnopt.compiled import CompiledProblem, CustomLimit, Index
 from dnnopt.evaluator import Evaluator
 from dnnopt.formulations.cp.schedule import ScheduleFormulation
-from dnnopt.plan import Plan
 from dnnopt.pool import Pool
+from dnnopt.problem.plan import Plan
 from dnnopt.solvers.interface import Control, Limits
 
 SOURCE = "sequencing (cpsat)"

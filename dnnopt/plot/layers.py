@@ -9,7 +9,6 @@ from dnnopt.base.errors import InputError
 from dnnopt.base.records import check_known
 from dnnopt.base.text import COLOURS
 from dnnopt.base.units import counted
-from dnnopt.networks import INPUT, OUTPUT, Network
 from dnnopt.plot.style import (
     axis_unit,
     clean,
@@ -22,8 +21,9 @@ from dnnopt.plot.style import (
     plain,
     shorten,
 )
-from dnnopt.problem import Problem
-from dnnopt.profiles import layer_seconds
+from dnnopt.problem.networks import INPUT, OUTPUT, Network
+from dnnopt.problem.problem import Problem
+from dnnopt.problem.profiles import layer_seconds
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

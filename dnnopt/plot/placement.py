@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dnnopt.base.units import counted, format_quantity
-from dnnopt.networks import INPUT, OUTPUT, Network
-from dnnopt.plan import Plan
 from dnnopt.plot.layout import layered
 from dnnopt.plot.style import FAINT, INK, axes_or_new, colour, entry, figure_of, hatch, plain, shorten
 from dnnopt.plot.subject import headline, planned
-from dnnopt.problem import Problem
+from dnnopt.problem.networks import INPUT, OUTPUT, Network
+from dnnopt.problem.plan import Plan
+from dnnopt.problem.problem import Problem
 from dnnopt.result import Result
 
 if TYPE_CHECKING:

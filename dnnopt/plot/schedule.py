@@ -7,7 +7,6 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from dnnopt.base.errors import InputError
-from dnnopt.plan import Plan
 from dnnopt.plot.style import (
     FAINT,
     INK,
@@ -24,7 +23,8 @@ from dnnopt.plot.style import (
 )
 from dnnopt.plot.subject import headline, planned
 from dnnopt.plot.timetable import Bar, makespan, timetable
-from dnnopt.problem import Problem
+from dnnopt.problem.plan import Plan
+from dnnopt.problem.problem import Problem
 from dnnopt.result import Result
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from dnnopt.base.errors import UnsupportedError
-from dnnopt.networks import INPUT, OUTPUT, Network
-from dnnopt.plan import Plan, Schedule
-from dnnopt.problem import Problem
+from dnnopt.problem.networks import INPUT, OUTPUT, Network
+from dnnopt.problem.plan import Plan, Schedule
+from dnnopt.problem.problem import Problem
 from dnnopt.referee.facts import Copy, Facts, gather, link_seconds
 from dnnopt.referee.schedule import match
 

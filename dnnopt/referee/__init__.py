@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import math
 
-from dnnopt.plan import Plan
-from dnnopt.problem import Problem
+from dnnopt.problem.plan import Plan
+from dnnopt.problem.problem import Problem
 from dnnopt.referee import calls, metrics, schedule, timing
 from dnnopt.referee.evaluation import Evaluation, Transmission, Violation
 from dnnopt.referee.facts import Facts, gather, link_seconds

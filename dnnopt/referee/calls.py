@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 
-from dnnopt.networks import Network
+from dnnopt.problem.networks import Network
 from dnnopt.referee.evaluation import Violation
 from dnnopt.referee.facts import Facts
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterable
 
-from dnnopt.networks import INPUT, OUTPUT, Network
+from dnnopt.problem.networks import INPUT, OUTPUT, Network
 
 
 def why_not_contiguous(network: Network, device_of: dict[str, str], members: Collection[str]) -> str:

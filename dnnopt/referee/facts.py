@@ -6,11 +6,11 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from dnnopt.networks import INPUT, OUTPUT, Network, Tensor
-from dnnopt.plan import Plan
-from dnnopt.platforms import Link
-from dnnopt.problem import Problem
-from dnnopt.profiles import layer_joules, layer_seconds
+from dnnopt.problem.networks import INPUT, OUTPUT, Network, Tensor
+from dnnopt.problem.plan import Plan
+from dnnopt.problem.platforms import Link
+from dnnopt.problem.problem import Problem
+from dnnopt.problem.profiles import layer_joules, layer_seconds
 
 Key = tuple[str, str]  # a network and one of its layers or tensors
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Collection
 
-from dnnopt.constraints import Memory, MemoryRule
-from dnnopt.custom import Metric
-from dnnopt.networks import Network
-from dnnopt.objectives import Term
-from dnnopt.platforms import Resource
+from dnnopt.problem.constraints import Memory, MemoryRule
+from dnnopt.problem.custom import Metric
+from dnnopt.problem.networks import Network
+from dnnopt.problem.objectives import Term
+from dnnopt.problem.platforms import Resource
 from dnnopt.referee.facts import Copy, Facts, Key
 
 Latencies = dict[str, float]  # of each network

@@ -12,8 +12,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from dnnopt.networks import INPUT, OUTPUT
-from dnnopt.plan import Schedule
+from dnnopt.problem.networks import INPUT, OUTPUT
+from dnnopt.problem.plan import Schedule
 from dnnopt.referee.evaluation import Violation, told_apart
 from dnnopt.referee.facts import Copy, Crossing, Facts, Key, Use
 

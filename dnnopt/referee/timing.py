@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 
-from dnnopt.networks import INPUT, OUTPUT, Network
+from dnnopt.problem.networks import INPUT, OUTPUT, Network
 from dnnopt.referee.facts import Facts, Use, link_seconds
 
 

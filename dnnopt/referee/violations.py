@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator
 from itertools import combinations
 from typing import Any
 
-from dnnopt import constraints as c
-from dnnopt.custom import CustomConstraint
-from dnnopt.networks import INPUT, OUTPUT, Network
-from dnnopt.platforms import TIERS
+from dnnopt.problem import constraints as c
+from dnnopt.problem.custom import CustomConstraint
+from dnnopt.problem.networks import INPUT, OUTPUT, Network
+from dnnopt.problem.platforms import TIERS
 from dnnopt.referee import metrics
 from dnnopt.referee.contiguity import why_not_contiguous
 from dnnopt.referee.evaluation import Violation, told_apart

@@ -21,7 +21,7 @@ from dnnopt.formulations.cp.literals import Literals
 from dnnopt.formulations.cp.objective import add_objective
 from dnnopt.formulations.plans import read_plan
 from dnnopt.linear_model import Columns, Values
-from dnnopt.plan import Plan
+from dnnopt.problem.plan import Plan
 from dnnopt.scaling import Units
 from dnnopt.scope import Scope
 

@@ -22,7 +22,7 @@ from dnnopt.formulations.cp.times import TimeVariables
 from dnnopt.formulations.hops import not_a_tree
 from dnnopt.formulations.plans import read_plan, times_in
 from dnnopt.linear_model import Values
-from dnnopt.plan import Plan
+from dnnopt.problem.plan import Plan
 from dnnopt.scaling import Units
 from dnnopt.scope import Scope
 

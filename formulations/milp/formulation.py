@@ -27,7 +27,7 @@ from dnnopt.formulations.milp.timing import TIMINGS
 from dnnopt.formulations.plans import read_plan
 from dnnopt.linear_model import Columns, LinearModel, Values
 from dnnopt.model_units import Units
-from dnnopt.plan import Plan
+from dnnopt.problem.plan import Plan
 from dnnopt.scheduling import times_of
 from dnnopt.scope import Scope
 from dnnopt.symmetry import canonical, identical_devices

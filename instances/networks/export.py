@@ -32,8 +32,8 @@ from typing import TYPE_CHECKING, Any
 
 from dnnopt.base.files import read_text, write_text
 from dnnopt.formats.onnx_reader import read_onnx
-from dnnopt.granularity import GRANULARITIES, coarsen
-from dnnopt.networks import INPUT, OUTPUT, Network, read_network, write_network
+from dnnopt.problem.granularity import GRANULARITIES, coarsen
+from dnnopt.problem.networks import INPUT, OUTPUT, Network, read_network, write_network
 
 if TYPE_CHECKING:
     from torch import nn

@@ -21,12 +21,12 @@ from typing import Any
 
 import numpy as np
 
-from dnnopt import library
 from dnnopt.base.files import dump_json, write_text
 from dnnopt.compiler import compile_problem
 from dnnopt.evaluator import Evaluator
 from dnnopt.methods.heuristics import Effort, multi_cut
-from dnnopt.problem import Problem
+from dnnopt.problem import library
+from dnnopt.problem.problem import Problem
 from dnnopt.scaling import all_on_one
 
 Data = dict[str, Any]

@@ -12,7 +12,7 @@ import dnnopt as dp
 from dnnopt.base.errors import InputError
 from dnnopt.cli import app
 from dnnopt.formats.msr import read_msr
-from dnnopt.plan import Plan
+from dnnopt.problem.plan import Plan
 from dnnopt.referee import evaluate
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import onnx
 import pytest
 
-from dnnopt import library
 from dnnopt.formats.onnx_reader import read_onnx
+from dnnopt.problem import library
 
 LIGHT = Path(onnx.__file__).parent / "backend" / "test" / "data" / "light"
 WHEEL_NETWORKS = {

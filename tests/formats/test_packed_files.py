@@ -6,9 +6,9 @@ import pytest
 
 from dnnopt.base.errors import InputError
 from dnnopt.base.files import dump_json
-from dnnopt.library import network, platform
-from dnnopt.networks import read_network, write_network
-from dnnopt.platforms import read_platform, write_platform
+from dnnopt.problem.library import network, platform
+from dnnopt.problem.networks import read_network, write_network
+from dnnopt.problem.platforms import read_platform, write_platform
 
 NETWORK = network("squeezenet")
 

@@ -9,9 +9,9 @@ from dnnopt.base import files, records, sizes
 from dnnopt.base.errors import InputError
 from dnnopt.base.files import read_data, read_text
 from dnnopt.base.json_text import parse_json
-from dnnopt.networks import read_network
-from dnnopt.platforms import read_platform
-from dnnopt.problem import read_problem
+from dnnopt.problem.networks import read_network
+from dnnopt.problem.platforms import read_platform
+from dnnopt.problem.problem import read_problem
 
 
 @pytest.fixture

@@ -13,7 +13,6 @@ from linear_models import linear_models
 from readers import READERS
 
 import dnnopt as dp
-from dnnopt import library
 from dnnopt.compiler import compile_problem
 from dnnopt.constraint_model import ConstraintModel
 from dnnopt.formats import cp_sat_file, lp_file, minizinc_files, mps_file, portable, pulp_model, pyomo_model
@@ -23,6 +22,7 @@ from dnnopt.formats.mps_file import mps_text, size_of_mps
 from dnnopt.formats.solutions import plan_from_file
 from dnnopt.formulations import registry
 from dnnopt.linear_model import Block, LinearModel
+from dnnopt.problem import library
 
 LAYERS = ("a", "b", "c", "d")
 

@@ -10,15 +10,15 @@ from examples import check_until
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dnnopt import constraints as c
 from dnnopt.base.errors import UnsupportedError
 from dnnopt.compiler import compile_problem
 from dnnopt.formulations import registry
 from dnnopt.formulations.milp.communication.boundary import ends_of_routes
 from dnnopt.methods.formulated import run_formulation
-from dnnopt.objectives import energy, latency, leakage, period, traffic, worst_leakage
-from dnnopt.platforms import Device
 from dnnopt.pool import Pool
+from dnnopt.problem import constraints as c
+from dnnopt.problem.objectives import energy, latency, leakage, period, traffic, worst_leakage
+from dnnopt.problem.platforms import Device
 from dnnopt.scaling import choose_units
 from dnnopt.solvers.highs import relaxation
 from dnnopt.solvers.interface import Control, Limits

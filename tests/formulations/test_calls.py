@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 import dnnopt as dp
 from dnnopt.compiler import compile_problem
-from dnnopt.constraints import Deadline, MaxDevices, Memory
 from dnnopt.evaluator import Evaluator
 from dnnopt.formulations import registry
 from dnnopt.methods.bounds import chains
-from dnnopt.platforms import Device
+from dnnopt.problem.constraints import Deadline, MaxDevices, Memory
+from dnnopt.problem.platforms import Device
 
 FORMULATIONS = ("edgewise+calls", "product+calls")
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from dnnopt.compiler import compile_problem
 from dnnopt.formulations import registry
 from dnnopt.formulations.milp.timing.covers import covers
-from dnnopt.objectives import period
+from dnnopt.problem.objectives import period
 from dnnopt.solvers.highs import relaxation
 from dnnopt.solvers.interface import Limits
 from dnnopt.solving import solve

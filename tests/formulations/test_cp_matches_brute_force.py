@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from strategies import problems
 
 from dnnopt.compiler import compile_problem
-from dnnopt.constraints import MaxCuts
 from dnnopt.formulations import registry
 from dnnopt.methods.formulated import run_formulation
-from dnnopt.objectives import latency, traffic
 from dnnopt.pool import Pool
+from dnnopt.problem.constraints import MaxCuts
+from dnnopt.problem.objectives import latency, traffic
 from dnnopt.solvers.interface import Control, Limits
 from dnnopt.solving import solve
 

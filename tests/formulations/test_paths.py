@@ -14,13 +14,13 @@ from strategies import problems
 
 from dnnopt.base.errors import UnsupportedError
 from dnnopt.compiler import compile_problem
-from dnnopt.constraints import Bandwidth
 from dnnopt.formulations import registry
 from dnnopt.formulations.milp.communication import COMMUNICATIONS
 from dnnopt.formulations.milp.timing.paths import MOST_PATHS
 from dnnopt.methods.formulated import run_formulation, separate_on_relaxations
-from dnnopt.objectives import latency
 from dnnopt.pool import Pool
+from dnnopt.problem.constraints import Bandwidth
+from dnnopt.problem.objectives import latency
 from dnnopt.scaling import choose_units
 from dnnopt.solvers.highs import relaxation
 from dnnopt.solvers.interface import Clock, Control, Limits

@@ -6,14 +6,14 @@ import pytest
 from brute_force import judged_plans
 from builders import layer, link, network, platform, problem, tensor
 
-from dnnopt import constraints as c
 from dnnopt.base.errors import InputError, UnsupportedError
 from dnnopt.compiler import compile_problem
-from dnnopt.custom import Metric
 from dnnopt.evaluator import Evaluator
 from dnnopt.formulations import registry
-from dnnopt.objectives import latency, period
-from dnnopt.platforms import Device
+from dnnopt.problem import constraints as c
+from dnnopt.problem.custom import Metric
+from dnnopt.problem.objectives import latency, period
+from dnnopt.problem.platforms import Device
 from dnnopt.referee.violations import CHECKS
 from dnnopt.solving import formulate
 

@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 import dnnopt as dp
 from dnnopt.base.errors import InputError
 from dnnopt.base.files import dump_json
-from dnnopt.constraints import Colocate, Deadline, Memory
 from dnnopt.generators import KINDS, TOPOLOGIES, Recipe, generate
 from dnnopt.generators.draft import RAW
 from dnnopt.generators.networks import draft_network
 from dnnopt.generators.stream import Stream
-from dnnopt.plan import Plan
-from dnnopt.problem import write_problem
+from dnnopt.problem.constraints import Colocate, Deadline, Memory
+from dnnopt.problem.plan import Plan
+from dnnopt.problem.problem import write_problem
 from dnnopt.referee import evaluate
 
 # SHA-256 of the problem file of `Recipe(kinds=(kind,), memory=0.5, deadline=0.25, seed=7)`. Changing one of these means

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import problems
 
-from dnnopt.constraints import Bandwidth, Deadline, MaxDevices
 from dnnopt.methods import auto
-from dnnopt.objectives import energy, latency, period, traffic
+from dnnopt.problem.constraints import Bandwidth, Deadline, MaxDevices
+from dnnopt.problem.objectives import energy, latency, period, traffic
 from dnnopt.solvers.interface import Outcome
 from dnnopt.solving import solve
 

@@ -14,7 +14,6 @@ from strategies import problems
 
 from dnnopt.best_known import read_table
 from dnnopt.compiler import compile_problem
-from dnnopt.constraints import Contiguous
 from dnnopt.formulations import registry
 from dnnopt.methods.bounds import chains
 from dnnopt.methods.bounds.contiguous import bound_stages
@@ -22,9 +21,10 @@ from dnnopt.methods.bounds.destructive import destructive_bound
 from dnnopt.methods.bounds.escapes import escapes
 from dnnopt.methods.bounds.lagrangian import Lagrangian
 from dnnopt.methods.label_search import LabelSearch
-from dnnopt.objectives import Term, latency, period
 from dnnopt.pool import Pool
-from dnnopt.problem import load
+from dnnopt.problem.constraints import Contiguous
+from dnnopt.problem.objectives import Term, latency, period
+from dnnopt.problem.problem import load
 from dnnopt.solvers.highs import relaxation
 from dnnopt.solvers.interface import Clock, Control, Limits
 from dnnopt.solving import solve

@@ -8,9 +8,9 @@ import pytest
 from brute_force import brute_force
 from builders import link, network, platform, problem, tensor
 
-from dnnopt.constraints import Memory
 from dnnopt.formulations.milp.formulation import MilpFormulation
 from dnnopt.methods import confirmation, formulated
+from dnnopt.problem.constraints import Memory
 from dnnopt.result import OWN
 from dnnopt.solvers.interface import Outcome
 from dnnopt.solving import solve

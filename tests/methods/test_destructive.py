@@ -13,8 +13,8 @@ from strategies import problems
 from dnnopt.compiler import compile_problem
 from dnnopt.formulations import registry
 from dnnopt.methods.bounds.destructive import SOURCE, destructive_bound
-from dnnopt.objectives import Term, latency, period
 from dnnopt.pool import Pool
+from dnnopt.problem.objectives import Term, latency, period
 from dnnopt.solvers.highs import relaxation
 from dnnopt.solvers.interface import Control, Limits
 

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from strategies import memories, problems
 
 from dnnopt.compiler import compile_problem
-from dnnopt.constraints import memory
 from dnnopt.formulations import registry
 from dnnopt.methods.bounds.escapes import escapes
+from dnnopt.problem.constraints import memory
 from dnnopt.solvers.highs import relaxation
 from dnnopt.solvers.interface import Limits
 

@@ -12,15 +12,15 @@ from special import FEW, LINEAR, chains, followed, linear, pipelines, two_sides
 from strategies import CONSTRAINTS, problems
 
 import dnnopt as dp
-from dnnopt import constraints
 from dnnopt.base.errors import UnsupportedError
 from dnnopt.best_known import read_table
 from dnnopt.compiler import compile_problem
 from dnnopt.methods.bounds.contiguous import relaxations
 from dnnopt.methods.exact import EXACT, ideals, stages
 from dnnopt.methods.exact.chain import k_best
-from dnnopt.objectives import period
 from dnnopt.pool import Pool
+from dnnopt.problem import constraints
+from dnnopt.problem.objectives import period
 from dnnopt.solvers.interface import Control, Limits
 from dnnopt.solving import solve
 

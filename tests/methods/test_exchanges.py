@@ -17,8 +17,8 @@ import dnnopt as dp
 from dnnopt import compiled as kinds
 from dnnopt.compiler import compile_problem
 from dnnopt.metrics import Metric
-from dnnopt.objectives import largest
-from dnnopt.platforms import Device, Platform, Resource, Route
+from dnnopt.problem.objectives import largest
+from dnnopt.problem.platforms import Device, Platform, Resource, Route
 from dnnopt.referee import evaluate
 from dnnopt.scheduling import plan_of
 from dnnopt.symmetry import identical_devices

@@ -16,15 +16,15 @@ from strategies import problems
 
 from dnnopt.base.errors import InputError
 from dnnopt.compiler import compile_problem
-from dnnopt.constraints import memory
 from dnnopt.evaluator import Evaluator
 from dnnopt.heuristic_front import heuristic_front
 from dnnopt.methods.heuristics import BASELINES, Effort
 from dnnopt.methods.heuristics.population import Genes
-from dnnopt.objectives import energy, latency
 from dnnopt.pareto import pareto
 from dnnopt.pool import Pool
-from dnnopt.problem import load
+from dnnopt.problem.constraints import memory
+from dnnopt.problem.objectives import energy, latency
+from dnnopt.problem.problem import load
 from dnnopt.referee import evaluate
 from dnnopt.solvers.interface import Clock
 from dnnopt.solving import methods, solve

@@ -12,15 +12,15 @@ from hypothesis import strategies as st
 from strategies import problems
 
 from dnnopt.compiler import compile_problem
-from dnnopt.constraints import MaxCuts, Separate, memory
 from dnnopt.methods.bounds.tree_program import TreeProgram
 from dnnopt.methods.exact import labels
 from dnnopt.methods.frontier import Frontier
 from dnnopt.methods.label_search import LabelSearch
 from dnnopt.methods.rows import Row, rows_of
-from dnnopt.objectives import energy, latency, period
-from dnnopt.platforms import Device
 from dnnopt.pool import Pool
+from dnnopt.problem.constraints import MaxCuts, Separate, memory
+from dnnopt.problem.objectives import energy, latency, period
+from dnnopt.problem.platforms import Device
 from dnnopt.referee import evaluate
 from dnnopt.solvers.interface import Clock, Control, Limits
 from dnnopt.solving import solve

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from strategies import problems
 
 from dnnopt.compiler import compile_problem
-from dnnopt.constraints import memory
 from dnnopt.evaluator import Evaluator
 from dnnopt.methods.heuristics import Effort, multi_cut
-from dnnopt.objectives import latency, period
+from dnnopt.problem.constraints import memory
+from dnnopt.problem.objectives import latency, period
 from dnnopt.referee import evaluate
 from dnnopt.solvers.interface import Clock
 

@@ -5,13 +5,13 @@ from brute_force import brute_force
 from builders import layer, link, network, platform, problem, tensor
 
 from dnnopt.compiler import compile_problem
-from dnnopt.constraints import Deadline, Memory, Traffic
 from dnnopt.formulations import registry
 from dnnopt.linear_model import LinearModel
 from dnnopt.methods import formulated
 from dnnopt.methods.formulated import run_formulation
-from dnnopt.objectives import energy
 from dnnopt.pool import Pool
+from dnnopt.problem.constraints import Deadline, Memory, Traffic
+from dnnopt.problem.objectives import energy
 from dnnopt.solvers.highs import solve_arrays
 from dnnopt.solvers.interface import Control, Limits, Outcome
 from dnnopt.solving import solve

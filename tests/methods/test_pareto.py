@@ -14,11 +14,11 @@ from strategies import problems
 
 from dnnopt.base.errors import InputError, UnsupportedError
 from dnnopt.compiler import compile_problem
-from dnnopt.constraints import Deadline
-from dnnopt.objectives import cost, energy, latency, leakage, period, traffic, worst_leakage
 from dnnopt.pareto import pareto
-from dnnopt.platforms import Device
-from dnnopt.problem import Problem
+from dnnopt.problem.constraints import Deadline
+from dnnopt.problem.objectives import cost, energy, latency, leakage, period, traffic, worst_leakage
+from dnnopt.problem.platforms import Device
+from dnnopt.problem.problem import Problem
 from dnnopt.referee import evaluate
 from dnnopt.solvers.interface import Control, Limits
 from dnnopt.solving import Search

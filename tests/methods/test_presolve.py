@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from strategies import problems
 
 from dnnopt.compiler import compile_problem
-from dnnopt.constraints import Deadline, Energy, Memory
-from dnnopt.objectives import Term, energy, latency, period
 from dnnopt.presolve import presolve
+from dnnopt.problem.constraints import Deadline, Energy, Memory
+from dnnopt.problem.objectives import Term, energy, latency, period
 
 
 def survives(compiled, placement):

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import problems
 
-from dnnopt.constraints import Deadline
-from dnnopt.objectives import Term, cost, energy, largest, latency, period, traffic
+from dnnopt.problem.constraints import Deadline
+from dnnopt.problem.objectives import Term, cost, energy, largest, latency, period, traffic
 from dnnopt.solving import solve
 
 WAYS = {

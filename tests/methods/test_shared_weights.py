@@ -13,7 +13,6 @@ from scheduled_optimum import scheduled_optimum
 from strategies import tied_problems
 
 from dnnopt.compiler import compile_problem
-from dnnopt.constraints import memory
 from dnnopt.evaluator import Evaluator
 from dnnopt.formulations import registry
 from dnnopt.methods.bounds.escapes import escapes
@@ -24,9 +23,10 @@ from dnnopt.methods.heuristics import BASELINES
 from dnnopt.methods.heuristics.effort import Effort
 from dnnopt.methods.label_search import LabelSearch
 from dnnopt.moves import MovingPlan
-from dnnopt.objectives import energy, latency, period, traffic
 from dnnopt.pool import Pool
 from dnnopt.presolve import presolve
+from dnnopt.problem.constraints import memory
+from dnnopt.problem.objectives import energy, latency, period, traffic
 from dnnopt.solvers.interface import Clock, Control, Limits
 from dnnopt.solving import solve
 

@@ -11,11 +11,11 @@ from examples import check_until
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dnnopt import constraints as c
 from dnnopt.compiler import compile_problem
 from dnnopt.formulations import registry
-from dnnopt.objectives import Term, cost, energy, largest, latency, period
-from dnnopt.platforms import Device, Platform, Resource, Route
+from dnnopt.problem import constraints as c
+from dnnopt.problem.objectives import Term, cost, energy, largest, latency, period
+from dnnopt.problem.platforms import Device, Platform, Resource, Route
 from dnnopt.solving import solve
 from dnnopt.symmetry import canonical, identical_devices
 

@@ -13,10 +13,10 @@ from strategies import problems
 
 from dnnopt.compiled import LinearTerm
 from dnnopt.compiler import compile_problem
-from dnnopt.constraints import memory
 from dnnopt.methods.bounds.lagrangian import Lagrangian, below
 from dnnopt.methods.bounds.tree_program import TreeProgram
-from dnnopt.objectives import cost, energy, latency, period, traffic
+from dnnopt.problem.constraints import memory
+from dnnopt.problem.objectives import cost, energy, latency, period, traffic
 from dnnopt.solvers.interface import Control, Limits
 
 OBJECTIVES = st.sampled_from((latency(), energy(), cost(), traffic(), latency() + 0.5 * energy()))

@@ -6,8 +6,8 @@ import pytest
 from builders import layer, link, network, plan, platform, problem, tensor
 
 from dnnopt.base.errors import InputError
-from dnnopt.networks import Layer
-from dnnopt.platforms import Device
+from dnnopt.problem.networks import Layer
+from dnnopt.problem.platforms import Device
 from dnnopt.referee import evaluate
 
 DEVICES = [Device(name="acc"), Device(name="gpu"), Device(name="cpu", pool=True)]
@@ -91,7 +91,7 @@ def test_a_link_between_two_calling_devices_takes_the_time_of_both():
 
 
 def test_memory_counts_as_elsewhere():
-    from dnnopt.constraints import Memory
+    from dnnopt.problem.constraints import Memory
 
     net = network([Layer(name="a", weights=3.0), layer("b", 4.0)], [tensor("t", "a", "b", 1)])
     found = judge("a:acc b:acc", net, {"a": (1, 1, 1), "b": (1, 1, 1)}, subject_to=[Memory(limits={"acc": 5.0})])

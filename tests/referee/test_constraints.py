@@ -6,9 +6,9 @@ from typing import get_args
 import pytest
 from builders import layer, link, network, plan, platform, problem, shared, tensor
 
-from dnnopt import constraints as c
-from dnnopt.objectives import latency
-from dnnopt.platforms import Device
+from dnnopt.problem import constraints as c
+from dnnopt.problem.objectives import latency
+from dnnopt.problem.platforms import Device
 from dnnopt.referee import evaluate
 from dnnopt.referee.violations import CHECKS
 

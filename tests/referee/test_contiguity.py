@@ -5,7 +5,7 @@ from builders import network, plan, platform, problem, tensor
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dnnopt.constraints import Contiguous
+from dnnopt.problem.constraints import Contiguous
 from dnnopt.referee import evaluate
 
 ON = platform("x y z", routes={f"{i}>{j}": "" for i in "xyz" for j in "xyz" if i != j})

@@ -3,7 +3,7 @@
 import pytest
 from builders import link, network, plan, platform, problem, tensor
 
-from dnnopt.constraints import MaxCuts
+from dnnopt.problem.constraints import MaxCuts
 from dnnopt.referee import Transmission, evaluate
 
 # One tensor of 3 bytes from a on x: to b and c on y, and to d on z; both routes begin with the link "out".

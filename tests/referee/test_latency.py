@@ -6,7 +6,7 @@ import pytest
 from builders import link, network, plan, platform, problem, tensor
 
 from dnnopt.base.errors import InputError
-from dnnopt.objectives import latency, period
+from dnnopt.problem.objectives import latency, period
 from dnnopt.referee import evaluate
 
 # a -> b -> c; a on pi, b and c on t4; the input starts on pi, and the answer returns there.

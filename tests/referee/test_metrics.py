@@ -3,9 +3,9 @@
 import pytest
 from builders import layer, link, network, plan, platform, problem, shared, shared_across, tensor
 
-from dnnopt.constraints import memory
-from dnnopt.objectives import Term, cost, energy, latency, leakage, period, traffic, worst_leakage
-from dnnopt.platforms import Device
+from dnnopt.problem.constraints import memory
+from dnnopt.problem.objectives import Term, cost, energy, latency, leakage, period, traffic, worst_leakage
+from dnnopt.problem.platforms import Device
 from dnnopt.referee import evaluate
 
 # a on pi for 2 s; 10 bytes over "up" take 10 s; b on t4 for 3 s; the answer's byte takes 1 s over "down".

@@ -8,7 +8,7 @@ from builders import link, network, plan, platform, problem, tensor, transfer
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dnnopt.plan import Plan, Schedule
+from dnnopt.problem.plan import Plan, Schedule
 from dnnopt.referee import evaluate
 
 # a on pi takes 2 s; ab takes 3 s over "up"; b and c on t4 take 1 s and 2 s; the answer takes 1 s over "down".

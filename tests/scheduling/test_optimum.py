@@ -12,15 +12,15 @@ from hypothesis import strategies as st
 from scheduled_optimum import scheduled, scheduled_optimum
 from strategies import problems
 
-from dnnopt import constraints as c
 from dnnopt.base.errors import UnsupportedError
 from dnnopt.compiled import MulticastTrees
 from dnnopt.compiler import compile_problem
 from dnnopt.formulations import registry
 from dnnopt.formulations.hops import not_a_tree
 from dnnopt.methods.formulated import default_solver, run_formulation
-from dnnopt.objectives import energy, largest, latency, period, traffic
 from dnnopt.pool import Pool
+from dnnopt.problem import constraints as c
+from dnnopt.problem.objectives import energy, largest, latency, period, traffic
 from dnnopt.solvers.interface import Control, Limits
 from dnnopt.solving import solve
 

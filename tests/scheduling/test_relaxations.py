@@ -15,8 +15,8 @@ from dnnopt.compiler import compile_problem
 from dnnopt.formulations import registry
 from dnnopt.formulations.precedence import fork_joins, reachability
 from dnnopt.methods.formulated import default_solver, run_formulation
-from dnnopt.objectives import cost, latency, leakage, period, traffic
 from dnnopt.pool import Pool
+from dnnopt.problem.objectives import cost, latency, leakage, period, traffic
 from dnnopt.referee import evaluate
 from dnnopt.scaling import all_on_one
 from dnnopt.scheduling import list_scheduled

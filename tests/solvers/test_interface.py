@@ -12,12 +12,12 @@ from hard_problem import FORMULATIONS, hard_problem
 
 from dnnopt.base.errors import InputError
 from dnnopt.compiler import compile_problem
-from dnnopt.constraints import MaxDevices
 from dnnopt.formulations import registry
 from dnnopt.methods.formulated import run_formulation
-from dnnopt.objectives import energy
-from dnnopt.platforms import Device
 from dnnopt.pool import Pool
+from dnnopt.problem.constraints import MaxDevices
+from dnnopt.problem.objectives import energy
+from dnnopt.problem.platforms import Device
 from dnnopt.referee import evaluate
 from dnnopt.solvers import kind_of, names
 from dnnopt.solvers import solver as solver_of

@@ -11,7 +11,7 @@ from dnnopt.compiler import compile_problem
 from dnnopt.constraint_model import ConstraintModel
 from dnnopt.formulations import registry
 from dnnopt.linear_model import LinearModel
-from dnnopt.problem import read_problem
+from dnnopt.problem.problem import read_problem
 from dnnopt.solvers import cpsat, highs
 from dnnopt.solvers.interface import Control, Limits
 from dnnopt.solving import solve

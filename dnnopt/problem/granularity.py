@@ -25,7 +25,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 
 from dnnopt.base.errors import InputError
 from dnnopt.base.graphs import immediate_dominators
-from dnnopt.networks import INPUT, OUTPUT, RESERVED, Layer, Network
+from dnnopt.problem.networks import INPUT, OUTPUT, RESERVED, Layer, Network
 
 GRANULARITIES = ("operator", "layer", "block")
 LARGEST_BLOCK = 16

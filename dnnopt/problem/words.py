@@ -8,8 +8,8 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from dnnopt.base.text import COLOURS
-from dnnopt.plan import Plan
-from dnnopt.problem import Problem
+from dnnopt.problem.plan import Plan
+from dnnopt.problem.problem import Problem
 
 if TYPE_CHECKING:
     from rich.text import Text

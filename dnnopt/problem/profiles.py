@@ -11,8 +11,8 @@ from pydantic import Field
 from dnnopt.base.errors import InputError
 from dnnopt.base.files import read_data, write_data
 from dnnopt.base.records import Bytes, Flag, Name, Number, Record, Seconds, check_known
-from dnnopt.networks import INPUT, Layer, Network
-from dnnopt.platforms import Device, Platform
+from dnnopt.problem.networks import INPUT, Layer, Network
+from dnnopt.problem.platforms import Device, Platform
 
 Table = Mapping[str, Mapping[str, Mapping[str, Seconds | None]]]
 Quartiles = tuple[Seconds, Seconds]

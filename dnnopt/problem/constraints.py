@@ -15,7 +15,7 @@ from pydantic import (
 
 from dnnopt.base.errors import InputError
 from dnnopt.base.records import Bytes, Name, Number, Record, Seconds
-from dnnopt.custom import CustomConstraint
+from dnnopt.problem.custom import CustomConstraint
 
 MemoryRule = Literal["weights", "weights+activations", "weights+largest_activation"]
 Count = Annotated[int, Field(strict=True, ge=0, le=2**31 - 1)]

@@ -9,10 +9,10 @@ from typing import Any, Literal
 from dnnopt.base.errors import InputError
 from dnnopt.base.records import check_known
 from dnnopt.base.units import parse_quantity
-from dnnopt.constraints import Bandwidth, Deadline, Memory, Utilisation
-from dnnopt.expressions import parse_objective
-from dnnopt.objectives import Term
-from dnnopt.problem import Problem
+from dnnopt.problem.constraints import Bandwidth, Deadline, Memory, Utilisation
+from dnnopt.problem.expressions import parse_objective
+from dnnopt.problem.objectives import Term
+from dnnopt.problem.problem import Problem
 
 Kind = Literal["bandwidth", "memory", "deadline", "rate", "weight"]
 _SYNTAX = "NAME=LOW..HIGH, such as 'bandwidth(wan-up)=1MB/s..100MB/s', 'memory(pi)=8MiB..64MiB' or 'deadline=50ms..1s'"

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 
-from dnnopt import objectives
 from dnnopt.base.errors import InputError
 from dnnopt.base.units import parse_quantity
-from dnnopt.constraints import Constraint
-from dnnopt.custom import STANDARD_METRICS
-from dnnopt.objectives import Term, limit_on
+from dnnopt.problem import objectives
+from dnnopt.problem.constraints import Constraint
+from dnnopt.problem.custom import STANDARD_METRICS
+from dnnopt.problem.objectives import Term, limit_on
 
 _TERM = re.compile(r"(?:(?P<weight>[\d.eE+-]+)\s*\*\s*)?(?P<metric>[A-Za-z_]\w*)\s*(?:\((?P<arguments>[^()]*)\))?")
 _DIMENSION = {"latency": "time", "energy": "energy", "cost": "money", "traffic": "bytes"}

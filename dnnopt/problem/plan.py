@@ -10,7 +10,7 @@ from dnnopt.base.files import dump_json, read_data, write_text
 from dnnopt.base.records import Moment, Name, Record, check_known
 
 if TYPE_CHECKING:
-    from dnnopt.problem import Problem
+    from dnnopt.problem.problem import Problem
 
 
 PLAN_KEYS = ("placement", "schedule")

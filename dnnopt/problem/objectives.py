@@ -14,8 +14,8 @@ from pydantic import Field, model_validator
 
 from dnnopt.base.errors import InputError
 from dnnopt.base.records import Flag, Name, Number, Record
-from dnnopt.constraints import Constraint, Cost, Deadline, Energy, Leakage, MetricLimit, Traffic, WorstLeakage
-from dnnopt.custom import STANDARD_METRICS
+from dnnopt.problem.constraints import Constraint, Cost, Deadline, Energy, Leakage, MetricLimit, Traffic, WorstLeakage
+from dnnopt.problem.custom import STANDARD_METRICS
 
 UNITS = {
     "latency": "s", "period": "s", "energy": "J", "cost": "USD", "leakage": "", "worst_leakage": "", "traffic": "bytes",

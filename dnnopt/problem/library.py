@@ -8,9 +8,9 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 
 from dnnopt.base.errors import InputError
-from dnnopt.granularity import coarsen
-from dnnopt.networks import Network, read_network
-from dnnopt.platforms import Platform, read_platform
+from dnnopt.problem.granularity import coarsen
+from dnnopt.problem.networks import Network, read_network
+from dnnopt.problem.platforms import Platform, read_platform
 
 # Sets of problems, from easy to hard. What is in a set never changes: a new choice would be a new version.
 SETS = ("small", "core", "hard")
@@ -82,7 +82,7 @@ def network(name: str, *, source: str | None = None, sink: str | None = None) ->
     Parameters
     ----------
     name : str
-        Such as ``vit-b``, whose layers are operators; or, with a coarser granularity (see `dnnopt.granularity`),
+        Such as ``vit-b``, whose layers are operators; or, coarser (see `dnnopt.problem.granularity`),
         ``vit-b@layer`` or ``vit-b@block``.
     source, sink : str, optional
         Device where the input starts, and device where the answer must arrive.

@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from dnnopt import library
 from dnnopt.base.errors import InputError
 from dnnopt.base.files import data_text, read_data, take_header, write_text
 from dnnopt.base.records import Record, check_known, check_unique
 from dnnopt.base.sizes import check_layers_and_devices
-from dnnopt.constraints import AnyConstraint, Constraint
-from dnnopt.custom import STANDARD_METRICS, CustomConstraint, Metric
-from dnnopt.networks import Network, SharedAcross, network_of
-from dnnopt.objectives import Term, as_terms
-from dnnopt.platforms import Platform
-from dnnopt.profiles import Profile, layer_seconds
+from dnnopt.problem import library
+from dnnopt.problem.constraints import AnyConstraint, Constraint
+from dnnopt.problem.custom import STANDARD_METRICS, CustomConstraint, Metric
+from dnnopt.problem.networks import Network, SharedAcross, network_of
+from dnnopt.problem.objectives import Term, as_terms
+from dnnopt.problem.platforms import Platform
+from dnnopt.problem.profiles import Profile, layer_seconds
 
 Execution = Literal["sequential", "parallel", "scheduled", "pipelined", "call"]
 Transport = Literal["unicast", "multicast", "per_edge"]
