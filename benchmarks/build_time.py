@@ -23,8 +23,8 @@ import highspy
 from common import add_json_option, print_table, write_json
 
 from dnnopt import Device, Layer, Link, Network, Platform, Problem, Route, Tensor, latency, memory
-from dnnopt.compiled import CompiledProblem
-from dnnopt.compiler import compile_problem
+from dnnopt.compiled.compiled import CompiledProblem
+from dnnopt.compiled.compiler import compile_problem
 from dnnopt.formulations import registry
 from dnnopt.linear_model import LinearArrays
 from dnnopt.solvers.highs import pass_model

@@ -14,12 +14,12 @@ import time
 import numpy as np
 from common import add_json_option, print_table, write_json
 
-from dnnopt.compiler import compile_problem
-from dnnopt.evaluator import Evaluator
+from dnnopt.compiled.compiler import compile_problem
+from dnnopt.compiled.evaluator import Evaluator
 from dnnopt.methods.heuristics import Effort
 from dnnopt.methods.heuristics.neighbours import Neighbours
 from dnnopt.methods.heuristics.start import start
-from dnnopt.moves import Change, MovingPlan, WholePlan
+from dnnopt.compiled.moves import Change, MovingPlan, WholePlan
 from dnnopt.problem.problem import Problem, load
 from dnnopt.referee import evaluate
 

@@ -21,12 +21,12 @@ from common import add_json_option, print_table, write_json
 
 import dnnopt as dp
 from dnnopt.base.errors import UnsupportedError
-from dnnopt.compiler import compile_problem
+from dnnopt.compiled.compiler import compile_problem
 from dnnopt.constraint_model import ConstraintModel
 from dnnopt.formats.solutions import plan_from_file
 from dnnopt.formulations import registry
 from dnnopt.linear_model import LinearModel
-from dnnopt.priorities import of_priority
+from dnnopt.compiled.priorities import of_priority
 from dnnopt.problem import library
 from dnnopt.problem.problem import load
 

@@ -30,7 +30,7 @@ import numpy as np
 from common import add_json_option, print_table, write_json
 
 import dnnopt as dp
-from dnnopt.compiler import compile_problem
+from dnnopt.compiled.compiler import compile_problem
 from dnnopt.formulations import registry
 from dnnopt.solvers.highs import pass_model, set_options, tolerance_for
 from dnnopt.solvers.interface import Limits

@@ -64,7 +64,7 @@ def use_problem(problem: Problem) -> None:
     from rich.console import Console
 
     from dnnopt.base.files import dump_json
-    from dnnopt.compiler import compile_problem
+    from dnnopt.compiled.compiler import compile_problem
     from dnnopt.features import features
     from dnnopt.report import print_check, print_features
 

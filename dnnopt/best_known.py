@@ -17,7 +17,7 @@ from typing import Any
 from dnnopt.base.errors import InputError
 from dnnopt.base.files import read_text, write_text
 from dnnopt.base.outputs import make_folder
-from dnnopt.evaluator import TOLERANCE
+from dnnopt.compiled.evaluator import TOLERANCE
 from dnnopt.problem import library
 from dnnopt.problem.plan import read_plan, write_plan
 from dnnopt.problem.problem import Problem, load

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from dnnopt.base.errors import InputError, UnsupportedError
 from dnnopt.base.tables import Tabular
-from dnnopt.compiled import CompiledProblem
-from dnnopt.compiler import compile_problem
-from dnnopt.evaluator import Evaluator
+from dnnopt.compiled.compiled import CompiledProblem
+from dnnopt.compiled.compiler import compile_problem
+from dnnopt.compiled.evaluator import Evaluator
 from dnnopt.methods.exact import EXACT
 from dnnopt.methods.heuristics import BASELINES, Effort
 from dnnopt.problem.plan import Plan
@@ -19,7 +19,7 @@ from dnnopt.problem.problem import Problem
 from dnnopt.problem.words import moved
 from dnnopt.referee import Evaluation, Violation, evaluate
 from dnnopt.result import OPTIMAL_GAP, Event, Result, relative_gap
-from dnnopt.scheduling import plan_of
+from dnnopt.compiled.scheduling import plan_of
 from dnnopt.solvers.interface import Clock, Control, Limits, check_seconds, stop_on_interrupt
 from dnnopt.solving import solve
 

@@ -23,7 +23,7 @@ from dnnopt.base.text import visible
 from dnnopt.linear_model import Block, Columns, Evaluate, EvaluateTimes, Follow, Values, encoded
 
 if TYPE_CHECKING:
-    from dnnopt.scheduling import Tasks, Times
+    from dnnopt.compiled.scheduling import Tasks, Times
 
 Whole = NDArray[np.int64]
 

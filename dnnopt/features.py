@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from dnnopt.base.graphs import tree_decomposition
-from dnnopt.compiled import CompiledProblem
-from dnnopt.compiler import compile_problem
+from dnnopt.compiled.compiled import CompiledProblem
+from dnnopt.compiled.compiler import compile_problem
 from dnnopt.pool import Pool
 from dnnopt.problem.problem import Problem
-from dnnopt.scaling import all_on_one
+from dnnopt.compiled.scaling import all_on_one
 
 
 @dataclass(frozen=True)

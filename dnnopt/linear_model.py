@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dnnopt.base.text import visible
-from dnnopt.scaling import SI, Units
+from dnnopt.compiled.scaling import SI, Units
 
 if TYPE_CHECKING:
-    from dnnopt.scheduling import Tasks, Times
+    from dnnopt.compiled.scheduling import Tasks, Times
 
 Columns = NDArray[np.integer[Any]]
 Values = NDArray[np.float64]

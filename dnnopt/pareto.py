@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from dnnopt.base.errors import InputError
-from dnnopt.compiled import CompiledProblem
-from dnnopt.compiler import compile_problem
+from dnnopt.compiled.compiled import CompiledProblem
+from dnnopt.compiled.compiler import compile_problem
 from dnnopt.problem.objectives import Term
 from dnnopt.problem.plan import Plan
 from dnnopt.problem.problem import Problem

@@ -16,9 +16,9 @@ import numpy as np
 
 from dnnopt.base.errors import InputError, UnsupportedError
 from dnnopt.base.tables import Tabular
-from dnnopt.compiled import CompiledProblem, Index
-from dnnopt.compiler import compile_problem
-from dnnopt.evaluator import TOLERANCE, Evaluator
+from dnnopt.compiled.compiled import CompiledProblem, Index
+from dnnopt.compiled.compiler import compile_problem
+from dnnopt.compiled.evaluator import TOLERANCE, Evaluator
 from dnnopt.formulations import registry
 from dnnopt.formulations.formulation import Formulation
 from dnnopt.linear_model import LinearModel
@@ -26,17 +26,17 @@ from dnnopt.methods.bounds.lagrangian import priced_out
 from dnnopt.methods.exact import chain
 from dnnopt.methods.formulated import default_solver
 from dnnopt.methods.numbers import is_reliable
-from dnnopt.presolve import presolve
+from dnnopt.compiled.presolve import presolve
 from dnnopt.problem.plan import Plan
 from dnnopt.problem.problem import Problem
 from dnnopt.referee import Evaluation, evaluate
 from dnnopt.result import OPTIMAL_GAP, evaluation_data, relative_gap
-from dnnopt.scaling import choose_units
-from dnnopt.scheduling import plan_of
+from dnnopt.compiled.scaling import choose_units
+from dnnopt.compiled.scheduling import plan_of
 from dnnopt.solvers import solver as solver_of
 from dnnopt.solvers.interface import Clock, Control, Limits, Outcome, stop_on_interrupt
 from dnnopt.solving import Search, check_choice
-from dnnopt.symmetry import canonical, identical_devices
+from dnnopt.compiled.symmetry import canonical, identical_devices
 
 if TYPE_CHECKING:
     from rich.console import Console

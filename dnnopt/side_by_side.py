@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from dnnopt.compiler import compile_problem
+from dnnopt.compiled.compiler import compile_problem
 from dnnopt.formulations import registry
 from dnnopt.linear_model import LinearModel
 from dnnopt.methods.formulated import default_solver, separate_on_relaxations

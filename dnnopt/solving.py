@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 from dnnopt.base.errors import InputError, NumbersError, UnsupportedError
 from dnnopt.base.outputs import written_log
 from dnnopt.base.versions import versions
-from dnnopt.compiled import CompiledProblem, CustomLimit, PeriodTerm
-from dnnopt.compiler import compile_problem
+from dnnopt.compiled.compiled import CompiledProblem, CustomLimit, PeriodTerm
+from dnnopt.compiled.compiler import compile_problem
 from dnnopt.constraint_model import sums_below
-from dnnopt.evaluator import Evaluator
+from dnnopt.compiled.evaluator import Evaluator
 from dnnopt.formulations import registry
 from dnnopt.linear_model import LinearModel
 from dnnopt.methods.auto import run_auto
@@ -23,11 +23,11 @@ from dnnopt.methods.formulated import default_solver, run_formulation
 from dnnopt.methods.heuristics import BASELINES, Effort
 from dnnopt.methods.scheduled import RELAXATION, is_timed_schedule, run_scheduled
 from dnnopt.pool import Pool
-from dnnopt.priorities import note, of_priority
+from dnnopt.compiled.priorities import note, of_priority
 from dnnopt.problem.plan import Plan
 from dnnopt.problem.problem import Problem
 from dnnopt.result import OPTIMAL_GAP, OWN, Event, Result
-from dnnopt.scaling import Units
+from dnnopt.compiled.scaling import Units
 from dnnopt.solvers import kind_of
 from dnnopt.solvers import solver as solver_of
 from dnnopt.solvers.interface import Clock, Control, Limits, Outcome, stop_on_interrupt

@@ -23,9 +23,9 @@ from dnnopt.base.errors import InputError, UnsupportedError
 from dnnopt.base.files import dump_json, read_data, write_text
 from dnnopt.base.outputs import make_folder
 from dnnopt.base.tables import Tabular
-from dnnopt.compiled import LinearTerm
-from dnnopt.compiler import compile_problem
-from dnnopt.evaluator import Evaluator
+from dnnopt.compiled.compiled import LinearTerm
+from dnnopt.compiled.compiler import compile_problem
+from dnnopt.compiled.evaluator import Evaluator
 from dnnopt.methods.heuristics import BASELINES, Effort
 from dnnopt.pool import Pool
 from dnnopt.problem.parameters import Parameter, parse_range
@@ -33,7 +33,7 @@ from dnnopt.problem.plan import Plan, read_plan
 from dnnopt.problem.problem import Problem
 from dnnopt.referee import evaluate
 from dnnopt.result import OPTIMAL_GAP, read_result, relative_gap
-from dnnopt.scheduling import times_of
+from dnnopt.compiled.scheduling import times_of
 from dnnopt.solvers.interface import Clock, Control, Limits, stop_on_interrupt
 from dnnopt.solving import Search, check_choice
 

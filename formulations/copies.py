@@ -13,10 +13,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dnnopt.compiled import CompiledProblem, Index
+from dnnopt.compiled.compiled import CompiledProblem, Index
 from dnnopt.formulations.edges import edge_labels, edge_uses_pair
 from dnnopt.linear_model import Columns, Values
-from dnnopt.metrics import Array
+from dnnopt.compiled.metrics import Array
 
 
 @dataclass(frozen=True, eq=False)

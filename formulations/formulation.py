@@ -7,10 +7,10 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from dnnopt.compiled import CompiledProblem
+from dnnopt.compiled.compiled import CompiledProblem
 from dnnopt.problem.plan import Plan
-from dnnopt.scaling import Units
-from dnnopt.scope import Scope
+from dnnopt.compiled.scaling import Units
+from dnnopt.compiled.scope import Scope
 
 
 class Formulation(Protocol):

@@ -21,12 +21,12 @@ from itertools import pairwise
 
 import numpy as np
 
-from dnnopt.compiled import CompiledProblem, Index, Mask, MulticastTrees
+from dnnopt.compiled.compiled import CompiledProblem, Index, Mask, MulticastTrees
 from dnnopt.formulations.copies import Copies
-from dnnopt.formulations.windows import Durations
+from dnnopt.compiled.windows import Durations
 from dnnopt.linear_model import Columns
-from dnnopt.metrics import Array
-from dnnopt.scheduling import Tasks
+from dnnopt.compiled.metrics import Array
+from dnnopt.compiled.scheduling import Tasks
 
 
 @dataclass(frozen=True, eq=False)

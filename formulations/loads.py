@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from dnnopt.compiled import CompiledProblem
+from dnnopt.compiled.compiled import CompiledProblem
 from dnnopt.formulations.copies import Copies
-from dnnopt.formulations.precedence import Module
-from dnnopt.formulations.windows import Durations
+from dnnopt.compiled.precedence import Module
+from dnnopt.compiled.windows import Durations
 from dnnopt.linear_model import Columns, Values
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from dnnopt.compiled import CompiledProblem, Index
+from dnnopt.compiled.compiled import CompiledProblem, Index
 from dnnopt.linear_model import Values
 from dnnopt.problem.plan import Plan
-from dnnopt.scheduling import Scheduler, Tasks, Times, times_of
+from dnnopt.compiled.scheduling import Scheduler, Tasks, Times, times_of
 
 # Starts of a placement's tasks in a solution, in any unit; None: the solution has no order of tasks.
 TaskStarts = Callable[[Values, Tasks], list[float]] | None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from dnnopt.base.errors import InputError, UnsupportedError
-from dnnopt.compiled import CompiledProblem
+from dnnopt.compiled.compiled import CompiledProblem
 from dnnopt.formulations.cp.assignment import AssignmentFormulation
 from dnnopt.formulations.cp.schedule import ScheduleFormulation
 from dnnopt.formulations.formulation import Formulation

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from dnnopt.compiled import CompiledProblem, Index
-from dnnopt.evaluator import Evaluator
+from dnnopt.compiled.compiled import CompiledProblem, Index
+from dnnopt.compiled.evaluator import Evaluator
 from dnnopt.formulations.edges import edge_uses_pair
 from dnnopt.linear_model import Values
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from strategies import problems
 
 import dnnopt as dp
-from dnnopt.compiler import compile_problem
+from dnnopt.compiled.compiler import compile_problem
 from dnnopt.formulations import registry
 from dnnopt.linear_model import LinearModel
 from dnnopt.problem.networks import Layer, Network, Tensor

@@ -11,7 +11,7 @@ from hunt_truth import SECONDS, Mismatch, Truth
 from strategies import placement_plan
 
 from dnnopt.base.errors import InputError, UnsupportedError
-from dnnopt.compiler import compile_problem
+from dnnopt.compiled.compiler import compile_problem
 from dnnopt.formulations import registry
 from dnnopt.methods.exact import EXACT
 from dnnopt.methods.heuristics import BASELINES

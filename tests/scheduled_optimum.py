@@ -13,8 +13,8 @@ from typing import Any
 from hypothesis import strategies as st
 from strategies import Draw, placement_plan, problems
 
-from dnnopt.compiled import CompiledProblem, Index
-from dnnopt.compiler import compile_problem
+from dnnopt.compiled.compiled import CompiledProblem, Index
+from dnnopt.compiled.compiler import compile_problem
 from dnnopt.problem.networks import INPUT, OUTPUT
 from dnnopt.problem.plan import Plan, Schedule, Transfer
 from dnnopt.problem.problem import Problem

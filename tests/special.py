@@ -6,7 +6,7 @@ from builders import link, platform
 from hypothesis import strategies as st
 from strategies import CONSTRAINTS, memories, problems, tied, tied_problems
 
-from dnnopt.compiler import compile_problem
+from dnnopt.compiled.compiler import compile_problem
 from dnnopt.methods.exact import labels
 from dnnopt.problem import constraints
 from dnnopt.problem.networks import Tensor

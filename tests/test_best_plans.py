@@ -14,14 +14,14 @@ from hypothesis import strategies as st
 from strategies import problems
 
 from dnnopt.base.errors import InputError, UnsupportedError
-from dnnopt.compiler import compile_problem
+from dnnopt.compiled.compiler import compile_problem
 from dnnopt.problem.constraints import Deadline, Memory
 from dnnopt.problem.objectives import energy, latency, period
 from dnnopt.problem.plan import Plan
 from dnnopt.problem.problem import write_problem
 from dnnopt.ranking import best_plans
 from dnnopt.referee import evaluate
-from dnnopt.symmetry import canonical, identical_devices
+from dnnopt.compiled.symmetry import canonical, identical_devices
 
 
 def enumerated(one):

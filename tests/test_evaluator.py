@@ -10,8 +10,8 @@ from examples import check_until
 from hypothesis import given, settings
 from strategies import problems
 
-from dnnopt.compiler import compile_problem
-from dnnopt.evaluator import Evaluator
+from dnnopt.compiled.compiler import compile_problem
+from dnnopt.compiled.evaluator import Evaluator
 from dnnopt.problem.constraints import Energy, Memory
 from dnnopt.referee import evaluate
 

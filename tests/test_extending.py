@@ -14,7 +14,7 @@ from scheduled_optimum import scheduled, scheduled_optimum
 from strategies import problems
 
 import dnnopt as dp
-from dnnopt.compiler import compile_problem
+from dnnopt.compiled.compiler import compile_problem
 from dnnopt.formulations import registry
 from dnnopt.formulations.hops import not_a_tree
 from dnnopt.formulations.milp.communication import COMMUNICATIONS

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from dnnopt.base.errors import InputError
-from dnnopt.metrics import Metric
+from dnnopt.compiled.metrics import Metric
 
 
 def metric(**changes):

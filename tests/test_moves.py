@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import problems
 
-from dnnopt.compiler import compile_problem
-from dnnopt.evaluator import Evaluator
-from dnnopt.moves import MovingPlan
+from dnnopt.compiled.compiler import compile_problem
+from dnnopt.compiled.evaluator import Evaluator
+from dnnopt.compiled.moves import MovingPlan
 from dnnopt.problem.constraints import Deadline, MaxCuts, Memory, MonotoneTiers
 from dnnopt.problem.objectives import latency
 from dnnopt.problem.platforms import Device

@@ -17,7 +17,7 @@ from strategies import problems
 
 import dnnopt as dp
 from dnnopt.base.errors import NumbersError
-from dnnopt.compiler import compile_problem
+from dnnopt.compiled.compiler import compile_problem
 from dnnopt.formulations import registry
 from dnnopt.methods.exact import EXACT
 from dnnopt.methods.formulated import run_formulation

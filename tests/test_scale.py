@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from builders import layer, link, network, platform, problem, tensor
 
-from dnnopt.compiler import compile_problem
-from dnnopt.evaluator import Evaluator
+from dnnopt.compiled.compiler import compile_problem
+from dnnopt.compiled.evaluator import Evaluator
 from dnnopt.problem.constraints import Deadline, Memory
 from dnnopt.problem.objectives import energy, latency, period
 from dnnopt.problem.platforms import Device

@@ -6,7 +6,7 @@ from builders import link, network, platform, problem, tensor
 from hard_problem import hard_problem
 
 from dnnopt.base.errors import InputError, UnsupportedError
-from dnnopt.compiler import compile_problem
+from dnnopt.compiled.compiler import compile_problem
 from dnnopt.formulations import registry
 from dnnopt.problem.constraints import Deadline
 from dnnopt.problem.objectives import energy, latency, period

@@ -85,7 +85,7 @@ def _export(problem: Problem, formulation: str | None, reached: list[float] | No
     """Write one model."""
     from dnnopt.formats.model_files import ending_of, kind_of, write_model
     from dnnopt.linear_model import LinearModel
-    from dnnopt.scaling import SI
+    from dnnopt.compiled.scaling import SI
     from dnnopt.solving import formulate
 
     ending, kind = ending_of(output), kind_of(output)

@@ -16,16 +16,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dnnopt.base.errors import InputError
-from dnnopt.compiled import CompiledProblem
-from dnnopt.compiler import compile_problem
+from dnnopt.compiled.compiled import CompiledProblem
+from dnnopt.compiled.compiler import compile_problem
 from dnnopt.constraint_model import ConstraintModel, sums_below
 from dnnopt.formats.portable import CONSTANT, column_names, safe_names
 from dnnopt.formulations import registry
 from dnnopt.formulations.formulation import Formulation
 from dnnopt.linear_model import LinearModel, Values
-from dnnopt.priorities import noted, of_priority
+from dnnopt.compiled.priorities import noted, of_priority
 from dnnopt.problem.plan import Plan
-from dnnopt.scaling import SI
+from dnnopt.compiled.scaling import SI
 
 if TYPE_CHECKING:
     from dnnopt.problem.problem import Problem

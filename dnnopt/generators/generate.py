@@ -143,8 +143,8 @@ def _scheduled(problem: Problem, plan: Plan) -> Plan:
     """Return the plan, with a list schedule under scheduled execution."""
     if problem.execution != "scheduled":
         return plan
-    from dnnopt.compiler import compile_problem
-    from dnnopt.scheduling import list_scheduled
+    from dnnopt.compiled.compiler import compile_problem
+    from dnnopt.compiled.scheduling import list_scheduled
 
     compiled = compile_problem(problem)
     return list_scheduled(compiled, compiled.placement(plan))

@@ -18,12 +18,12 @@ import math
 from dataclasses import replace
 from functools import cached_property
 
-from dnnopt.compiled import CompiledProblem, LinearTerm, ObjectiveLimit, WorstLeakageTerm
-from dnnopt.compiler import compile_problem
-from dnnopt.evaluator import Evaluator
+from dnnopt.compiled.compiled import CompiledProblem, LinearTerm, ObjectiveLimit, WorstLeakageTerm
+from dnnopt.compiled.compiler import compile_problem
+from dnnopt.compiled.evaluator import Evaluator
 from dnnopt.formulations import registry
 from dnnopt.formulations.formulation import Formulation
-from dnnopt.formulations.needs import needs_critical_path
+from dnnopt.compiled.needs import needs_critical_path
 from dnnopt.methods import rows as sums
 from dnnopt.methods.bounds.chains import add_chain_bound
 from dnnopt.methods.bounds.contiguous import bound_stages
@@ -36,12 +36,12 @@ from dnnopt.methods.heuristics import BASELINES
 from dnnopt.methods.heuristics.effort import Effort
 from dnnopt.methods.numbers import is_reliable
 from dnnopt.pool import Pool
-from dnnopt.presolve import presolve
+from dnnopt.compiled.presolve import presolve
 from dnnopt.problem.constraints import Deadline
 from dnnopt.problem.plan import Plan
 from dnnopt.problem.problem import Problem
 from dnnopt.referee import Evaluation
-from dnnopt.scaling import total_load
+from dnnopt.compiled.scaling import total_load
 from dnnopt.solvers import solver as solver_of
 from dnnopt.solvers.interface import Clock, Control, Limits, Outcome
 

@@ -16,15 +16,15 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from dnnopt.compiled import CompiledProblem
-from dnnopt.compiler import compile_problem
+from dnnopt.compiled.compiled import CompiledProblem
+from dnnopt.compiled.compiler import compile_problem
 from dnnopt.formulations import registry
 from dnnopt.formulations.formulation import Formulation
 from dnnopt.methods.bounds.lagrangian import priced_out
 from dnnopt.methods.exact import scan
 from dnnopt.methods.formulated import run_formulation
 from dnnopt.pool import Pool
-from dnnopt.presolve import presolve
+from dnnopt.compiled.presolve import presolve
 from dnnopt.problem.plan import Plan
 from dnnopt.problem.problem import Problem
 from dnnopt.referee import Evaluation

@@ -10,12 +10,12 @@ import math
 from dataclasses import replace
 from typing import Any
 
-from dnnopt.compiled import CompiledProblem
+from dnnopt.compiled.compiled import CompiledProblem
 from dnnopt.formulations.formulation import Formulation
 from dnnopt.linear_model import LazyRows, LinearModel
 from dnnopt.methods.numbers import Suited, caps_to_climb, refused, suited_model
 from dnnopt.pool import Pool
-from dnnopt.presolve import presolve
+from dnnopt.compiled.presolve import presolve
 from dnnopt.result import OPTIMAL_GAP, relative_gap
 from dnnopt.solvers import solver as solver_of
 from dnnopt.solvers.interface import Clock, Control, Limits, Outcome, Values

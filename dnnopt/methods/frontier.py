@@ -20,7 +20,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from dnnopt.compiled import (
+from dnnopt.compiled.compiled import (
     Colocation,
     CompiledConstraint,
     CompiledProblem,
@@ -39,8 +39,8 @@ from dnnopt.compiled import (
 )
 from dnnopt.methods import rows as sums
 from dnnopt.methods.rows import Row
-from dnnopt.metrics import Array
-from dnnopt.scope import Scope
+from dnnopt.compiled.metrics import Array
+from dnnopt.compiled.scope import Scope
 
 SCOPE = Scope(
     enforces=frozenset(

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from dnnopt.compiled import (
+from dnnopt.compiled.compiled import (
     CompiledProblem,
     LatencyTerm,
     LinearLimit,
@@ -30,12 +30,12 @@ from dnnopt.compiled import (
     WorstLeakageTerm,
 )
 from dnnopt.formulations.formulation import Formulation
-from dnnopt.formulations.windows import serial_bound
+from dnnopt.compiled.windows import serial_bound
 from dnnopt.linear_model import LinearModel
-from dnnopt.metrics import Array
+from dnnopt.compiled.metrics import Array
 from dnnopt.pool import Pool
-from dnnopt.presolve import presolve
-from dnnopt.scaling import choose_units
+from dnnopt.compiled.presolve import presolve
+from dnnopt.compiled.scaling import choose_units
 from dnnopt.solvers.highs import TOO_LARGE
 
 # Objectives and limits are 100 to 1000 of their units; what is more than so many of them leaves too few digits.

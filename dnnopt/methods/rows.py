@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from dnnopt.compiled import (
+from dnnopt.compiled.compiled import (
     CompiledProblem,
     CutCount,
     LinearLimit,
@@ -23,7 +23,7 @@ from dnnopt.compiled import (
     ObjectiveTerm,
     PeriodTerm,
 )
-from dnnopt.metrics import Array, Metric
+from dnnopt.compiled.metrics import Array, Metric
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,11 +10,11 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from dnnopt.compiled import CompiledProblem
-from dnnopt.evaluator import Evaluator
+from dnnopt.compiled.compiled import CompiledProblem
+from dnnopt.compiled.evaluator import Evaluator
 from dnnopt.formulations import registry
 from dnnopt.formulations.hops import not_a_tree
-from dnnopt.formulations.needs import needs_critical_path
+from dnnopt.compiled.needs import needs_critical_path
 from dnnopt.methods.auto import place_by_sum
 from dnnopt.methods.bounds.chains import add_chain_bound
 from dnnopt.methods.formulated import default_solver, run_formulation
@@ -22,7 +22,7 @@ from dnnopt.methods.heuristics.annealing import anneal
 from dnnopt.methods.heuristics.effort import Effort
 from dnnopt.methods.sequencing import sequence
 from dnnopt.pool import Pool
-from dnnopt.presolve import presolve
+from dnnopt.compiled.presolve import presolve
 from dnnopt.solvers.interface import Clock, Control, Limits, Outcome
 
 RELAXATION = "edgewise+modules"

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from dnnopt.compiled import CompiledProblem, CustomLimit, Index
-from dnnopt.evaluator import Evaluator
+from dnnopt.compiled.compiled import CompiledProblem, CustomLimit, Index
+from dnnopt.compiled.evaluator import Evaluator
 from dnnopt.formulations.cp.schedule import ScheduleFormulation
 from dnnopt.pool import Pool
 from dnnopt.problem.plan import Plan

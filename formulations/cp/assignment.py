@@ -14,7 +14,7 @@ from __future__ import annotations
 import numpy as np
 
 from dnnopt.base.errors import UnsupportedError
-from dnnopt.compiled import CompiledProblem, LatencyTerm, LinearTerm, MaxTerm, PeriodTerm, WorstLeakageTerm
+from dnnopt.compiled.compiled import CompiledProblem, LatencyTerm, LinearTerm, MaxTerm, PeriodTerm, WorstLeakageTerm
 from dnnopt.constraint_model import ConstraintModel
 from dnnopt.formulations.cp.constraints import CONSTRAINTS, add_constraints
 from dnnopt.formulations.cp.literals import Literals
@@ -22,8 +22,8 @@ from dnnopt.formulations.cp.objective import add_objective
 from dnnopt.formulations.plans import read_plan
 from dnnopt.linear_model import Columns, Values
 from dnnopt.problem.plan import Plan
-from dnnopt.scaling import Units
-from dnnopt.scope import Scope
+from dnnopt.compiled.scaling import Units
+from dnnopt.compiled.scope import Scope
 
 
 class AssignmentFormulation:

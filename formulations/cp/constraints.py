@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from dnnopt.compiled import (
+from dnnopt.compiled.compiled import (
     Colocation,
     Contiguity,
     CutCount,
@@ -24,7 +24,7 @@ from dnnopt.compiled import (
     Separation,
 )
 from dnnopt.constraint_model import TOLERANCE
-from dnnopt.evaluator import memory_room
+from dnnopt.compiled.evaluator import memory_room
 from dnnopt.formulations.cp.literals import Literals
 from dnnopt.formulations.cp.objective import add_objective_limit
 from dnnopt.formulations.edges import at_device, device_order, pair_labels

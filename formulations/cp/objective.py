@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from dnnopt.compiled import LatencyTerm, LinearTerm, MaxTerm, ObjectiveTerm, PeriodTerm, WorstLeakageTerm
+from dnnopt.compiled.compiled import LatencyTerm, LinearTerm, MaxTerm, ObjectiveTerm, PeriodTerm, WorstLeakageTerm
 from dnnopt.constraint_model import TOLERANCE, Whole, scale_for
-from dnnopt.evaluator import Evaluator
+from dnnopt.compiled.evaluator import Evaluator
 from dnnopt.formulations.cp.literals import Literals
 from dnnopt.linear_model import Columns, Values, summed
-from dnnopt.scaling import all_on_one
+from dnnopt.compiled.scaling import all_on_one
 
 Entries = tuple[Columns, Values]
 WholeEntries = tuple[Columns, Whole]

@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 
 from dnnopt.base.errors import UnsupportedError
-from dnnopt.compiled import CompiledProblem, LatencyTerm, MaxTerm, MulticastTrees
+from dnnopt.compiled.compiled import CompiledProblem, LatencyTerm, MaxTerm, MulticastTrees
 from dnnopt.constraint_model import ConstraintModel
 from dnnopt.formulations.cp.assignment import AssignmentFormulation, placement_columns
 from dnnopt.formulations.cp.constraints import add_constraints
@@ -23,8 +23,8 @@ from dnnopt.formulations.hops import not_a_tree
 from dnnopt.formulations.plans import read_plan, times_in
 from dnnopt.linear_model import Values
 from dnnopt.problem.plan import Plan
-from dnnopt.scaling import Units
-from dnnopt.scope import Scope
+from dnnopt.compiled.scaling import Units
+from dnnopt.compiled.scope import Scope
 
 
 class ScheduleFormulation(AssignmentFormulation):

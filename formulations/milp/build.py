@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from dnnopt.base.errors import UnsupportedError
-from dnnopt.compiled import CompiledProblem, Index
+from dnnopt.compiled.compiled import CompiledProblem, Index
 from dnnopt.formulations.copies import Copies
 from dnnopt.formulations.edges import at_device, edge_labels
 from dnnopt.formulations.milp.communication import Communication
@@ -16,7 +16,7 @@ from dnnopt.formulations.milp.communication.moves import Moves
 from dnnopt.formulations.milp.placement import add_placement
 from dnnopt.formulations.values import exposed_values, held_values, received_values, touched_values
 from dnnopt.linear_model import Columns, Joined, LinearModel, Values
-from dnnopt.metrics import Array, Metric
+from dnnopt.compiled.metrics import Array, Metric
 
 Entries = tuple[Columns, Values]
 

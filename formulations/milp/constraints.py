@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from dnnopt.calls import CallTimes, call_times
-from dnnopt.compiled import (
+from dnnopt.compiled.calls import CallTimes, call_times
+from dnnopt.compiled.compiled import (
     CallOrder,
     Colocation,
     CompiledProblem,
@@ -31,7 +31,7 @@ from dnnopt.formulations.edges import at_device, device_order, edge_labels, pair
 from dnnopt.formulations.milp.build import Build, clipped
 from dnnopt.formulations.milp.objective import sum_entries
 from dnnopt.linear_model import Columns, Joined, Values
-from dnnopt.scaling import SI, unit_for
+from dnnopt.compiled.scaling import SI, unit_for
 
 # More than the referee lets through: with room of 1e-11 to 1e-9 of the limit, in rows that coefficients otherwise meet
 # exactly, HiGHS was seen to call feasible models infeasible and worse plans optimal. A plan that the referee then

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from dnnopt.base.errors import UnsupportedError
-from dnnopt.compiled import (
+from dnnopt.compiled.compiled import (
     CompiledProblem,
     LatencyTerm,
     LinearTerm,
@@ -26,11 +26,11 @@ from dnnopt.formulations.milp.symmetry import add_symmetry_breaking
 from dnnopt.formulations.milp.timing import TIMINGS
 from dnnopt.formulations.plans import read_plan
 from dnnopt.linear_model import Columns, LinearModel, Values
-from dnnopt.model_units import Units
+from dnnopt.compiled.units import Units
 from dnnopt.problem.plan import Plan
-from dnnopt.scheduling import times_of
-from dnnopt.scope import Scope
-from dnnopt.symmetry import canonical, identical_devices
+from dnnopt.compiled.scheduling import times_of
+from dnnopt.compiled.scope import Scope
+from dnnopt.compiled.symmetry import canonical, identical_devices
 
 
 class MilpFormulation:

@@ -13,8 +13,8 @@ import numpy as np
 
 from dnnopt.formulations.loads import module_load
 from dnnopt.formulations.milp.build import Build, Entries
-from dnnopt.formulations.precedence import fork_joins, reachability, together, whole_networks
-from dnnopt.formulations.windows import Durations
+from dnnopt.compiled.precedence import fork_joins, reachability, together, whole_networks
+from dnnopt.compiled.windows import Durations
 
 
 def add_module_cuts(build: Build) -> None:

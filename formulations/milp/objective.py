@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dnnopt.compiled import (
+from dnnopt.compiled.compiled import (
     Index,
     LatencyTerm,
     LinearTerm,
@@ -18,7 +18,7 @@ from dnnopt.compiled import (
     PeriodTerm,
     WorstLeakageTerm,
 )
-from dnnopt.evaluator import Evaluator
+from dnnopt.compiled.evaluator import Evaluator
 from dnnopt.formulations.milp.build import Build, Entries, clipped
 from dnnopt.formulations.milp.module_cuts import joint_loads
 from dnnopt.formulations.milp.timing.period import add_period

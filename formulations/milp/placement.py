@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dnnopt.compiled import CompiledProblem, Index
+from dnnopt.compiled.compiled import CompiledProblem, Index
 from dnnopt.linear_model import Columns, LinearModel, Values
 
 

@@ -22,12 +22,12 @@ from typing import Any
 import numpy as np
 
 from dnnopt.base.files import dump_json, write_text
-from dnnopt.compiler import compile_problem
-from dnnopt.evaluator import Evaluator
+from dnnopt.compiled.compiler import compile_problem
+from dnnopt.compiled.evaluator import Evaluator
 from dnnopt.methods.heuristics import Effort, multi_cut
 from dnnopt.problem import library
 from dnnopt.problem.problem import Problem
-from dnnopt.scaling import all_on_one
+from dnnopt.compiled.scaling import all_on_one
 
 Data = dict[str, Any]
 FOLDER = Path(__file__).parent

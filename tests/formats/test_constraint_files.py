@@ -11,7 +11,7 @@ from readers import program, run, solve_proto
 from strategies import problems
 
 import dnnopt as dp
-from dnnopt.compiler import compile_problem
+from dnnopt.compiled.compiler import compile_problem
 from dnnopt.constraint_model import ConstraintModel
 from dnnopt.formats.minizinc_files import minizinc_texts
 from dnnopt.formats.solutions import plan_from_file

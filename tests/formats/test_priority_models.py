@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 import dnnopt as dp
 from dnnopt.cli import app
-from dnnopt.compiler import compile_problem
+from dnnopt.compiled.compiler import compile_problem
 from dnnopt.formats.solutions import plan_from_file
 from dnnopt.formulations import registry
 

@@ -13,7 +13,7 @@ from linear_models import linear_models
 from readers import READERS
 
 import dnnopt as dp
-from dnnopt.compiler import compile_problem
+from dnnopt.compiled.compiler import compile_problem
 from dnnopt.constraint_model import ConstraintModel
 from dnnopt.formats import cp_sat_file, lp_file, minizinc_files, mps_file, portable, pulp_model, pyomo_model
 from dnnopt.formats.components import components

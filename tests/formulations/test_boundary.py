@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dnnopt.base.errors import UnsupportedError
-from dnnopt.compiler import compile_problem
+from dnnopt.compiled.compiler import compile_problem
 from dnnopt.formulations import registry
 from dnnopt.formulations.milp.communication.boundary import ends_of_routes
 from dnnopt.methods.formulated import run_formulation
@@ -19,7 +19,7 @@ from dnnopt.pool import Pool
 from dnnopt.problem import constraints as c
 from dnnopt.problem.objectives import energy, latency, leakage, period, traffic, worst_leakage
 from dnnopt.problem.platforms import Device
-from dnnopt.scaling import choose_units
+from dnnopt.compiled.scaling import choose_units
 from dnnopt.solvers.highs import relaxation
 from dnnopt.solvers.interface import Control, Limits
 

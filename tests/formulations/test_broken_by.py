@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from strategies import problems
 
 from dnnopt.base.errors import UnsupportedError
-from dnnopt.compiler import compile_problem
+from dnnopt.compiled.compiler import compile_problem
 from dnnopt.constraint_model import ConstraintModel
-from dnnopt.evaluator import Evaluator
+from dnnopt.compiled.evaluator import Evaluator
 from dnnopt.formulations import registry
 from dnnopt.linear_model import LinearModel
 from dnnopt.methods.heuristics import BASELINES, Effort

@@ -10,7 +10,7 @@ from builders import network, platform, problem
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dnnopt.compiler import compile_problem
+from dnnopt.compiled.compiler import compile_problem
 from dnnopt.formulations import registry
 from dnnopt.formulations.milp.timing.covers import covers
 from dnnopt.problem.objectives import period

@@ -9,7 +9,7 @@ from examples import check_until
 from hypothesis import given, settings
 from strategies import problems
 
-from dnnopt.compiler import compile_problem
+from dnnopt.compiled.compiler import compile_problem
 from dnnopt.formulations import registry
 from dnnopt.methods.formulated import run_formulation
 from dnnopt.pool import Pool

@@ -9,9 +9,9 @@ from examples import check_until
 from hypothesis import given, settings
 from strategies import problems
 
-from dnnopt.compiler import compile_problem
+from dnnopt.compiled.compiler import compile_problem
 from dnnopt.formulations import registry
-from dnnopt.scaling import choose_units
+from dnnopt.compiled.scaling import choose_units
 from dnnopt.solvers.highs import relaxation
 from dnnopt.solvers.interface import Limits
 

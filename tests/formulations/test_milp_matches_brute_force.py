@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import problems
 
-from dnnopt.compiler import compile_problem
+from dnnopt.compiled.compiler import compile_problem
 from dnnopt.formulations import registry
 from dnnopt.formulations.milp.communication import COMMUNICATIONS
 from dnnopt.methods.formulated import run_formulation

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from strategies import problems
 
 from dnnopt.base.errors import UnsupportedError
-from dnnopt.compiler import compile_problem
+from dnnopt.compiled.compiler import compile_problem
 from dnnopt.formulations import registry
 from dnnopt.formulations.milp.communication import COMMUNICATIONS
 from dnnopt.formulations.milp.timing.paths import MOST_PATHS
@@ -21,7 +21,7 @@ from dnnopt.methods.formulated import run_formulation, separate_on_relaxations
 from dnnopt.pool import Pool
 from dnnopt.problem.constraints import Bandwidth
 from dnnopt.problem.objectives import latency
-from dnnopt.scaling import choose_units
+from dnnopt.compiled.scaling import choose_units
 from dnnopt.solvers.highs import relaxation
 from dnnopt.solvers.interface import Clock, Control, Limits
 from dnnopt.solving import formulate

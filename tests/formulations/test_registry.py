@@ -7,8 +7,8 @@ from brute_force import judged_plans
 from builders import layer, link, network, platform, problem, tensor
 
 from dnnopt.base.errors import InputError, UnsupportedError
-from dnnopt.compiler import compile_problem
-from dnnopt.evaluator import Evaluator
+from dnnopt.compiled.compiler import compile_problem
+from dnnopt.compiled.evaluator import Evaluator
 from dnnopt.formulations import registry
 from dnnopt.problem import constraints as c
 from dnnopt.problem.custom import Metric

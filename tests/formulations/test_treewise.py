@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from strategies import problems
 
 from dnnopt.base.errors import UnsupportedError
-from dnnopt.compiler import compile_problem
+from dnnopt.compiled.compiler import compile_problem
 from dnnopt.formulations import registry
 from dnnopt.formulations.milp.communication.treewise import MOST_STATES, decompose, states
 from dnnopt.problem.objectives import cost, energy, latency, traffic
-from dnnopt.scaling import choose_units
+from dnnopt.compiled.scaling import choose_units
 from dnnopt.solvers.highs import relaxation
 from dnnopt.solvers.interface import Limits
 

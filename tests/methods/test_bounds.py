@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from strategies import problems
 
 from dnnopt.best_known import read_table
-from dnnopt.compiler import compile_problem
+from dnnopt.compiled.compiler import compile_problem
 from dnnopt.formulations import registry
 from dnnopt.methods.bounds import chains
 from dnnopt.methods.bounds.contiguous import bound_stages

@@ -14,7 +14,7 @@ from strategies import CONSTRAINTS, problems
 import dnnopt as dp
 from dnnopt.base.errors import UnsupportedError
 from dnnopt.best_known import read_table
-from dnnopt.compiler import compile_problem
+from dnnopt.compiled.compiler import compile_problem
 from dnnopt.methods.bounds.contiguous import relaxations
 from dnnopt.methods.exact import EXACT, ideals, stages
 from dnnopt.methods.exact.chain import k_best

@@ -4,7 +4,7 @@ import pytest
 from shared_data import shared_file
 
 import dnnopt as dp
-from dnnopt.compiler import compile_problem
+from dnnopt.compiled.compiler import compile_problem
 from dnnopt.formats.msr import read_msr
 from dnnopt.methods.exact import ideals
 

@@ -15,8 +15,8 @@ from scheduled_optimum import scheduled
 from strategies import problems
 
 from dnnopt.base.errors import InputError
-from dnnopt.compiler import compile_problem
-from dnnopt.evaluator import Evaluator
+from dnnopt.compiled.compiler import compile_problem
+from dnnopt.compiled.evaluator import Evaluator
 from dnnopt.heuristic_front import heuristic_front
 from dnnopt.methods.heuristics import BASELINES, Effort
 from dnnopt.methods.heuristics.population import Genes

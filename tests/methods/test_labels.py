@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import problems
 
-from dnnopt.compiler import compile_problem
+from dnnopt.compiled.compiler import compile_problem
 from dnnopt.methods.bounds.tree_program import TreeProgram
 from dnnopt.methods.exact import labels
 from dnnopt.methods.frontier import Frontier

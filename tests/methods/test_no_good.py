@@ -4,7 +4,7 @@ import pytest
 from brute_force import brute_force
 from builders import layer, link, network, platform, problem, tensor
 
-from dnnopt.compiler import compile_problem
+from dnnopt.compiled.compiler import compile_problem
 from dnnopt.formulations import registry
 from dnnopt.linear_model import LinearModel
 from dnnopt.methods import formulated

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from strategies import problems
 
 from dnnopt.base.errors import InputError, UnsupportedError
-from dnnopt.compiler import compile_problem
+from dnnopt.compiled.compiler import compile_problem
 from dnnopt.pareto import pareto
 from dnnopt.problem.constraints import Deadline
 from dnnopt.problem.objectives import cost, energy, latency, leakage, period, traffic, worst_leakage

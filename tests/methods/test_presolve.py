@@ -10,8 +10,8 @@ from examples import check_until
 from hypothesis import given, settings
 from strategies import problems
 
-from dnnopt.compiler import compile_problem
-from dnnopt.presolve import presolve
+from dnnopt.compiled.compiler import compile_problem
+from dnnopt.compiled.presolve import presolve
 from dnnopt.problem.constraints import Deadline, Energy, Memory
 from dnnopt.problem.objectives import Term, energy, latency, period
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from scheduled_optimum import scheduled_optimum
 from strategies import tied_problems
 
-from dnnopt.compiler import compile_problem
-from dnnopt.evaluator import Evaluator
+from dnnopt.compiled.compiler import compile_problem
+from dnnopt.compiled.evaluator import Evaluator
 from dnnopt.formulations import registry
 from dnnopt.methods.bounds.escapes import escapes
 from dnnopt.methods.bounds.lagrangian import Lagrangian
@@ -22,9 +22,9 @@ from dnnopt.methods.formulated import run_formulation
 from dnnopt.methods.heuristics import BASELINES
 from dnnopt.methods.heuristics.effort import Effort
 from dnnopt.methods.label_search import LabelSearch
-from dnnopt.moves import MovingPlan
+from dnnopt.compiled.moves import MovingPlan
 from dnnopt.pool import Pool
-from dnnopt.presolve import presolve
+from dnnopt.compiled.presolve import presolve
 from dnnopt.problem.constraints import memory
 from dnnopt.problem.objectives import energy, latency, period, traffic
 from dnnopt.solvers.interface import Clock, Control, Limits

@@ -11,13 +11,13 @@ from examples import check_until
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dnnopt.compiler import compile_problem
+from dnnopt.compiled.compiler import compile_problem
 from dnnopt.formulations import registry
 from dnnopt.problem import constraints as c
 from dnnopt.problem.objectives import Term, cost, energy, largest, latency, period
 from dnnopt.problem.platforms import Device, Platform, Resource, Route
 from dnnopt.solving import solve
-from dnnopt.symmetry import canonical, identical_devices
+from dnnopt.compiled.symmetry import canonical, identical_devices
 
 NAMES = ("p", "q", "r")
 

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import problems
 
-from dnnopt.compiled import LinearTerm
-from dnnopt.compiler import compile_problem
+from dnnopt.compiled.compiled import LinearTerm
+from dnnopt.compiled.compiler import compile_problem
 from dnnopt.methods.bounds.lagrangian import Lagrangian, below
 from dnnopt.methods.bounds.tree_program import TreeProgram
 from dnnopt.problem.constraints import memory

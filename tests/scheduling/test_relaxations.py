@@ -11,15 +11,15 @@ from hypothesis import strategies as st
 from scheduled_optimum import scheduled, scheduled_optimum
 
 from dnnopt.base.errors import UnsupportedError
-from dnnopt.compiler import compile_problem
+from dnnopt.compiled.compiler import compile_problem
 from dnnopt.formulations import registry
-from dnnopt.formulations.precedence import fork_joins, reachability
+from dnnopt.compiled.precedence import fork_joins, reachability
 from dnnopt.methods.formulated import default_solver, run_formulation
 from dnnopt.pool import Pool
 from dnnopt.problem.objectives import cost, latency, leakage, period, traffic
 from dnnopt.referee import evaluate
-from dnnopt.scaling import all_on_one
-from dnnopt.scheduling import list_scheduled
+from dnnopt.compiled.scaling import all_on_one
+from dnnopt.compiled.scheduling import list_scheduled
 from dnnopt.solvers import highs
 from dnnopt.solvers.interface import Control, Limits
 

@@ -7,13 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scheduled_optimum import best_schedule, placed
 
-from dnnopt.batch_scheduling import BatchScheduler
-from dnnopt.compiler import compile_problem
+from dnnopt.compiled.batch_scheduling import BatchScheduler
+from dnnopt.compiled.compiler import compile_problem
 from dnnopt.formulations.hops import not_a_tree
 from dnnopt.methods.sequencing import sequence
 from dnnopt.pool import Pool
 from dnnopt.referee import evaluate
-from dnnopt.scheduling import Scheduler, list_scheduled, times_of
+from dnnopt.compiled.scheduling import Scheduler, list_scheduled, times_of
 from dnnopt.solvers.interface import Control, Limits
 
 # What a placement breaks whatever its schedule is.

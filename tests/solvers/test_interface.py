@@ -11,7 +11,7 @@ from builders import link, network, plan, platform, problem, tensor
 from hard_problem import FORMULATIONS, hard_problem
 
 from dnnopt.base.errors import InputError
-from dnnopt.compiler import compile_problem
+from dnnopt.compiled.compiler import compile_problem
 from dnnopt.formulations import registry
 from dnnopt.methods.formulated import run_formulation
 from dnnopt.pool import Pool

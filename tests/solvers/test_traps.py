@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hard_problem import hard_problem
 
-from dnnopt.compiler import compile_problem
+from dnnopt.compiled.compiler import compile_problem
 from dnnopt.constraint_model import ConstraintModel
 from dnnopt.formulations import registry
 from dnnopt.linear_model import LinearModel

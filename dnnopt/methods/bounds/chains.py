@@ -18,12 +18,12 @@ from itertools import product
 
 import numpy as np
 
-from dnnopt.compiled import CompiledProblem, Contiguity, Index, LatencyTerm, MemoryLimit
-from dnnopt.evaluator import memory_room
+from dnnopt.compiled.compiled import CompiledProblem, Contiguity, Index, LatencyTerm, MemoryLimit
+from dnnopt.compiled.evaluator import memory_room
 from dnnopt.methods.exact.ideals import device_classes
-from dnnopt.metrics import Array
+from dnnopt.compiled.metrics import Array
 from dnnopt.pool import Pool
-from dnnopt.scope import Scope
+from dnnopt.compiled.scope import Scope
 
 SCOPE = Scope(relaxes=True, terms=frozenset({LatencyTerm}), latencies=frozenset({"parallel", "scheduled", "call"}))
 SOURCE = "chain bound"

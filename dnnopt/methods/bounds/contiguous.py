@@ -16,7 +16,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from dnnopt.compiled import CompiledProblem, Contiguity
+from dnnopt.compiled.compiled import CompiledProblem, Contiguity
 from dnnopt.methods.exact import ideals
 from dnnopt.methods.exact.stages import shared_resources
 from dnnopt.pool import Pool

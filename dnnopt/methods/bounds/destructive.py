@@ -11,7 +11,7 @@ from __future__ import annotations
 from dnnopt.formulations.formulation import Formulation
 from dnnopt.methods.numbers import is_reliable
 from dnnopt.pool import Pool
-from dnnopt.presolve import presolve
+from dnnopt.compiled.presolve import presolve
 from dnnopt.solvers.interface import Clock, Control, Limits
 
 SOURCE = "destructive bound"

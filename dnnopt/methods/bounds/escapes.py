@@ -14,7 +14,7 @@ import heapq
 
 import numpy as np
 
-from dnnopt.compiled import (
+from dnnopt.compiled.compiled import (
     CompiledProblem,
     Escape,
     Index,
@@ -25,7 +25,7 @@ from dnnopt.compiled import (
     PeriodTerm,
     WorstLeakageTerm,
 )
-from dnnopt.scope import Scope
+from dnnopt.compiled.scope import Scope
 
 SCOPE = Scope(
     relaxes=True,

@@ -19,16 +19,16 @@ from dataclasses import replace
 
 import numpy as np
 
-from dnnopt.compiled import CompiledProblem, Index, LinearTerm, MaxTerm, PeriodTerm
-from dnnopt.evaluator import Evaluator
+from dnnopt.compiled.compiled import CompiledProblem, Index, LinearTerm, MaxTerm, PeriodTerm
+from dnnopt.compiled.evaluator import Evaluator
 from dnnopt.linear_model import LinearModel
 from dnnopt.methods import rows as sums
 from dnnopt.methods.bounds.tree_program import Marginals, TreeProgram
 from dnnopt.methods.rows import Row, rows_of
-from dnnopt.metrics import Array
-from dnnopt.scope import Scope
+from dnnopt.compiled.metrics import Array
+from dnnopt.compiled.scope import Scope
 from dnnopt.solvers.interface import Clock, Control, Limits
-from dnnopt.symmetry import identical_devices
+from dnnopt.compiled.symmetry import identical_devices
 
 SCOPE = Scope(relaxes=True, terms=frozenset({LinearTerm, PeriodTerm, MaxTerm}))
 _MOST_CUTS = 200

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from dnnopt.compiled import CompiledProblem
+from dnnopt.compiled.compiled import CompiledProblem
 from dnnopt.methods.exact import chain, ideals, labels, min_cut, scan, tree
 from dnnopt.pool import Pool
-from dnnopt.scope import Scope
+from dnnopt.compiled.scope import Scope
 from dnnopt.solvers.interface import Control, Limits, Outcome
 
 

@@ -14,11 +14,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from dnnopt.compiled import CompiledProblem, Index
+from dnnopt.compiled.compiled import CompiledProblem, Index
 from dnnopt.methods.exact import linear
 from dnnopt.methods.exact.linear import SCOPE
 from dnnopt.methods.rows import linear_costs
-from dnnopt.metrics import Array
+from dnnopt.compiled.metrics import Array
 from dnnopt.pool import Pool
 from dnnopt.solvers.interface import Control, Limits, Outcome
 

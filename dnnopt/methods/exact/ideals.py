@@ -28,16 +28,16 @@ from itertools import product
 
 import numpy as np
 
-from dnnopt.compiled import Colocation, CompiledProblem, Contiguity, Index, LinearTerm, MemoryLimit, PeriodTerm
+from dnnopt.compiled.compiled import Colocation, CompiledProblem, Contiguity, Index, LinearTerm, MemoryLimit, PeriodTerm
 from dnnopt.linear_model import LinearModel
 from dnnopt.methods.exact.items import Items, bits, items_of
 from dnnopt.methods.exact.stages import Stages, ends_of, has_loads
 from dnnopt.methods.rows import linear_costs
-from dnnopt.metrics import Array
+from dnnopt.compiled.metrics import Array
 from dnnopt.pool import Pool
-from dnnopt.scope import Scope
+from dnnopt.compiled.scope import Scope
 from dnnopt.solvers.interface import Clock, Control, Limits, Outcome
-from dnnopt.symmetry import identical_devices
+from dnnopt.compiled.symmetry import identical_devices
 
 SCOPE = Scope(
     enforces=frozenset({Contiguity, Colocation, MemoryLimit}),

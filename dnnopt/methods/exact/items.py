@@ -20,8 +20,8 @@ from functools import cached_property
 
 import numpy as np
 
-from dnnopt.compiled import Colocation, CompiledProblem, Contiguity, Index, Mask, MemoryLimit
-from dnnopt.metrics import Array
+from dnnopt.compiled.compiled import Colocation, CompiledProblem, Contiguity, Index, Mask, MemoryLimit
+from dnnopt.compiled.metrics import Array
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from dnnopt.compiled import CompiledProblem, LinearTerm
-from dnnopt.metrics import Array
-from dnnopt.scope import Scope
+from dnnopt.compiled.compiled import CompiledProblem, LinearTerm
+from dnnopt.compiled.metrics import Array
+from dnnopt.compiled.scope import Scope
 
 # What a sum over layers and copies of tensors tells: placements, pins and routes are the only limits.
 SCOPE = Scope(terms=frozenset({LinearTerm}), exposure=False)

@@ -11,9 +11,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from dnnopt.compiled import CompiledProblem, Index, MulticastTrees
-from dnnopt.evaluator import SCOPE as EVALUATED
-from dnnopt.evaluator import Evaluator
+from dnnopt.compiled.compiled import CompiledProblem, Index, MulticastTrees
+from dnnopt.compiled.evaluator import SCOPE as EVALUATED
+from dnnopt.compiled.evaluator import Evaluator
 from dnnopt.pool import Pool
 from dnnopt.solvers.interface import Clock, Control, Limits, Outcome
 

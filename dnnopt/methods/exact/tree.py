@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 
-from dnnopt.compiled import CompiledProblem
+from dnnopt.compiled.compiled import CompiledProblem
 from dnnopt.methods.bounds.tree_program import TreeProgram
 from dnnopt.methods.exact.linear import SCOPE
 from dnnopt.methods.rows import linear_costs

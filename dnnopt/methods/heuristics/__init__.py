@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 
-from dnnopt.compiled import Index
-from dnnopt.evaluator import Evaluator
+from dnnopt.compiled.compiled import Index
+from dnnopt.compiled.evaluator import Evaluator
 from dnnopt.methods.heuristics import (
     all_on_one,
     annealing,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dnnopt.compiled import Index
-from dnnopt.evaluator import Evaluator
+from dnnopt.compiled.compiled import Index
+from dnnopt.compiled.evaluator import Evaluator
 from dnnopt.methods.heuristics.effort import Effort
-from dnnopt.scaling import all_on_one
+from dnnopt.compiled.scaling import all_on_one
 
 
 def placements(evaluator: Evaluator, effort: Effort) -> Iterator[tuple[str, Index]]:

@@ -13,14 +13,14 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from dnnopt.compiled import Index
-from dnnopt.evaluator import Evaluator
+from dnnopt.compiled.compiled import Index
+from dnnopt.compiled.evaluator import Evaluator
 from dnnopt.methods.heuristics.effort import Effort
 from dnnopt.methods.heuristics.incumbent import Incumbent
 from dnnopt.methods.heuristics.neighbours import Neighbours
 from dnnopt.methods.heuristics.start import start
-from dnnopt.metrics import Array
-from dnnopt.moves import moving
+from dnnopt.compiled.metrics import Array
+from dnnopt.compiled.moves import moving
 
 # Temperatures, as shares of the start's objective; geometric in between.
 _HOT, _COLD = 0.03, 1e-5

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from dnnopt.compiled import Index
-from dnnopt.evaluator import Evaluator
+from dnnopt.compiled.compiled import Index
+from dnnopt.compiled.evaluator import Evaluator
 
 _BATCH = 2_000_000
 

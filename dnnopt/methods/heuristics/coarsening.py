@@ -15,14 +15,14 @@ from dataclasses import replace
 
 import numpy as np
 
-from dnnopt.compiled import Colocation, CompiledProblem, Index, MemoryLimit
-from dnnopt.evaluator import Evaluator
+from dnnopt.compiled.compiled import Colocation, CompiledProblem, Index, MemoryLimit
+from dnnopt.compiled.evaluator import Evaluator
 from dnnopt.methods.heuristics.effort import Effort
 from dnnopt.methods.heuristics.incumbent import Incumbent
 from dnnopt.methods.heuristics.restricted import placed, placing
 from dnnopt.methods.heuristics.start import start
-from dnnopt.metrics import Array
-from dnnopt.presolve import presolve
+from dnnopt.compiled.metrics import Array
+from dnnopt.compiled.presolve import presolve
 
 # The largest share of all time and memory in a group, one after the other.
 _SHARES = (0.2, 0.12, 0.07, 0.04)

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from dnnopt.compiled import Index
-from dnnopt.evaluator import Evaluator
-from dnnopt.metrics import Array
+from dnnopt.compiled.compiled import Index
+from dnnopt.compiled.evaluator import Evaluator
+from dnnopt.compiled.metrics import Array
 
 _WORTH_TELLING = 0.01  # the referee takes far longer over a plan than the evaluator
 

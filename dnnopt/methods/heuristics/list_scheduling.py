@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dnnopt.compiled import Index
-from dnnopt.evaluator import Evaluator
+from dnnopt.compiled.compiled import Index
+from dnnopt.compiled.evaluator import Evaluator
 from dnnopt.methods.heuristics.effort import Effort
 from dnnopt.methods.heuristics.local_search import repaired
 from dnnopt.methods.heuristics.timeline import Timeline, by_finish

@@ -12,13 +12,13 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from dnnopt.compiled import Index
-from dnnopt.evaluator import Evaluator
+from dnnopt.compiled.compiled import Index
+from dnnopt.compiled.evaluator import Evaluator
 from dnnopt.methods.heuristics.effort import Effort
 from dnnopt.methods.heuristics.incumbent import Incumbent
 from dnnopt.methods.heuristics.neighbours import Neighbours
 from dnnopt.methods.heuristics.start import start
-from dnnopt.moves import MovingPlan, WholePlan, moving
+from dnnopt.compiled.moves import MovingPlan, WholePlan, moving
 from dnnopt.solvers.interface import Clock
 
 _BATCH = 64

@@ -15,8 +15,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from dnnopt.compiled import CompiledProblem, Index
-from dnnopt.evaluator import Evaluator
+from dnnopt.compiled.compiled import CompiledProblem, Index
+from dnnopt.compiled.evaluator import Evaluator
 from dnnopt.formulations.formulation import Formulation
 from dnnopt.methods.heuristics.effort import Effort
 from dnnopt.methods.heuristics.incumbent import Incumbent

@@ -6,8 +6,8 @@ import random
 
 import numpy as np
 
-from dnnopt.compiled import CompiledProblem
-from dnnopt.moves import Change
+from dnnopt.compiled.compiled import CompiledProblem
+from dnnopt.compiled.moves import Change
 
 _LONGEST_WINDOW = 12
 

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from dnnopt.compiled import CompiledProblem, Index
-from dnnopt.evaluator import Evaluator
+from dnnopt.compiled.compiled import CompiledProblem, Index
+from dnnopt.compiled.evaluator import Evaluator
 from dnnopt.methods.heuristics.effort import Effort
 from dnnopt.methods.heuristics.incumbent import Incumbent
 

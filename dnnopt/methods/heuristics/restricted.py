@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dnnopt.compiled import CompiledProblem, Index
+from dnnopt.compiled.compiled import CompiledProblem, Index
 from dnnopt.formulations import registry
 from dnnopt.formulations.formulation import Formulation
 from dnnopt.linear_model import LinearModel

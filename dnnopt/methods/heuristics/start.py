@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from dnnopt.compiled import Index
-from dnnopt.evaluator import Evaluator
+from dnnopt.compiled.compiled import Index
+from dnnopt.compiled.evaluator import Evaluator
 from dnnopt.methods.heuristics import multi_cut
 from dnnopt.methods.heuristics.choice import best
 from dnnopt.methods.heuristics.effort import Effort
-from dnnopt.scaling import all_on_one
+from dnnopt.compiled.scaling import all_on_one
 from dnnopt.solvers.interface import Clock
 
 _SHARE = 0.1

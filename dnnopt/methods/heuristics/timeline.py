@@ -11,7 +11,7 @@ import math
 
 import numpy as np
 
-from dnnopt.compiled import CompiledProblem, Index, MemoryLimit
+from dnnopt.compiled.compiled import CompiledProblem, Index, MemoryLimit
 
 
 class Timeline:

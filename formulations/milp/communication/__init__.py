@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from dnnopt.compiled import CompiledProblem
+from dnnopt.compiled.compiled import CompiledProblem
 from dnnopt.formulations.milp.communication import boundary, edgewise, product, treewise
 from dnnopt.formulations.milp.communication.moves import Moves
 from dnnopt.linear_model import Columns, LinearModel

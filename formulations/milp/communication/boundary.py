@@ -15,11 +15,11 @@ from functools import cached_property
 
 import numpy as np
 
-from dnnopt.compiled import CompiledProblem, Index, Mask
+from dnnopt.compiled.compiled import CompiledProblem, Index, Mask
 from dnnopt.formulations.copies import Copies
 from dnnopt.formulations.edges import at_device, edge_labels
 from dnnopt.linear_model import Columns, LinearModel, Values
-from dnnopt.metrics import Array
+from dnnopt.compiled.metrics import Array
 
 
 def ends_of_routes(c: CompiledProblem) -> tuple[Mask, Mask] | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dnnopt.compiled import CompiledProblem
+from dnnopt.compiled.compiled import CompiledProblem
 from dnnopt.formulations.copies import Copies, shared_tensors
 from dnnopt.formulations.edges import pair_labels
 from dnnopt.linear_model import Columns, LinearModel

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from dnnopt.compiled import CompiledProblem, Mask
+from dnnopt.compiled.compiled import CompiledProblem, Mask
 from dnnopt.formulations.copies import Copies
 from dnnopt.linear_model import Columns
-from dnnopt.metrics import Array
+from dnnopt.compiled.metrics import Array
 
 
 class Moves(Protocol):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dnnopt.compiled import CompiledProblem
+from dnnopt.compiled.compiled import CompiledProblem
 from dnnopt.formulations.edges import edge_labels, edge_uses_pair, pair_labels
 from dnnopt.linear_model import Columns, LinearModel
 

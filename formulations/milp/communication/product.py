@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dnnopt.compiled import CompiledProblem
+from dnnopt.compiled.compiled import CompiledProblem
 from dnnopt.formulations.edges import at_device, edge_labels, pair_labels
 from dnnopt.formulations.milp.communication.copies import add_copies
 from dnnopt.formulations.milp.communication.moves import PairMoves

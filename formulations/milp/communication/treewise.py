@@ -15,7 +15,7 @@ from __future__ import annotations
 import numpy as np
 
 from dnnopt.base.graphs import TreeDecomposition, tree_decomposition
-from dnnopt.compiled import CompiledProblem, Index, Mask
+from dnnopt.compiled.compiled import CompiledProblem, Index, Mask
 from dnnopt.formulations.copies import SharedTensors, shared_tensors
 from dnnopt.formulations.milp.communication.copies import add_copies
 from dnnopt.formulations.milp.communication.moves import PairMoves

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from dnnopt.compiled import CompiledProblem
+from dnnopt.compiled.compiled import CompiledProblem
 from dnnopt.formulations.milp.build import Build
 from dnnopt.formulations.milp.timing import calls, disjunctive, modules, paths, potentials, time_indexed
-from dnnopt.formulations.needs import needs_critical_path, needs_period
+from dnnopt.compiled.needs import needs_critical_path, needs_period
 
 
 @dataclass(frozen=True)

@@ -19,15 +19,15 @@ from dataclasses import replace
 
 import numpy as np
 
-from dnnopt.calls import CallTimes, call_times
-from dnnopt.compiled import Index
-from dnnopt.evaluator import Evaluator
+from dnnopt.compiled.calls import CallTimes, call_times
+from dnnopt.compiled.compiled import Index
+from dnnopt.compiled.evaluator import Evaluator
 from dnnopt.formulations.edges import at_device, edge_labels
 from dnnopt.formulations.milp.build import Build
 from dnnopt.formulations.milp.timing import potentials
-from dnnopt.formulations.windows import Durations, Windows, latency_limits
+from dnnopt.compiled.windows import Durations, Windows, latency_limits
 from dnnopt.linear_model import Columns, Values
-from dnnopt.metrics import Metric
+from dnnopt.compiled.metrics import Metric
 
 Part = tuple[Columns, float | Values]
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dnnopt.compiled import CompiledProblem, Index, ObjectiveLimit, ObjectiveTerm, PeriodTerm
+from dnnopt.compiled.compiled import CompiledProblem, Index, ObjectiveLimit, ObjectiveTerm, PeriodTerm
 from dnnopt.formulations.milp.build import Build
 
 _MOST = 8

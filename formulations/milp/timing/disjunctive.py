@@ -18,16 +18,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dnnopt.compiled import CompiledProblem, Index, Mask
+from dnnopt.compiled.compiled import CompiledProblem, Index, Mask
 from dnnopt.formulations.edges import at_device
 from dnnopt.formulations.hops import hops, unordered
 from dnnopt.formulations.milp.build import Build
 from dnnopt.formulations.milp.timing.modules import add_relaxed_times
-from dnnopt.formulations.precedence import reachability
-from dnnopt.formulations.windows import Windows
+from dnnopt.compiled.precedence import reachability
+from dnnopt.compiled.windows import Windows
 from dnnopt.linear_model import Columns, Values
-from dnnopt.metrics import Array
-from dnnopt.scheduling import Tasks, Times
+from dnnopt.compiled.metrics import Array
+from dnnopt.compiled.scheduling import Tasks, Times
 
 # Pairs of nodes that the graph leaves unordered.
 MOST_PAIRS = 20_000

@@ -14,11 +14,11 @@ from collections.abc import Iterator
 import numpy as np
 
 from dnnopt.base.errors import UnsupportedError
-from dnnopt.compiled import Index
-from dnnopt.evaluator import Evaluator
+from dnnopt.compiled.compiled import Index
+from dnnopt.compiled.evaluator import Evaluator
 from dnnopt.formulations.milp.build import Build
 from dnnopt.linear_model import Values
-from dnnopt.metrics import Array
+from dnnopt.compiled.metrics import Array
 
 MOST_PATHS = 10_000
 _VIOLATED = 1e-7

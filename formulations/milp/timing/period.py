@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from dnnopt.compiled import Index
-from dnnopt.evaluator import Evaluator
+from dnnopt.compiled.compiled import Index
+from dnnopt.compiled.evaluator import Evaluator
 from dnnopt.formulations.copies import Copies
 from dnnopt.formulations.milp.build import Build, clipped
 from dnnopt.formulations.milp.timing.covers import add_load_covers
 from dnnopt.linear_model import Columns, Values
-from dnnopt.metrics import Array
+from dnnopt.compiled.metrics import Array
 
 
 def add_period(build: Build, weight: float, most: float) -> int:

@@ -14,8 +14,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from dnnopt.metrics import Array, Metric
-from dnnopt.model_units import Units
+from dnnopt.compiled.metrics import Array, Metric
+from dnnopt.compiled.units import Units
 from dnnopt.problem.custom import CustomConstraint
 from dnnopt.problem.plan import Plan
 
@@ -354,7 +354,7 @@ class CompiledProblem:
     @cached_property
     def units(self) -> Units:
         """Units that suit solvers."""
-        from dnnopt.scaling import choose_units
+        from dnnopt.compiled.scaling import choose_units
 
         return choose_units(self)
 

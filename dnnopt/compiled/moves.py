@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dnnopt.compiled import (
+from dnnopt.compiled.compiled import (
     Colocation,
     CompiledProblem,
     Contiguity,
@@ -34,10 +34,10 @@ from dnnopt.compiled import (
     Separation,
     WorstLeakageTerm,
 )
-from dnnopt.evaluator import TINY, TOLERANCE, Evaluator, cyclic_devices
-from dnnopt.metrics import Array
-from dnnopt.move_columns import Columns
-from dnnopt.scope import Scope
+from dnnopt.compiled.evaluator import TINY, TOLERANCE, Evaluator, cyclic_devices
+from dnnopt.compiled.metrics import Array
+from dnnopt.compiled.move_columns import Columns
+from dnnopt.compiled.scope import Scope
 
 _REFRESHED = 100  # moves after which sums are made anew, so that rounding does not pile up
 _NOWHERE = -1  # where tensors come from that nobody makes: their producer is node -1, the last in lists of devices

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from dnnopt.compiled import Index, Mask
-from dnnopt.metrics import Array
-from dnnopt.scheduling import Scheduler
+from dnnopt.compiled.compiled import Index, Mask
+from dnnopt.compiled.metrics import Array
+from dnnopt.compiled.scheduling import Scheduler
 
 
 class BatchScheduler:

@@ -7,7 +7,7 @@ from functools import partial
 
 import numpy as np
 
-from dnnopt.compiled import (
+from dnnopt.compiled.compiled import (
     CallOrder,
     Colocation,
     CompiledConstraint,
@@ -31,7 +31,7 @@ from dnnopt.compiled import (
     SharedWeights,
     WorstLeakageTerm,
 )
-from dnnopt.metrics import Array, Metric
+from dnnopt.compiled.metrics import Array, Metric
 from dnnopt.problem import constraints as specs
 from dnnopt.problem.custom import CustomConstraint
 from dnnopt.problem.networks import INPUT, OUTPUT, Network
@@ -39,7 +39,7 @@ from dnnopt.problem.objectives import Term
 from dnnopt.problem.platforms import TIERS, Link
 from dnnopt.problem.problem import Problem
 from dnnopt.problem.profiles import layer_joules, layer_seconds
-from dnnopt.structure import Routes, conflicts, paths_between
+from dnnopt.compiled.structure import Routes, conflicts, paths_between
 
 
 def compile_problem(problem: Problem) -> CompiledProblem:

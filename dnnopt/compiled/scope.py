@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from dnnopt.compiled import (
+from dnnopt.compiled.compiled import (
     CompiledConstraint,
     CompiledProblem,
     DeadlineLimit,

@@ -7,7 +7,7 @@ from operator import itemgetter
 
 import numpy as np
 
-from dnnopt.compiled import (
+from dnnopt.compiled.compiled import (
     CompiledProblem,
     CutCount,
     DeadlineLimit,
@@ -23,8 +23,8 @@ from dnnopt.compiled import (
     PeriodTerm,
     WorstLeakageTerm,
 )
-from dnnopt.evaluator import TINY, TOLERANCE, memory_room
-from dnnopt.metrics import Array, Metric
+from dnnopt.compiled.evaluator import TINY, TOLERANCE, memory_room
+from dnnopt.compiled.metrics import Array, Metric
 
 _MOST_KEPT = 200_000  # rows of tensors
 

@@ -11,7 +11,7 @@ import math
 
 import numpy as np
 
-from dnnopt.compiled import (
+from dnnopt.compiled.compiled import (
     CompiledProblem,
     Index,
     LatencyTerm,
@@ -23,9 +23,9 @@ from dnnopt.compiled import (
     PeriodTerm,
     WorstLeakageTerm,
 )
-from dnnopt.evaluator import Evaluator
-from dnnopt.metrics import Array, Metric
-from dnnopt.model_units import Units
+from dnnopt.compiled.evaluator import Evaluator
+from dnnopt.compiled.metrics import Array, Metric
+from dnnopt.compiled.units import Units
 
 SI = Units(1.0, 1.0, 1.0, 1.0, 1.0)
 

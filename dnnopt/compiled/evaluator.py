@@ -11,9 +11,9 @@ from typing import assert_never
 import numpy as np
 
 from dnnopt.base.errors import UnsupportedError
-from dnnopt.batch_scheduling import BatchScheduler
-from dnnopt.calls import call_times
-from dnnopt.compiled import (
+from dnnopt.compiled.batch_scheduling import BatchScheduler
+from dnnopt.compiled.calls import call_times
+from dnnopt.compiled.compiled import (
     CallOrder,
     Colocation,
     CompiledConstraint,
@@ -38,9 +38,9 @@ from dnnopt.compiled import (
     Separation,
     WorstLeakageTerm,
 )
-from dnnopt.metrics import Array, Metric
-from dnnopt.scheduling import Scheduler
-from dnnopt.scope import Scope
+from dnnopt.compiled.metrics import Array, Metric
+from dnnopt.compiled.scheduling import Scheduler
+from dnnopt.compiled.scope import Scope
 
 TOLERANCE = 1e-9
 TINY = np.finfo(float).tiny

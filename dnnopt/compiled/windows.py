@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dnnopt.compiled import (
+from dnnopt.compiled.compiled import (
     CompiledProblem,
     DeadlineLimit,
     LatencyTerm,
@@ -21,7 +21,7 @@ from dnnopt.compiled import (
     ObjectiveLimit,
     ObjectiveTerm,
 )
-from dnnopt.metrics import Array
+from dnnopt.compiled.metrics import Array
 
 # A known plan stays within the limits that follow from its own objective, in spite of rounding.
 _SLACK = 1e-9

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from dnnopt.compiled import (
+from dnnopt.compiled.compiled import (
     CallOrder,
     Colocation,
     CompiledProblem,
@@ -29,8 +29,8 @@ from dnnopt.compiled import (
     Separation,
     WorstLeakageTerm,
 )
-from dnnopt.metrics import Metric
-from dnnopt.scope import Scope
+from dnnopt.compiled.metrics import Metric
+from dnnopt.compiled.scope import Scope
 
 Key = tuple[object, ...]
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 
 from dnnopt.base.errors import InputError
-from dnnopt.compiled import CompiledProblem
+from dnnopt.compiled.compiled import CompiledProblem
 
 _NOTE = re.compile(r"Priority (\d+) of (\d+)(?:; reached before: ([-+\de., ]+))?\.$")
 

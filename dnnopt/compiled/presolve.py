@@ -18,7 +18,7 @@ from functools import cached_property
 
 import numpy as np
 
-from dnnopt.compiled import (
+from dnnopt.compiled.compiled import (
     Colocation,
     CompiledProblem,
     DeadlineLimit,
@@ -34,8 +34,8 @@ from dnnopt.compiled import (
     PeriodTerm,
     WorstLeakageTerm,
 )
-from dnnopt.metrics import Array, Metric
-from dnnopt.scope import Scope
+from dnnopt.compiled.metrics import Array, Metric
+from dnnopt.compiled.scope import Scope
 
 # Relative room for rounding: nothing within it of a limit is forbidden.
 _ROOM = 1e-9
