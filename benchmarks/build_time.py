@@ -26,8 +26,8 @@ from dnnopt import Device, Layer, Link, Network, Platform, Problem, Route, Tenso
 from dnnopt.compiled.compiled import CompiledProblem
 from dnnopt.compiled.compiler import compile_problem
 from dnnopt.formulations import registry
-from dnnopt.linear_model import LinearArrays
-from dnnopt.solvers.highs import pass_model
+from dnnopt.models.linear import LinearArrays
+from dnnopt.models.solvers.highs import pass_model
 
 FORMULATIONS = ("product", "edgewise", "boundary", "treewise")
 DEVICES = {10_000: 4, 100_000: 5, 1_000_000: 6}

@@ -16,10 +16,10 @@ from common import add_json_option, print_table, write_json
 
 from dnnopt.compiled.compiler import compile_problem
 from dnnopt.compiled.evaluator import Evaluator
+from dnnopt.compiled.moves import Change, MovingPlan, WholePlan
 from dnnopt.methods.heuristics import Effort
 from dnnopt.methods.heuristics.neighbours import Neighbours
 from dnnopt.methods.heuristics.start import start
-from dnnopt.compiled.moves import Change, MovingPlan, WholePlan
 from dnnopt.problem.problem import Problem, load
 from dnnopt.referee import evaluate
 

@@ -23,10 +23,10 @@ from dnnopt.compiled.compiled import Index
 from dnnopt.compiled.compiler import compile_problem
 from dnnopt.formats.msr import read_msr
 from dnnopt.methods.exact import EXACT
+from dnnopt.models.solvers.interface import Control, Limits
 from dnnopt.pool import Pool
 from dnnopt.problem.constraints import Contiguous
 from dnnopt.referee import Evaluation
-from dnnopt.solvers.interface import Control, Limits
 
 FORMULATIONS = ("edgewise", "product")
 WORKLOADS = Path(__file__).resolve().parents[2] / "shared" / "data" / "msr" / "throughput"

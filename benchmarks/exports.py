@@ -22,11 +22,11 @@ from common import add_json_option, print_table, write_json
 import dnnopt as dp
 from dnnopt.base.errors import UnsupportedError
 from dnnopt.compiled.compiler import compile_problem
-from dnnopt.constraint_model import ConstraintModel
+from dnnopt.compiled.priorities import of_priority
 from dnnopt.formats.solutions import plan_from_file
 from dnnopt.formulations import registry
-from dnnopt.linear_model import LinearModel
-from dnnopt.compiled.priorities import of_priority
+from dnnopt.models.constraint import ConstraintModel
+from dnnopt.models.linear import LinearModel
 from dnnopt.problem import library
 from dnnopt.problem.problem import load
 

@@ -32,8 +32,8 @@ from common import add_json_option, print_table, write_json
 import dnnopt as dp
 from dnnopt.compiled.compiler import compile_problem
 from dnnopt.formulations import registry
-from dnnopt.solvers.highs import pass_model, set_options, tolerance_for
-from dnnopt.solvers.interface import Limits
+from dnnopt.models.solvers.highs import pass_model, set_options, tolerance_for
+from dnnopt.models.solvers.interface import Limits
 
 NETWORKS = (
     "alexnet", "densenet121", "inception_v1", "inception_v2", "resnet50", "shufflenet", "squeezenet", "vgg19",

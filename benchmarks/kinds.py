@@ -90,8 +90,8 @@ def use_problem(problem: Problem) -> None:
 
 
 def _export(problem: Problem, result: dp.Result) -> None:
-    from dnnopt.formats.lp_file import lp_text
-    from dnnopt.formats.mps_file import mps_text
+    from dnnopt.models.lp import lp_text
+    from dnnopt.models.mps import mps_text
 
     model = dp.formulate(problem, kind="milp")
     model.summary()
@@ -100,8 +100,8 @@ def _export(problem: Problem, result: dp.Result) -> None:
 
 
 def _export_constraints(problem: Problem, result: dp.Result) -> None:
-    from dnnopt.formats.cp_sat_file import cp_sat_text
-    from dnnopt.formats.minizinc_files import minizinc_texts
+    from dnnopt.models.cp_sat import cp_sat_text
+    from dnnopt.models.minizinc import minizinc_texts
 
     model = dp.formulate(problem, kind="cp")
     model.summary()

@@ -26,8 +26,8 @@ from pyomo.contrib.appsi.solvers import Highs as PyomoHighs
 from dnnopt.compiled.compiled import CompiledProblem, MemoryLimit
 from dnnopt.compiled.compiler import compile_problem
 from dnnopt.formulations import registry
-from dnnopt.linear_model import LinearModel
-from dnnopt.solvers.highs import pass_model
+from dnnopt.models.linear import LinearModel
+from dnnopt.models.solvers.highs import pass_model
 
 FORMULATIONS = ("product", "edgewise")
 

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import get_args
 
-from dnnopt.compiled import evaluator
-from dnnopt.compiled import moves
-from dnnopt.compiled import presolve
-from dnnopt.compiled import symmetry
+from dnnopt.compiled import evaluator, moves, presolve, symmetry
 from dnnopt.compiled.compiled import CompiledConstraint, Escape, ObjectiveTerm
 from dnnopt.compiled.compiler import compile_problem
+from dnnopt.compiled.scope import Scope
 from dnnopt.formulations import registry
 from dnnopt.methods.bounds import chains, contiguous, escapes, lagrangian
 from dnnopt.methods.exact import EXACT
@@ -20,7 +18,6 @@ from dnnopt.problem.networks import Layer, Network, SharedAcross, Tensor
 from dnnopt.problem.objectives import Term
 from dnnopt.problem.platforms import Device, Link, Platform, Route
 from dnnopt.problem.problem import Problem
-from dnnopt.compiled.scope import Scope
 
 _TERMS: dict[str, Term] = {
     "latency": Term(metric="latency"),

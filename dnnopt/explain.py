@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dnnopt.base.text import visible
+from dnnopt.models.solvers.interface import Clock, check_seconds
 from dnnopt.problem.objectives import Term
 from dnnopt.problem.plan import Plan
 from dnnopt.problem.platforms import Route
 from dnnopt.problem.problem import Problem
 from dnnopt.problem.profiles import Profile
-from dnnopt.solvers.interface import Clock, check_seconds
 
 if TYPE_CHECKING:
     from rich.console import Console

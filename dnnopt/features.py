@@ -9,9 +9,9 @@ import numpy as np
 from dnnopt.base.graphs import tree_decomposition
 from dnnopt.compiled.compiled import CompiledProblem
 from dnnopt.compiled.compiler import compile_problem
+from dnnopt.compiled.scaling import all_on_one
 from dnnopt.pool import Pool
 from dnnopt.problem.problem import Problem
-from dnnopt.compiled.scaling import all_on_one
 
 
 @dataclass(frozen=True)

@@ -16,16 +16,16 @@ from dnnopt.base.errors import InputError, UnsupportedError
 from dnnopt.compiled.compiled import Index
 from dnnopt.compiled.compiler import compile_problem
 from dnnopt.compiled.evaluator import Evaluator
+from dnnopt.compiled.metrics import Array
+from dnnopt.compiled.scaling import all_on_one
+from dnnopt.compiled.scheduling import plan_of
 from dnnopt.methods.heuristics import Effort
 from dnnopt.methods.heuristics.genetic import POPULATION, operators
 from dnnopt.methods.heuristics.population import Genes, generations, pymoo_problem
-from dnnopt.compiled.metrics import Array
+from dnnopt.models.solvers.interface import Clock, Control, Limits, stop_on_interrupt
 from dnnopt.pareto import Front, Objective, Point, undominated, with_objectives
 from dnnopt.problem.problem import Problem
 from dnnopt.referee import evaluate
-from dnnopt.compiled.scaling import all_on_one
-from dnnopt.compiled.scheduling import plan_of
-from dnnopt.solvers.interface import Clock, Control, Limits, stop_on_interrupt
 
 
 def heuristic_front(

@@ -13,11 +13,11 @@ from collections.abc import Callable, Mapping
 
 from dnnopt.compiled.compiled import CompiledProblem, Index
 from dnnopt.compiled.evaluator import TOLERANCE
+from dnnopt.compiled.scheduling import plan_of
 from dnnopt.problem.plan import Plan
 from dnnopt.problem.problem import Problem
 from dnnopt.referee import Evaluation, evaluate
 from dnnopt.result import OPTIMAL_GAP, Event
-from dnnopt.compiled.scheduling import plan_of
 
 _MOST_KNOWN = 8
 

@@ -31,9 +31,9 @@ from dnnopt.formats.onnx_costs import CostFunction
 from dnnopt.formats.onnx_functions import Node
 from dnnopt.formats.onnx_graph import OnnxGraph
 from dnnopt.formats.onnx_shapes import shape_of
+from dnnopt.models.solvers.interface import Limits
 from dnnopt.problem.networks import INPUT
 from dnnopt.problem.profiles import FusedGroup, Measurement, Profile
-from dnnopt.solvers.interface import Limits
 
 if TYPE_CHECKING:
     import numpy as np

@@ -19,24 +19,24 @@ from dnnopt.base.tables import Tabular
 from dnnopt.compiled.compiled import CompiledProblem, Index
 from dnnopt.compiled.compiler import compile_problem
 from dnnopt.compiled.evaluator import TOLERANCE, Evaluator
+from dnnopt.compiled.presolve import presolve
+from dnnopt.compiled.scaling import choose_units
+from dnnopt.compiled.scheduling import plan_of
+from dnnopt.compiled.symmetry import canonical, identical_devices
 from dnnopt.formulations import registry
 from dnnopt.formulations.formulation import Formulation
-from dnnopt.linear_model import LinearModel
 from dnnopt.methods.bounds.lagrangian import priced_out
 from dnnopt.methods.exact import chain
 from dnnopt.methods.formulated import default_solver
 from dnnopt.methods.numbers import is_reliable
-from dnnopt.compiled.presolve import presolve
+from dnnopt.models.linear import LinearModel
+from dnnopt.models.solvers import solver as solver_of
+from dnnopt.models.solvers.interface import Clock, Control, Limits, Outcome, stop_on_interrupt
 from dnnopt.problem.plan import Plan
 from dnnopt.problem.problem import Problem
 from dnnopt.referee import Evaluation, evaluate
 from dnnopt.result import OPTIMAL_GAP, evaluation_data, relative_gap
-from dnnopt.compiled.scaling import choose_units
-from dnnopt.compiled.scheduling import plan_of
-from dnnopt.solvers import solver as solver_of
-from dnnopt.solvers.interface import Clock, Control, Limits, Outcome, stop_on_interrupt
 from dnnopt.solving import Search, check_choice
-from dnnopt.compiled.symmetry import canonical, identical_devices
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -8,11 +8,11 @@ from typing import Any
 
 from dnnopt.compiled.compiler import compile_problem
 from dnnopt.formulations import registry
-from dnnopt.linear_model import LinearModel
 from dnnopt.methods.formulated import default_solver, separate_on_relaxations
+from dnnopt.models.linear import LinearModel
+from dnnopt.models.solvers.interface import Clock, Control, Limits, stop_on_interrupt
 from dnnopt.problem.problem import Problem
 from dnnopt.result import OPTIMAL_GAP, relative_gap
-from dnnopt.solvers.interface import Clock, Control, Limits, stop_on_interrupt
 from dnnopt.solving import Search
 
 
@@ -118,7 +118,7 @@ def compare_formulations(
             build_seconds = clock.elapsed()
             relaxed, relaxed_seconds = None, None
             if isinstance(model, LinearModel):
-                from dnnopt.solvers.highs import relaxation
+                from dnnopt.models.solvers.highs import relaxation
 
                 clock = Clock()
                 if model.lazy is not None:

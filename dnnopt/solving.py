@@ -12,28 +12,28 @@ from dnnopt.base.outputs import written_log
 from dnnopt.base.versions import versions
 from dnnopt.compiled.compiled import CompiledProblem, CustomLimit, PeriodTerm
 from dnnopt.compiled.compiler import compile_problem
-from dnnopt.constraint_model import sums_below
 from dnnopt.compiled.evaluator import Evaluator
+from dnnopt.compiled.priorities import note, of_priority
+from dnnopt.compiled.scaling import Units
 from dnnopt.formulations import registry
-from dnnopt.linear_model import LinearModel
 from dnnopt.methods.auto import run_auto
 from dnnopt.methods.confirmation import confirm as confirm_proof
 from dnnopt.methods.exact import EXACT
 from dnnopt.methods.formulated import default_solver, run_formulation
 from dnnopt.methods.heuristics import BASELINES, Effort
 from dnnopt.methods.scheduled import RELAXATION, is_timed_schedule, run_scheduled
+from dnnopt.models.constraint import sums_below
+from dnnopt.models.linear import LinearModel
+from dnnopt.models.solvers import kind_of
+from dnnopt.models.solvers import solver as solver_of
+from dnnopt.models.solvers.interface import Clock, Control, Limits, Outcome, stop_on_interrupt
 from dnnopt.pool import Pool
-from dnnopt.compiled.priorities import note, of_priority
 from dnnopt.problem.plan import Plan
 from dnnopt.problem.problem import Problem
 from dnnopt.result import OPTIMAL_GAP, OWN, Event, Result
-from dnnopt.compiled.scaling import Units
-from dnnopt.solvers import kind_of
-from dnnopt.solvers import solver as solver_of
-from dnnopt.solvers.interface import Clock, Control, Limits, Outcome, stop_on_interrupt
 
 if TYPE_CHECKING:
-    from dnnopt.constraint_model import ConstraintModel
+    from dnnopt.models.constraint import ConstraintModel
 
 # Formulations in the order in which `auto` prefers them, without timing: that follows from the problem.
 _PREFERRED = ("edgewise", "product", "cp-assignment", "cp-schedule")

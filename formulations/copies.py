@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from dnnopt.compiled.compiled import CompiledProblem, Index
-from dnnopt.formulations.edges import edge_labels, edge_uses_pair
-from dnnopt.linear_model import Columns, Values
 from dnnopt.compiled.metrics import Array
+from dnnopt.formulations.edges import edge_labels, edge_uses_pair
+from dnnopt.models.linear import Columns, Values
 
 
 @dataclass(frozen=True, eq=False)

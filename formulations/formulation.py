@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dnnopt.compiled.compiled import CompiledProblem
-from dnnopt.problem.plan import Plan
 from dnnopt.compiled.scaling import Units
 from dnnopt.compiled.scope import Scope
+from dnnopt.problem.plan import Plan
 
 
 class Formulation(Protocol):

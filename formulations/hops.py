@@ -22,11 +22,11 @@ from itertools import pairwise
 import numpy as np
 
 from dnnopt.compiled.compiled import CompiledProblem, Index, Mask, MulticastTrees
-from dnnopt.formulations.copies import Copies
-from dnnopt.compiled.windows import Durations
-from dnnopt.linear_model import Columns
 from dnnopt.compiled.metrics import Array
 from dnnopt.compiled.scheduling import Tasks
+from dnnopt.compiled.windows import Durations
+from dnnopt.formulations.copies import Copies
+from dnnopt.models.linear import Columns
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from dnnopt.compiled.compiled import CompiledProblem
-from dnnopt.formulations.copies import Copies
 from dnnopt.compiled.precedence import Module
 from dnnopt.compiled.windows import Durations
-from dnnopt.linear_model import Columns, Values
+from dnnopt.formulations.copies import Copies
+from dnnopt.models.linear import Columns, Values
 
 
 def module_load(

@@ -13,14 +13,14 @@ from strategies import problems
 import dnnopt as dp
 from dnnopt.compiled.compiler import compile_problem
 from dnnopt.formulations import registry
-from dnnopt.linear_model import LinearModel
+from dnnopt.models.linear import LinearModel
+from dnnopt.models.solvers import highs
+from dnnopt.models.solvers.interface import Control, Limits
 from dnnopt.problem.networks import Layer, Network, Tensor
 from dnnopt.problem.objectives import latency
 from dnnopt.problem.platforms import Device, Link, Platform, Route
 from dnnopt.problem.problem import Problem
 from dnnopt.problem.profiles import Profile
-from dnnopt.solvers import highs
-from dnnopt.solvers.interface import Control, Limits
 
 # Beyond this, other solvers' tolerances swallow what we compare (GLPK's are 1e-7, relative to the largest).
 _LARGEST_COST = 1e6

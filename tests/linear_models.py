@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from dnnopt.linear_model import LinearModel
+from dnnopt.models.linear import LinearModel
 
 Draw = Callable[[st.SearchStrategy[Any]], Any]
 NAMES = (

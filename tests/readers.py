@@ -126,7 +126,7 @@ def solve_proto(path: Path) -> tuple[float | None, Path | None]:
     assert model.proto.parse_text_format(path.read_text(encoding="utf-8"))
     solver = cp_model.CpSolver()
     solver.parameters.num_workers = 1
-    solver.parameters.presolve_inclusion_work_limit = 0  # as in dnnopt.solvers.cpsat, and as the files say
+    solver.parameters.presolve_inclusion_work_limit = 0  # as in dnnopt.models.solvers.cpsat, and as the files say
     solver.parameters.cp_model_probing_level = 0
     status = solver.solve(model)
     if status == cp_model.INFEASIBLE:

@@ -15,13 +15,13 @@ from strategies import problems
 
 from dnnopt.base.errors import InputError, UnsupportedError
 from dnnopt.compiled.compiler import compile_problem
+from dnnopt.compiled.symmetry import canonical, identical_devices
 from dnnopt.problem.constraints import Deadline, Memory
 from dnnopt.problem.objectives import energy, latency, period
 from dnnopt.problem.plan import Plan
 from dnnopt.problem.problem import write_problem
 from dnnopt.ranking import best_plans
 from dnnopt.referee import evaluate
-from dnnopt.compiled.symmetry import canonical, identical_devices
 
 
 def enumerated(one):

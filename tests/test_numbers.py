@@ -21,11 +21,11 @@ from dnnopt.compiled.compiler import compile_problem
 from dnnopt.formulations import registry
 from dnnopt.methods.exact import EXACT
 from dnnopt.methods.formulated import run_formulation
+from dnnopt.models.solvers import names as solver_names
+from dnnopt.models.solvers.interface import Control, Limits
 from dnnopt.pool import Pool
 from dnnopt.problem.constraints import Contiguous, Memory
 from dnnopt.problem.platforms import Device
-from dnnopt.solvers import names as solver_names
-from dnnopt.solvers.interface import Control, Limits
 
 ONE_THREAD = Limits(threads=1)
 POWERS = st.integers(-12, 12)

@@ -12,7 +12,7 @@ import pytest
 
 from dnnopt.base.children import Child
 from dnnopt.base.interrupts import leave, stop_on_interrupt
-from dnnopt.solvers.interface import Control
+from dnnopt.models.solvers.interface import Control
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="no /proc to find processes in")
 LONG = 120  # seconds until something that must happen is taken for what never does

@@ -15,11 +15,14 @@ from pages import page
 from scheduled_optimum import scheduled_optimum
 
 import dnnopt as dp
-from dnnopt.compiled import compiled as kinds
 from dnnopt.base.errors import UnsupportedError
 from dnnopt.capabilities import parts, parts_markdown
+from dnnopt.compiled import compiled as kinds
 from dnnopt.compiled.compiler import compile_problem
 from dnnopt.compiled.evaluator import Evaluator
+from dnnopt.compiled.moves import MovingPlan
+from dnnopt.compiled.presolve import presolve
+from dnnopt.compiled.symmetry import identical_devices
 from dnnopt.formulations import registry
 from dnnopt.formulations.cp import constraints as cp
 from dnnopt.formulations.milp import constraints as milp
@@ -30,13 +33,10 @@ from dnnopt.methods.bounds.escapes import escapes
 from dnnopt.methods.bounds.lagrangian import Lagrangian
 from dnnopt.methods.exact import EXACT
 from dnnopt.methods.formulated import default_solver, run_formulation
-from dnnopt.compiled.moves import MovingPlan
+from dnnopt.models.solvers.interface import Control, Limits
 from dnnopt.pool import Pool
-from dnnopt.compiled.presolve import presolve
 from dnnopt.problem.objectives import largest
 from dnnopt.problem.problem import Execution, Problem, Transport
-from dnnopt.solvers.interface import Control, Limits
-from dnnopt.compiled.symmetry import identical_devices
 
 LIMITS = Limits(20.0, threads=1)
 SAME = 1e-6

@@ -136,9 +136,9 @@ def _compare_set(
     files: dict[str, Path | None],
 ) -> None:
     from dnnopt.bench import fair_share, run_all
+    from dnnopt.models.solvers.interface import Limits, check_seconds
     from dnnopt.progress import counter
     from dnnopt.set_comparison import first_failures, set_tasks, summarise
-    from dnnopt.solvers.interface import Limits, check_seconds
     from dnnopt.study_report import print_set_comparison
 
     Limits(limits["time_limit"], threads=limits["threads"], seed=limits["seed"])

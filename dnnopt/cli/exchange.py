@@ -51,7 +51,7 @@ def export_command(
     Of a problem with priorities each is a model of its own, FILE.1, FILE.2, ..., which holds what the earlier ones have
     reached as limits.
     """
-    from dnnopt.formats.model_files import ENDINGS, ending_of, kind_of
+    from dnnopt.models.files import ENDINGS, ending_of, kind_of
 
     ending, kind = ending_of(output), kind_of(output)
     if si and kind == "cp":
@@ -83,9 +83,9 @@ def export_command(
 
 def _export(problem: Problem, formulation: str | None, reached: list[float] | None, si: bool, output: Path) -> None:
     """Write one model."""
-    from dnnopt.formats.model_files import ending_of, kind_of, write_model
-    from dnnopt.linear_model import LinearModel
     from dnnopt.compiled.scaling import SI
+    from dnnopt.models.linear import LinearModel
+    from dnnopt.models.files import ending_of, kind_of, write_model
     from dnnopt.solving import formulate
 
     ending, kind = ending_of(output), kind_of(output)

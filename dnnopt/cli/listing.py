@@ -29,7 +29,7 @@ def list_command(
         return registry.names()
 
     def solvers() -> list[str]:
-        from dnnopt.solvers import names
+        from dnnopt.models.solvers import names
 
         return [*names(), "pyomo:NAME"]
 

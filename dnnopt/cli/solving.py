@@ -134,7 +134,7 @@ def exit_for(problem: Problem, result: Result) -> None:
         return
     if result.status == "infeasible":
         from dnnopt.explain import explain_infeasibility
-        from dnnopt.solvers.interface import Control, stop_on_interrupt
+        from dnnopt.models.solvers.interface import Control, stop_on_interrupt
 
         with stop_on_interrupt(Control()):  # of all the problems that it solves
             found = explain_infeasibility(problem)
@@ -154,7 +154,7 @@ def explain_command(
 ) -> None:
     """Say which constraints cannot hold together, where no plan is feasible; where one is, show it."""
     from dnnopt.explain import explain_infeasibility
-    from dnnopt.solvers.interface import Control, stop_on_interrupt
+    from dnnopt.models.solvers.interface import Control, stop_on_interrupt
 
     with stop_on_interrupt(Control()):
         found = explain_infeasibility(problem, time_limit)

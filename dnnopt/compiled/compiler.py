@@ -32,6 +32,7 @@ from dnnopt.compiled.compiled import (
     WorstLeakageTerm,
 )
 from dnnopt.compiled.metrics import Array, Metric
+from dnnopt.compiled.structure import Routes, conflicts, paths_between
 from dnnopt.problem import constraints as specs
 from dnnopt.problem.custom import CustomConstraint
 from dnnopt.problem.networks import INPUT, OUTPUT, Network
@@ -39,7 +40,6 @@ from dnnopt.problem.objectives import Term
 from dnnopt.problem.platforms import TIERS, Link
 from dnnopt.problem.problem import Problem
 from dnnopt.problem.profiles import layer_joules, layer_seconds
-from dnnopt.compiled.structure import Routes, conflicts, paths_between
 
 
 def compile_problem(problem: Problem) -> CompiledProblem:

@@ -18,14 +18,14 @@ import numpy as np
 from dnnopt.base.errors import InputError
 from dnnopt.compiled.compiled import CompiledProblem
 from dnnopt.compiled.compiler import compile_problem
-from dnnopt.constraint_model import ConstraintModel, sums_below
-from dnnopt.formats.portable import CONSTANT, column_names, safe_names
+from dnnopt.compiled.priorities import noted, of_priority
+from dnnopt.compiled.scaling import SI
 from dnnopt.formulations import registry
 from dnnopt.formulations.formulation import Formulation
-from dnnopt.linear_model import LinearModel, Values
-from dnnopt.compiled.priorities import noted, of_priority
+from dnnopt.models.constraint import ConstraintModel, sums_below
+from dnnopt.models.linear import LinearModel, Values
+from dnnopt.models.portable import CONSTANT, column_names, safe_names
 from dnnopt.problem.plan import Plan
-from dnnopt.compiled.scaling import SI
 
 if TYPE_CHECKING:
     from dnnopt.problem.problem import Problem
@@ -94,8 +94,8 @@ def plan_from_file(
     InputError
         If a file cannot be read, the model is not one of this problem, or the solution is not one of the model.
     """
-    from dnnopt.formats.model_columns import read_columns
-    from dnnopt.formats.solution_files import read_solution
+    from dnnopt.models.columns import read_columns
+    from dnnopt.models.solution_files import read_solution
 
     columns, header = read_columns(model_file, allow_large=allow_large)
     compiled = compile_problem(problem)
@@ -128,7 +128,7 @@ def plan_from_pyomo(model: Any, problem: Problem, formulation: str | None = None
     InputError
         If it is not a model of this problem, or has no solution.
     """
-    from dnnopt.formats.pyomo_model import variable_components
+    from dnnopt.models.pyomo import variable_components
 
     compiled = compile_problem(problem)
 

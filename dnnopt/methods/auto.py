@@ -21,9 +21,11 @@ from functools import cached_property
 from dnnopt.compiled.compiled import CompiledProblem, LinearTerm, ObjectiveLimit, WorstLeakageTerm
 from dnnopt.compiled.compiler import compile_problem
 from dnnopt.compiled.evaluator import Evaluator
+from dnnopt.compiled.needs import needs_critical_path
+from dnnopt.compiled.presolve import presolve
+from dnnopt.compiled.scaling import total_load
 from dnnopt.formulations import registry
 from dnnopt.formulations.formulation import Formulation
-from dnnopt.compiled.needs import needs_critical_path
 from dnnopt.methods import rows as sums
 from dnnopt.methods.bounds.chains import add_chain_bound
 from dnnopt.methods.bounds.contiguous import bound_stages
@@ -35,15 +37,13 @@ from dnnopt.methods.formulated import default_solver, run_formulation
 from dnnopt.methods.heuristics import BASELINES
 from dnnopt.methods.heuristics.effort import Effort
 from dnnopt.methods.numbers import is_reliable
+from dnnopt.models.solvers import solver as solver_of
+from dnnopt.models.solvers.interface import Clock, Control, Limits, Outcome
 from dnnopt.pool import Pool
-from dnnopt.compiled.presolve import presolve
 from dnnopt.problem.constraints import Deadline
 from dnnopt.problem.plan import Plan
 from dnnopt.problem.problem import Problem
 from dnnopt.referee import Evaluation
-from dnnopt.compiled.scaling import total_load
-from dnnopt.solvers import solver as solver_of
-from dnnopt.solvers.interface import Clock, Control, Limits, Outcome
 
 # Parts of the time: a share of it, and at most so many seconds.
 _STAGES = 0.3, 60.0
@@ -269,7 +269,7 @@ class _Auto:
         found = escapes(self.kept) if self._is_sums() else []
         if not found:
             return _NOTHING
-        from dnnopt.solvers.highs import relaxation
+        from dnnopt.models.solvers.highs import relaxation
 
         extended = replace(self.kept, constraints=(*self.kept.constraints, *found))
         before, cap = self.pool.bound, self._cap()

@@ -18,19 +18,19 @@ from dataclasses import dataclass
 
 from dnnopt.compiled.compiled import CompiledProblem
 from dnnopt.compiled.compiler import compile_problem
+from dnnopt.compiled.presolve import presolve
 from dnnopt.formulations import registry
 from dnnopt.formulations.formulation import Formulation
 from dnnopt.methods.bounds.lagrangian import priced_out
 from dnnopt.methods.exact import scan
 from dnnopt.methods.formulated import run_formulation
+from dnnopt.models.solvers import solver as solver_of
+from dnnopt.models.solvers.interface import Clock, Control, Limits, Outcome
 from dnnopt.pool import Pool
-from dnnopt.compiled.presolve import presolve
 from dnnopt.problem.plan import Plan
 from dnnopt.problem.problem import Problem
 from dnnopt.referee import Evaluation
 from dnnopt.result import OWN
-from dnnopt.solvers import solver as solver_of
-from dnnopt.solvers.interface import Clock, Control, Limits, Outcome
 
 # A share of the time spent so far, and seconds that are always there.
 _SHARE, _LEAST = 0.2, 1.0

@@ -11,14 +11,14 @@ from dataclasses import replace
 from typing import Any
 
 from dnnopt.compiled.compiled import CompiledProblem
-from dnnopt.formulations.formulation import Formulation
-from dnnopt.linear_model import LazyRows, LinearModel
-from dnnopt.methods.numbers import Suited, caps_to_climb, refused, suited_model
-from dnnopt.pool import Pool
 from dnnopt.compiled.presolve import presolve
+from dnnopt.formulations.formulation import Formulation
+from dnnopt.methods.numbers import Suited, caps_to_climb, refused, suited_model
+from dnnopt.models.linear import LazyRows, LinearModel
+from dnnopt.models.solvers import solver as solver_of
+from dnnopt.models.solvers.interface import Clock, Control, Limits, Outcome, Values
+from dnnopt.pool import Pool
 from dnnopt.result import OPTIMAL_GAP, relative_gap
-from dnnopt.solvers import solver as solver_of
-from dnnopt.solvers.interface import Clock, Control, Limits, Outcome, Values
 
 _TRIES = 50
 _MOST_ROUNDS = 60
@@ -231,7 +231,7 @@ def _gap(pool: Pool) -> float:
 
 def separate_on_relaxations(model: LinearModel, lazy: LazyRows, limits: Limits, control: Control, clock: Clock) -> None:
     """Add lazy rows until the linear relaxation violates none of them, or a share of the time is spent."""
-    from dnnopt.solvers.highs import relaxation
+    from dnnopt.models.solvers.highs import relaxation
 
     most = math.inf if limits.time_limit is None else _RELAXATION_SHARE * limits.time_limit
     for _ in range(_MOST_ROUNDS):

@@ -37,10 +37,10 @@ from dnnopt.compiled.compiled import (
     PeriodTerm,
     Separation,
 )
-from dnnopt.methods import rows as sums
-from dnnopt.methods.rows import Row
 from dnnopt.compiled.metrics import Array
 from dnnopt.compiled.scope import Scope
+from dnnopt.methods import rows as sums
+from dnnopt.methods.rows import Row
 
 SCOPE = Scope(
     enforces=frozenset(

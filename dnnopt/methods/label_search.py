@@ -19,11 +19,11 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from dnnopt.compiled.compiled import CompiledProblem, Index, Mask, MemoryLimit
+from dnnopt.compiled.metrics import Array
 from dnnopt.methods import rows as sums
 from dnnopt.methods.frontier import Frontier, Step
 from dnnopt.methods.rows import rows_of
-from dnnopt.compiled.metrics import Array
-from dnnopt.solvers.interface import Clock, Control
+from dnnopt.models.solvers.interface import Clock, Control
 
 _ROOM = 1e-9
 _LEADERS = 30

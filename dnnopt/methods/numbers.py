@@ -29,14 +29,14 @@ from dnnopt.compiled.compiled import (
     PeriodTerm,
     WorstLeakageTerm,
 )
-from dnnopt.formulations.formulation import Formulation
-from dnnopt.compiled.windows import serial_bound
-from dnnopt.linear_model import LinearModel
 from dnnopt.compiled.metrics import Array
-from dnnopt.pool import Pool
 from dnnopt.compiled.presolve import presolve
 from dnnopt.compiled.scaling import choose_units
-from dnnopt.solvers.highs import TOO_LARGE
+from dnnopt.compiled.windows import serial_bound
+from dnnopt.formulations.formulation import Formulation
+from dnnopt.models.linear import LinearModel
+from dnnopt.models.solvers.highs import TOO_LARGE
+from dnnopt.pool import Pool
 
 # Objectives and limits are 100 to 1000 of their units; what is more than so many of them leaves too few digits.
 _FAR = 1e9

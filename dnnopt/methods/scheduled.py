@@ -12,18 +12,18 @@ from dataclasses import replace
 
 from dnnopt.compiled.compiled import CompiledProblem
 from dnnopt.compiled.evaluator import Evaluator
+from dnnopt.compiled.needs import needs_critical_path
+from dnnopt.compiled.presolve import presolve
 from dnnopt.formulations import registry
 from dnnopt.formulations.hops import not_a_tree
-from dnnopt.compiled.needs import needs_critical_path
 from dnnopt.methods.auto import place_by_sum
 from dnnopt.methods.bounds.chains import add_chain_bound
 from dnnopt.methods.formulated import default_solver, run_formulation
 from dnnopt.methods.heuristics.annealing import anneal
 from dnnopt.methods.heuristics.effort import Effort
 from dnnopt.methods.sequencing import sequence
+from dnnopt.models.solvers.interface import Clock, Control, Limits, Outcome
 from dnnopt.pool import Pool
-from dnnopt.compiled.presolve import presolve
-from dnnopt.solvers.interface import Clock, Control, Limits, Outcome
 
 RELAXATION = "edgewise+modules"
 _EXACT_FORMULATIONS = "cp-schedule", "edgewise+disjunctive"

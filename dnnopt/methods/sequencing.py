@@ -9,9 +9,9 @@ import numpy as np
 from dnnopt.compiled.compiled import CompiledProblem, CustomLimit, Index
 from dnnopt.compiled.evaluator import Evaluator
 from dnnopt.formulations.cp.schedule import ScheduleFormulation
+from dnnopt.models.solvers.interface import Control, Limits
 from dnnopt.pool import Pool
 from dnnopt.problem.plan import Plan
-from dnnopt.solvers.interface import Control, Limits
 
 SOURCE = "sequencing (cpsat)"
 
@@ -41,7 +41,7 @@ def sequence(pool: Pool, plan: Plan, limits: Limits, control: Control) -> bool:
     bool
         Whether the placement has no schedule better than what the pool has now.
     """
-    from dnnopt.solvers import cpsat
+    from dnnopt.models.solvers import cpsat
 
     formulation = ScheduleFormulation()
     compiled = placed(pool.compiled, pool.compiled.placement(plan))

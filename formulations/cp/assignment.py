@@ -15,15 +15,15 @@ import numpy as np
 
 from dnnopt.base.errors import UnsupportedError
 from dnnopt.compiled.compiled import CompiledProblem, LatencyTerm, LinearTerm, MaxTerm, PeriodTerm, WorstLeakageTerm
-from dnnopt.constraint_model import ConstraintModel
+from dnnopt.compiled.scaling import Units
+from dnnopt.compiled.scope import Scope
 from dnnopt.formulations.cp.constraints import CONSTRAINTS, add_constraints
 from dnnopt.formulations.cp.literals import Literals
 from dnnopt.formulations.cp.objective import add_objective
 from dnnopt.formulations.plans import read_plan
-from dnnopt.linear_model import Columns, Values
+from dnnopt.models.constraint import ConstraintModel
+from dnnopt.models.linear import Columns, Values
 from dnnopt.problem.plan import Plan
-from dnnopt.compiled.scaling import Units
-from dnnopt.compiled.scope import Scope
 
 
 class AssignmentFormulation:

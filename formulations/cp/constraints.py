@@ -23,11 +23,11 @@ from dnnopt.compiled.compiled import (
     ObjectiveLimit,
     Separation,
 )
-from dnnopt.constraint_model import TOLERANCE
 from dnnopt.compiled.evaluator import memory_room
 from dnnopt.formulations.cp.literals import Literals
 from dnnopt.formulations.cp.objective import add_objective_limit
 from dnnopt.formulations.edges import at_device, device_order, pair_labels
+from dnnopt.models.constraint import TOLERANCE
 
 
 def add_linear_limit(literals: Literals, limit: LinearLimit) -> None:

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dnnopt.compiled.compiled import CompiledProblem, Index
-from dnnopt.constraint_model import ConstraintModel
 from dnnopt.compiled.evaluator import Evaluator
+from dnnopt.compiled.metrics import Array, Metric
 from dnnopt.formulations.copies import Copies, shared_tensors
 from dnnopt.formulations.edges import edge_labels, edge_uses_pair, pair_labels
 from dnnopt.formulations.values import exposed_values, held_values, received_values, touched_values
-from dnnopt.linear_model import Columns, Values
-from dnnopt.compiled.metrics import Array, Metric
+from dnnopt.models.constraint import ConstraintModel
+from dnnopt.models.linear import Columns, Values
 
 if TYPE_CHECKING:
     from dnnopt.formulations.cp.times import TimeVariables

@@ -9,11 +9,11 @@ from __future__ import annotations
 import numpy as np
 
 from dnnopt.compiled.compiled import LatencyTerm, LinearTerm, MaxTerm, ObjectiveTerm, PeriodTerm, WorstLeakageTerm
-from dnnopt.constraint_model import TOLERANCE, Whole, scale_for
 from dnnopt.compiled.evaluator import Evaluator
-from dnnopt.formulations.cp.literals import Literals
-from dnnopt.linear_model import Columns, Values, summed
 from dnnopt.compiled.scaling import all_on_one
+from dnnopt.formulations.cp.literals import Literals
+from dnnopt.models.constraint import TOLERANCE, Whole, scale_for
+from dnnopt.models.linear import Columns, Values, summed
 
 Entries = tuple[Columns, Values]
 WholeEntries = tuple[Columns, Whole]

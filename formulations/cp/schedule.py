@@ -13,7 +13,8 @@ import numpy as np
 
 from dnnopt.base.errors import UnsupportedError
 from dnnopt.compiled.compiled import CompiledProblem, LatencyTerm, MaxTerm, MulticastTrees
-from dnnopt.constraint_model import ConstraintModel
+from dnnopt.compiled.scaling import Units
+from dnnopt.compiled.scope import Scope
 from dnnopt.formulations.cp.assignment import AssignmentFormulation, placement_columns
 from dnnopt.formulations.cp.constraints import add_constraints
 from dnnopt.formulations.cp.literals import Literals
@@ -21,10 +22,9 @@ from dnnopt.formulations.cp.objective import add_objective
 from dnnopt.formulations.cp.times import TimeVariables
 from dnnopt.formulations.hops import not_a_tree
 from dnnopt.formulations.plans import read_plan, times_in
-from dnnopt.linear_model import Values
+from dnnopt.models.constraint import ConstraintModel
+from dnnopt.models.linear import Values
 from dnnopt.problem.plan import Plan
-from dnnopt.compiled.scaling import Units
-from dnnopt.compiled.scope import Scope
 
 
 class ScheduleFormulation(AssignmentFormulation):

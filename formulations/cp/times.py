@@ -20,14 +20,14 @@ from __future__ import annotations
 import numpy as np
 
 from dnnopt.compiled.compiled import Index, Mask
-from dnnopt.constraint_model import Whole, scale_for
+from dnnopt.compiled.precedence import Module, fork_joins, reachability, together, whole_networks
+from dnnopt.compiled.scheduling import Tasks, Times
+from dnnopt.compiled.windows import Durations, Windows, latency_limits, serial_bound
 from dnnopt.formulations.cp.literals import Literals
 from dnnopt.formulations.hops import Hops, hops, unordered
 from dnnopt.formulations.loads import module_load
-from dnnopt.compiled.precedence import Module, fork_joins, reachability, together, whole_networks
-from dnnopt.compiled.windows import Durations, Windows, latency_limits, serial_bound
-from dnnopt.linear_model import Columns, Values
-from dnnopt.compiled.scheduling import Tasks, Times
+from dnnopt.models.constraint import Whole, scale_for
+from dnnopt.models.linear import Columns, Values
 
 # So rounding n tasks down loses at most n / 2^30 of the limit.
 _LARGEST_TIME = 2.0**30

@@ -9,14 +9,14 @@ import numpy as np
 
 from dnnopt.base.errors import UnsupportedError
 from dnnopt.compiled.compiled import CompiledProblem, Index
+from dnnopt.compiled.metrics import Array, Metric
 from dnnopt.formulations.copies import Copies
 from dnnopt.formulations.edges import at_device, edge_labels
 from dnnopt.formulations.milp.communication import Communication
 from dnnopt.formulations.milp.communication.moves import Moves
 from dnnopt.formulations.milp.placement import add_placement
 from dnnopt.formulations.values import exposed_values, held_values, received_values, touched_values
-from dnnopt.linear_model import Columns, Joined, LinearModel, Values
-from dnnopt.compiled.metrics import Array, Metric
+from dnnopt.models.linear import Columns, Joined, LinearModel, Values
 
 Entries = tuple[Columns, Values]
 

@@ -27,11 +27,11 @@ from dnnopt.compiled.compiled import (
     ObjectiveLimit,
     Separation,
 )
+from dnnopt.compiled.scaling import SI, unit_for
 from dnnopt.formulations.edges import at_device, device_order, edge_labels, pair_labels
 from dnnopt.formulations.milp.build import Build, clipped
 from dnnopt.formulations.milp.objective import sum_entries
-from dnnopt.linear_model import Columns, Joined, Values
-from dnnopt.compiled.scaling import SI, unit_for
+from dnnopt.models.linear import Columns, Joined, Values
 
 # More than the referee lets through: with room of 1e-11 to 1e-9 of the limit, in rows that coefficients otherwise meet
 # exactly, HiGHS was seen to call feasible models infeasible and worse plans optimal. A plan that the referee then

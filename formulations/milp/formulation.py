@@ -16,6 +16,10 @@ from dnnopt.compiled.compiled import (
     PeriodTerm,
     WorstLeakageTerm,
 )
+from dnnopt.compiled.scheduling import times_of
+from dnnopt.compiled.scope import Scope
+from dnnopt.compiled.symmetry import canonical, identical_devices
+from dnnopt.compiled.units import Units
 from dnnopt.formulations.hops import not_a_tree
 from dnnopt.formulations.milp.build import Build
 from dnnopt.formulations.milp.communication import COMMUNICATIONS
@@ -25,12 +29,8 @@ from dnnopt.formulations.milp.placement import read_placement
 from dnnopt.formulations.milp.symmetry import add_symmetry_breaking
 from dnnopt.formulations.milp.timing import TIMINGS
 from dnnopt.formulations.plans import read_plan
-from dnnopt.linear_model import Columns, LinearModel, Values
-from dnnopt.compiled.units import Units
+from dnnopt.models.linear import Columns, LinearModel, Values
 from dnnopt.problem.plan import Plan
-from dnnopt.compiled.scheduling import times_of
-from dnnopt.compiled.scope import Scope
-from dnnopt.compiled.symmetry import canonical, identical_devices
 
 
 class MilpFormulation:

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from dnnopt.formulations.loads import module_load
-from dnnopt.formulations.milp.build import Build, Entries
 from dnnopt.compiled.precedence import fork_joins, reachability, together, whole_networks
 from dnnopt.compiled.windows import Durations
+from dnnopt.formulations.loads import module_load
+from dnnopt.formulations.milp.build import Build, Entries
 
 
 def add_module_cuts(build: Build) -> None:

@@ -22,7 +22,7 @@ from dnnopt.compiled.evaluator import Evaluator
 from dnnopt.formulations.milp.build import Build, Entries, clipped
 from dnnopt.formulations.milp.module_cuts import joint_loads
 from dnnopt.formulations.milp.timing.period import add_period
-from dnnopt.linear_model import Values, summed
+from dnnopt.models.linear import Values, summed
 
 
 def add_objective(build: Build, terms: tuple[ObjectiveTerm, ...]) -> None:

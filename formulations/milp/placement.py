@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from dnnopt.compiled.compiled import CompiledProblem, Index
-from dnnopt.linear_model import Columns, LinearModel, Values
+from dnnopt.models.linear import Columns, LinearModel, Values
 
 
 def add_placement(model: LinearModel, c: CompiledProblem) -> Columns:

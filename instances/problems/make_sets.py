@@ -24,10 +24,10 @@ import numpy as np
 from dnnopt.base.files import dump_json, write_text
 from dnnopt.compiled.compiler import compile_problem
 from dnnopt.compiled.evaluator import Evaluator
+from dnnopt.compiled.scaling import all_on_one
 from dnnopt.methods.heuristics import Effort, multi_cut
 from dnnopt.problem import library
 from dnnopt.problem.problem import Problem
-from dnnopt.compiled.scaling import all_on_one
 
 Data = dict[str, Any]
 FOLDER = Path(__file__).parent

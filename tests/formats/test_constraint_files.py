@@ -12,12 +12,12 @@ from strategies import problems
 
 import dnnopt as dp
 from dnnopt.compiled.compiler import compile_problem
-from dnnopt.constraint_model import ConstraintModel
-from dnnopt.formats.minizinc_files import minizinc_texts
 from dnnopt.formats.solutions import plan_from_file
 from dnnopt.formulations import registry
-from dnnopt.solvers import cpsat
-from dnnopt.solvers.interface import Control, Limits
+from dnnopt.models.constraint import ConstraintModel
+from dnnopt.models.minizinc import minizinc_texts
+from dnnopt.models.solvers import cpsat
+from dnnopt.models.solvers.interface import Control, Limits
 
 SMALL = 2.0**28
 

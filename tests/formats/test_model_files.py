@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from readers import READERS
 
 import dnnopt as dp
-from dnnopt.formats.portable import safe_names
 from dnnopt.formats.solutions import plan_from_file
-from dnnopt.linear_model import LinearModel
+from dnnopt.models.linear import LinearModel
+from dnnopt.models.portable import safe_names
 
 ENDINGS = (".lp", ".mps")
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from linear_models import linear_models
 
 import dnnopt as dp
-from dnnopt.linear_model import LinearModel
+from dnnopt.models.linear import LinearModel
 
 pyo = pytest.importorskip("pyomo.environ", reason="pyomo is not installed")
 pulp = pytest.importorskip("pulp", reason="pulp is not installed")

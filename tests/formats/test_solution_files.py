@@ -13,9 +13,9 @@ from shared_data import shared_case
 from solution_texts import TEXTS
 
 import dnnopt as dp
-from dnnopt.formats.model_columns import read_columns
-from dnnopt.formats.solution_files import read_solution
 from dnnopt.formats.solutions import plan_from_file
+from dnnopt.models.columns import read_columns
+from dnnopt.models.solution_files import read_solution
 
 PROGRAMS = {
     "highs raw": highs,

@@ -14,14 +14,20 @@ from readers import READERS
 
 import dnnopt as dp
 from dnnopt.compiled.compiler import compile_problem
-from dnnopt.constraint_model import ConstraintModel
-from dnnopt.formats import cp_sat_file, lp_file, minizinc_files, mps_file, portable, pulp_model, pyomo_model
-from dnnopt.formats.components import components
-from dnnopt.formats.lp_file import lp_text, size_of_lp
-from dnnopt.formats.mps_file import mps_text, size_of_mps
 from dnnopt.formats.solutions import plan_from_file
 from dnnopt.formulations import registry
-from dnnopt.linear_model import Block, LinearModel
+from dnnopt.models import cp_sat as cp_sat_file
+from dnnopt.models import lp as lp_file
+from dnnopt.models import minizinc as minizinc_files
+from dnnopt.models import mps as mps_file
+from dnnopt.models import portable
+from dnnopt.models import pulp as pulp_model
+from dnnopt.models import pyomo as pyomo_model
+from dnnopt.models.components import components
+from dnnopt.models.constraint import ConstraintModel
+from dnnopt.models.linear import Block, LinearModel
+from dnnopt.models.lp import lp_text, size_of_lp
+from dnnopt.models.mps import mps_text, size_of_mps
 from dnnopt.problem import library
 
 LAYERS = ("a", "b", "c", "d")

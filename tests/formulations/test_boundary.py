@@ -12,16 +12,16 @@ from hypothesis import strategies as st
 
 from dnnopt.base.errors import UnsupportedError
 from dnnopt.compiled.compiler import compile_problem
+from dnnopt.compiled.scaling import choose_units
 from dnnopt.formulations import registry
 from dnnopt.formulations.milp.communication.boundary import ends_of_routes
 from dnnopt.methods.formulated import run_formulation
+from dnnopt.models.solvers.highs import relaxation
+from dnnopt.models.solvers.interface import Control, Limits
 from dnnopt.pool import Pool
 from dnnopt.problem import constraints as c
 from dnnopt.problem.objectives import energy, latency, leakage, period, traffic, worst_leakage
 from dnnopt.problem.platforms import Device
-from dnnopt.compiled.scaling import choose_units
-from dnnopt.solvers.highs import relaxation
-from dnnopt.solvers.interface import Control, Limits
 
 ONE_THREAD = Limits(threads=1)
 DEVICES = ("p", "q", "r")

@@ -7,13 +7,13 @@ from strategies import problems
 
 from dnnopt.base.errors import UnsupportedError
 from dnnopt.compiled.compiler import compile_problem
-from dnnopt.constraint_model import ConstraintModel
 from dnnopt.compiled.evaluator import Evaluator
 from dnnopt.formulations import registry
-from dnnopt.linear_model import LinearModel
 from dnnopt.methods.heuristics import BASELINES, Effort
+from dnnopt.models.constraint import ConstraintModel
+from dnnopt.models.linear import LinearModel
+from dnnopt.models.solvers.interface import Clock
 from dnnopt.pool import Pool
-from dnnopt.solvers.interface import Clock
 
 
 def linear_model():

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from dnnopt.compiled.compiler import compile_problem
 from dnnopt.formulations import registry
 from dnnopt.formulations.milp.timing.covers import covers
+from dnnopt.models.solvers.highs import relaxation
+from dnnopt.models.solvers.interface import Limits
 from dnnopt.problem.objectives import period
-from dnnopt.solvers.highs import relaxation
-from dnnopt.solvers.interface import Limits
 from dnnopt.solving import solve
 
 

@@ -12,10 +12,10 @@ from strategies import problems
 from dnnopt.compiled.compiler import compile_problem
 from dnnopt.formulations import registry
 from dnnopt.methods.formulated import run_formulation
+from dnnopt.models.solvers.interface import Control, Limits
 from dnnopt.pool import Pool
 from dnnopt.problem.constraints import MaxCuts
 from dnnopt.problem.objectives import latency, traffic
-from dnnopt.solvers.interface import Control, Limits
 from dnnopt.solving import solve
 
 

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from strategies import problems
 
 from dnnopt.compiled.compiler import compile_problem
-from dnnopt.formulations import registry
 from dnnopt.compiled.scaling import choose_units
-from dnnopt.solvers.highs import relaxation
-from dnnopt.solvers.interface import Limits
+from dnnopt.formulations import registry
+from dnnopt.models.solvers.highs import relaxation
+from dnnopt.models.solvers.interface import Limits
 
 CLOSE = 1e-6
 

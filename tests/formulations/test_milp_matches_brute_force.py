@@ -13,8 +13,8 @@ from dnnopt.compiled.compiler import compile_problem
 from dnnopt.formulations import registry
 from dnnopt.formulations.milp.communication import COMMUNICATIONS
 from dnnopt.methods.formulated import run_formulation
+from dnnopt.models.solvers.interface import Control, Limits
 from dnnopt.pool import Pool
-from dnnopt.solvers.interface import Control, Limits
 from dnnopt.solving import solve
 
 ONE_THREAD = Limits(threads=1)

@@ -14,16 +14,16 @@ from strategies import problems
 
 from dnnopt.base.errors import UnsupportedError
 from dnnopt.compiled.compiler import compile_problem
+from dnnopt.compiled.scaling import choose_units
 from dnnopt.formulations import registry
 from dnnopt.formulations.milp.communication import COMMUNICATIONS
 from dnnopt.formulations.milp.timing.paths import MOST_PATHS
 from dnnopt.methods.formulated import run_formulation, separate_on_relaxations
+from dnnopt.models.solvers.highs import relaxation
+from dnnopt.models.solvers.interface import Clock, Control, Limits
 from dnnopt.pool import Pool
 from dnnopt.problem.constraints import Bandwidth
 from dnnopt.problem.objectives import latency
-from dnnopt.compiled.scaling import choose_units
-from dnnopt.solvers.highs import relaxation
-from dnnopt.solvers.interface import Clock, Control, Limits
 from dnnopt.solving import formulate
 
 ONE_THREAD = Limits(threads=1)

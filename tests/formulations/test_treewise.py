@@ -12,12 +12,12 @@ from strategies import problems
 
 from dnnopt.base.errors import UnsupportedError
 from dnnopt.compiled.compiler import compile_problem
+from dnnopt.compiled.scaling import choose_units
 from dnnopt.formulations import registry
 from dnnopt.formulations.milp.communication.treewise import MOST_STATES, decompose, states
+from dnnopt.models.solvers.highs import relaxation
+from dnnopt.models.solvers.interface import Limits
 from dnnopt.problem.objectives import cost, energy, latency, traffic
-from dnnopt.compiled.scaling import choose_units
-from dnnopt.solvers.highs import relaxation
-from dnnopt.solvers.interface import Limits
 
 
 def relaxed(compiled, name, units):

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from strategies import problems
 
 from dnnopt.methods import auto
+from dnnopt.models.solvers.interface import Outcome
 from dnnopt.problem.constraints import Bandwidth, Deadline, MaxDevices
 from dnnopt.problem.objectives import energy, latency, period, traffic
-from dnnopt.solvers.interface import Outcome
 from dnnopt.solving import solve
 
 

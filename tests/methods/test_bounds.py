@@ -21,12 +21,12 @@ from dnnopt.methods.bounds.destructive import destructive_bound
 from dnnopt.methods.bounds.escapes import escapes
 from dnnopt.methods.bounds.lagrangian import Lagrangian
 from dnnopt.methods.label_search import LabelSearch
+from dnnopt.models.solvers.highs import relaxation
+from dnnopt.models.solvers.interface import Clock, Control, Limits
 from dnnopt.pool import Pool
 from dnnopt.problem.constraints import Contiguous
 from dnnopt.problem.objectives import Term, latency, period
 from dnnopt.problem.problem import load
-from dnnopt.solvers.highs import relaxation
-from dnnopt.solvers.interface import Clock, Control, Limits
 from dnnopt.solving import solve
 
 LIMITS = Limits(1.0, threads=1)

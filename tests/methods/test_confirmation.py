@@ -10,9 +10,9 @@ from builders import link, network, platform, problem, tensor
 
 from dnnopt.formulations.milp.formulation import MilpFormulation
 from dnnopt.methods import confirmation, formulated
+from dnnopt.models.solvers.interface import Outcome
 from dnnopt.problem.constraints import Memory
 from dnnopt.result import OWN
-from dnnopt.solvers.interface import Outcome
 from dnnopt.solving import solve
 
 SIZES = (1.0, 4.0, 2.0, 3.0, 5.0)

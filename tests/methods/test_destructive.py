@@ -13,10 +13,10 @@ from strategies import problems
 from dnnopt.compiled.compiler import compile_problem
 from dnnopt.formulations import registry
 from dnnopt.methods.bounds.destructive import SOURCE, destructive_bound
+from dnnopt.models.solvers.highs import relaxation
+from dnnopt.models.solvers.interface import Control, Limits
 from dnnopt.pool import Pool
 from dnnopt.problem.objectives import Term, latency, period
-from dnnopt.solvers.highs import relaxation
-from dnnopt.solvers.interface import Control, Limits
 
 # Bisection stops at this relative distance.
 CLOSE = 3e-4

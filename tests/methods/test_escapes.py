@@ -14,9 +14,9 @@ from strategies import memories, problems
 from dnnopt.compiled.compiler import compile_problem
 from dnnopt.formulations import registry
 from dnnopt.methods.bounds.escapes import escapes
+from dnnopt.models.solvers.highs import relaxation
+from dnnopt.models.solvers.interface import Limits
 from dnnopt.problem.constraints import memory
-from dnnopt.solvers.highs import relaxation
-from dnnopt.solvers.interface import Limits
 
 
 def test_every_feasible_plan_escapes():

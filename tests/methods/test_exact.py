@@ -18,10 +18,10 @@ from dnnopt.compiled.compiler import compile_problem
 from dnnopt.methods.bounds.contiguous import relaxations
 from dnnopt.methods.exact import EXACT, ideals, stages
 from dnnopt.methods.exact.chain import k_best
+from dnnopt.models.solvers.interface import Control, Limits
 from dnnopt.pool import Pool
 from dnnopt.problem import constraints
 from dnnopt.problem.objectives import period
-from dnnopt.solvers.interface import Control, Limits
 from dnnopt.solving import solve
 
 

@@ -17,11 +17,11 @@ import dnnopt as dp
 from dnnopt.compiled import compiled as kinds
 from dnnopt.compiled.compiler import compile_problem
 from dnnopt.compiled.metrics import Metric
+from dnnopt.compiled.scheduling import plan_of
+from dnnopt.compiled.symmetry import identical_devices
 from dnnopt.problem.objectives import largest
 from dnnopt.problem.platforms import Device, Platform, Resource, Route
 from dnnopt.referee import evaluate
-from dnnopt.compiled.scheduling import plan_of
-from dnnopt.compiled.symmetry import identical_devices
 
 NAMES = "pqr"
 SOME = st.sampled_from((0.0, 1.0, 2.0, 5.0))

@@ -17,12 +17,12 @@ from dnnopt.methods.exact import labels
 from dnnopt.methods.frontier import Frontier
 from dnnopt.methods.label_search import LabelSearch
 from dnnopt.methods.rows import Row, rows_of
+from dnnopt.models.solvers.interface import Clock, Control, Limits
 from dnnopt.pool import Pool
 from dnnopt.problem.constraints import MaxCuts, Separate, memory
 from dnnopt.problem.objectives import energy, latency, period
 from dnnopt.problem.platforms import Device
 from dnnopt.referee import evaluate
-from dnnopt.solvers.interface import Clock, Control, Limits
 from dnnopt.solving import solve
 
 PAIR = platform("p q", [link("w")], {"p>q": "w", "q>p": "w"})

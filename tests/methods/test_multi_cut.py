@@ -12,10 +12,10 @@ from strategies import problems
 from dnnopt.compiled.compiler import compile_problem
 from dnnopt.compiled.evaluator import Evaluator
 from dnnopt.methods.heuristics import Effort, multi_cut
+from dnnopt.models.solvers.interface import Clock
 from dnnopt.problem.constraints import memory
 from dnnopt.problem.objectives import latency, period
 from dnnopt.referee import evaluate
-from dnnopt.solvers.interface import Clock
 
 
 def segmentations(layers, devices):

@@ -14,13 +14,13 @@ from strategies import problems
 
 from dnnopt.base.errors import InputError, UnsupportedError
 from dnnopt.compiled.compiler import compile_problem
+from dnnopt.models.solvers.interface import Control, Limits
 from dnnopt.pareto import pareto
 from dnnopt.problem.constraints import Deadline
 from dnnopt.problem.objectives import cost, energy, latency, leakage, period, traffic, worst_leakage
 from dnnopt.problem.platforms import Device
 from dnnopt.problem.problem import Problem
 from dnnopt.referee import evaluate
-from dnnopt.solvers.interface import Control, Limits
 from dnnopt.solving import Search
 
 TOLERANCE = 1e-6

@@ -14,6 +14,8 @@ from strategies import tied_problems
 
 from dnnopt.compiled.compiler import compile_problem
 from dnnopt.compiled.evaluator import Evaluator
+from dnnopt.compiled.moves import MovingPlan
+from dnnopt.compiled.presolve import presolve
 from dnnopt.formulations import registry
 from dnnopt.methods.bounds.escapes import escapes
 from dnnopt.methods.bounds.lagrangian import Lagrangian
@@ -22,12 +24,10 @@ from dnnopt.methods.formulated import run_formulation
 from dnnopt.methods.heuristics import BASELINES
 from dnnopt.methods.heuristics.effort import Effort
 from dnnopt.methods.label_search import LabelSearch
-from dnnopt.compiled.moves import MovingPlan
+from dnnopt.models.solvers.interface import Clock, Control, Limits
 from dnnopt.pool import Pool
-from dnnopt.compiled.presolve import presolve
 from dnnopt.problem.constraints import memory
 from dnnopt.problem.objectives import energy, latency, period, traffic
-from dnnopt.solvers.interface import Clock, Control, Limits
 from dnnopt.solving import solve
 
 FEW = {"most_placements": 90, "largest_spread": 2}

@@ -15,9 +15,9 @@ from dnnopt.compiled.compiled import LinearTerm
 from dnnopt.compiled.compiler import compile_problem
 from dnnopt.methods.bounds.lagrangian import Lagrangian, below
 from dnnopt.methods.bounds.tree_program import TreeProgram
+from dnnopt.models.solvers.interface import Control, Limits
 from dnnopt.problem.constraints import memory
 from dnnopt.problem.objectives import cost, energy, latency, period, traffic
-from dnnopt.solvers.interface import Control, Limits
 
 OBJECTIVES = st.sampled_from((latency(), energy(), cost(), traffic(), latency() + 0.5 * energy()))
 FAST = Limits(10.0, threads=1)

@@ -18,10 +18,10 @@ from dnnopt.compiled.compiler import compile_problem
 from dnnopt.formulations import registry
 from dnnopt.formulations.hops import not_a_tree
 from dnnopt.methods.formulated import default_solver, run_formulation
+from dnnopt.models.solvers.interface import Control, Limits
 from dnnopt.pool import Pool
 from dnnopt.problem import constraints as c
 from dnnopt.problem.objectives import energy, largest, latency, period, traffic
-from dnnopt.solvers.interface import Control, Limits
 from dnnopt.solving import solve
 
 # Rounding times down may cost this much of a bound.

@@ -12,16 +12,16 @@ from scheduled_optimum import scheduled, scheduled_optimum
 
 from dnnopt.base.errors import UnsupportedError
 from dnnopt.compiled.compiler import compile_problem
-from dnnopt.formulations import registry
 from dnnopt.compiled.precedence import fork_joins, reachability
+from dnnopt.compiled.scaling import all_on_one
+from dnnopt.compiled.scheduling import list_scheduled
+from dnnopt.formulations import registry
 from dnnopt.methods.formulated import default_solver, run_formulation
+from dnnopt.models.solvers import highs
+from dnnopt.models.solvers.interface import Control, Limits
 from dnnopt.pool import Pool
 from dnnopt.problem.objectives import cost, latency, leakage, period, traffic
 from dnnopt.referee import evaluate
-from dnnopt.compiled.scaling import all_on_one
-from dnnopt.compiled.scheduling import list_scheduled
-from dnnopt.solvers import highs
-from dnnopt.solvers.interface import Control, Limits
 
 ONE_THREAD = Limits(threads=1)
 SLACK = 1e-6

@@ -14,14 +14,14 @@ from dnnopt.base.errors import InputError
 from dnnopt.compiled.compiler import compile_problem
 from dnnopt.formulations import registry
 from dnnopt.methods.formulated import run_formulation
+from dnnopt.models.solvers import kind_of, names
+from dnnopt.models.solvers import solver as solver_of
+from dnnopt.models.solvers.interface import Control, Limits
 from dnnopt.pool import Pool
 from dnnopt.problem.constraints import MaxDevices
 from dnnopt.problem.objectives import energy
 from dnnopt.problem.platforms import Device
 from dnnopt.referee import evaluate
-from dnnopt.solvers import kind_of, names
-from dnnopt.solvers import solver as solver_of
-from dnnopt.solvers.interface import Control, Limits
 from dnnopt.solving import formulate, solve
 
 # CBC and SCIP look at the clock and at signals now and then only.

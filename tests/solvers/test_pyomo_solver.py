@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from readers import program
 
 import dnnopt as dp
-from dnnopt.solvers import solver as solver_of
-from dnnopt.solvers.interface import Control, Limits
+from dnnopt.models.solvers import solver as solver_of
+from dnnopt.models.solvers.interface import Control, Limits
 
 pytest.importorskip("pyomo", reason="pyomo is not installed")
 HERE = ["appsi_highs", "highs", "cbc"]  # with no more than what dnnopt itself needs

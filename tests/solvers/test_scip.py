@@ -9,15 +9,15 @@ from hard_problem import hard_problem
 from hypothesis import given, settings
 
 import dnnopt as dp
-from dnnopt.linear_model import LinearModel
-from dnnopt.solvers import solver as solver_of
-from dnnopt.solvers.interface import Control, Limits
+from dnnopt.models.linear import LinearModel
+from dnnopt.models.solvers import solver as solver_of
+from dnnopt.models.solvers.interface import Control, Limits
 
 needs_scip = pytest.mark.skipif(find_spec("pyscipopt") is None, reason="pyscipopt is not installed")
 
 
 def test_missing_scip_is_said_with_how_to_get_it(monkeypatch):
-    monkeypatch.delitem(sys.modules, "dnnopt.solvers.scip", raising=False)
+    monkeypatch.delitem(sys.modules, "dnnopt.models.solvers.scip", raising=False)
     monkeypatch.setitem(sys.modules, "pyscipopt", None)
     with pytest.raises(dp.InputError, match=r'pip install "dnnopt\[scip\]"'):
         solver_of("scip", "milp")

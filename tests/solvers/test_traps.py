@@ -8,12 +8,12 @@ import pytest
 from hard_problem import hard_problem
 
 from dnnopt.compiled.compiler import compile_problem
-from dnnopt.constraint_model import ConstraintModel
 from dnnopt.formulations import registry
-from dnnopt.linear_model import LinearModel
+from dnnopt.models.constraint import ConstraintModel
+from dnnopt.models.linear import LinearModel
+from dnnopt.models.solvers import cpsat, highs
+from dnnopt.models.solvers.interface import Control, Limits
 from dnnopt.problem.problem import read_problem
-from dnnopt.solvers import cpsat, highs
-from dnnopt.solvers.interface import Control, Limits
 from dnnopt.solving import solve
 
 TRAPS = Path(__file__).parents[1] / "data" / "traps"

@@ -20,10 +20,10 @@ import numpy as np
 
 from dnnopt.compiled.compiled import CompiledProblem, Contiguity, Index, LatencyTerm, MemoryLimit
 from dnnopt.compiled.evaluator import memory_room
-from dnnopt.methods.exact.ideals import device_classes
 from dnnopt.compiled.metrics import Array
-from dnnopt.pool import Pool
 from dnnopt.compiled.scope import Scope
+from dnnopt.methods.exact.ideals import device_classes
+from dnnopt.pool import Pool
 
 SCOPE = Scope(relaxes=True, terms=frozenset({LatencyTerm}), latencies=frozenset({"parallel", "scheduled", "call"}))
 SOURCE = "chain bound"

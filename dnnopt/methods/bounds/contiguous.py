@@ -19,8 +19,8 @@ import numpy as np
 from dnnopt.compiled.compiled import CompiledProblem, Contiguity
 from dnnopt.methods.exact import ideals
 from dnnopt.methods.exact.stages import shared_resources
+from dnnopt.models.solvers.interface import Control, Limits, Outcome
 from dnnopt.pool import Pool
-from dnnopt.solvers.interface import Control, Limits, Outcome
 
 SCOPE = replace(ideals.SCOPE, relaxes=True, priorities=True)
 SOURCE = "ideals of a relaxation"

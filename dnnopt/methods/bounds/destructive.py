@@ -8,11 +8,11 @@ bound. Bisection finds the best one (Klein, Scholl: Computing lower bounds by de
 
 from __future__ import annotations
 
+from dnnopt.compiled.presolve import presolve
 from dnnopt.formulations.formulation import Formulation
 from dnnopt.methods.numbers import is_reliable
+from dnnopt.models.solvers.interface import Clock, Control, Limits
 from dnnopt.pool import Pool
-from dnnopt.compiled.presolve import presolve
-from dnnopt.solvers.interface import Clock, Control, Limits
 
 SOURCE = "destructive bound"
 # Bisection ends where the two ends are this close, relatively.
@@ -32,7 +32,7 @@ def destructive_bound(pool: Pool, formulation: Formulation, limits: Limits, cont
     limits : Limits
     control : Control
     """
-    from dnnopt.solvers.highs import relaxation
+    from dnnopt.models.solvers.highs import relaxation
 
     clock = Clock(limits.time_limit)
     upper = pool.objective

@@ -21,14 +21,14 @@ import numpy as np
 
 from dnnopt.compiled.compiled import CompiledProblem, Index, LinearTerm, MaxTerm, PeriodTerm
 from dnnopt.compiled.evaluator import Evaluator
-from dnnopt.linear_model import LinearModel
+from dnnopt.compiled.metrics import Array
+from dnnopt.compiled.scope import Scope
+from dnnopt.compiled.symmetry import identical_devices
 from dnnopt.methods import rows as sums
 from dnnopt.methods.bounds.tree_program import Marginals, TreeProgram
 from dnnopt.methods.rows import Row, rows_of
-from dnnopt.compiled.metrics import Array
-from dnnopt.compiled.scope import Scope
-from dnnopt.solvers.interface import Clock, Control, Limits
-from dnnopt.compiled.symmetry import identical_devices
+from dnnopt.models.linear import LinearModel
+from dnnopt.models.solvers.interface import Clock, Control, Limits
 
 SCOPE = Scope(relaxes=True, terms=frozenset({LinearTerm, PeriodTerm, MaxTerm}))
 _MOST_CUTS = 200
@@ -217,7 +217,7 @@ def _master(cuts: Array, weighed: int, most: float) -> tuple[float, Array] | Non
 
     Values far beyond `most` are cut down, which makes prices worse and no bound wrong. None: they were not found.
     """
-    from dnnopt.solvers.highs import relaxation
+    from dnnopt.models.solvers.highs import relaxation
 
     unit = most or 1.0
     model = LinearModel("master")

@@ -9,10 +9,10 @@ from __future__ import annotations
 from typing import Protocol
 
 from dnnopt.compiled.compiled import CompiledProblem
-from dnnopt.methods.exact import chain, ideals, labels, min_cut, scan, tree
-from dnnopt.pool import Pool
 from dnnopt.compiled.scope import Scope
-from dnnopt.solvers.interface import Control, Limits, Outcome
+from dnnopt.methods.exact import chain, ideals, labels, min_cut, scan, tree
+from dnnopt.models.solvers.interface import Control, Limits, Outcome
+from dnnopt.pool import Pool
 
 
 class ExactMethod(Protocol):

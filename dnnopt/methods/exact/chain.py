@@ -15,12 +15,12 @@ from collections.abc import Iterator
 import numpy as np
 
 from dnnopt.compiled.compiled import CompiledProblem, Index
+from dnnopt.compiled.metrics import Array
 from dnnopt.methods.exact import linear
 from dnnopt.methods.exact.linear import SCOPE
 from dnnopt.methods.rows import linear_costs
-from dnnopt.compiled.metrics import Array
+from dnnopt.models.solvers.interface import Control, Limits, Outcome
 from dnnopt.pool import Pool
-from dnnopt.solvers.interface import Control, Limits, Outcome
 
 
 def refuses(compiled: CompiledProblem) -> str | None:

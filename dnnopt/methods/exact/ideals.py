@@ -29,15 +29,15 @@ from itertools import product
 import numpy as np
 
 from dnnopt.compiled.compiled import Colocation, CompiledProblem, Contiguity, Index, LinearTerm, MemoryLimit, PeriodTerm
-from dnnopt.linear_model import LinearModel
+from dnnopt.compiled.metrics import Array
+from dnnopt.compiled.scope import Scope
+from dnnopt.compiled.symmetry import identical_devices
 from dnnopt.methods.exact.items import Items, bits, items_of
 from dnnopt.methods.exact.stages import Stages, ends_of, has_loads
 from dnnopt.methods.rows import linear_costs
-from dnnopt.compiled.metrics import Array
+from dnnopt.models.linear import LinearModel
+from dnnopt.models.solvers.interface import Clock, Control, Limits, Outcome
 from dnnopt.pool import Pool
-from dnnopt.compiled.scope import Scope
-from dnnopt.solvers.interface import Clock, Control, Limits, Outcome
-from dnnopt.compiled.symmetry import identical_devices
 
 SCOPE = Scope(
     enforces=frozenset({Contiguity, Colocation, MemoryLimit}),
@@ -285,7 +285,7 @@ class _Program:
 
 def _prices(time: Array, sizes: Index) -> Array:
     """Return prices of classes of devices for which `Σ_v min_d λ_d t_vd` is largest, with `Σ_d λ_d = 1`."""
-    from dnnopt.solvers.highs import relaxation
+    from dnnopt.models.solvers.highs import relaxation
 
     unit = float(time[np.isfinite(time)].max()) or 1.0
     model = LinearModel("prices")

@@ -14,14 +14,14 @@ import math
 from collections.abc import Iterator
 
 from dnnopt.compiled.compiled import CompiledProblem
+from dnnopt.compiled.presolve import presolve
 from dnnopt.methods.bounds.lagrangian import Lagrangian, below
 from dnnopt.methods.frontier import SCOPE as FOLLOWED
 from dnnopt.methods.label_search import LabelSearch
 from dnnopt.methods.rows import rows_of
+from dnnopt.models.solvers.interface import Clock, Control, Limits, Outcome
 from dnnopt.pool import Pool
-from dnnopt.compiled.presolve import presolve
 from dnnopt.result import OPTIMAL_GAP
-from dnnopt.solvers.interface import Clock, Control, Limits, Outcome
 
 SCOPE = FOLLOWED
 SOURCE = "label search"

@@ -17,10 +17,10 @@ import numpy as np
 
 from dnnopt.compiled.compiled import CompiledProblem, Index, Mask, MemoryLimit, PeriodTerm
 from dnnopt.compiled.evaluator import memory_room
+from dnnopt.compiled.metrics import Array
 from dnnopt.formulations.milp.communication.boundary import ends_of_routes
 from dnnopt.methods.exact.items import Items
 from dnnopt.methods.rows import Row, linear_costs, loads_of
-from dnnopt.compiled.metrics import Array
 
 _MOST_KEPT = 2_000_000  # entries of a matrix
 

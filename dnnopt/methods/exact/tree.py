@@ -12,8 +12,8 @@ from dnnopt.compiled.compiled import CompiledProblem
 from dnnopt.methods.bounds.tree_program import TreeProgram
 from dnnopt.methods.exact.linear import SCOPE
 from dnnopt.methods.rows import linear_costs
+from dnnopt.models.solvers.interface import Control, Limits, Outcome
 from dnnopt.pool import Pool
-from dnnopt.solvers.interface import Control, Limits, Outcome
 
 
 def refuses(compiled: CompiledProblem) -> str | None:

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from dnnopt.compiled.compiled import Index
 from dnnopt.compiled.evaluator import Evaluator
-from dnnopt.methods.heuristics.effort import Effort
 from dnnopt.compiled.scaling import all_on_one
+from dnnopt.methods.heuristics.effort import Effort
 
 
 def placements(evaluator: Evaluator, effort: Effort) -> Iterator[tuple[str, Index]]:

@@ -15,12 +15,12 @@ import numpy as np
 
 from dnnopt.compiled.compiled import Index
 from dnnopt.compiled.evaluator import Evaluator
+from dnnopt.compiled.metrics import Array
+from dnnopt.compiled.moves import moving
 from dnnopt.methods.heuristics.effort import Effort
 from dnnopt.methods.heuristics.incumbent import Incumbent
 from dnnopt.methods.heuristics.neighbours import Neighbours
 from dnnopt.methods.heuristics.start import start
-from dnnopt.compiled.metrics import Array
-from dnnopt.compiled.moves import moving
 
 # Temperatures, as shares of the start's objective; geometric in between.
 _HOT, _COLD = 0.03, 1e-5

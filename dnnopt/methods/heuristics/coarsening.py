@@ -17,12 +17,12 @@ import numpy as np
 
 from dnnopt.compiled.compiled import Colocation, CompiledProblem, Index, MemoryLimit
 from dnnopt.compiled.evaluator import Evaluator
+from dnnopt.compiled.metrics import Array
+from dnnopt.compiled.presolve import presolve
 from dnnopt.methods.heuristics.effort import Effort
 from dnnopt.methods.heuristics.incumbent import Incumbent
 from dnnopt.methods.heuristics.restricted import placed, placing
 from dnnopt.methods.heuristics.start import start
-from dnnopt.compiled.metrics import Array
-from dnnopt.compiled.presolve import presolve
 
 # The largest share of all time and memory in a group, one after the other.
 _SHARES = (0.2, 0.12, 0.07, 0.04)

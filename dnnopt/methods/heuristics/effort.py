@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from dnnopt.base.errors import InputError
 from dnnopt.compiled.compiled import Index
-from dnnopt.solvers.interface import Clock
+from dnnopt.models.solvers.interface import Clock
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,12 +14,12 @@ import numpy as np
 
 from dnnopt.compiled.compiled import Index
 from dnnopt.compiled.evaluator import Evaluator
+from dnnopt.compiled.moves import MovingPlan, WholePlan, moving
 from dnnopt.methods.heuristics.effort import Effort
 from dnnopt.methods.heuristics.incumbent import Incumbent
 from dnnopt.methods.heuristics.neighbours import Neighbours
 from dnnopt.methods.heuristics.start import start
-from dnnopt.compiled.moves import MovingPlan, WholePlan, moving
-from dnnopt.solvers.interface import Clock
+from dnnopt.models.solvers.interface import Clock
 
 _BATCH = 64
 _PATIENCE = 8  # changes without success, for each free layer, before a kick

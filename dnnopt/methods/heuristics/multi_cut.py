@@ -15,10 +15,10 @@ import numpy as np
 
 from dnnopt.compiled.compiled import Index, MemoryLimit
 from dnnopt.compiled.evaluator import Evaluator
-from dnnopt.methods.heuristics.choice import best
-from dnnopt.methods.heuristics.effort import Effort
 from dnnopt.compiled.metrics import Array
 from dnnopt.compiled.scaling import all_on_one, total_load
+from dnnopt.methods.heuristics.choice import best
+from dnnopt.methods.heuristics.effort import Effort
 
 _MOST_ORDERS = 400  # of devices, shared by those that may come first; more are not tried
 _MOST_POSITIONS = 400  # where there are more layers, cuts are tried at every second, third, ... place

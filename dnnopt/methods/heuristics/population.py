@@ -17,11 +17,11 @@ import numpy as np
 from dnnopt.base.errors import InputError
 from dnnopt.compiled.compiled import Index
 from dnnopt.compiled.evaluator import Evaluator
+from dnnopt.compiled.metrics import Array
 from dnnopt.methods.heuristics.effort import Effort
 from dnnopt.methods.heuristics.incumbent import Incumbent
 from dnnopt.methods.heuristics.random_plans import random_placements
 from dnnopt.methods.heuristics.start import start
-from dnnopt.compiled.metrics import Array
 
 
 class Genes:

@@ -15,10 +15,10 @@ import numpy as np
 
 from dnnopt.compiled.compiled import Index, Mask
 from dnnopt.compiled.evaluator import Evaluator
+from dnnopt.compiled.metrics import Array
 from dnnopt.methods.heuristics.effort import Effort
 from dnnopt.methods.heuristics.incumbent import Incumbent
 from dnnopt.methods.heuristics.population import Genes
-from dnnopt.compiled.metrics import Array
 
 _SWARM = 100
 _INERTIA = 0.4, 0.9  # of a particle that is the swarm's best, and of one that shares no gene with it

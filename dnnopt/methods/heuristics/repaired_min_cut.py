@@ -17,11 +17,11 @@ import numpy as np
 
 from dnnopt.compiled.compiled import CompiledProblem, Index, LinearTerm
 from dnnopt.compiled.evaluator import Evaluator
+from dnnopt.compiled.scaling import all_on_one, total_load
 from dnnopt.methods.exact.min_cut import Cut
 from dnnopt.methods.heuristics.choice import best
 from dnnopt.methods.heuristics.effort import Effort
 from dnnopt.methods.heuristics.local_search import repaired
-from dnnopt.compiled.scaling import all_on_one, total_load
 
 
 def placements(evaluator: Evaluator, effort: Effort) -> Iterator[tuple[str, Index]]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dnnopt.compiled.compiled import CompiledProblem, Index
 from dnnopt.formulations import registry
 from dnnopt.formulations.formulation import Formulation
-from dnnopt.linear_model import LinearModel
 from dnnopt.methods.heuristics.effort import Effort
-from dnnopt.solvers.interface import Control, Limits
+from dnnopt.models.linear import LinearModel
+from dnnopt.models.solvers.interface import Control, Limits
 
 _PREFERRED = ("edgewise", "boundary", "product")
 _TIMED = ("edgewise+modules", *_PREFERRED)
@@ -40,7 +40,7 @@ def placed(
         A placement to start from.
     effort : Effort
     """
-    from dnnopt.solvers import highs
+    from dnnopt.models.solvers import highs
 
     model = formulation.build(restricted)
     assert isinstance(model, LinearModel)

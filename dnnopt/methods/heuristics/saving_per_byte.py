@@ -14,12 +14,12 @@ import numpy as np
 
 from dnnopt.compiled.compiled import CompiledProblem, Index, Mask
 from dnnopt.compiled.evaluator import Evaluator
-from dnnopt.methods.heuristics.choice import best
-from dnnopt.methods.heuristics.effort import Effort
-from dnnopt.methods.heuristics.local_search import repaired
 from dnnopt.compiled.metrics import Array
 from dnnopt.compiled.moves import Change, moving
 from dnnopt.compiled.scaling import all_on_one
+from dnnopt.methods.heuristics.choice import best
+from dnnopt.methods.heuristics.effort import Effort
+from dnnopt.methods.heuristics.local_search import repaired
 
 _PASSES = 3
 

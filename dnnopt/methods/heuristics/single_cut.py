@@ -12,9 +12,9 @@ import numpy as np
 
 from dnnopt.compiled.compiled import Index
 from dnnopt.compiled.evaluator import Evaluator
+from dnnopt.compiled.scaling import all_on_one
 from dnnopt.methods.heuristics.choice import best
 from dnnopt.methods.heuristics.effort import Effort
-from dnnopt.compiled.scaling import all_on_one
 
 
 def placements(evaluator: Evaluator, effort: Effort) -> Iterator[tuple[str, Index]]:

@@ -6,11 +6,11 @@ import numpy as np
 
 from dnnopt.compiled.compiled import Index
 from dnnopt.compiled.evaluator import Evaluator
+from dnnopt.compiled.scaling import all_on_one
 from dnnopt.methods.heuristics import multi_cut
 from dnnopt.methods.heuristics.choice import best
 from dnnopt.methods.heuristics.effort import Effort
-from dnnopt.compiled.scaling import all_on_one
-from dnnopt.solvers.interface import Clock
+from dnnopt.models.solvers.interface import Clock
 
 _SHARE = 0.1
 _LEAST_SECONDS = 1.0  # with less there is no time for cuts

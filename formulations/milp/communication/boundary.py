@@ -16,10 +16,10 @@ from functools import cached_property
 import numpy as np
 
 from dnnopt.compiled.compiled import CompiledProblem, Index, Mask
+from dnnopt.compiled.metrics import Array
 from dnnopt.formulations.copies import Copies
 from dnnopt.formulations.edges import at_device, edge_labels
-from dnnopt.linear_model import Columns, LinearModel, Values
-from dnnopt.compiled.metrics import Array
+from dnnopt.models.linear import Columns, LinearModel, Values
 
 
 def ends_of_routes(c: CompiledProblem) -> tuple[Mask, Mask] | None:

@@ -12,7 +12,7 @@ import numpy as np
 from dnnopt.compiled.compiled import CompiledProblem
 from dnnopt.formulations.copies import Copies, shared_tensors
 from dnnopt.formulations.edges import pair_labels
-from dnnopt.linear_model import Columns, LinearModel
+from dnnopt.models.linear import Columns, LinearModel
 
 
 def add_copies(model: LinearModel, c: CompiledProblem, y: Columns) -> list[Copies]:

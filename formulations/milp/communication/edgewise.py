@@ -17,7 +17,7 @@ from dnnopt.formulations.edges import at_device, edge_labels
 from dnnopt.formulations.milp.communication.copies import add_copies
 from dnnopt.formulations.milp.communication.moves import PairMoves
 from dnnopt.formulations.milp.communication.pairs import add_pair_variables
-from dnnopt.linear_model import Columns, LinearModel, Values
+from dnnopt.models.linear import Columns, LinearModel, Values
 
 
 def add_pairs(model: LinearModel, c: CompiledProblem, x: Columns) -> PairMoves:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from dnnopt.compiled.compiled import CompiledProblem, Mask
-from dnnopt.formulations.copies import Copies
-from dnnopt.linear_model import Columns
 from dnnopt.compiled.metrics import Array
+from dnnopt.formulations.copies import Copies
+from dnnopt.models.linear import Columns
 
 
 class Moves(Protocol):

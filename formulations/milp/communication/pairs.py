@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dnnopt.compiled.compiled import CompiledProblem
 from dnnopt.formulations.edges import edge_labels, edge_uses_pair, pair_labels
-from dnnopt.linear_model import Columns, LinearModel
+from dnnopt.models.linear import Columns, LinearModel
 
 
 def add_pair_variables(model: LinearModel, c: CompiledProblem) -> Columns:

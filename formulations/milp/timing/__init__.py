@@ -9,9 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from dnnopt.compiled.compiled import CompiledProblem
+from dnnopt.compiled.needs import needs_critical_path, needs_period
 from dnnopt.formulations.milp.build import Build
 from dnnopt.formulations.milp.timing import calls, disjunctive, modules, paths, potentials, time_indexed
-from dnnopt.compiled.needs import needs_critical_path, needs_period
 
 
 @dataclass(frozen=True)

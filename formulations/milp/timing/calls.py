@@ -22,12 +22,12 @@ import numpy as np
 from dnnopt.compiled.calls import CallTimes, call_times
 from dnnopt.compiled.compiled import Index
 from dnnopt.compiled.evaluator import Evaluator
+from dnnopt.compiled.metrics import Metric
+from dnnopt.compiled.windows import Durations, Windows, latency_limits
 from dnnopt.formulations.edges import at_device, edge_labels
 from dnnopt.formulations.milp.build import Build
 from dnnopt.formulations.milp.timing import potentials
-from dnnopt.compiled.windows import Durations, Windows, latency_limits
-from dnnopt.linear_model import Columns, Values
-from dnnopt.compiled.metrics import Metric
+from dnnopt.models.linear import Columns, Values
 
 Part = tuple[Columns, float | Values]
 

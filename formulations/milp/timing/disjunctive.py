@@ -19,15 +19,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dnnopt.compiled.compiled import CompiledProblem, Index, Mask
+from dnnopt.compiled.metrics import Array
+from dnnopt.compiled.precedence import reachability
+from dnnopt.compiled.scheduling import Tasks, Times
+from dnnopt.compiled.windows import Windows
 from dnnopt.formulations.edges import at_device
 from dnnopt.formulations.hops import hops, unordered
 from dnnopt.formulations.milp.build import Build
 from dnnopt.formulations.milp.timing.modules import add_relaxed_times
-from dnnopt.compiled.precedence import reachability
-from dnnopt.compiled.windows import Windows
-from dnnopt.linear_model import Columns, Values
-from dnnopt.compiled.metrics import Array
-from dnnopt.compiled.scheduling import Tasks, Times
+from dnnopt.models.linear import Columns, Values
 
 # Pairs of nodes that the graph leaves unordered.
 MOST_PAIRS = 20_000

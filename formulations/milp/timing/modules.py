@@ -13,11 +13,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from dnnopt.compiled.metrics import Array
+from dnnopt.compiled.windows import Durations, Windows, latency_limits
 from dnnopt.formulations.milp.build import Build
 from dnnopt.formulations.milp.module_cuts import add_module_cuts
 from dnnopt.formulations.milp.timing.potentials import add_start_times
-from dnnopt.compiled.windows import Durations, Windows, latency_limits
-from dnnopt.compiled.metrics import Array
 
 
 def add_relaxed_times(build: Build) -> tuple[Windows, Array]:

@@ -16,9 +16,9 @@ import numpy as np
 from dnnopt.base.errors import UnsupportedError
 from dnnopt.compiled.compiled import Index
 from dnnopt.compiled.evaluator import Evaluator
-from dnnopt.formulations.milp.build import Build
-from dnnopt.linear_model import Values
 from dnnopt.compiled.metrics import Array
+from dnnopt.formulations.milp.build import Build
+from dnnopt.models.linear import Values
 
 MOST_PATHS = 10_000
 _VIOLATED = 1e-7

@@ -12,11 +12,11 @@ import numpy as np
 
 from dnnopt.compiled.compiled import Index
 from dnnopt.compiled.evaluator import Evaluator
+from dnnopt.compiled.metrics import Array
 from dnnopt.formulations.copies import Copies
 from dnnopt.formulations.milp.build import Build, clipped
 from dnnopt.formulations.milp.timing.covers import add_load_covers
-from dnnopt.linear_model import Columns, Values
-from dnnopt.compiled.metrics import Array
+from dnnopt.models.linear import Columns, Values
 
 
 def add_period(build: Build, weight: float, most: float) -> int:

@@ -21,12 +21,12 @@ from functools import partial
 import numpy as np
 
 from dnnopt.compiled.compiled import CompiledProblem, Index
-from dnnopt.formulations.hops import hops
-from dnnopt.formulations.milp.build import Build
-from dnnopt.compiled.windows import Durations, Windows, latency_limits
-from dnnopt.linear_model import Columns, Values
 from dnnopt.compiled.metrics import Array
 from dnnopt.compiled.scheduling import Tasks, Times
+from dnnopt.compiled.windows import Durations, Windows, latency_limits
+from dnnopt.formulations.hops import hops
+from dnnopt.formulations.milp.build import Build
+from dnnopt.models.linear import Columns, Values
 
 # Points of time up to the largest latency that the problem's cap, or a serial bound, leaves.
 STEPS = 48

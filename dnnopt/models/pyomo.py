@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dnnopt.base.errors import InputError
-from dnnopt.formats.components import Component, components
-from dnnopt.formats.portable import Size, check_counts, check_numbers, column_names, header
+from dnnopt.models.components import Component, components
+from dnnopt.models.portable import Size, check_counts, check_numbers, column_names, header
 
 if TYPE_CHECKING:
-    from dnnopt.linear_model import Block, LinearArrays, LinearModel
+    from dnnopt.models.linear import Block, LinearArrays, LinearModel
 
 
 def import_pyomo() -> Any:

@@ -9,8 +9,8 @@ from dnnopt.base.errors import InputError
 from dnnopt.base.files import write_text
 
 if TYPE_CHECKING:
-    from dnnopt.constraint_model import ConstraintModel
-    from dnnopt.linear_model import LinearModel
+    from dnnopt.models.constraint import ConstraintModel
+    from dnnopt.models.linear import LinearModel
 
 # kind of model -> the endings of its files
 ENDINGS = {"milp": (".lp", ".mps", ".mps.gz"), "cp": (".pb.txt", ".mzn")}
@@ -48,7 +48,7 @@ def write_model(model: LinearModel | ConstraintModel, path: str | Path) -> None:
     InputError
         For another ending, a number that no file can hold, or a file that cannot be written.
     """
-    from dnnopt.linear_model import LinearModel
+    from dnnopt.models.linear import LinearModel
 
     ending = ending_of(path)
     kind = "milp" if isinstance(model, LinearModel) else "cp"
@@ -58,19 +58,19 @@ def write_model(model: LinearModel | ConstraintModel, path: str | Path) -> None:
     if isinstance(model, LinearModel):
         model.complete()
         if ending == ".lp":
-            from dnnopt.formats.lp_file import lp_text
+            from dnnopt.models.lp import lp_text
 
             write_text(path, lp_text(model))
             return
-        from dnnopt.formats.mps_file import mps_text
+        from dnnopt.models.mps import mps_text
 
         write_text(path, mps_text(model))
     elif ending == ".pb.txt":
-        from dnnopt.formats.cp_sat_file import cp_sat_text
+        from dnnopt.models.cp_sat import cp_sat_text
 
         write_text(path, cp_sat_text(model))
     else:
-        from dnnopt.formats.minizinc_files import minizinc_texts
+        from dnnopt.models.minizinc import minizinc_texts
 
         text, data = minizinc_texts(model)
         write_text(Path(path).with_suffix(".dzn"), data)

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dnnopt.base.text import visible
-from dnnopt.linear_model import Block, Columns, Evaluate, EvaluateTimes, Follow, Values, encoded
+from dnnopt.models.linear import Block, Columns, Evaluate, EvaluateTimes, Follow, Values, encoded
 
 if TYPE_CHECKING:
     from dnnopt.compiled.scheduling import Tasks, Times
@@ -332,7 +332,7 @@ class ConstraintModel:
         InputError
             For another ending, or a file that cannot be written.
         """
-        from dnnopt.formats.model_files import write_model
+        from dnnopt.models.files import write_model
 
         write_model(self, path)
 

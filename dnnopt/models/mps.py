@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dnnopt.formats.lp_file import number
-from dnnopt.formats.portable import Size, header, portable, section
+from dnnopt.models.lp import number
+from dnnopt.models.portable import Size, header, portable, section
 
 if TYPE_CHECKING:
-    from dnnopt.linear_model import LinearArrays, LinearModel
+    from dnnopt.models.linear import LinearArrays, LinearModel
 
 _MARKER = re.compile(r"^ \S+ 'MARKER' .*\n?", re.MULTILINE)
 

@@ -13,9 +13,9 @@ from typing import IO, Any
 import numpy as np
 
 from dnnopt.base.children import Child
-from dnnopt.linear_model import LinearArrays, LinearModel
-from dnnopt.solvers.highs import pass_model, tolerance_for
-from dnnopt.solvers.interface import Clock, Control, Limits, Outcome, Values
+from dnnopt.models.linear import LinearArrays, LinearModel
+from dnnopt.models.solvers.highs import pass_model, tolerance_for
+from dnnopt.models.solvers.interface import Clock, Control, Limits, Outcome, Values
 
 _TREE_ROW = re.compile(r"^\W*\d+ +\d+ +\d+ +(?P<best>\S+) .* (?P<bound>\S+) +\S+% +[\d.]+$")
 _STAR = re.compile(r"^ ★ .* (?P<best>[-+.\de]+) +[\d.]+$")

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from ortools.sat.python import cp_model
 
-from dnnopt.constraint_model import ConstraintModel, Intervals, Rows
-from dnnopt.solvers.interface import Control, Limits, Outcome, Values, run_in_thread
+from dnnopt.models.constraint import ConstraintModel, Intervals, Rows
+from dnnopt.models.solvers.interface import Control, Limits, Outcome, Values, run_in_thread
 
 _EXACT = 2.0**53  # whole numbers below it are exact as floating-point numbers
 

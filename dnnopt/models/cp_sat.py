@@ -7,8 +7,8 @@ import tempfile
 from pathlib import Path
 
 from dnnopt.base.files import read_text
-from dnnopt.constraint_model import ConstraintModel
-from dnnopt.formats.portable import check_counts, column_names, header, safe_names
+from dnnopt.models.constraint import ConstraintModel
+from dnnopt.models.portable import check_counts, column_names, header, safe_names
 
 _HINT = (
     "CP-SAT 9.15: solve with presolve_inclusion_work_limit: 0 and cp_model_probing_level: 0, or optimal plans may be "
@@ -18,7 +18,7 @@ _HINT = (
 
 def cp_sat_text(model: ConstraintModel) -> str:
     """Return a constraint model as a CpModelProto in text format."""
-    from dnnopt.solvers.cpsat import to_cp_sat
+    from dnnopt.models.solvers.cpsat import to_cp_sat
 
     cp, variables = to_cp_sat(model)
     for variable, name in zip(variables, safe_names(column_names(model)), strict=True):

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dnnopt.base.errors import InputError
-from dnnopt.formats.components import components
-from dnnopt.formats.portable import Size, header, portable
+from dnnopt.models.components import components
+from dnnopt.models.portable import Size, header, portable
 
 if TYPE_CHECKING:
-    from dnnopt.linear_model import LinearModel
+    from dnnopt.models.linear import LinearModel
 
 
 def import_pulp() -> Any:

@@ -13,8 +13,8 @@ from dnnopt.base.errors import InputError
 from dnnopt.base.text import shortened, visible
 
 if TYPE_CHECKING:
-    from dnnopt.constraint_model import ConstraintModel
-    from dnnopt.linear_model import LinearArrays, LinearModel
+    from dnnopt.models.constraint import ConstraintModel
+    from dnnopt.models.linear import LinearArrays, LinearModel
 
 _FORBIDDEN = re.compile(r"[^A-Za-z0-9_.,()]")
 # Readers take these for a number, a section or a bound; HiGHS whatever begins like a number that is none or infinite.

@@ -10,8 +10,8 @@ from typing import Any
 import highspy
 import numpy as np
 
-from dnnopt.linear_model import LinearArrays, LinearModel
-from dnnopt.solvers.interface import Clock, Control, Limits, Outcome, Values, run_in_thread
+from dnnopt.models.linear import LinearArrays, LinearModel
+from dnnopt.models.solvers.interface import Clock, Control, Limits, Outcome, Values, run_in_thread
 
 # Presolve of small models with continuous variables calls wrong values optimal, in 1.8 to 1.15 (ERGO-Code/HiGHS #1725,
 # #2900, #3043, #3073, #3094, and tests/solvers/test_traps.py). Up to so many rows, doing without it costs about a

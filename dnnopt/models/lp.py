@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dnnopt.formats.portable import Portable, Size, header, portable, section
+from dnnopt.models.portable import Portable, Size, header, portable, section
 
 if TYPE_CHECKING:
-    from dnnopt.linear_model import LinearArrays, LinearModel
+    from dnnopt.models.linear import LinearArrays, LinearModel
 
 _ZERO = re.compile(r"[+-] 0 ")
 _LINE = 250  # characters, about: some readers have an end to a line

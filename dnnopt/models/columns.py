@@ -8,7 +8,7 @@ from pathlib import Path
 
 from dnnopt.base.errors import InputError
 from dnnopt.base.files import read_text
-from dnnopt.formats.model_files import ending_of
+from dnnopt.models.files import ending_of
 
 _NAME_IN_PROTO = re.compile(r"^variables \{\s*name: \"([^\"]*)\"", re.MULTILINE)
 _NAMES_IN_DATA = re.compile(r"^name = \[(.*?)\];", re.MULTILINE | re.DOTALL)

@@ -13,11 +13,11 @@ import numpy as np
 from pyscipopt import SCIP_EVENTTYPE, Eventhdlr
 from pyscipopt import Model as Scip
 
-from dnnopt.formats.mps_file import mps_text
-from dnnopt.formats.portable import column_names, safe_names
-from dnnopt.linear_model import LinearModel
-from dnnopt.solvers.highs import tolerance_for
-from dnnopt.solvers.interface import Clock, Control, Limits, Outcome, Values, run_in_thread
+from dnnopt.models.linear import LinearModel
+from dnnopt.models.mps import mps_text
+from dnnopt.models.portable import column_names, safe_names
+from dnnopt.models.solvers.highs import tolerance_for
+from dnnopt.models.solvers.interface import Clock, Control, Limits, Outcome, Values, run_in_thread
 
 _INFINITE = 1e20
 _EVENTS = (SCIP_EVENTTYPE.BESTSOLFOUND, SCIP_EVENTTYPE.DUALBOUNDIMPROVED)

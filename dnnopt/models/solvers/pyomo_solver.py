@@ -23,10 +23,10 @@ import numpy as np
 
 from dnnopt.base.children import Child
 from dnnopt.base.errors import InputError
-from dnnopt.formats.components import Component
-from dnnopt.formats.pyomo_model import fill_model, import_pyomo
-from dnnopt.linear_model import LinearArrays, LinearModel
-from dnnopt.solvers.interface import Clock, Control, Limits, Outcome, Values
+from dnnopt.models.components import Component
+from dnnopt.models.linear import LinearArrays, LinearModel
+from dnnopt.models.pyomo import fill_model, import_pyomo
+from dnnopt.models.solvers.interface import Clock, Control, Limits, Outcome, Values
 
 # Seconds that a run may be late: Pyomo itself takes some of them.
 _GRACE = 5.0

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from dnnopt.linear_model import Block
+    from dnnopt.models.linear import Block
 
 Key = str | int | tuple[str, ...] | None
 _ARGUMENT = re.compile(r"(\w+)\((.*)\)", re.DOTALL)

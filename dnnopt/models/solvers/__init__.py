@@ -6,14 +6,14 @@ from functools import partial
 from importlib import import_module
 
 from dnnopt.base.errors import InputError
-from dnnopt.solvers.interface import Solver
+from dnnopt.models.solvers.interface import Solver
 
 # name -> (module, kind of model that it solves); modules are imported when first used, as that is slow
 _SOLVERS = {
-    "highs": ("dnnopt.solvers.highs", "milp"),
-    "cbc": ("dnnopt.solvers.cbc", "milp"),
-    "scip": ("dnnopt.solvers.scip", "milp"),
-    "cpsat": ("dnnopt.solvers.cpsat", "cp"),
+    "highs": ("dnnopt.models.solvers.highs", "milp"),
+    "cbc": ("dnnopt.models.solvers.cbc", "milp"),
+    "scip": ("dnnopt.models.solvers.scip", "milp"),
+    "cpsat": ("dnnopt.models.solvers.cpsat", "cp"),
 }
 # The same without their presolve, which is where wrong optima have come from.
 _UNPRESOLVED = "-unpresolved"
@@ -60,7 +60,7 @@ def solver(name: str, kind: str) -> Solver:
     if kind_of(name) != kind:
         raise InputError(f"a solver for {kind} models: {', '.join(names(kind))}", field="solver", value=name)
     if name.startswith(_PYOMO):
-        through_pyomo, own = import_module("dnnopt.solvers.pyomo_solver"), name.removeprefix(_PYOMO)
+        through_pyomo, own = import_module("dnnopt.models.solvers.pyomo_solver"), name.removeprefix(_PYOMO)
         through_pyomo.interface(own)  # refuses what is not there
         return partial(through_pyomo.solve, own)
     try:

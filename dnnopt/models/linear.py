@@ -444,7 +444,7 @@ class LinearModel:
         InputError
             For another ending, or a file that cannot be written.
         """
-        from dnnopt.formats.model_files import write_model
+        from dnnopt.models.files import write_model
 
         write_model(self, path)
 
@@ -456,7 +456,7 @@ class LinearModel:
         InputError
             If Pyomo is not installed.
         """
-        from dnnopt.formats.pyomo_model import pyomo_model
+        from dnnopt.models.pyomo import pyomo_model
 
         return pyomo_model(self)
 
@@ -468,7 +468,7 @@ class LinearModel:
         InputError
             If PuLP is not installed.
         """
-        from dnnopt.formats.pulp_model import pulp_model
+        from dnnopt.models.pulp import pulp_model
 
         return pulp_model(self)
 

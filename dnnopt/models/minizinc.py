@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dnnopt.base.errors import UnsupportedError
-from dnnopt.constraint_model import Clauses, ConstraintModel, Intervals, LinearRow, NoOverlap, Rows, Whole
-from dnnopt.formats.portable import check_counts, column_names, header, safe_names
-from dnnopt.linear_model import Block, Columns
+from dnnopt.models.constraint import Clauses, ConstraintModel, Intervals, LinearRow, NoOverlap, Rows, Whole
+from dnnopt.models.linear import Block, Columns
+from dnnopt.models.portable import check_counts, column_names, header, safe_names
 
 # Names that MiniZinc, or what is written around the blocks, has another use for.
 _WORDS = """
