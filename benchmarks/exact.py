@@ -21,7 +21,7 @@ import dnnopt as dp
 from dnnopt import Problem
 from dnnopt.compiled.compiled import Index
 from dnnopt.compiled.compiler import compile_problem
-from dnnopt.formats.msr import read_msr
+from dnnopt.inputs.msr import read_msr
 from dnnopt.methods.exact import EXACT
 from dnnopt.models.solvers.interface import Control, Limits
 from dnnopt.pool import Pool

@@ -16,7 +16,7 @@ import numpy as np
 from common import add_json_option, print_table, write_json
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
-from dnnopt.formats.onnx_reader import read_onnx
+from dnnopt.inputs.onnx.reader import read_onnx
 
 KINDS = {"Relu": ("Relu",), "Gemm and Relu": ("Gemm", "Relu")}
 

@@ -1,6 +1,6 @@
 """Which layers a runtime's nodes stand for: graphs worked by hand."""
 
-from dnnopt.attribution import Group, Step, groups
+from dnnopt.inputs.attribution import Group, Step, groups
 
 CONV, RELU = Step("conv", ("x",), ("c",)), Step("relu", ("c",), ("r",))
 

@@ -12,8 +12,8 @@ from onnx import TensorProto, helper, numpy_helper
 from test_cli import check_refused, dnnopt
 
 import dnnopt as dp
+from dnnopt.inputs.profiling import profile_onnx, wheel_files
 from dnnopt.problem.profiles import FusedGroup, Profile, read_profile, write_profile
-from dnnopt.profiling import profile_onnx, wheel_files
 
 pytest.importorskip("onnxruntime")
 

@@ -84,8 +84,8 @@ def export_command(
 def _export(problem: Problem, formulation: str | None, reached: list[float] | None, si: bool, output: Path) -> None:
     """Write one model."""
     from dnnopt.compiled.scaling import SI
-    from dnnopt.models.linear import LinearModel
     from dnnopt.models.files import ending_of, kind_of, write_model
+    from dnnopt.models.linear import LinearModel
     from dnnopt.solving import formulate
 
     ending, kind = ending_of(output), kind_of(output)

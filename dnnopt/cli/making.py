@@ -47,7 +47,7 @@ def import_msr_command(
     verbose: VerboseOption = False,
 ) -> None:
     """Device placement on accelerators and processors that share the host's memory (NeurIPS 2020)."""
-    from dnnopt.formats.msr import read_msr
+    from dnnopt.inputs.msr import read_msr
 
     kind: Any = objective
     _write(read_msr(file, objective=kind, contiguous=contiguous, allow_large=allow_large), output)
@@ -69,7 +69,7 @@ def import_pipeedge_command(
     verbose: VerboseOption = False,
 ) -> None:
     """Pipeline of a transformer's sub-layers over edge boards (PipeEdge)."""
-    from dnnopt.formats.pipeedge import read_pipeedge
+    from dnnopt.inputs.pipeedge import read_pipeedge
 
     counts = None if devices is None else _counts(devices)
     found = read_pipeedge(files, model=model, devices=counts, batch_size=batch_size, allow_large=allow_large)
@@ -144,7 +144,7 @@ def generate_command(
     verbose: VerboseOption = False,
 ) -> None:
     """Make a problem from a seed and a few knobs: the same file on every machine."""
-    from dnnopt.generators import Recipe, generate
+    from dnnopt.inputs.generators import Recipe, generate
     from dnnopt.problem.expressions import parse_constraint, parse_objective
     from dnnopt.problem.plan import write_plan
 

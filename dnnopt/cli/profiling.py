@@ -33,8 +33,8 @@ def profile_command(
     verbose: VerboseOption = False,
 ) -> None:
     """Measure how long each layer takes on this machine, with onnxruntime; -v lists all layers."""
+    from dnnopt.inputs.profiling import profile_onnx
     from dnnopt.problem.profiles import write_profile
-    from dnnopt.profiling import profile_onnx
     from dnnopt.report import print_profile
 
     profile = profile_onnx(

@@ -15,7 +15,7 @@ from dnnopt.cli.app import app, guarded, say
 from dnnopt.cli.options import AllowLargeOption, whole
 
 if TYPE_CHECKING:
-    from dnnopt.formats.onnx_costs import CostFunction
+    from dnnopt.inputs.onnx.costs import CostFunction
     from dnnopt.problem.networks import Network
     from dnnopt.problem.platforms import Platform
     from dnnopt.problem.problem import Problem
@@ -87,7 +87,7 @@ def read_target(
     if cost and path.suffix != ".onnx":
         raise InputError("", field="--cost", problem="goes with an ONNX file, whose operators may be unknown")
     if path.suffix == ".onnx":
-        from dnnopt.formats.onnx_reader import read_onnx
+        from dnnopt.inputs.onnx.reader import read_onnx
 
         found = read_onnx(path, dimensions=read_dimensions(dim), costs=read_costs(cost), allow_large=allow_large)
     elif _is_file(path):
@@ -222,7 +222,7 @@ def read_dimensions(texts: list[str] | None) -> dict[str, int]:
 
 def read_costs(texts: list[str] | None) -> dict[str, CostFunction]:
     """Return the costs of operators that ``--cost`` gives."""
-    from dnnopt.formats.onnx_own_costs import parse_cost
+    from dnnopt.inputs.onnx.own_costs import parse_cost
 
     found: dict[str, CostFunction] = {}
     for text in texts or ():

@@ -111,7 +111,7 @@ class Profile(Record):
     energy : mapping
         Joules `ε_vi`; where absent, busy power x time.
     measurements : tuple of Measurement
-        Where times come from, if `dnnopt.profiling` measured them.
+        Where times come from, if `dnnopt.inputs.profiling` measured them.
     """
 
     time: dict[str, dict[str, dict[str, Seconds | None]]] = {}

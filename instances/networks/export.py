@@ -31,7 +31,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dnnopt.base.files import read_text, write_text
-from dnnopt.formats.onnx_reader import read_onnx
+from dnnopt.inputs.onnx.reader import read_onnx
 from dnnopt.problem.granularity import GRANULARITIES, coarsen
 from dnnopt.problem.networks import INPUT, OUTPUT, Network, read_network, write_network
 

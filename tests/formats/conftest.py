@@ -4,7 +4,7 @@ import pytest
 from onnx import ModelProto
 from onnx_models import model
 
-from dnnopt.formats.onnx_reader import read_onnx
+from dnnopt.inputs.onnx.reader import read_onnx
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 import dnnopt as dp
 from dnnopt.base.errors import InputError
 from dnnopt.cli import app
-from dnnopt.formats.msr import read_msr
+from dnnopt.inputs.msr import read_msr
 from dnnopt.problem.plan import Plan
 from dnnopt.referee import evaluate
 

@@ -4,7 +4,7 @@ import pytest
 from shared_data import shared_case
 
 from dnnopt.base.errors import InputError
-from dnnopt.formats.onnx_reader import read_onnx
+from dnnopt.inputs.onnx.reader import read_onnx
 
 
 def read(name, **dimensions):

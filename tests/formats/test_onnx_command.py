@@ -6,8 +6,8 @@ from typer.testing import CliRunner
 
 from dnnopt.base.errors import InputError
 from dnnopt.cli import app
-from dnnopt.formats.onnx_costs import Cost, Operator, Value
-from dnnopt.formats.onnx_own_costs import parse_cost
+from dnnopt.inputs.onnx.costs import Cost, Operator, Value
+from dnnopt.inputs.onnx.own_costs import parse_cost
 
 OPERATOR = Operator("MyOp", (Value((2, 3)), None, Value((4,), 16)), (None, Value((5,)), Value((6,), 8)))
 

@@ -3,7 +3,7 @@
 import onnx
 import pytest
 
-from dnnopt.formats.onnx_costs import COSTS, DATA_INPUTS, PICKS, VIEWS, Operator, Value, traffic
+from dnnopt.inputs.onnx.costs import COSTS, DATA_INPUTS, PICKS, VIEWS, Operator, Value, traffic
 
 
 def operator(op, inputs, outputs, **attributes):

@@ -6,7 +6,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from dnnopt.base.errors import InputError
-from dnnopt.formats.onnx_dimensions import set_sizes
+from dnnopt.inputs.onnx.dimensions import set_sizes
 
 
 def sized(given, *shapes, others=()):

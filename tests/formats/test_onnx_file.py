@@ -11,8 +11,8 @@ from onnx import TensorProto, helper
 from onnx_models import floats, integers, model, node
 
 from dnnopt.base.errors import InputError
-from dnnopt.formats.onnx_file import load_model
-from dnnopt.formats.onnx_reader import read_onnx
+from dnnopt.inputs.onnx.file import load_model
+from dnnopt.inputs.onnx.reader import read_onnx
 
 
 def with_constant(**fields):
@@ -100,7 +100,7 @@ def test_inputs_that_nothing_reads_may_be_of_any_type(read_model):
 
 
 def test_files_that_do_not_end_are_not_read_for_ever(tmp_path, monkeypatch):
-    monkeypatch.setattr("dnnopt.formats.onnx_file._LONGEST", 1000)
+    monkeypatch.setattr("dnnopt.inputs.onnx.file._LONGEST", 1000)
     (tmp_path / "endless.onnx").symlink_to("/dev/zero")
     with pytest.raises(InputError, match="not an ONNX file: these have less than 2 GiB"):
         load_model(tmp_path / "endless.onnx")

@@ -6,7 +6,7 @@ from onnx import AttributeProto, TensorProto, helper
 from onnx_models import floats, integers, model, node
 
 from dnnopt.base.errors import InputError
-from dnnopt.formats.onnx_functions import MOST_NODES
+from dnnopt.inputs.onnx.functions import MOST_NODES
 
 FLOAT, BOOL = TensorProto.FLOAT, TensorProto.BOOL
 
@@ -233,7 +233,7 @@ def test_functions_that_become_too_many_nodes_are_refused_before_they_are_writte
 
 
 def test_large_functions_are_read_where_that_is_allowed(read_model, monkeypatch):
-    monkeypatch.setattr("dnnopt.formats.onnx_functions.MOST_NODES", 15)
+    monkeypatch.setattr("dnnopt.inputs.onnx.functions.MOST_NODES", 15)
     with pytest.raises(InputError, match=r"graph: got 16, expected at most 15 nodes once .*--allow-large"):
         read_model(doubling(5))
     assert len(read_model(doubling(5), options={"allow_large": True}).layers) == 16
@@ -244,7 +244,7 @@ def test_constants_in_functions_count_as_often_as_they_are_written_out(read_mode
     add = function("Add100", ["a"], ["b"], [constant, node("Add", ["a", "c"], ["b"])])
     chain = made([call("Add100", [f"t{i}"], [f"t{i + 1}"]) for i in range(9)], {"t0": [100]}, ["t9"], [add])
     assert sum(layer.weights for layer in read_model(chain).layers) == 3600
-    monkeypatch.setattr("dnnopt.formats.onnx_functions.MOST_ADDED", 3000)
+    monkeypatch.setattr("dnnopt.inputs.onnx.functions.MOST_ADDED", 3000)
     with pytest.raises(InputError, match="expected at most 3,000 more bytes once its functions are written out"):
         read_model(chain)
 

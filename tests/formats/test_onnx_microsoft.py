@@ -6,8 +6,8 @@ from onnx import helper
 from onnx_models import floats, model, node, runtime_shapes
 
 from dnnopt.base.errors import InputError
-from dnnopt.formats.onnx_graph import OnnxGraph
-from dnnopt.formats.onnx_reader import read_onnx
+from dnnopt.inputs.onnx.graph import OnnxGraph
+from dnnopt.inputs.onnx.reader import read_onnx
 
 
 def bytes_(*shape):

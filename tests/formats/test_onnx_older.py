@@ -6,7 +6,7 @@ from onnx import TensorProto, helper
 from onnx_models import floats, integers, model, node
 
 from dnnopt.base.errors import InputError
-from dnnopt.formats.onnx_graph import OnnxGraph
+from dnnopt.inputs.onnx.graph import OnnxGraph
 
 
 @pytest.fixture

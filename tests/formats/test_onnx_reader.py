@@ -12,8 +12,8 @@ from onnx import TensorProto, helper, numpy_helper
 from onnx_models import floats, integers, model, node
 
 from dnnopt.base.errors import InputError
-from dnnopt.formats.onnx_costs import Cost
-from dnnopt.formats.onnx_reader import read_onnx
+from dnnopt.inputs.onnx.costs import Cost
+from dnnopt.inputs.onnx.reader import read_onnx
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def tensors(network):
 
 
 def test_importing_the_reader_does_not_import_onnx():
-    check = "import sys, dnnopt.formats.onnx_reader; print('onnx' in sys.modules)"
+    check = "import sys, dnnopt.inputs.onnx.reader; print('onnx' in sys.modules)"
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True, env=environment)
     assert done.stdout.strip() == "False"

@@ -10,7 +10,7 @@ from onnx import TensorProto
 from onnx_models import floats, integers, model, node, runtime_shapes
 
 from dnnopt.base.errors import InputError
-from dnnopt.formats.onnx_graph import OnnxGraph
+from dnnopt.inputs.onnx.graph import OnnxGraph
 
 
 def graph_of(made, folder):

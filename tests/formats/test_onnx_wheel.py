@@ -6,7 +6,7 @@ from pathlib import Path
 import onnx
 import pytest
 
-from dnnopt.formats.onnx_reader import read_onnx
+from dnnopt.inputs.onnx.reader import read_onnx
 from dnnopt.problem import library
 
 LIGHT = Path(onnx.__file__).parent / "backend" / "test" / "data" / "light"

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 import dnnopt as dp
 from dnnopt.base.errors import InputError
 from dnnopt.cli import app
-from dnnopt.formats.pipeedge import read_pipeedge
+from dnnopt.inputs.pipeedge import read_pipeedge
 from dnnopt.referee import evaluate
 
 MEBI = 2**20

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 import dnnopt as dp
 from dnnopt.cli import app
-from dnnopt.generators import KINDS, TOPOLOGIES, Recipe, generate
+from dnnopt.inputs.generators import KINDS, TOPOLOGIES, Recipe, generate
 
 PAGE = page("generators.md")
 

@@ -11,17 +11,17 @@ from hypothesis import strategies as st
 import dnnopt as dp
 from dnnopt.base.errors import InputError
 from dnnopt.base.files import dump_json
-from dnnopt.generators import KINDS, TOPOLOGIES, Recipe, generate
-from dnnopt.generators.draft import RAW
-from dnnopt.generators.networks import draft_network
-from dnnopt.generators.stream import Stream
+from dnnopt.inputs.generators import KINDS, TOPOLOGIES, Recipe, generate
+from dnnopt.inputs.generators.draft import RAW
+from dnnopt.inputs.generators.networks import draft_network
+from dnnopt.inputs.generators.stream import Stream
 from dnnopt.problem.constraints import Colocate, Deadline, Memory
 from dnnopt.problem.plan import Plan
 from dnnopt.problem.problem import write_problem
 from dnnopt.referee import evaluate
 
 # SHA-256 of the problem file of `Recipe(kinds=(kind,), memory=0.5, deadline=0.25, seed=7)`. Changing one of these means
-# that recipes give other problems than before: raise `dnnopt.generators.VERSION`.
+# that recipes give other problems than before: raise `dnnopt.inputs.generators.VERSION`.
 GOLDEN = {
     "chain": "b99601ce2a0750ae20292c05d29c1e87dd1ae52385b7c161ee8fc8465097656d",
     "series-parallel": "3c5166cf1ffce061ec2963235b8c8a78a7840bb27017cc364e34e0baee7f21c8",

@@ -5,7 +5,7 @@ from shared_data import shared_file
 
 import dnnopt as dp
 from dnnopt.compiled.compiler import compile_problem
-from dnnopt.formats.msr import read_msr
+from dnnopt.inputs.msr import read_msr
 from dnnopt.methods.exact import ideals
 
 OPTIMA = {"bert24_inference": 17.7899, "bert24_training": 41.7458, "gnmt_inference": 32.9107}

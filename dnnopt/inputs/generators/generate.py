@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from dnnopt.base.sizes import check_places
-from dnnopt.generators.networks import draft_network
-from dnnopt.generators.platforms import TOPOLOGIES, build_platform, machines, ramp
-from dnnopt.generators.recipe import Recipe
-from dnnopt.generators.stream import Stream
-from dnnopt.generators.tightness import Placement, blocks, capacities, deadline, lower_bound, weights_on
+from dnnopt.inputs.generators.networks import draft_network
+from dnnopt.inputs.generators.platforms import TOPOLOGIES, build_platform, machines, ramp
+from dnnopt.inputs.generators.recipe import Recipe
+from dnnopt.inputs.generators.stream import Stream
+from dnnopt.inputs.generators.tightness import Placement, blocks, capacities, deadline, lower_bound, weights_on
 from dnnopt.problem.constraints import Colocate, Constraint, Deadline, Memory
 from dnnopt.problem.objectives import Term, energy, latency, period
 from dnnopt.problem.plan import Plan

@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 from dnnopt.base.errors import InputError
 from dnnopt.base.units import parse_quantity
-from dnnopt.formats.onnx_costs import Cost, CostFunction, Operator, Value
+from dnnopt.inputs.onnx.costs import Cost, CostFunction, Operator, Value
 
 _SIZE = re.compile(r"(in|out)(\d{0,6})")
 _EXAMPLE = "a cost such as 'com.acme:MyOp=2*out' or 'MyOp=2*out + in0, bytes=in + out'"

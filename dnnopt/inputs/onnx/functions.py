@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from dnnopt.base.errors import InputError
 from dnnopt.base.sizes import check_amount
-from dnnopt.formats.onnx_file import domain_of, subgraphs
+from dnnopt.inputs.onnx.file import domain_of, subgraphs
 
 if TYPE_CHECKING:
     from onnx import (

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise, permutations
 
-from dnnopt.generators.draft import Draft, Work
-from dnnopt.generators.stream import Stream
+from dnnopt.inputs.generators.draft import Draft, Work
+from dnnopt.inputs.generators.stream import Stream
 from dnnopt.problem.platforms import TIERS, Device, Link, Platform, Resource, Route, Tier
 
 FLOPS_PER_S = 10**10  # of the slowest device

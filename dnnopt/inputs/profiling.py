@@ -1,8 +1,8 @@
 """Measure how long the layers of an ONNX file take on this machine: ``profile_onnx("model.onnx", "laptop")``.
 
 onnxruntime runs the file on random inputs and reports the time of every node of its own graph, which
-`dnnopt.attribution` matches with the layers of the network. By default nothing is fused: the runtime folds constants
-and leaves every layer a node of its own. With `optimised` it fuses what it can, and what a group of fused layers takes
+`dnnopt.inputs.attribution` matches with the layers of the network. By default nothing is fused: the runtime folds
+constants and leaves every layer a node of its own. With `optimised` it fuses what it can, and what a group of fused layers takes
 is split over them in proportion to what they take apart.
 
 Layouts of tensors that the runtime invents for one processor are left out of both, for their nodes can no longer be
@@ -24,13 +24,13 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from dnnopt.attribution import Group, Step, groups
 from dnnopt.base.errors import InputError
 from dnnopt.base.versions import versions
-from dnnopt.formats.onnx_costs import CostFunction
-from dnnopt.formats.onnx_functions import Node
-from dnnopt.formats.onnx_graph import OnnxGraph
-from dnnopt.formats.onnx_shapes import shape_of
+from dnnopt.inputs.attribution import Group, Step, groups
+from dnnopt.inputs.onnx.costs import CostFunction
+from dnnopt.inputs.onnx.functions import Node
+from dnnopt.inputs.onnx.graph import OnnxGraph
+from dnnopt.inputs.onnx.shapes import shape_of
 from dnnopt.models.solvers.interface import Limits
 from dnnopt.problem.networks import INPUT
 from dnnopt.problem.profiles import FusedGroup, Measurement, Profile
@@ -205,7 +205,7 @@ class _Runner:
         seed: int,
         allow_large: bool,
     ):
-        from dnnopt.formats.onnx_reader import read_onnx
+        from dnnopt.inputs.onnx.reader import read_onnx
 
         self.network = read_onnx(path, name=name, dimensions=dimensions, costs=costs, allow_large=allow_large)
         self.path, self.warmup, self.repetitions, self.threads = path, warmup, repetitions, threads

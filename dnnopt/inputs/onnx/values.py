@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import numpy as np
     from onnx import TensorProto
 
-    from dnnopt.formats.onnx_functions import Node
+    from dnnopt.inputs.onnx.functions import Node
 
 MOST_ELEMENTS = 4096  # of a constant that is worked out, and of each that it is worked out from
 _IN_SHAPES = """

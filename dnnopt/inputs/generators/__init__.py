@@ -4,9 +4,9 @@ Everything that is written comes from whole numbers: random ones from `Stream`, 
 and fractions from one division of whole numbers each. ``docs/generators.md`` defines every knob.
 """
 
-from dnnopt.generators.generate import VERSION, Generated, generate
-from dnnopt.generators.networks import KINDS
-from dnnopt.generators.platforms import TOPOLOGIES
-from dnnopt.generators.recipe import Recipe
+from dnnopt.inputs.generators.generate import VERSION, Generated, generate
+from dnnopt.inputs.generators.networks import KINDS
+from dnnopt.inputs.generators.platforms import TOPOLOGIES
+from dnnopt.inputs.generators.recipe import Recipe
 
 __all__ = ["KINDS", "TOPOLOGIES", "VERSION", "Generated", "Recipe", "generate"]

@@ -12,7 +12,7 @@ from math import ceil, floor
 from typing import TYPE_CHECKING
 
 from dnnopt.base.errors import InputError
-from dnnopt.formats.onnx_file import MOST_ELEMENTS, join
+from dnnopt.inputs.onnx.file import MOST_ELEMENTS, join
 
 if TYPE_CHECKING:
     from onnx import TensorShapeProto, ValueInfoProto

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dnnopt.base.errors import InputError
-from dnnopt.formats.onnx_costs import Operator, Value
-from dnnopt.formats.onnx_dimensions import set_sizes
-from dnnopt.formats.onnx_file import check_sizes, join, load_model, type_name
-from dnnopt.formats.onnx_functions import Inliner, Node, opsets_of
-from dnnopt.formats.onnx_shapes import MALFORMED, described, operator_of, output_types, shape_of, what_is_wrong
-from dnnopt.formats.onnx_values import MOST_ELEMENTS, SHAPED_BY_DATA, computed, constant_tensor, stored_value
+from dnnopt.inputs.onnx.costs import Operator, Value
+from dnnopt.inputs.onnx.dimensions import set_sizes
+from dnnopt.inputs.onnx.file import check_sizes, join, load_model, type_name
+from dnnopt.inputs.onnx.functions import Inliner, Node, opsets_of
+from dnnopt.inputs.onnx.shapes import MALFORMED, described, operator_of, output_types, shape_of, what_is_wrong
+from dnnopt.inputs.onnx.values import MOST_ELEMENTS, SHAPED_BY_DATA, computed, constant_tensor, stored_value
 
 if TYPE_CHECKING:
     import numpy as np
@@ -65,7 +65,7 @@ class OnnxGraph:
     Raises
     ------
     InputError
-        See `dnnopt.formats.onnx_reader.read_onnx`.
+        See `dnnopt.inputs.onnx.reader.read_onnx`.
     """
 
     def __init__(self, path: Path, dimensions: Mapping[str, int], *, allow_large: bool = False):

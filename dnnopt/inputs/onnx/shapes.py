@@ -7,13 +7,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 
-from dnnopt.formats.onnx_checks import BEFORE, CHECKS, LIKE_INPUT
-from dnnopt.formats.onnx_costs import Operator, Value, einsum_extents
-from dnnopt.formats.onnx_file import BITS, check_sizes, type_name
-from dnnopt.formats.onnx_functions import Node
-from dnnopt.formats.onnx_microsoft import SHAPES, STANDARD, Standard
-from dnnopt.formats.onnx_older import in_newer_terms, rewritten
-from dnnopt.formats.onnx_values import constant_tensor
+from dnnopt.inputs.onnx.checks import BEFORE, CHECKS, LIKE_INPUT
+from dnnopt.inputs.onnx.costs import Operator, Value, einsum_extents
+from dnnopt.inputs.onnx.file import BITS, check_sizes, type_name
+from dnnopt.inputs.onnx.functions import Node
+from dnnopt.inputs.onnx.microsoft import SHAPES, STANDARD, Standard
+from dnnopt.inputs.onnx.older import in_newer_terms, rewritten
+from dnnopt.inputs.onnx.values import constant_tensor
 
 if TYPE_CHECKING:
     import numpy as np

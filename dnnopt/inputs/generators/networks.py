@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from math import isqrt
 
-from dnnopt.generators.draft import ELEMENT, IMAGE, RAW, Draft, Map, Tied, add_up, concatenate, convolve, resize
-from dnnopt.generators.stream import Stream
+from dnnopt.inputs.generators.draft import ELEMENT, IMAGE, RAW, Draft, Map, Tied, add_up, concatenate, convolve, resize
+from dnnopt.inputs.generators.stream import Stream
 
 _MOST_CHANNELS = 512
 _SMALLEST_SIDE = 7

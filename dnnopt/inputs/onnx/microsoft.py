@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dnnopt.formats.onnx_costs import FLOAT, Operator, Value
-from dnnopt.formats.onnx_fitting import broadcasts, demand, is_vector, shown
+from dnnopt.inputs.onnx.costs import FLOAT, Operator, Value
+from dnnopt.inputs.onnx.fitting import broadcasts, demand, is_vector, shown
 
 INT32 = 6  # the number of onnx.TensorProto.INT32
 Rule = Callable[[Operator], Sequence[Value | None]]

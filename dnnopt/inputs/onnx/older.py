@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import numpy as np
     from onnx import AttributeProto, NodeProto
 
-    from dnnopt.formats.onnx_functions import Node
+    from dnnopt.inputs.onnx.functions import Node
 
 Shapes = Mapping[str, tuple[int, ...] | None]
 Arrays = Mapping[str, "np.ndarray"]

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from fractions import Fraction
 from math import ceil
 
-from dnnopt.generators.draft import Draft
-from dnnopt.generators.platforms import Machine
+from dnnopt.inputs.generators.draft import Draft
+from dnnopt.inputs.generators.platforms import Machine
 
 Placement = list[list[int]]  # a device for each layer of each network
 

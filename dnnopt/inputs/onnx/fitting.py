@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dnnopt.formats.onnx_costs import Value
+from dnnopt.inputs.onnx.costs import Value
 
 
 def shown(shape: Sequence[int]) -> str:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from dnnopt.formats.onnx_costs import Operator, Value
-from dnnopt.formats.onnx_fitting import broadcasts, demand, is_vector, shown
+from dnnopt.inputs.onnx.costs import Operator, Value
+from dnnopt.inputs.onnx.fitting import broadcasts, demand, is_vector, shown
 
 Check = Callable[[Operator], None]
 

@@ -8,8 +8,8 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from dnnopt.base.errors import InputError
 from dnnopt.base.records import Number, Positive, Probability, Record, check_known
-from dnnopt.generators.networks import KINDS
-from dnnopt.generators.platforms import TOPOLOGIES
+from dnnopt.inputs.generators.networks import KINDS
+from dnnopt.inputs.generators.platforms import TOPOLOGIES
 from dnnopt.problem.constraints import AnyConstraint
 from dnnopt.problem.objectives import Term, as_terms
 from dnnopt.problem.problem import Transport
@@ -24,7 +24,7 @@ class Recipe(Record):
     Attributes
     ----------
     kinds : tuple of str
-        Kind of each network (see `dnnopt.generators.KINDS`).
+        Kind of each network (see `dnnopt.inputs.generators.KINDS`).
     size : int
         Layers of each network, at least; exactly for ``chain``, ``series-parallel`` and ``layered``.
     devices : int

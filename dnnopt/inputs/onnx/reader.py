@@ -25,15 +25,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dnnopt.base.errors import InputError
-from dnnopt.formats.onnx_costs import COSTS, DATA_INPUTS, Cost, CostFunction, Operator, traffic
-from dnnopt.formats.onnx_file import join
-from dnnopt.formats.onnx_graph import OnnxGraph
-from dnnopt.formats.onnx_microsoft_costs import COSTS as MICROSOFT_COSTS
-from dnnopt.formats.onnx_shapes import MALFORMED, what_is_wrong
+from dnnopt.inputs.onnx.costs import COSTS, DATA_INPUTS, Cost, CostFunction, Operator, traffic
+from dnnopt.inputs.onnx.file import join
+from dnnopt.inputs.onnx.graph import OnnxGraph
+from dnnopt.inputs.onnx.microsoft_costs import COSTS as MICROSOFT_COSTS
+from dnnopt.inputs.onnx.shapes import MALFORMED, what_is_wrong
 from dnnopt.problem.networks import INPUT, OUTPUT, RESERVED, Layer, Network, SharedWeights, Tensor
 
 if TYPE_CHECKING:
-    from dnnopt.formats.onnx_functions import Node
+    from dnnopt.inputs.onnx.functions import Node
 
 _COSTS: dict[str, CostFunction] = {**COSTS, **MICROSOFT_COSTS}
 
@@ -55,7 +55,7 @@ def read_onnx(
     several layers read, such as a tied embedding, are the network's `shared_weights`, unless they have one element.
     `activations` are a layer's outputs, which are resident while it runs. Reshape, Flatten, Squeeze and Unsqueeze are
     views: layers with no FLOP and no bytes, but with the activations that they stand for.
-    `dnnopt.formats.onnx_costs` has the rules.
+    `dnnopt.inputs.onnx.costs` has the rules.
 
     A tensor is named after the ONNX value, so that a model can be cut there. A layer is named after its node, with
     ``.`` for ``/`` and ``_`` for other characters; nodes whose name is missing, just a number (``n21``), reserved or
@@ -75,9 +75,9 @@ def read_onnx(
         Devices where the input starts and the outputs must arrive (see `Network`).
     costs : mapping of str to callable, optional
         FLOP of operators, for those that are not known or to be counted otherwise: functions of a
-        `dnnopt.formats.onnx_costs.Operator`, as in ``{"MyOp": lambda node: 3 * node.out.size}``, or
+        `dnnopt.inputs.onnx.costs.Operator`, as in ``{"MyOp": lambda node: 3 * node.out.size}``, or
         ``{"com.acme:MyOp": ...}`` for that of one domain alone. A function may return a
-        `dnnopt.formats.onnx_costs.Cost` instead, with bytes. An operator with graphs of its own (If, Loop, Scan) that
+        `dnnopt.inputs.onnx.costs.Cost` instead, with bytes. An operator with graphs of its own (If, Loop, Scan) that
         has such a cost is one layer.
     allow_large : bool
         Whether functions may become any number of nodes.

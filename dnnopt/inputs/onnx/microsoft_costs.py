@@ -1,12 +1,12 @@
-"""What the operators of onnxruntime's domain, com.microsoft, cost, by the rules of `dnnopt.formats.onnx_costs`."""
+"""What the operators of onnxruntime's domain, com.microsoft, cost, by the rules of `dnnopt.inputs.onnx.costs`."""
 
 from __future__ import annotations
 
 import math
 
-from dnnopt.formats import onnx_costs
-from dnnopt.formats.onnx_costs import Cost, CostFunction, Operator
-from dnnopt.formats.onnx_microsoft import DOMAIN, STANDARD, cross_attention, grouped, has, self_attention
+from dnnopt.inputs.onnx import costs as onnx_costs
+from dnnopt.inputs.onnx.costs import Cost, CostFunction, Operator
+from dnnopt.inputs.onnx.microsoft import DOMAIN, STANDARD, cross_attention, grouped, has, self_attention
 
 
 def _as_standard(name: str, quantised: float = 0) -> CostFunction:

@@ -1,0 +1,1 @@
+"""Networks and times from elsewhere: ONNX, other tools' workloads, this machine, generators."""
