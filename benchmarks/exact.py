@@ -23,8 +23,8 @@ from dnnopt.compiled.compiled import Index
 from dnnopt.compiled.compiler import compile_problem
 from dnnopt.inputs.msr import read_msr
 from dnnopt.methods.exact import EXACT
+from dnnopt.methods.pool import Pool
 from dnnopt.models.solvers.interface import Control, Limits
-from dnnopt.pool import Pool
 from dnnopt.problem.constraints import Contiguous
 from dnnopt.referee import Evaluation
 

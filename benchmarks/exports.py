@@ -23,8 +23,8 @@ import dnnopt as dp
 from dnnopt.base.errors import UnsupportedError
 from dnnopt.compiled.compiler import compile_problem
 from dnnopt.compiled.priorities import of_priority
-from dnnopt.formats.solutions import plan_from_file
 from dnnopt.formulations import registry
+from dnnopt.methods.solutions import plan_from_file
 from dnnopt.models.constraint import ConstraintModel
 from dnnopt.models.linear import LinearModel
 from dnnopt.problem import library

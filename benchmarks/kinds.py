@@ -180,8 +180,8 @@ def _printed(show: Callable[[Any], None]) -> None:
 
 
 def _use_plan(path: Path) -> None:
+    from dnnopt.methods.result import evaluation_data, read_result
     from dnnopt.report import print_check
-    from dnnopt.result import evaluation_data, read_result
 
     problem = first_problem().replace(execution="scheduled")
     plan = dp.read_plan(path, problem)

@@ -9,10 +9,6 @@ from dnnopt.comparison import Comparison as Comparison
 from dnnopt.comparison import compare as compare
 from dnnopt.explain import Explanation as Explanation
 from dnnopt.explain import explain_infeasibility as explain_infeasibility
-from dnnopt.formats.solutions import plan_from_file as plan_from_file
-from dnnopt.formats.solutions import plan_from_pulp as plan_from_pulp
-from dnnopt.formats.solutions import plan_from_pyomo as plan_from_pyomo
-from dnnopt.formats.solutions import plan_from_values as plan_from_values
 from dnnopt.inputs.generators import Generated as Generated
 from dnnopt.inputs.generators import Recipe as Recipe
 from dnnopt.inputs.generators import generate as generate
@@ -20,6 +16,14 @@ from dnnopt.inputs.msr import read_msr as read_msr
 from dnnopt.inputs.onnx.reader import read_onnx as read_onnx
 from dnnopt.inputs.pipeedge import read_pipeedge as read_pipeedge
 from dnnopt.inputs.profiling import profile_onnx as profile_onnx
+from dnnopt.methods.result import Event as Event
+from dnnopt.methods.result import Result as Result
+from dnnopt.methods.solutions import plan_from_file as plan_from_file
+from dnnopt.methods.solutions import plan_from_pulp as plan_from_pulp
+from dnnopt.methods.solutions import plan_from_pyomo as plan_from_pyomo
+from dnnopt.methods.solutions import plan_from_values as plan_from_values
+from dnnopt.methods.solving import formulate as formulate
+from dnnopt.methods.solving import solve as solve
 from dnnopt.problem.constraints import Bandwidth as Bandwidth
 from dnnopt.problem.constraints import Colocate as Colocate
 from dnnopt.problem.constraints import Contiguous as Contiguous
@@ -88,9 +92,5 @@ from dnnopt.referee import Evaluation as Evaluation
 from dnnopt.referee import Transmission as Transmission
 from dnnopt.referee import Violation as Violation
 from dnnopt.referee import evaluate as evaluate
-from dnnopt.result import Event as Event
-from dnnopt.result import Result as Result
-from dnnopt.solving import formulate as formulate
-from dnnopt.solving import solve as solve
 from dnnopt.sweeping import Sweep as Sweep
 from dnnopt.sweeping import sweep as sweep

@@ -22,9 +22,9 @@ from dnnopt.base.children import Child
 from dnnopt.base.files import dump_json, write_text
 from dnnopt.base.outputs import make_folder
 from dnnopt.base.units import format_quantity
+from dnnopt.methods.result import read_result
 from dnnopt.problem import library
 from dnnopt.problem.problem import load
-from dnnopt.result import read_result
 
 _GRACE = 30.0  # seconds beyond one and a half times the limit after which a process is ended
 _SMALLEST = 1e-12  # stands for a gap of 0 without a proof, as of a later priority

@@ -18,12 +18,12 @@ from dnnopt.base.errors import InputError
 from dnnopt.base.files import read_text, write_text
 from dnnopt.base.outputs import make_folder
 from dnnopt.compiled.evaluator import TOLERANCE
+from dnnopt.methods.result import OPTIMAL_GAP, read_result, relative_gap
 from dnnopt.models.solvers.interface import Limits
 from dnnopt.problem import library
 from dnnopt.problem.plan import read_plan, write_plan
 from dnnopt.problem.problem import Problem, load
 from dnnopt.referee import evaluate
-from dnnopt.result import OPTIMAL_GAP, read_result, relative_gap
 
 STATUSES = ("proved", "open", "infeasible")
 _SHOWN = ("dnnopt", "python", "highspy", "ortools")

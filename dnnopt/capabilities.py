@@ -10,8 +10,9 @@ from dnnopt.compiled.compiled import CompiledConstraint, Escape, ObjectiveTerm
 from dnnopt.compiled.compiler import compile_problem
 from dnnopt.compiled.scope import Scope
 from dnnopt.formulations import registry
-from dnnopt.methods.bounds import chains, contiguous, escapes, lagrangian
+from dnnopt.methods.bounds import chains, contiguous, escapes
 from dnnopt.methods.exact import EXACT
+from dnnopt.methods.programs import lagrangian
 from dnnopt.problem import constraints as c
 from dnnopt.problem.custom import LinkCharge, Metric
 from dnnopt.problem.networks import Layer, Network, SharedAcross, Tensor

@@ -15,13 +15,13 @@ from dnnopt.compiled.evaluator import Evaluator
 from dnnopt.compiled.scheduling import plan_of
 from dnnopt.methods.exact import EXACT
 from dnnopt.methods.heuristics import BASELINES, Effort
+from dnnopt.methods.result import OPTIMAL_GAP, Event, Result, relative_gap
+from dnnopt.methods.solving import solve
 from dnnopt.models.solvers.interface import Clock, Control, Limits, check_seconds, stop_on_interrupt
 from dnnopt.problem.plan import Plan
 from dnnopt.problem.problem import Problem
 from dnnopt.problem.words import moved
 from dnnopt.referee import Evaluation, Violation, evaluate
-from dnnopt.result import OPTIMAL_GAP, Event, Result, relative_gap
-from dnnopt.solving import solve
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -23,7 +23,7 @@ from dnnopt.problem.profiles import Profile
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from dnnopt.result import Result
+    from dnnopt.methods.result import Result
 
 
 @dataclass(frozen=True)
@@ -202,7 +202,7 @@ def _relaxed(problem: Problem, groups: Sequence[Group]) -> Problem:
 
 def _answer(problem: Problem, groups: Sequence[Group], clock: Clock) -> Result | None:
     """Return what is found of the problem with just these groups; None: there is no time left."""
-    from dnnopt.solving import solve
+    from dnnopt.methods.solving import solve
 
     return None if clock.expired() else solve(_relaxed(problem, groups), time_limit=clock.left())
 

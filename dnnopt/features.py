@@ -10,7 +10,7 @@ from dnnopt.base.graphs import tree_decomposition
 from dnnopt.compiled.compiled import CompiledProblem
 from dnnopt.compiled.compiler import compile_problem
 from dnnopt.compiled.scaling import all_on_one
-from dnnopt.pool import Pool
+from dnnopt.methods.pool import Pool
 from dnnopt.problem.problem import Problem
 
 

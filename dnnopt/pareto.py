@@ -18,12 +18,12 @@ import numpy as np
 from dnnopt.base.errors import InputError
 from dnnopt.compiled.compiled import CompiledProblem
 from dnnopt.compiled.compiler import compile_problem
+from dnnopt.methods.result import OPTIMAL_GAP
+from dnnopt.methods.solving import Search
 from dnnopt.models.solvers.interface import Clock, Control, Limits, stop_on_interrupt
 from dnnopt.problem.objectives import Term
 from dnnopt.problem.plan import Plan
 from dnnopt.problem.problem import Problem
-from dnnopt.result import OPTIMAL_GAP
-from dnnopt.solving import Search
 
 Objective = Term | tuple[Term, ...]
 

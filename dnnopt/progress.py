@@ -13,8 +13,8 @@ from dnnopt.base.text import visible
 if TYPE_CHECKING:
     from rich.text import Text
 
+    from dnnopt.methods.result import Event
     from dnnopt.problem.problem import Problem
-    from dnnopt.result import Event
 
 
 class _Line:
@@ -34,8 +34,8 @@ class _Line:
         from rich.text import Text
 
         from dnnopt.base.units import format_quantity
+        from dnnopt.methods.result import relative_gap
         from dnnopt.report import format_gap
-        from dnnopt.result import relative_gap
 
         objective = self._event.objective if self._event else None
         bound = self._event.bound if self._event else None

@@ -25,18 +25,18 @@ from dnnopt.compiled.scheduling import plan_of
 from dnnopt.compiled.symmetry import canonical, identical_devices
 from dnnopt.formulations import registry
 from dnnopt.formulations.formulation import Formulation
-from dnnopt.methods.bounds.lagrangian import priced_out
 from dnnopt.methods.exact import chain
 from dnnopt.methods.formulated import default_solver
 from dnnopt.methods.numbers import is_reliable
+from dnnopt.methods.programs.lagrangian import priced_out
+from dnnopt.methods.result import OPTIMAL_GAP, evaluation_data, relative_gap
+from dnnopt.methods.solving import Search, check_choice
 from dnnopt.models.linear import LinearModel
 from dnnopt.models.solvers import solver as solver_of
 from dnnopt.models.solvers.interface import Clock, Control, Limits, Outcome, stop_on_interrupt
 from dnnopt.problem.plan import Plan
 from dnnopt.problem.problem import Problem
 from dnnopt.referee import Evaluation, evaluate
-from dnnopt.result import OPTIMAL_GAP, evaluation_data, relative_gap
-from dnnopt.solving import Search, check_choice
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING
 
 from dnnopt.base.console import headed, table, words
 from dnnopt.base.units import counted, format_quantity
-from dnnopt.result import OWN
+from dnnopt.methods.result import OWN
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
     from dnnopt.best_known import BestKnown
     from dnnopt.features import Features
+    from dnnopt.methods.result import Result
     from dnnopt.pareto import Front
     from dnnopt.problem.plan import Plan
     from dnnopt.problem.problem import Problem
     from dnnopt.problem.profiles import Measurement, Profile
     from dnnopt.referee import Evaluation, Violation
-    from dnnopt.result import Result
     from dnnopt.side_by_side import SideBySide
 
 _STATUS = {

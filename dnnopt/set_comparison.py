@@ -15,8 +15,8 @@ from dnnopt.bench import Task, tasks
 from dnnopt.best_known import BestKnown, read_table
 from dnnopt.comparison import HEURISTIC_LIMIT, excess
 from dnnopt.methods.heuristics import BASELINES
+from dnnopt.methods.solving import check_choice
 from dnnopt.problem.problem import Problem, load
-from dnnopt.solving import check_choice
 
 if TYPE_CHECKING:
     from rich.console import Console

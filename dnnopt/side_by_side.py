@@ -9,11 +9,11 @@ from typing import Any
 from dnnopt.compiled.compiler import compile_problem
 from dnnopt.formulations import registry
 from dnnopt.methods.formulated import default_solver, separate_on_relaxations
+from dnnopt.methods.result import OPTIMAL_GAP, relative_gap
+from dnnopt.methods.solving import Search
 from dnnopt.models.linear import LinearModel
 from dnnopt.models.solvers.interface import Clock, Control, Limits, stop_on_interrupt
 from dnnopt.problem.problem import Problem
-from dnnopt.result import OPTIMAL_GAP, relative_gap
-from dnnopt.solving import Search
 
 
 @dataclass(frozen=True)

@@ -28,14 +28,14 @@ from dnnopt.compiled.compiler import compile_problem
 from dnnopt.compiled.evaluator import Evaluator
 from dnnopt.compiled.scheduling import times_of
 from dnnopt.methods.heuristics import BASELINES, Effort
+from dnnopt.methods.pool import Pool
+from dnnopt.methods.result import OPTIMAL_GAP, read_result, relative_gap
+from dnnopt.methods.solving import Search, check_choice
 from dnnopt.models.solvers.interface import Clock, Control, Limits, stop_on_interrupt
-from dnnopt.pool import Pool
 from dnnopt.problem.parameters import Parameter, parse_range
 from dnnopt.problem.plan import Plan, read_plan
 from dnnopt.problem.problem import Problem
 from dnnopt.referee import evaluate
-from dnnopt.result import OPTIMAL_GAP, read_result, relative_gap
-from dnnopt.solving import Search, check_choice
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -15,11 +15,11 @@ from dnnopt.compiled.compiler import compile_problem
 from dnnopt.formulations import registry
 from dnnopt.methods.exact import EXACT
 from dnnopt.methods.heuristics import BASELINES
+from dnnopt.methods.solving import Search, solve
 from dnnopt.models.solvers import names as solver_names
 from dnnopt.models.solvers.interface import Control, Limits
 from dnnopt.problem.problem import Problem
 from dnnopt.referee import evaluate
-from dnnopt.solving import Search, solve
 
 ITERATIONS = 30
 HEURISTICS = 3

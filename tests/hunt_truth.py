@@ -6,10 +6,10 @@ from fractions import Fraction
 
 from oracle import Verdict, judge, placements
 
+from dnnopt.methods.result import Result
 from dnnopt.problem.plan import Plan
 from dnnopt.problem.problem import Problem
 from dnnopt.referee import evaluate
-from dnnopt.result import Result
 
 SECONDS = 5.0  # for one answer; what is not proved in this time is counted, and no mismatch
 EARLY = 0.5  # an answer in less than this share of the time had the time to be proved

@@ -4,8 +4,8 @@ import pytest
 from brute_force import brute_force
 from builders import layer, link, network, platform, problem, tensor
 
+from dnnopt.methods.solving import solve
 from dnnopt.ranking import best_plans
-from dnnopt.solving import solve
 
 
 @pytest.mark.parametrize("name", ["input@p", "input.p", "input@q", "net.b", "a@p", "sum", "p"])

@@ -20,8 +20,8 @@ from dnnopt.formulations.hops import not_a_tree
 from dnnopt.formulations.milp.communication import COMMUNICATIONS
 from dnnopt.formulations.milp.timing import disjunctive
 from dnnopt.methods.formulated import run_formulation
+from dnnopt.methods.pool import Pool
 from dnnopt.models.solvers.interface import Control, Limits
-from dnnopt.pool import Pool
 from dnnopt.problem.problem import read_problem, write_problem
 
 

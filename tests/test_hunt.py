@@ -11,10 +11,10 @@ from hunt_shrink import shrink
 from hunt_studies import check_ranking
 from hunt_truth import Mismatch, Truth
 
+from dnnopt.methods.solving import solve
 from dnnopt.problem.constraints import Deadline, MaxDevices
 from dnnopt.ranking import best_plans
 from dnnopt.referee import evaluate
-from dnnopt.solving import solve
 
 
 def three_layers(**fields):

@@ -21,9 +21,9 @@ from dnnopt.compiled.compiler import compile_problem
 from dnnopt.formulations import registry
 from dnnopt.methods.exact import EXACT
 from dnnopt.methods.formulated import run_formulation
+from dnnopt.methods.pool import Pool
 from dnnopt.models.solvers import names as solver_names
 from dnnopt.models.solvers.interface import Control, Limits
-from dnnopt.pool import Pool
 from dnnopt.problem.constraints import Contiguous, Memory
 from dnnopt.problem.platforms import Device
 

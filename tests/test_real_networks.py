@@ -2,12 +2,12 @@
 
 import pytest
 
+from dnnopt.methods.solving import solve
 from dnnopt.problem.constraints import Memory
 from dnnopt.problem.library import network, platform
 from dnnopt.problem.objectives import latency, period
 from dnnopt.problem.problem import Problem
 from dnnopt.referee import evaluate
-from dnnopt.solving import solve
 
 EXECUTIONS = ("sequential", "parallel", "pipelined")
 # Memory of each device, in shares of the network's weights. The largest layer fits in one place only.

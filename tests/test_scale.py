@@ -9,10 +9,10 @@ from builders import layer, link, network, platform, problem, tensor
 
 from dnnopt.compiled.compiler import compile_problem
 from dnnopt.compiled.evaluator import Evaluator
+from dnnopt.methods.solving import solve
 from dnnopt.problem.constraints import Deadline, Memory
 from dnnopt.problem.objectives import energy, latency, period
 from dnnopt.problem.platforms import Device
-from dnnopt.solving import solve
 
 LAYERS = "abcdefgh"
 SCALES = (1.0, 1e-3, 1e-6)

@@ -30,11 +30,11 @@ from dnnopt.formulations.milp.timing import TIMINGS, time_indexed
 from dnnopt.methods import bounds, exact
 from dnnopt.methods.bounds import chains, contiguous
 from dnnopt.methods.bounds.escapes import escapes
-from dnnopt.methods.bounds.lagrangian import Lagrangian
 from dnnopt.methods.exact import EXACT
 from dnnopt.methods.formulated import default_solver, run_formulation
+from dnnopt.methods.pool import Pool
+from dnnopt.methods.programs.lagrangian import Lagrangian
 from dnnopt.models.solvers.interface import Control, Limits
-from dnnopt.pool import Pool
 from dnnopt.problem.objectives import largest
 from dnnopt.problem.problem import Execution, Problem, Transport
 

@@ -9,11 +9,11 @@ from typer.testing import CliRunner
 
 from dnnopt.base.errors import InputError
 from dnnopt.cli import app
+from dnnopt.methods.solving import solve
 from dnnopt.problem import library
 from dnnopt.problem.constraints import Placement, memory
 from dnnopt.problem.networks import Network, read_network, write_network
 from dnnopt.problem.problem import Problem, read_problem, write_problem
-from dnnopt.solving import solve
 
 TIED = network([layer("a", 1), layer("b", 2), layer("c", 4)], shared_weights=(shared("wte", 10, "a c"),))
 OTHER = network([layer("u", 8)], name="other")

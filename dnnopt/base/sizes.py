@@ -18,7 +18,7 @@ MOST_DIGITS = 300  # of a whole number; nothing lifts this one
 MOST_LAYERS = 100_000  # of all networks
 MOST_DEVICES = 1_000  # their pairs have routes
 MOST_PLACES = 2_000_000  # layers times devices
-
+_MOST_THREADS = 512  # solvers start all that they are given, and take minutes for many thousands
 
 _PIECE = 2**22  # bytes
 _MORE = "more only where large data are allowed (--allow-large)"
@@ -91,3 +91,9 @@ def check_layers_and_devices(networks: list[Any], platform: Any, file: str, allo
 
     layers = sum(count(network, "layers") for network in networks)
     check_places(layers, count(platform, "devices"), allow_large=allow_large, file=file)
+
+
+def check_threads(threads: int | None) -> None:
+    """Refuse what is no number of threads; None is one for each processor."""
+    if threads is not None and (isinstance(threads, bool) or not 1 <= threads <= _MOST_THREADS):
+        raise InputError(f"a whole number from 1 to {_MOST_THREADS}", field="threads", value=threads)

@@ -84,9 +84,9 @@ def export_command(
 def _export(problem: Problem, formulation: str | None, reached: list[float] | None, si: bool, output: Path) -> None:
     """Write one model."""
     from dnnopt.compiled.scaling import SI
+    from dnnopt.methods.solving import formulate
     from dnnopt.models.files import ending_of, kind_of, write_model
     from dnnopt.models.linear import LinearModel
-    from dnnopt.solving import formulate
 
     ending, kind = ending_of(output), kind_of(output)
     # Most solvers behind MiniZinc count with 32 bits.
@@ -116,7 +116,7 @@ def _value(problem: Problem, stage: int, text: str) -> float:
 
 def _solved(problem: Problem, time_limit: float | None) -> list[float]:
     """Return what all priorities but the last can reach together; unproved values are said to be."""
-    from dnnopt.solving import solve
+    from dnnopt.methods.solving import solve
 
     last = max(term.priority for term in problem.minimize)
     earlier = problem.replace(minimize=[term for term in problem.minimize if term.priority < last])
@@ -151,7 +151,7 @@ def import_solution_command(
     verbose: VerboseOption = False,
 ) -> None:
     """Read another solver's solution of an exported model, and check it as 'check' does."""
-    from dnnopt.formats.solutions import plan_from_file
+    from dnnopt.methods.solutions import plan_from_file
     from dnnopt.problem.plan import write_plan
 
     plan = plan_from_file(model, solution, problem, formulation, allow_large=allow_large)

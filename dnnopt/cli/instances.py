@@ -68,8 +68,8 @@ def bench_command(
     """Solve many problems, each in a process of its own; started again, it does what is missing."""
     from dnnopt.base.tables import as_markdown
     from dnnopt.bench import confirmations, fair_share, run_all, summary, tasks
+    from dnnopt.methods.solving import check_choice
     from dnnopt.models.solvers.interface import Limits
-    from dnnopt.solving import check_choice
 
     Limits(time_limit, threads=threads, seed=seed)  # a mistake in the options is no outcome of every problem
     check_choice(method, formulation, solver)

@@ -34,7 +34,7 @@ def list_command(
         return [*names(), "pyomo:NAME"]
 
     def methods() -> list[str]:
-        from dnnopt.solving import methods as of_all_kinds
+        from dnnopt.methods.solving import methods as of_all_kinds
 
         return of_all_kinds()
 

@@ -27,9 +27,9 @@ from dnnopt.cli.options import (
 from dnnopt.cli.target import command
 
 if TYPE_CHECKING:
+    from dnnopt.methods.result import Result
     from dnnopt.problem.plan import Plan
     from dnnopt.problem.problem import Problem
-    from dnnopt.result import Result
 
 
 @command("solve")
@@ -53,10 +53,10 @@ def solve_command(
     verbose: VerboseOption = False,
 ) -> None:
     """Find a plan, prove how good it is, and say what runs where."""
+    from dnnopt.methods.solving import solve
     from dnnopt.problem.plan import read_plan
     from dnnopt.progress import progress_line
     from dnnopt.report import print_result
-    from dnnopt.solving import solve
 
     if best is not None:
         others = {"--start": start, "--log": log, "--iterations": iterations, "--figure": figure}
@@ -182,9 +182,9 @@ def check_command(
 
 def check_plan(problem: Problem, plan: Plan, json: Path | None) -> None:
     """Print what the referee says of a plan; exit with 1 where it breaks a constraint."""
+    from dnnopt.methods.result import evaluation_data
     from dnnopt.referee import evaluate
     from dnnopt.report import print_check
-    from dnnopt.result import evaluation_data
 
     evaluation = evaluate(problem, plan)
     if json is not None:

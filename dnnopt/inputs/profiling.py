@@ -2,8 +2,8 @@
 
 onnxruntime runs the file on random inputs and reports the time of every node of its own graph, which
 `dnnopt.inputs.attribution` matches with the layers of the network. By default nothing is fused: the runtime folds
-constants and leaves every layer a node of its own. With `optimised` it fuses what it can, and what a group of fused layers takes
-is split over them in proportion to what they take apart.
+constants and leaves every layer a node of its own. With `optimised` it fuses what it can, and what a group of fused
+layers takes is split over them in proportion to what they take apart.
 
 Layouts of tensors that the runtime invents for one processor are left out of both, for their nodes can no longer be
 matched; the fastest run, with everything, is measured as a whole beside it.
@@ -25,13 +25,13 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from dnnopt.base.errors import InputError
+from dnnopt.base.sizes import check_threads
 from dnnopt.base.versions import versions
 from dnnopt.inputs.attribution import Group, Step, groups
 from dnnopt.inputs.onnx.costs import CostFunction
 from dnnopt.inputs.onnx.functions import Node
 from dnnopt.inputs.onnx.graph import OnnxGraph
 from dnnopt.inputs.onnx.shapes import shape_of
-from dnnopt.models.solvers.interface import Limits
 from dnnopt.problem.networks import INPUT
 from dnnopt.problem.profiles import FusedGroup, Measurement, Profile
 
@@ -111,7 +111,7 @@ def profile_onnx(
     for field, value, least in lowest:
         if value is not None and value < least:
             raise InputError(f"a whole number >= {least}", field=field, value=value)
-    Limits(threads=threads)
+    check_threads(threads)
     if not device:
         raise InputError("the name of this machine in a platform", field="device", value=device)
     _runtime()

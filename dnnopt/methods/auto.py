@@ -26,20 +26,20 @@ from dnnopt.compiled.presolve import presolve
 from dnnopt.compiled.scaling import total_load
 from dnnopt.formulations import registry
 from dnnopt.formulations.formulation import Formulation
-from dnnopt.methods import rows as sums
 from dnnopt.methods.bounds.chains import add_chain_bound
 from dnnopt.methods.bounds.contiguous import bound_stages
 from dnnopt.methods.bounds.destructive import destructive_bound
 from dnnopt.methods.bounds.escapes import escapes
-from dnnopt.methods.bounds.lagrangian import Lagrangian, below
 from dnnopt.methods.exact import chain, ideals, labels, min_cut, tree
 from dnnopt.methods.formulated import default_solver, run_formulation
 from dnnopt.methods.heuristics import BASELINES
 from dnnopt.methods.heuristics.effort import Effort
 from dnnopt.methods.numbers import is_reliable
+from dnnopt.methods.pool import Pool
+from dnnopt.methods.programs import rows as sums
+from dnnopt.methods.programs.lagrangian import Lagrangian, below
 from dnnopt.models.solvers import solver as solver_of
 from dnnopt.models.solvers.interface import Clock, Control, Limits, Outcome
-from dnnopt.pool import Pool
 from dnnopt.problem.constraints import Deadline
 from dnnopt.problem.plan import Plan
 from dnnopt.problem.problem import Problem

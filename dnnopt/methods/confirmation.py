@@ -21,16 +21,16 @@ from dnnopt.compiled.compiler import compile_problem
 from dnnopt.compiled.presolve import presolve
 from dnnopt.formulations import registry
 from dnnopt.formulations.formulation import Formulation
-from dnnopt.methods.bounds.lagrangian import priced_out
 from dnnopt.methods.exact import scan
 from dnnopt.methods.formulated import run_formulation
+from dnnopt.methods.pool import Pool
+from dnnopt.methods.programs.lagrangian import priced_out
+from dnnopt.methods.result import OWN
 from dnnopt.models.solvers import solver as solver_of
 from dnnopt.models.solvers.interface import Clock, Control, Limits, Outcome
-from dnnopt.pool import Pool
 from dnnopt.problem.plan import Plan
 from dnnopt.problem.problem import Problem
 from dnnopt.referee import Evaluation
-from dnnopt.result import OWN
 
 # A share of the time spent so far, and seconds that are always there.
 _SHARE, _LEAST = 0.2, 1.0

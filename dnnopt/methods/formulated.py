@@ -14,11 +14,11 @@ from dnnopt.compiled.compiled import CompiledProblem
 from dnnopt.compiled.presolve import presolve
 from dnnopt.formulations.formulation import Formulation
 from dnnopt.methods.numbers import Suited, caps_to_climb, refused, suited_model
+from dnnopt.methods.pool import Pool
+from dnnopt.methods.result import OPTIMAL_GAP, relative_gap
 from dnnopt.models.linear import LazyRows, LinearModel
 from dnnopt.models.solvers import solver as solver_of
 from dnnopt.models.solvers.interface import Clock, Control, Limits, Outcome, Values
-from dnnopt.pool import Pool
-from dnnopt.result import OPTIMAL_GAP, relative_gap
 
 _TRIES = 50
 _MOST_ROUNDS = 60

@@ -34,9 +34,9 @@ from dnnopt.compiled.presolve import presolve
 from dnnopt.compiled.scaling import choose_units
 from dnnopt.compiled.windows import serial_bound
 from dnnopt.formulations.formulation import Formulation
+from dnnopt.methods.pool import Pool
 from dnnopt.models.linear import LinearModel
 from dnnopt.models.solvers.highs import TOO_LARGE
-from dnnopt.pool import Pool
 
 # Objectives and limits are 100 to 1000 of their units; what is more than so many of them leaves too few digits.
 _FAR = 1e9

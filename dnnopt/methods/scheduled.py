@@ -21,9 +21,9 @@ from dnnopt.methods.bounds.chains import add_chain_bound
 from dnnopt.methods.formulated import default_solver, run_formulation
 from dnnopt.methods.heuristics.annealing import anneal
 from dnnopt.methods.heuristics.effort import Effort
+from dnnopt.methods.pool import Pool
 from dnnopt.methods.sequencing import sequence
 from dnnopt.models.solvers.interface import Clock, Control, Limits, Outcome
-from dnnopt.pool import Pool
 
 RELAXATION = "edgewise+modules"
 _EXACT_FORMULATIONS = "cp-schedule", "edgewise+disjunctive"

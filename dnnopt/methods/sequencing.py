@@ -9,8 +9,8 @@ import numpy as np
 from dnnopt.compiled.compiled import CompiledProblem, CustomLimit, Index
 from dnnopt.compiled.evaluator import Evaluator
 from dnnopt.formulations.cp.schedule import ScheduleFormulation
+from dnnopt.methods.pool import Pool
 from dnnopt.models.solvers.interface import Control, Limits
-from dnnopt.pool import Pool
 from dnnopt.problem.plan import Plan
 
 SOURCE = "sequencing (cpsat)"

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 from dnnopt.base.errors import InputError
 from dnnopt.base.text import COLOURS
 from dnnopt.base.units import format_quantity
+from dnnopt.methods.result import Result
 from dnnopt.plot.style import INK, axes_or_new, axis_unit, clean, figure_of, hatch, labelled, plain
 from dnnopt.plot.subject import headline, planned
 from dnnopt.problem.plan import Plan
 from dnnopt.problem.problem import Problem
-from dnnopt.result import Result
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

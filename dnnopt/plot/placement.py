@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dnnopt.base.units import counted, format_quantity
+from dnnopt.methods.result import Result
 from dnnopt.plot.layout import layered
 from dnnopt.plot.style import FAINT, INK, axes_or_new, colour, entry, figure_of, hatch, plain, shorten
 from dnnopt.plot.subject import headline, planned
 from dnnopt.problem.networks import INPUT, OUTPUT, Network
 from dnnopt.problem.plan import Plan
 from dnnopt.problem.problem import Problem
-from dnnopt.result import Result
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

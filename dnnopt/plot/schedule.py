@@ -7,6 +7,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from dnnopt.base.errors import InputError
+from dnnopt.methods.result import Result
 from dnnopt.plot.style import (
     FAINT,
     INK,
@@ -25,7 +26,6 @@ from dnnopt.plot.subject import headline, planned
 from dnnopt.plot.timetable import Bar, makespan, timetable
 from dnnopt.problem.plan import Plan
 from dnnopt.problem.problem import Problem
-from dnnopt.result import Result
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dnnopt.base.errors import InputError
 from dnnopt.base.units import format_quantity
+from dnnopt.methods.result import Result
 from dnnopt.problem.plan import Plan
 from dnnopt.problem.problem import Problem
 from dnnopt.referee import Evaluation, evaluate
 from dnnopt.report import objective_name
-from dnnopt.result import Result
 
 
 def planned(subject: Result | Problem, plan: Plan | None) -> tuple[Problem, Plan, Evaluation]:

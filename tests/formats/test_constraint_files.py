@@ -12,8 +12,8 @@ from strategies import problems
 
 import dnnopt as dp
 from dnnopt.compiled.compiler import compile_problem
-from dnnopt.formats.solutions import plan_from_file
 from dnnopt.formulations import registry
+from dnnopt.methods.solutions import plan_from_file
 from dnnopt.models.constraint import ConstraintModel
 from dnnopt.models.minizinc import minizinc_texts
 from dnnopt.models.solvers import cpsat

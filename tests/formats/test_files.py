@@ -12,11 +12,11 @@ from strategies import problems
 
 from dnnopt.base.errors import InputError
 from dnnopt.base.files import dump_json, write_text
+from dnnopt.methods.solving import solve
 from dnnopt.problem.networks import read_network, write_network
 from dnnopt.problem.plan import Plan, Schedule, Transfer, read_plan, write_plan
 from dnnopt.problem.platforms import read_platform, write_platform
 from dnnopt.problem.problem import read_problem, write_problem
-from dnnopt.solving import solve
 
 GOOD = {
     "format": "dnnopt-problem",

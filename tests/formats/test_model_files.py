@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from readers import READERS
 
 import dnnopt as dp
-from dnnopt.formats.solutions import plan_from_file
+from dnnopt.methods.solutions import plan_from_file
 from dnnopt.models.linear import LinearModel
 from dnnopt.models.portable import safe_names
 

@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 import dnnopt as dp
 from dnnopt.cli import app
 from dnnopt.compiled.compiler import compile_problem
-from dnnopt.formats.solutions import plan_from_file
 from dnnopt.formulations import registry
+from dnnopt.methods.solutions import plan_from_file
 
 
 def three_priorities():

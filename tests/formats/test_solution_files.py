@@ -13,7 +13,7 @@ from shared_data import shared_case
 from solution_texts import TEXTS
 
 import dnnopt as dp
-from dnnopt.formats.solutions import plan_from_file
+from dnnopt.methods.solutions import plan_from_file
 from dnnopt.models.columns import read_columns
 from dnnopt.models.solution_files import read_solution
 

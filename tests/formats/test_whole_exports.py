@@ -14,8 +14,8 @@ from readers import READERS
 
 import dnnopt as dp
 from dnnopt.compiled.compiler import compile_problem
-from dnnopt.formats.solutions import plan_from_file
 from dnnopt.formulations import registry
+from dnnopt.methods.solutions import plan_from_file
 from dnnopt.models import cp_sat as cp_sat_file
 from dnnopt.models import lp as lp_file
 from dnnopt.models import minizinc as minizinc_files

@@ -16,9 +16,9 @@ from dnnopt.compiled.scaling import choose_units
 from dnnopt.formulations import registry
 from dnnopt.formulations.milp.communication.boundary import ends_of_routes
 from dnnopt.methods.formulated import run_formulation
+from dnnopt.methods.pool import Pool
 from dnnopt.models.solvers.highs import relaxation
 from dnnopt.models.solvers.interface import Control, Limits
-from dnnopt.pool import Pool
 from dnnopt.problem import constraints as c
 from dnnopt.problem.objectives import energy, latency, leakage, period, traffic, worst_leakage
 from dnnopt.problem.platforms import Device

@@ -10,10 +10,10 @@ from dnnopt.compiled.compiler import compile_problem
 from dnnopt.compiled.evaluator import Evaluator
 from dnnopt.formulations import registry
 from dnnopt.methods.heuristics import BASELINES, Effort
+from dnnopt.methods.pool import Pool
 from dnnopt.models.constraint import ConstraintModel
 from dnnopt.models.linear import LinearModel
 from dnnopt.models.solvers.interface import Clock
-from dnnopt.pool import Pool
 
 
 def linear_model():

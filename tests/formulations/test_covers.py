@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from dnnopt.compiled.compiler import compile_problem
 from dnnopt.formulations import registry
 from dnnopt.formulations.milp.timing.covers import covers
+from dnnopt.methods.solving import solve
 from dnnopt.models.solvers.highs import relaxation
 from dnnopt.models.solvers.interface import Limits
 from dnnopt.problem.objectives import period
-from dnnopt.solving import solve
 
 
 @given(st.lists(st.integers(0, 9), max_size=7), st.integers(1, 30))

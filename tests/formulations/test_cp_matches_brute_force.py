@@ -12,11 +12,11 @@ from strategies import problems
 from dnnopt.compiled.compiler import compile_problem
 from dnnopt.formulations import registry
 from dnnopt.methods.formulated import run_formulation
+from dnnopt.methods.pool import Pool
+from dnnopt.methods.solving import solve
 from dnnopt.models.solvers.interface import Control, Limits
-from dnnopt.pool import Pool
 from dnnopt.problem.constraints import MaxCuts
 from dnnopt.problem.objectives import latency, traffic
-from dnnopt.solving import solve
 
 
 def test_every_cp_formulation_matches_brute_force_without_a_start_plan():

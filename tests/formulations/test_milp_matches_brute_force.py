@@ -13,9 +13,9 @@ from dnnopt.compiled.compiler import compile_problem
 from dnnopt.formulations import registry
 from dnnopt.formulations.milp.communication import COMMUNICATIONS
 from dnnopt.methods.formulated import run_formulation
+from dnnopt.methods.pool import Pool
+from dnnopt.methods.solving import solve
 from dnnopt.models.solvers.interface import Control, Limits
-from dnnopt.pool import Pool
-from dnnopt.solving import solve
 
 ONE_THREAD = Limits(threads=1)
 

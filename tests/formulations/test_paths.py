@@ -19,12 +19,12 @@ from dnnopt.formulations import registry
 from dnnopt.formulations.milp.communication import COMMUNICATIONS
 from dnnopt.formulations.milp.timing.paths import MOST_PATHS
 from dnnopt.methods.formulated import run_formulation, separate_on_relaxations
+from dnnopt.methods.pool import Pool
+from dnnopt.methods.solving import formulate
 from dnnopt.models.solvers.highs import relaxation
 from dnnopt.models.solvers.interface import Clock, Control, Limits
-from dnnopt.pool import Pool
 from dnnopt.problem.constraints import Bandwidth
 from dnnopt.problem.objectives import latency
-from dnnopt.solving import formulate
 
 ONE_THREAD = Limits(threads=1)
 

@@ -10,12 +10,12 @@ from dnnopt.base.errors import InputError, UnsupportedError
 from dnnopt.compiled.compiler import compile_problem
 from dnnopt.compiled.evaluator import Evaluator
 from dnnopt.formulations import registry
+from dnnopt.methods.solving import formulate
 from dnnopt.problem import constraints as c
 from dnnopt.problem.custom import Metric
 from dnnopt.problem.objectives import latency, period
 from dnnopt.problem.platforms import Device
 from dnnopt.referee.violations import CHECKS
-from dnnopt.solving import formulate
 
 # One constraint of every kind, which some plans break and others keep, and the label that names it.
 KINDS = {

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from strategies import problems
 
 from dnnopt.methods import auto
+from dnnopt.methods.solving import solve
 from dnnopt.models.solvers.interface import Outcome
 from dnnopt.problem.constraints import Bandwidth, Deadline, MaxDevices
 from dnnopt.problem.objectives import energy, latency, period, traffic
-from dnnopt.solving import solve
 
 
 @pytest.mark.parametrize("execution", ["sequential", "parallel", "pipelined"])

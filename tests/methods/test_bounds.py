@@ -19,15 +19,15 @@ from dnnopt.methods.bounds import chains
 from dnnopt.methods.bounds.contiguous import bound_stages
 from dnnopt.methods.bounds.destructive import destructive_bound
 from dnnopt.methods.bounds.escapes import escapes
-from dnnopt.methods.bounds.lagrangian import Lagrangian
-from dnnopt.methods.label_search import LabelSearch
+from dnnopt.methods.pool import Pool
+from dnnopt.methods.programs.label_search import LabelSearch
+from dnnopt.methods.programs.lagrangian import Lagrangian
+from dnnopt.methods.solving import solve
 from dnnopt.models.solvers.highs import relaxation
 from dnnopt.models.solvers.interface import Clock, Control, Limits
-from dnnopt.pool import Pool
 from dnnopt.problem.constraints import Contiguous
 from dnnopt.problem.objectives import Term, latency, period
 from dnnopt.problem.problem import load
-from dnnopt.solving import solve
 
 LIMITS = Limits(1.0, threads=1)
 

@@ -10,10 +10,10 @@ from builders import link, network, platform, problem, tensor
 
 from dnnopt.formulations.milp.formulation import MilpFormulation
 from dnnopt.methods import confirmation, formulated
+from dnnopt.methods.result import OWN
+from dnnopt.methods.solving import solve
 from dnnopt.models.solvers.interface import Outcome
 from dnnopt.problem.constraints import Memory
-from dnnopt.result import OWN
-from dnnopt.solving import solve
 
 SIZES = (1.0, 4.0, 2.0, 3.0, 5.0)
 

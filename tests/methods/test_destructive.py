@@ -13,9 +13,9 @@ from strategies import problems
 from dnnopt.compiled.compiler import compile_problem
 from dnnopt.formulations import registry
 from dnnopt.methods.bounds.destructive import SOURCE, destructive_bound
+from dnnopt.methods.pool import Pool
 from dnnopt.models.solvers.highs import relaxation
 from dnnopt.models.solvers.interface import Control, Limits
-from dnnopt.pool import Pool
 from dnnopt.problem.objectives import Term, latency, period
 
 # Bisection stops at this relative distance.

@@ -16,13 +16,14 @@ from dnnopt.base.errors import UnsupportedError
 from dnnopt.best_known import read_table
 from dnnopt.compiled.compiler import compile_problem
 from dnnopt.methods.bounds.contiguous import relaxations
-from dnnopt.methods.exact import EXACT, ideals, stages
+from dnnopt.methods.exact import EXACT, ideals
 from dnnopt.methods.exact.chain import k_best
+from dnnopt.methods.pool import Pool
+from dnnopt.methods.programs import stages
+from dnnopt.methods.solving import solve
 from dnnopt.models.solvers.interface import Control, Limits
-from dnnopt.pool import Pool
 from dnnopt.problem import constraints
 from dnnopt.problem.objectives import period
-from dnnopt.solving import solve
 
 
 def proved(one, name, best):

@@ -20,14 +20,14 @@ from dnnopt.compiled.evaluator import Evaluator
 from dnnopt.heuristic_front import heuristic_front
 from dnnopt.methods.heuristics import BASELINES, Effort
 from dnnopt.methods.heuristics.population import Genes
+from dnnopt.methods.pool import Pool
+from dnnopt.methods.solving import methods, solve
 from dnnopt.models.solvers.interface import Clock
 from dnnopt.pareto import pareto
-from dnnopt.pool import Pool
 from dnnopt.problem.constraints import memory
 from dnnopt.problem.objectives import energy, latency
 from dnnopt.problem.problem import load
 from dnnopt.referee import evaluate
-from dnnopt.solving import methods, solve
 
 INSTALLED = [name for name, baseline in BASELINES.items() if baseline.installed]
 SEARCHES = [name for name in INSTALLED if BASELINES[name].searches]

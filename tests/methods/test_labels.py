@@ -12,18 +12,18 @@ from hypothesis import strategies as st
 from strategies import problems
 
 from dnnopt.compiled.compiler import compile_problem
-from dnnopt.methods.bounds.tree_program import TreeProgram
 from dnnopt.methods.exact import labels
-from dnnopt.methods.frontier import Frontier
-from dnnopt.methods.label_search import LabelSearch
-from dnnopt.methods.rows import Row, rows_of
+from dnnopt.methods.pool import Pool
+from dnnopt.methods.programs.frontier import Frontier
+from dnnopt.methods.programs.label_search import LabelSearch
+from dnnopt.methods.programs.rows import Row, rows_of
+from dnnopt.methods.programs.tree_program import TreeProgram
+from dnnopt.methods.solving import solve
 from dnnopt.models.solvers.interface import Clock, Control, Limits
-from dnnopt.pool import Pool
 from dnnopt.problem.constraints import MaxCuts, Separate, memory
 from dnnopt.problem.objectives import energy, latency, period
 from dnnopt.problem.platforms import Device
 from dnnopt.referee import evaluate
-from dnnopt.solving import solve
 
 PAIR = platform("p q", [link("w")], {"p>q": "w", "q>p": "w"})
 

@@ -8,13 +8,13 @@ from dnnopt.compiled.compiler import compile_problem
 from dnnopt.formulations import registry
 from dnnopt.methods import formulated
 from dnnopt.methods.formulated import run_formulation
+from dnnopt.methods.pool import Pool
+from dnnopt.methods.solving import solve
 from dnnopt.models.linear import LinearModel
 from dnnopt.models.solvers.highs import solve_arrays
 from dnnopt.models.solvers.interface import Control, Limits, Outcome
-from dnnopt.pool import Pool
 from dnnopt.problem.constraints import Deadline, Memory, Traffic
 from dnnopt.problem.objectives import energy
-from dnnopt.solving import solve
 
 RUNS = [("highs", "product"), ("highs", "edgewise"), ("cbc", "edgewise"), ("cpsat", "cp-assignment")]
 

@@ -14,6 +14,7 @@ from strategies import problems
 
 from dnnopt.base.errors import InputError, UnsupportedError
 from dnnopt.compiled.compiler import compile_problem
+from dnnopt.methods.solving import Search
 from dnnopt.models.solvers.interface import Control, Limits
 from dnnopt.pareto import pareto
 from dnnopt.problem.constraints import Deadline
@@ -21,7 +22,6 @@ from dnnopt.problem.objectives import cost, energy, latency, leakage, period, tr
 from dnnopt.problem.platforms import Device
 from dnnopt.problem.problem import Problem
 from dnnopt.referee import evaluate
-from dnnopt.solving import Search
 
 TOLERANCE = 1e-6
 CHOICES = (latency(), period(), energy(), cost(), leakage(), worst_leakage(), traffic(), (latency(), 2.0 * cost()))

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import problems
 
+from dnnopt.methods.solving import solve
 from dnnopt.problem.constraints import Deadline
 from dnnopt.problem.objectives import Term, cost, energy, largest, latency, period, traffic
-from dnnopt.solving import solve
 
 WAYS = {
     "highs": ("edgewise", ("sequential", "parallel", "pipelined")),

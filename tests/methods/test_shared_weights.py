@@ -18,17 +18,17 @@ from dnnopt.compiled.moves import MovingPlan
 from dnnopt.compiled.presolve import presolve
 from dnnopt.formulations import registry
 from dnnopt.methods.bounds.escapes import escapes
-from dnnopt.methods.bounds.lagrangian import Lagrangian
 from dnnopt.methods.exact import EXACT
 from dnnopt.methods.formulated import run_formulation
 from dnnopt.methods.heuristics import BASELINES
 from dnnopt.methods.heuristics.effort import Effort
-from dnnopt.methods.label_search import LabelSearch
+from dnnopt.methods.pool import Pool
+from dnnopt.methods.programs.label_search import LabelSearch
+from dnnopt.methods.programs.lagrangian import Lagrangian
+from dnnopt.methods.solving import solve
 from dnnopt.models.solvers.interface import Clock, Control, Limits
-from dnnopt.pool import Pool
 from dnnopt.problem.constraints import memory
 from dnnopt.problem.objectives import energy, latency, period, traffic
-from dnnopt.solving import solve
 
 FEW = {"most_placements": 90, "largest_spread": 2}
 SUMS = st.sampled_from((latency(), energy(), traffic(), period()))

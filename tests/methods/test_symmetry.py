@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from dnnopt.compiled.compiler import compile_problem
 from dnnopt.compiled.symmetry import canonical, identical_devices
 from dnnopt.formulations import registry
+from dnnopt.methods.solving import solve
 from dnnopt.problem import constraints as c
 from dnnopt.problem.objectives import Term, cost, energy, largest, latency, period
 from dnnopt.problem.platforms import Device, Platform, Resource, Route
-from dnnopt.solving import solve
 
 NAMES = ("p", "q", "r")
 

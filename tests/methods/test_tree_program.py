@@ -13,8 +13,8 @@ from strategies import problems
 
 from dnnopt.compiled.compiled import LinearTerm
 from dnnopt.compiled.compiler import compile_problem
-from dnnopt.methods.bounds.lagrangian import Lagrangian, below
-from dnnopt.methods.bounds.tree_program import TreeProgram
+from dnnopt.methods.programs.lagrangian import Lagrangian, below
+from dnnopt.methods.programs.tree_program import TreeProgram
 from dnnopt.models.solvers.interface import Control, Limits
 from dnnopt.problem.constraints import memory
 from dnnopt.problem.objectives import cost, energy, latency, period, traffic

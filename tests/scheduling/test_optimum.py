@@ -18,11 +18,11 @@ from dnnopt.compiled.compiler import compile_problem
 from dnnopt.formulations import registry
 from dnnopt.formulations.hops import not_a_tree
 from dnnopt.methods.formulated import default_solver, run_formulation
+from dnnopt.methods.pool import Pool
+from dnnopt.methods.solving import solve
 from dnnopt.models.solvers.interface import Control, Limits
-from dnnopt.pool import Pool
 from dnnopt.problem import constraints as c
 from dnnopt.problem.objectives import energy, largest, latency, period, traffic
-from dnnopt.solving import solve
 
 # Rounding times down may cost this much of a bound.
 ROUNDING = 1e-5

@@ -17,9 +17,9 @@ from dnnopt.compiled.scaling import all_on_one
 from dnnopt.compiled.scheduling import list_scheduled
 from dnnopt.formulations import registry
 from dnnopt.methods.formulated import default_solver, run_formulation
+from dnnopt.methods.pool import Pool
 from dnnopt.models.solvers import highs
 from dnnopt.models.solvers.interface import Control, Limits
-from dnnopt.pool import Pool
 from dnnopt.problem.objectives import cost, latency, leakage, period, traffic
 from dnnopt.referee import evaluate
 

@@ -11,9 +11,9 @@ from dnnopt.compiled.batch_scheduling import BatchScheduler
 from dnnopt.compiled.compiler import compile_problem
 from dnnopt.compiled.scheduling import Scheduler, list_scheduled, times_of
 from dnnopt.formulations.hops import not_a_tree
+from dnnopt.methods.pool import Pool
 from dnnopt.methods.sequencing import sequence
 from dnnopt.models.solvers.interface import Control, Limits
-from dnnopt.pool import Pool
 from dnnopt.referee import evaluate
 
 # What a placement breaks whatever its schedule is.

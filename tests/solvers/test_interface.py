@@ -14,15 +14,15 @@ from dnnopt.base.errors import InputError
 from dnnopt.compiled.compiler import compile_problem
 from dnnopt.formulations import registry
 from dnnopt.methods.formulated import run_formulation
+from dnnopt.methods.pool import Pool
+from dnnopt.methods.solving import formulate, solve
 from dnnopt.models.solvers import kind_of, names
 from dnnopt.models.solvers import solver as solver_of
 from dnnopt.models.solvers.interface import Control, Limits
-from dnnopt.pool import Pool
 from dnnopt.problem.constraints import MaxDevices
 from dnnopt.problem.objectives import energy
 from dnnopt.problem.platforms import Device
 from dnnopt.referee import evaluate
-from dnnopt.solving import formulate, solve
 
 # CBC and SCIP look at the clock and at signals now and then only.
 PATIENCE = 20.0
@@ -142,7 +142,7 @@ def test_stop_event_ends_the_search_with_the_best_plan_and_bound(hard, good_plan
 INTERRUPTED = """
 import os, signal, sys, threading
 from hard_problem import FORMULATIONS, hard_problem
-from dnnopt.solving import solve
+from dnnopt.methods.solving import solve
 
 def kill(event):
     if event.bound and not armed:

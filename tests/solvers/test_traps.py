@@ -9,12 +9,12 @@ from hard_problem import hard_problem
 
 from dnnopt.compiled.compiler import compile_problem
 from dnnopt.formulations import registry
+from dnnopt.methods.solving import solve
 from dnnopt.models.constraint import ConstraintModel
 from dnnopt.models.linear import LinearModel
 from dnnopt.models.solvers import cpsat, highs
 from dnnopt.models.solvers.interface import Control, Limits
 from dnnopt.problem.problem import read_problem
-from dnnopt.solving import solve
 
 TRAPS = Path(__file__).parents[1] / "data" / "traps"
 OPTIMA = {"highs_presolve_period": 1875.0, "highs_presolve_latency": 1.0, "cpsat_probing": 1.0}

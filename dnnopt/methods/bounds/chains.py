@@ -23,7 +23,7 @@ from dnnopt.compiled.evaluator import memory_room
 from dnnopt.compiled.metrics import Array
 from dnnopt.compiled.scope import Scope
 from dnnopt.methods.exact.ideals import device_classes
-from dnnopt.pool import Pool
+from dnnopt.methods.pool import Pool
 
 SCOPE = Scope(relaxes=True, terms=frozenset({LatencyTerm}), latencies=frozenset({"parallel", "scheduled", "call"}))
 SOURCE = "chain bound"

@@ -18,9 +18,9 @@ import numpy as np
 
 from dnnopt.compiled.compiled import CompiledProblem, Contiguity
 from dnnopt.methods.exact import ideals
-from dnnopt.methods.exact.stages import shared_resources
+from dnnopt.methods.pool import Pool
+from dnnopt.methods.programs.stages import shared_resources
 from dnnopt.models.solvers.interface import Control, Limits, Outcome
-from dnnopt.pool import Pool
 
 SCOPE = replace(ideals.SCOPE, relaxes=True, priorities=True)
 SOURCE = "ideals of a relaxation"

@@ -11,8 +11,8 @@ from __future__ import annotations
 from dnnopt.compiled.presolve import presolve
 from dnnopt.formulations.formulation import Formulation
 from dnnopt.methods.numbers import is_reliable
+from dnnopt.methods.pool import Pool
 from dnnopt.models.solvers.interface import Clock, Control, Limits
-from dnnopt.pool import Pool
 
 SOURCE = "destructive bound"
 # Bisection ends where the two ends are this close, relatively.

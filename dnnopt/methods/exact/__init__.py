@@ -11,8 +11,8 @@ from typing import Protocol
 from dnnopt.compiled.compiled import CompiledProblem
 from dnnopt.compiled.scope import Scope
 from dnnopt.methods.exact import chain, ideals, labels, min_cut, scan, tree
+from dnnopt.methods.pool import Pool
 from dnnopt.models.solvers.interface import Control, Limits, Outcome
-from dnnopt.pool import Pool
 
 
 class ExactMethod(Protocol):

@@ -16,11 +16,11 @@ import numpy as np
 
 from dnnopt.compiled.compiled import CompiledProblem, Index
 from dnnopt.compiled.metrics import Array
-from dnnopt.methods.exact import linear
-from dnnopt.methods.exact.linear import SCOPE
-from dnnopt.methods.rows import linear_costs
+from dnnopt.methods.pool import Pool
+from dnnopt.methods.programs import linear
+from dnnopt.methods.programs.linear import SCOPE
+from dnnopt.methods.programs.rows import linear_costs
 from dnnopt.models.solvers.interface import Control, Limits, Outcome
-from dnnopt.pool import Pool
 
 
 def refuses(compiled: CompiledProblem) -> str | None:

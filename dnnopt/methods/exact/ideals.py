@@ -32,12 +32,12 @@ from dnnopt.compiled.compiled import Colocation, CompiledProblem, Contiguity, In
 from dnnopt.compiled.metrics import Array
 from dnnopt.compiled.scope import Scope
 from dnnopt.compiled.symmetry import identical_devices
-from dnnopt.methods.exact.items import Items, bits, items_of
-from dnnopt.methods.exact.stages import Stages, ends_of, has_loads
-from dnnopt.methods.rows import linear_costs
+from dnnopt.methods.pool import Pool
+from dnnopt.methods.programs.items import Items, bits, items_of
+from dnnopt.methods.programs.rows import linear_costs
+from dnnopt.methods.programs.stages import Stages, ends_of, has_loads
 from dnnopt.models.linear import LinearModel
 from dnnopt.models.solvers.interface import Clock, Control, Limits, Outcome
-from dnnopt.pool import Pool
 
 SCOPE = Scope(
     enforces=frozenset({Contiguity, Colocation, MemoryLimit}),

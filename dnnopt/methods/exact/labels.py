@@ -15,13 +15,13 @@ from collections.abc import Iterator
 
 from dnnopt.compiled.compiled import CompiledProblem
 from dnnopt.compiled.presolve import presolve
-from dnnopt.methods.bounds.lagrangian import Lagrangian, below
-from dnnopt.methods.frontier import SCOPE as FOLLOWED
-from dnnopt.methods.label_search import LabelSearch
-from dnnopt.methods.rows import rows_of
+from dnnopt.methods.pool import Pool
+from dnnopt.methods.programs.frontier import SCOPE as FOLLOWED
+from dnnopt.methods.programs.label_search import LabelSearch
+from dnnopt.methods.programs.lagrangian import Lagrangian, below
+from dnnopt.methods.programs.rows import rows_of
+from dnnopt.methods.result import OPTIMAL_GAP
 from dnnopt.models.solvers.interface import Clock, Control, Limits, Outcome
-from dnnopt.pool import Pool
-from dnnopt.result import OPTIMAL_GAP
 
 SCOPE = FOLLOWED
 SOURCE = "label search"

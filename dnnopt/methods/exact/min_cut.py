@@ -22,11 +22,11 @@ import numpy as np
 
 from dnnopt.compiled.compiled import CompiledProblem, Index, Mask
 from dnnopt.compiled.metrics import Array
-from dnnopt.methods.exact import linear
-from dnnopt.methods.exact.linear import SCOPE
-from dnnopt.methods.rows import linear_costs
+from dnnopt.methods.pool import Pool
+from dnnopt.methods.programs import linear
+from dnnopt.methods.programs.linear import SCOPE
+from dnnopt.methods.programs.rows import linear_costs
 from dnnopt.models.solvers.interface import Control, Limits, Outcome
-from dnnopt.pool import Pool
 
 _LARGEST_FLOW = 2.0**61  # OR-tools counts in 64 bits
 _COARSE = 8.0  # the units are made smaller where the cut is so many times below what they suit

@@ -14,8 +14,8 @@ import numpy as np
 from dnnopt.compiled.compiled import CompiledProblem, Index, MulticastTrees
 from dnnopt.compiled.evaluator import SCOPE as EVALUATED
 from dnnopt.compiled.evaluator import Evaluator
+from dnnopt.methods.pool import Pool
 from dnnopt.models.solvers.interface import Clock, Control, Limits, Outcome
-from dnnopt.pool import Pool
 
 _SCHEDULED = {"scheduled"}
 SCOPE = replace(

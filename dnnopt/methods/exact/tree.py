@@ -9,11 +9,11 @@ from __future__ import annotations
 import math
 
 from dnnopt.compiled.compiled import CompiledProblem
-from dnnopt.methods.bounds.tree_program import TreeProgram
-from dnnopt.methods.exact.linear import SCOPE
-from dnnopt.methods.rows import linear_costs
+from dnnopt.methods.pool import Pool
+from dnnopt.methods.programs.linear import SCOPE
+from dnnopt.methods.programs.rows import linear_costs
+from dnnopt.methods.programs.tree_program import TreeProgram
 from dnnopt.models.solvers.interface import Control, Limits, Outcome
-from dnnopt.pool import Pool
 
 
 def refuses(compiled: CompiledProblem) -> str | None:

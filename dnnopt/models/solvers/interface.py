@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from dnnopt.base.errors import InputError
 from dnnopt.base.interrupts import stop_on_interrupt as stop_on_interrupt
+from dnnopt.base.sizes import check_threads
 
 Values = NDArray[np.float64]
-_MOST_THREADS = 512  # solvers start all that they are given, and take minutes for many thousands
 
 
 def check_seconds(limit: float | None, field: str) -> None:
@@ -61,8 +61,7 @@ class Limits:
         check_seconds(self.time_limit, "time_limit")
         if not 0 <= self.gap < math.inf:
             raise InputError("a number >= 0", field="gap", value=self.gap)
-        if self.threads is not None and (isinstance(self.threads, bool) or not 1 <= self.threads <= _MOST_THREADS):
-            raise InputError(f"a whole number from 1 to {_MOST_THREADS}", field="threads", value=self.threads)
+        check_threads(self.threads)
         if not 0 <= self.seed < 2**31:
             raise InputError("a whole number from 0 to 2147483647", field="seed", value=self.seed)
 

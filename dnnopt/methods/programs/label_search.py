@@ -20,9 +20,9 @@ import numpy as np
 
 from dnnopt.compiled.compiled import CompiledProblem, Index, Mask, MemoryLimit
 from dnnopt.compiled.metrics import Array
-from dnnopt.methods import rows as sums
-from dnnopt.methods.frontier import Frontier, Step
-from dnnopt.methods.rows import rows_of
+from dnnopt.methods.programs import rows as sums
+from dnnopt.methods.programs.frontier import Frontier, Step
+from dnnopt.methods.programs.rows import rows_of
 from dnnopt.models.solvers.interface import Clock, Control
 
 _ROOM = 1e-9

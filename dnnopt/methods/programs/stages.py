@@ -19,8 +19,8 @@ from dnnopt.compiled.compiled import CompiledProblem, Index, Mask, MemoryLimit, 
 from dnnopt.compiled.evaluator import memory_room
 from dnnopt.compiled.metrics import Array
 from dnnopt.formulations.milp.communication.boundary import ends_of_routes
-from dnnopt.methods.exact.items import Items
-from dnnopt.methods.rows import Row, linear_costs, loads_of
+from dnnopt.methods.programs.items import Items
+from dnnopt.methods.programs.rows import Row, linear_costs, loads_of
 
 _MOST_KEPT = 2_000_000  # entries of a matrix
 

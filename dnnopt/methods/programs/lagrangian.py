@@ -24,9 +24,9 @@ from dnnopt.compiled.evaluator import Evaluator
 from dnnopt.compiled.metrics import Array
 from dnnopt.compiled.scope import Scope
 from dnnopt.compiled.symmetry import identical_devices
-from dnnopt.methods import rows as sums
-from dnnopt.methods.bounds.tree_program import Marginals, TreeProgram
-from dnnopt.methods.rows import Row, rows_of
+from dnnopt.methods.programs import rows as sums
+from dnnopt.methods.programs.rows import Row, rows_of
+from dnnopt.methods.programs.tree_program import Marginals, TreeProgram
 from dnnopt.models.linear import LinearModel
 from dnnopt.models.solvers.interface import Clock, Control, Limits
 

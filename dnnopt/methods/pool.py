@@ -14,10 +14,10 @@ from collections.abc import Callable, Mapping
 from dnnopt.compiled.compiled import CompiledProblem, Index
 from dnnopt.compiled.evaluator import TOLERANCE
 from dnnopt.compiled.scheduling import plan_of
+from dnnopt.methods.result import OPTIMAL_GAP, Event
 from dnnopt.problem.plan import Plan
 from dnnopt.problem.problem import Problem
 from dnnopt.referee import Evaluation, evaluate
-from dnnopt.result import OPTIMAL_GAP, Event
 
 _MOST_KNOWN = 8
 

@@ -21,16 +21,16 @@ from dnnopt.methods.confirmation import confirm as confirm_proof
 from dnnopt.methods.exact import EXACT
 from dnnopt.methods.formulated import default_solver, run_formulation
 from dnnopt.methods.heuristics import BASELINES, Effort
+from dnnopt.methods.pool import Pool
+from dnnopt.methods.result import OPTIMAL_GAP, OWN, Event, Result
 from dnnopt.methods.scheduled import RELAXATION, is_timed_schedule, run_scheduled
 from dnnopt.models.constraint import sums_below
 from dnnopt.models.linear import LinearModel
 from dnnopt.models.solvers import kind_of
 from dnnopt.models.solvers import solver as solver_of
 from dnnopt.models.solvers.interface import Clock, Control, Limits, Outcome, stop_on_interrupt
-from dnnopt.pool import Pool
 from dnnopt.problem.plan import Plan
 from dnnopt.problem.problem import Problem
-from dnnopt.result import OPTIMAL_GAP, OWN, Event, Result
 
 if TYPE_CHECKING:
     from dnnopt.models.constraint import ConstraintModel

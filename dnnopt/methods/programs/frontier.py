@@ -39,8 +39,8 @@ from dnnopt.compiled.compiled import (
 )
 from dnnopt.compiled.metrics import Array
 from dnnopt.compiled.scope import Scope
-from dnnopt.methods import rows as sums
-from dnnopt.methods.rows import Row
+from dnnopt.methods.programs import rows as sums
+from dnnopt.methods.programs.rows import Row
 
 SCOPE = Scope(
     enforces=frozenset(
