@@ -65,8 +65,8 @@ def use_problem(problem: Problem) -> None:
 
     from dnnopt.base.files import dump_json
     from dnnopt.compiled.compiler import compile_problem
-    from dnnopt.features import features
-    from dnnopt.report import print_check, print_features
+    from dnnopt.studies.features import features
+    from dnnopt.studies.report import print_check, print_features
 
     console = Console(file=io.StringIO(), width=100)
     text = dump_json(problem.to_data())
@@ -130,7 +130,7 @@ def _compare(problem: Problem, result: dp.Result) -> None:
 
 
 def _front(problem: Problem, result: dp.Result) -> None:
-    from dnnopt.pareto import pareto
+    from dnnopt.studies.pareto import pareto
 
     front = pareto(problem, [dp.latency(), dp.energy()], time_limit=1.0, threads=1)
     json.dumps(front.to_data(), allow_nan=False)
@@ -181,7 +181,7 @@ def _printed(show: Callable[[Any], None]) -> None:
 
 def _use_plan(path: Path) -> None:
     from dnnopt.methods.result import evaluation_data, read_result
-    from dnnopt.report import print_check
+    from dnnopt.studies.report import print_check
 
     problem = first_problem().replace(execution="scheduled")
     plan = dp.read_plan(path, problem)
@@ -231,7 +231,7 @@ def _use_recipe(path: Path) -> None:
 
 
 def _use_best_known(path: Path) -> None:
-    from dnnopt.best_known import read_table, write_table
+    from dnnopt.studies.best_known import read_table, write_table
 
     write_table(read_table(path).values(), path)
 

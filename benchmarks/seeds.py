@@ -172,7 +172,7 @@ def recipes() -> list[dict[str, Any]]:
 
 def best_known() -> str:
     """Return a table of best known values."""
-    from dnnopt.best_known import table_path
+    from dnnopt.studies.best_known import table_path
 
     return "".join(table_path().read_text(encoding="utf-8").splitlines(keepends=True)[:6])
 

@@ -7,11 +7,11 @@ from itertools import permutations
 
 from hunt_truth import EARLY, GAP, SECONDS, Mismatch, Truth
 
-from dnnopt import explain
-from dnnopt.pareto import Front, pareto
 from dnnopt.problem.problem import Problem
-from dnnopt.ranking import BestPlans, best_plans
 from dnnopt.referee import evaluate
+from dnnopt.studies import explain
+from dnnopt.studies.pareto import Front, pareto
+from dnnopt.studies.ranking import BestPlans, best_plans
 
 RANKED = 4
 SEVERAL = 4 * SECONDS  # for all the problems of a study

@@ -8,11 +8,11 @@ import pytest
 from builders import link, network, plan, platform, problem, tensor
 
 import dnnopt as dp
-from dnnopt import best_known
 from dnnopt.base.files import dump_json
-from dnnopt.bench import Task, run_all, run_task, tasks
-from dnnopt.best_known import confirm, read_table, update, verify
-from dnnopt.features import features
+from dnnopt.studies import best_known
+from dnnopt.studies.bench import Task, run_all, run_task, tasks
+from dnnopt.studies.best_known import confirm, read_table, update, verify
+from dnnopt.studies.features import features
 
 NAME = "resnet50-pi4-wifi-nx-wan-t4"
 

@@ -20,8 +20,8 @@ from dnnopt.problem.constraints import Deadline, Memory
 from dnnopt.problem.objectives import energy, latency, period
 from dnnopt.problem.plan import Plan
 from dnnopt.problem.problem import write_problem
-from dnnopt.ranking import best_plans
 from dnnopt.referee import evaluate
+from dnnopt.studies.ranking import best_plans
 
 
 def enumerated(one):

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from dnnopt.capabilities import capabilities, markdown
+from dnnopt.studies.capabilities import capabilities, markdown
 
 DOCS = Path(__file__).parent.parent / "docs" / "formulations.md"
 

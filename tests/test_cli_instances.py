@@ -13,8 +13,8 @@ from builders import network, platform, problem, tensor
 from typer.testing import CliRunner
 
 import dnnopt as dp
-from dnnopt.bench import summary
 from dnnopt.cli import app
+from dnnopt.studies.bench import summary
 
 SOLVED = {"problem": "small/001", "status": "optimal", "objective": 1.0, "gap": 0.0, "runtime": 1.0}
 

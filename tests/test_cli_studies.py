@@ -13,10 +13,10 @@ from builders import layer, link, network, platform, problem, tensor
 from typer.testing import CliRunner
 
 from dnnopt.cli import app
-from dnnopt.pareto import pareto
 from dnnopt.problem.constraints import Deadline, Memory
 from dnnopt.problem.objectives import energy, latency
 from dnnopt.problem.problem import write_problem
+from dnnopt.studies.pareto import pareto
 
 
 def dnnopt(*words):

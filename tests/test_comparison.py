@@ -11,19 +11,19 @@ from builders import layer, link, network, platform, problem, tensor
 from rich.console import Console
 
 import dnnopt as dp
-from dnnopt import bench, comparison
 from dnnopt.base.errors import InputError, UnsupportedError
 from dnnopt.base.tables import as_latex, as_markdown
-from dnnopt.bench import Task, run_all, run_task
-from dnnopt.best_known import read_table
 from dnnopt.methods.exact import EXACT
 from dnnopt.methods.heuristics import BASELINES
 from dnnopt.problem.constraints import Deadline, Memory
 from dnnopt.problem.objectives import latency, period
 from dnnopt.problem.words import letters, strip
 from dnnopt.referee import evaluate
-from dnnopt.set_comparison import set_tasks, summarise
-from dnnopt.study_report import print_comparison
+from dnnopt.studies import bench, comparison
+from dnnopt.studies.bench import Task, run_all, run_task
+from dnnopt.studies.best_known import read_table
+from dnnopt.studies.set_comparison import set_tasks, summarise
+from dnnopt.studies.study_report import print_comparison
 
 QUICK = ("all-on-one", "single-cut", "greedy", "tree")
 

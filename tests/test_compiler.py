@@ -5,7 +5,7 @@ from brute_force import brute_force
 from builders import layer, link, network, platform, problem, tensor
 
 from dnnopt.methods.solving import solve
-from dnnopt.ranking import best_plans
+from dnnopt.studies.ranking import best_plans
 
 
 @pytest.mark.parametrize("name", ["input@p", "input.p", "input@q", "net.b", "a@p", "sum", "p"])

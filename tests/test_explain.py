@@ -12,16 +12,16 @@ from strategies import problems
 from typer.testing import CliRunner
 
 import dnnopt as dp
-from dnnopt import explain
 from dnnopt.base.errors import InputError
 from dnnopt.cli.app import app
-from dnnopt.explain import explain_infeasibility
 from dnnopt.problem.constraints import Deadline, MaxDevices, Memory, Placement, Separate
 from dnnopt.problem.plan import read_plan
 from dnnopt.problem.platforms import Route
 from dnnopt.problem.problem import write_problem
 from dnnopt.problem.profiles import Profile
 from dnnopt.referee import evaluate
+from dnnopt.studies import explain
+from dnnopt.studies.explain import explain_infeasibility
 
 ROUTE = re.compile(r"no route from (\w+) to (\w+)")
 UNSUPPORTED = re.compile(r"layer (\w+) of (\w+) cannot run on (.*)")

@@ -13,8 +13,8 @@ from hunt_truth import Mismatch, Truth
 
 from dnnopt.methods.solving import solve
 from dnnopt.problem.constraints import Deadline, MaxDevices
-from dnnopt.ranking import best_plans
 from dnnopt.referee import evaluate
+from dnnopt.studies.ranking import best_plans
 
 
 def three_layers(**fields):

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 import dnnopt as dp
-from dnnopt.best_known import read_table, verify
 from dnnopt.problem import library
+from dnnopt.studies.best_known import read_table, verify
 
 FOLDER = Path(str(library.folder("problems")))
 KNOWN = read_table()

@@ -16,7 +16,6 @@ from scheduled_optimum import scheduled_optimum
 
 import dnnopt as dp
 from dnnopt.base.errors import UnsupportedError
-from dnnopt.capabilities import parts, parts_markdown
 from dnnopt.compiled import compiled as kinds
 from dnnopt.compiled.compiler import compile_problem
 from dnnopt.compiled.evaluator import Evaluator
@@ -37,6 +36,7 @@ from dnnopt.methods.programs.lagrangian import Lagrangian
 from dnnopt.models.solvers.interface import Control, Limits
 from dnnopt.problem.objectives import largest
 from dnnopt.problem.problem import Execution, Problem, Transport
+from dnnopt.studies.capabilities import parts, parts_markdown
 
 LIMITS = Limits(20.0, threads=1)
 SAME = 1e-6

@@ -10,7 +10,7 @@ from dnnopt.compiled.compiler import compile_problem
 from dnnopt.formulations import registry
 from dnnopt.problem.constraints import Deadline
 from dnnopt.problem.objectives import energy, latency, period
-from dnnopt.side_by_side import compare_formulations
+from dnnopt.studies.side_by_side import compare_formulations
 
 
 def diamond(execution="sequential", **fields):

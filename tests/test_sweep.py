@@ -18,7 +18,7 @@ from dnnopt.problem.custom import CustomConstraint
 from dnnopt.problem.objectives import energy, latency
 from dnnopt.problem.parameters import parse_range
 from dnnopt.referee import evaluate
-from dnnopt.sweeping import sweep
+from dnnopt.studies.sweeping import sweep
 
 
 def far(bandwidth=1.0, **fields):

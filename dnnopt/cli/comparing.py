@@ -103,9 +103,9 @@ def _compare_one(
     json: Path | None,
     files: dict[str, Path | None],
 ) -> None:
-    from dnnopt.comparison import compare
-    from dnnopt.progress import progress_line
-    from dnnopt.study_report import print_comparison
+    from dnnopt.cli.progress import progress_line
+    from dnnopt.studies.comparison import compare
+    from dnnopt.studies.study_report import print_comparison
 
     with progress_line(problem) as watch:
         comparison = compare(
@@ -135,11 +135,11 @@ def _compare_set(
     json: Path | None,
     files: dict[str, Path | None],
 ) -> None:
-    from dnnopt.bench import fair_share, run_all
+    from dnnopt.cli.progress import counter
     from dnnopt.models.solvers.interface import Limits, check_seconds
-    from dnnopt.progress import counter
-    from dnnopt.set_comparison import first_failures, set_tasks, summarise
-    from dnnopt.study_report import print_set_comparison
+    from dnnopt.studies.bench import fair_share, run_all
+    from dnnopt.studies.set_comparison import first_failures, set_tasks, summarise
+    from dnnopt.studies.study_report import print_set_comparison
 
     Limits(limits["time_limit"], threads=limits["threads"], seed=limits["seed"])
     check_seconds(limits["heuristic_limit"], "heuristic_limit")

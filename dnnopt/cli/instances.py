@@ -33,9 +33,9 @@ app.add_typer(best, name="best")
 @command("show")
 def show_command(problem: Problem, json: JsonOption = None, verbose: VerboseOption = False) -> None:
     """Say what kind of problem it is: dimensions, sizes, treewidth, best known value."""
-    from dnnopt.best_known import read_table
-    from dnnopt.features import features
-    from dnnopt.report import print_features
+    from dnnopt.studies.best_known import read_table
+    from dnnopt.studies.features import features
+    from dnnopt.studies.report import print_features
 
     found, known = features(problem), read_table().get(problem.name)
     if known is not None and known.checksum != problem.checksum:
@@ -67,9 +67,9 @@ def bench_command(
 ) -> None:
     """Solve many problems, each in a process of its own; started again, it does what is missing."""
     from dnnopt.base.tables import as_markdown
-    from dnnopt.bench import confirmations, fair_share, run_all, summary, tasks
     from dnnopt.methods.solving import check_choice
     from dnnopt.models.solvers.interface import Limits
+    from dnnopt.studies.bench import confirmations, fair_share, run_all, summary, tasks
 
     Limits(time_limit, threads=threads, seed=seed)  # a mistake in the options is no outcome of every problem
     check_choice(method, formulation, solver)
@@ -94,7 +94,7 @@ def bench_command(
 @guarded
 def verify_command(verbose: VerboseOption = False) -> None:
     """Judge every plan of the table of best known values anew."""
-    from dnnopt.best_known import verify
+    from dnnopt.studies.best_known import verify
 
     count = wrong = 0
     for row, problem in verify():
@@ -119,8 +119,8 @@ def confirm_command(
     verbose: VerboseOption = False,
 ) -> None:
     """Ask a second engine for better plans than those that the table says are proved, and note what it says."""
-    from dnnopt.best_known import confirm
     from dnnopt.problem import library
+    from dnnopt.studies.best_known import confirm
 
     confirmed = refuted = count = 0
     for row, contradiction in confirm(library.members(problems), time_limit=time_limit, threads=threads, again=again):
@@ -141,7 +141,7 @@ def update_command(
 ) -> None:
     """Take what result files know better into the table; nothing gets worse."""
     from dnnopt.base.units import counted
-    from dnnopt.best_known import update
+    from dnnopt.studies.best_known import update
 
     if not runs.exists():
         raise InputError("a result file, or a folder of them", field="RUNS", value=str(runs))

@@ -50,7 +50,7 @@ def list_command(
     if kind not in known:
         raise InputError(f"one of {', '.join(known)}", field="KIND", value=kind)
     if kind == "formulations" and verbose:
-        from dnnopt.capabilities import markdown
+        from dnnopt.studies.capabilities import markdown
 
         emit(markdown())
         return
@@ -60,7 +60,7 @@ def list_command(
     for name in kinds[kind]():
         tell(_described(kind, name) if verbose else name)
     if kind == "methods" and verbose:
-        from dnnopt.capabilities import parts_markdown
+        from dnnopt.studies.capabilities import parts_markdown
 
         emit("\n" + parts_markdown())
 

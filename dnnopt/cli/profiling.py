@@ -35,7 +35,7 @@ def profile_command(
     """Measure how long each layer takes on this machine, with onnxruntime; -v lists all layers."""
     from dnnopt.inputs.profiling import profile_onnx
     from dnnopt.problem.profiles import write_profile
-    from dnnopt.report import print_profile
+    from dnnopt.studies.report import print_profile
 
     profile = profile_onnx(
         model,

@@ -53,10 +53,10 @@ def solve_command(
     verbose: VerboseOption = False,
 ) -> None:
     """Find a plan, prove how good it is, and say what runs where."""
+    from dnnopt.cli.progress import progress_line
     from dnnopt.methods.solving import solve
     from dnnopt.problem.plan import read_plan
-    from dnnopt.progress import progress_line
-    from dnnopt.report import print_result
+    from dnnopt.studies.report import print_result
 
     if best is not None:
         others = {"--start": start, "--log": log, "--iterations": iterations, "--figure": figure}
@@ -103,9 +103,9 @@ def _solve_best(
     json: Path | None,
 ) -> None:
     """Find the best plans, and say what is proved of each."""
-    from dnnopt.progress import counter
-    from dnnopt.ranking import best_plans
-    from dnnopt.study_report import print_best_plans
+    from dnnopt.cli.progress import counter
+    from dnnopt.studies.ranking import best_plans
+    from dnnopt.studies.study_report import print_best_plans
 
     with counter() as count:
         found = best_plans(
@@ -133,8 +133,8 @@ def exit_for(problem: Problem, result: Result) -> None:
     if result.plan is not None:
         return
     if result.status == "infeasible":
-        from dnnopt.explain import explain_infeasibility
         from dnnopt.models.solvers.interface import Control, stop_on_interrupt
+        from dnnopt.studies.explain import explain_infeasibility
 
         with stop_on_interrupt(Control()):  # of all the problems that it solves
             found = explain_infeasibility(problem)
@@ -153,8 +153,8 @@ def explain_command(
     verbose: VerboseOption = False,
 ) -> None:
     """Say which constraints cannot hold together, where no plan is feasible; where one is, show it."""
-    from dnnopt.explain import explain_infeasibility
     from dnnopt.models.solvers.interface import Control, stop_on_interrupt
+    from dnnopt.studies.explain import explain_infeasibility
 
     with stop_on_interrupt(Control()):
         found = explain_infeasibility(problem, time_limit)
@@ -184,7 +184,7 @@ def check_plan(problem: Problem, plan: Plan, json: Path | None) -> None:
     """Print what the referee says of a plan; exit with 1 where it breaks a constraint."""
     from dnnopt.methods.result import evaluation_data
     from dnnopt.referee import evaluate
-    from dnnopt.report import print_check
+    from dnnopt.studies.report import print_check
 
     evaluation = evaluate(problem, plan)
     if json is not None:

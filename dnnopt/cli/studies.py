@@ -45,8 +45,8 @@ def formulations_command(
     verbose: VerboseOption = False,
 ) -> None:
     """Put formulations side by side: sizes, build time, LP bound, time to the first plan and to proof."""
-    from dnnopt.report import print_side_by_side
-    from dnnopt.side_by_side import compare_formulations
+    from dnnopt.studies.report import print_side_by_side
+    from dnnopt.studies.side_by_side import compare_formulations
 
     result = compare_formulations(
         problem,
@@ -81,10 +81,10 @@ def pareto_command(
     verbose: VerboseOption = False,
 ) -> None:
     """Find every plan that no other beats in all objectives, with proof that none is missed (or --heuristic: some)."""
-    from dnnopt.heuristic_front import heuristic_front
-    from dnnopt.pareto import pareto
     from dnnopt.problem.expressions import parse_objective
-    from dnnopt.report import print_front
+    from dnnopt.studies.heuristic_front import heuristic_front
+    from dnnopt.studies.pareto import pareto
+    from dnnopt.studies.report import print_front
 
     own = [metric.name for metric in problem.metrics]
     objectives = [named(lambda text: parse_objective(text, own), text, "--objective") for text in objective]
@@ -151,9 +151,9 @@ def sweep_command(
     verbose: VerboseOption = False,
 ) -> None:
     """Vary one parameter: the optimal plan, its value, and where the plan changes."""
-    from dnnopt.progress import counter
-    from dnnopt.study_report import print_sweep
-    from dnnopt.sweeping import sweep
+    from dnnopt.cli.progress import counter
+    from dnnopt.studies.study_report import print_sweep
+    from dnnopt.studies.sweeping import sweep
 
     with counter() as count:
         found = sweep(

@@ -174,7 +174,7 @@ class Result:
 
     def __str__(self) -> str:
         from dnnopt.base.console import as_text
-        from dnnopt.report import print_result
+        from dnnopt.studies.report import print_result
 
         return as_text(lambda console: print_result(console, self))
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 from dnnopt.base.errors import InputError, UnsupportedError
 from dnnopt.base.text import COLOURS
 from dnnopt.base.units import counted
-from dnnopt.pareto import Front
 from dnnopt.plot.style import INK, axes_or_new, axis_unit, clean, figure_of, labelled, plain
 from dnnopt.plot.subject import title_of
-from dnnopt.report import format_runtime, objective_name
+from dnnopt.studies.pareto import Front
+from dnnopt.studies.report import format_runtime, objective_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -9,7 +9,7 @@ from dnnopt.base.text import COLOURS
 from dnnopt.methods.result import Event, Result
 from dnnopt.plot.style import FAINT, axes_or_new, axis_unit, clean, figure_of, labelled, plain
 from dnnopt.plot.subject import title_of
-from dnnopt.report import format_gap, objective_name
+from dnnopt.studies.report import format_gap, objective_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -25,8 +25,8 @@ from dnnopt.plot.style import (
     plain,
 )
 from dnnopt.plot.subject import title_of
-from dnnopt.report import objective_name
-from dnnopt.sweeping import Sweep
+from dnnopt.studies.report import objective_name
+from dnnopt.studies.sweeping import Sweep
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

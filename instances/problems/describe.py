@@ -12,10 +12,10 @@ from collections import Counter
 from pathlib import Path
 from statistics import median
 
-from dnnopt.best_known import BestKnown, read_table
-from dnnopt.features import Features, features
 from dnnopt.problem import library
 from dnnopt.problem.problem import load
+from dnnopt.studies.best_known import BestKnown, read_table
+from dnnopt.studies.features import Features, features
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 # The default cycle of Okabe and Ito, which colour-blind people can tell apart.

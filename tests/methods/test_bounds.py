@@ -12,7 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import problems
 
-from dnnopt.best_known import read_table
 from dnnopt.compiled.compiler import compile_problem
 from dnnopt.formulations import registry
 from dnnopt.methods.bounds import chains
@@ -28,6 +27,7 @@ from dnnopt.models.solvers.interface import Clock, Control, Limits
 from dnnopt.problem.constraints import Contiguous
 from dnnopt.problem.objectives import Term, latency, period
 from dnnopt.problem.problem import load
+from dnnopt.studies.best_known import read_table
 
 LIMITS = Limits(1.0, threads=1)
 

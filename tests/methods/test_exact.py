@@ -13,7 +13,6 @@ from strategies import CONSTRAINTS, problems
 
 import dnnopt as dp
 from dnnopt.base.errors import UnsupportedError
-from dnnopt.best_known import read_table
 from dnnopt.compiled.compiler import compile_problem
 from dnnopt.methods.bounds.contiguous import relaxations
 from dnnopt.methods.exact import EXACT, ideals
@@ -24,6 +23,7 @@ from dnnopt.methods.solving import solve
 from dnnopt.models.solvers.interface import Control, Limits
 from dnnopt.problem import constraints
 from dnnopt.problem.objectives import period
+from dnnopt.studies.best_known import read_table
 
 
 def proved(one, name, best):

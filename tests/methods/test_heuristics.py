@@ -17,17 +17,17 @@ from strategies import problems
 from dnnopt.base.errors import InputError
 from dnnopt.compiled.compiler import compile_problem
 from dnnopt.compiled.evaluator import Evaluator
-from dnnopt.heuristic_front import heuristic_front
 from dnnopt.methods.heuristics import BASELINES, Effort
 from dnnopt.methods.heuristics.population import Genes
 from dnnopt.methods.pool import Pool
 from dnnopt.methods.solving import methods, solve
 from dnnopt.models.solvers.interface import Clock
-from dnnopt.pareto import pareto
 from dnnopt.problem.constraints import memory
 from dnnopt.problem.objectives import energy, latency
 from dnnopt.problem.problem import load
 from dnnopt.referee import evaluate
+from dnnopt.studies.heuristic_front import heuristic_front
+from dnnopt.studies.pareto import pareto
 
 INSTALLED = [name for name, baseline in BASELINES.items() if baseline.installed]
 SEARCHES = [name for name in INSTALLED if BASELINES[name].searches]

@@ -16,12 +16,12 @@ from dnnopt.base.errors import InputError, UnsupportedError
 from dnnopt.compiled.compiler import compile_problem
 from dnnopt.methods.solving import Search
 from dnnopt.models.solvers.interface import Control, Limits
-from dnnopt.pareto import pareto
 from dnnopt.problem.constraints import Deadline
 from dnnopt.problem.objectives import cost, energy, latency, leakage, period, traffic, worst_leakage
 from dnnopt.problem.platforms import Device
 from dnnopt.problem.problem import Problem
 from dnnopt.referee import evaluate
+from dnnopt.studies.pareto import pareto
 
 TOLERANCE = 1e-6
 CHOICES = (latency(), period(), energy(), cost(), leakage(), worst_leakage(), traffic(), (latency(), 2.0 * cost()))

@@ -4,7 +4,7 @@ import pytest
 from builders import network, plan, platform, problem
 
 import dnnopt as dp
-from dnnopt.pareto import Front, Point
+from dnnopt.studies.pareto import Front, Point
 
 pytest.importorskip("matplotlib", reason="matplotlib is not installed")
 

@@ -13,15 +13,15 @@ from dnnopt.methods.result import OWN
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
-    from dnnopt.best_known import BestKnown
-    from dnnopt.features import Features
     from dnnopt.methods.result import Result
-    from dnnopt.pareto import Front
     from dnnopt.problem.plan import Plan
     from dnnopt.problem.problem import Problem
     from dnnopt.problem.profiles import Measurement, Profile
     from dnnopt.referee import Evaluation, Violation
-    from dnnopt.side_by_side import SideBySide
+    from dnnopt.studies.best_known import BestKnown
+    from dnnopt.studies.features import Features
+    from dnnopt.studies.pareto import Front
+    from dnnopt.studies.side_by_side import SideBySide
 
 _STATUS = {
     "optimal": "proved optimal",

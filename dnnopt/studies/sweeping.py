@@ -199,7 +199,7 @@ class Sweep(Tabular):
 
     def report(self, console: Console) -> None:
         """Print it for a person."""
-        from dnnopt.study_report import print_sweep
+        from dnnopt.studies.study_report import print_sweep
 
         print_sweep(console, self)
 

@@ -71,7 +71,7 @@ class SideBySide:
 
     def __str__(self) -> str:
         from dnnopt.base.console import as_text
-        from dnnopt.report import print_side_by_side
+        from dnnopt.studies.report import print_side_by_side
 
         return as_text(lambda console: print_side_by_side(console, self))
 

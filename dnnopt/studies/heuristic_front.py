@@ -23,9 +23,9 @@ from dnnopt.methods.heuristics import Effort
 from dnnopt.methods.heuristics.genetic import POPULATION, operators
 from dnnopt.methods.heuristics.population import Genes, generations, pymoo_problem
 from dnnopt.models.solvers.interface import Clock, Control, Limits, stop_on_interrupt
-from dnnopt.pareto import Front, Objective, Point, undominated, with_objectives
 from dnnopt.problem.problem import Problem
 from dnnopt.referee import evaluate
+from dnnopt.studies.pareto import Front, Objective, Point, undominated, with_objectives
 
 
 def heuristic_front(

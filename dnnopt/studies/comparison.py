@@ -119,7 +119,7 @@ class Comparison(Tabular):
 
     def report(self, console: Console) -> None:
         """Print it for a person."""
-        from dnnopt.study_report import print_comparison
+        from dnnopt.studies.study_report import print_comparison
 
         print_comparison(console, self)
 

@@ -93,7 +93,7 @@ class Explanation:
 
     def report(self, console: Console) -> None:
         """Print it for a person."""
-        from dnnopt.study_report import print_explanation
+        from dnnopt.studies.study_report import print_explanation
 
         print_explanation(console, self)
 

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from dnnopt.base.errors import InputError
 from dnnopt.base.tables import Tabular, as_html
-from dnnopt.bench import Task, tasks
-from dnnopt.best_known import BestKnown, read_table
-from dnnopt.comparison import HEURISTIC_LIMIT, excess
 from dnnopt.methods.heuristics import BASELINES
 from dnnopt.methods.solving import check_choice
 from dnnopt.problem.problem import Problem, load
+from dnnopt.studies.bench import Task, tasks
+from dnnopt.studies.best_known import BestKnown, read_table
+from dnnopt.studies.comparison import HEURISTIC_LIMIT, excess
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -96,7 +96,7 @@ class SetComparison(Tabular):
 
     def report(self, console: Console) -> None:
         """Print it for a person."""
-        from dnnopt.study_report import print_set_comparison
+        from dnnopt.studies.study_report import print_set_comparison
 
         print_set_comparison(console, self)
 

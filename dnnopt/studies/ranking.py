@@ -136,7 +136,7 @@ class BestPlans(Tabular):
 
     def report(self, console: Console) -> None:
         """Print it for a person."""
-        from dnnopt.study_report import print_best_plans
+        from dnnopt.studies.study_report import print_best_plans
 
         print_best_plans(console, self)
 

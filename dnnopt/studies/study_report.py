@@ -10,18 +10,18 @@ from dnnopt.base.text import visible
 from dnnopt.base.units import counted, format_quantity
 from dnnopt.problem.words import coloured, legend, moved, strip
 from dnnopt.referee import evaluate
-from dnnopt.report import against, format_gap, format_runtime, objective_name, placement_table, where
+from dnnopt.studies.report import against, format_gap, format_runtime, objective_name, placement_table, where
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from dnnopt.comparison import Comparison
-    from dnnopt.explain import Explanation
     from dnnopt.problem.plan import Plan
     from dnnopt.problem.problem import Problem
-    from dnnopt.ranking import BestPlans
-    from dnnopt.set_comparison import SetComparison
-    from dnnopt.sweeping import Sweep
+    from dnnopt.studies.comparison import Comparison
+    from dnnopt.studies.explain import Explanation
+    from dnnopt.studies.ranking import BestPlans
+    from dnnopt.studies.set_comparison import SetComparison
+    from dnnopt.studies.sweeping import Sweep
 
 _LEAST_STRIP, _MOST_STRIP = 12, 80
 

@@ -30,7 +30,7 @@ _GRACE = 30.0  # seconds beyond one and a half times the limit after which a pro
 _SMALLEST = 1e-12  # stands for a gap of 0 without a proof, as of a later priority
 _POLL = 0.1
 _NEVER = threading.Event()
-_PROGRAM = "from dnnopt.bench import limited; limited()"
+_PROGRAM = "from dnnopt.studies.bench import limited; limited()"
 
 
 def limited() -> None:
