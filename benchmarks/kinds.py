@@ -65,8 +65,8 @@ def use_problem(problem: Problem) -> None:
 
     from dnnopt.base.files import dump_json
     from dnnopt.compiled.compiler import compile_problem
-    from dnnopt.studies.features import features
-    from dnnopt.studies.report import print_check, print_features
+    from dnnopt.methods.result import print_check
+    from dnnopt.studies.features import features, print_features
 
     console = Console(file=io.StringIO(), width=100)
     text = dump_json(problem.to_data())
@@ -180,8 +180,7 @@ def _printed(show: Callable[[Any], None]) -> None:
 
 
 def _use_plan(path: Path) -> None:
-    from dnnopt.methods.result import evaluation_data, read_result
-    from dnnopt.studies.report import print_check
+    from dnnopt.methods.result import evaluation_data, print_check, read_result
 
     problem = first_problem().replace(execution="scheduled")
     plan = dp.read_plan(path, problem)

@@ -23,7 +23,6 @@ from dnnopt.studies import bench, comparison
 from dnnopt.studies.bench import Task, run_all, run_task
 from dnnopt.studies.best_known import read_table
 from dnnopt.studies.set_comparison import set_tasks, summarise
-from dnnopt.studies.study_report import print_comparison
 
 QUICK = ("all-on-one", "single-cut", "greedy", "tree")
 
@@ -179,7 +178,7 @@ def test_tables_escape_what_their_format_reserves():
 def test_a_narrow_terminal_shows_fewer_columns_and_whole_words():
     found = compare(two_branches(), threads=1)
     stream = io.StringIO()
-    print_comparison(Console(file=stream, width=60), found)
+    found.report(Console(file=stream, width=60))
     head, *lines = stream.getvalue().splitlines()[1:]
     assert all(word in head for word in ("method", "latency", "to best plan", "time"))
     assert "layers elsewhere" not in head

@@ -105,7 +105,6 @@ def _compare_one(
 ) -> None:
     from dnnopt.cli.progress import progress_line
     from dnnopt.studies.comparison import compare
-    from dnnopt.studies.study_report import print_comparison
 
     with progress_line(problem) as watch:
         comparison = compare(
@@ -119,7 +118,7 @@ def _compare_one(
             seed=seed,
             watch=watch,
         )
-    _write(comparison, comparison.to_rows(), print_comparison, json, files)
+    _write(comparison, comparison.to_rows(), json, files)
     if comparison.best is None and comparison.results:
         exit_for(problem, comparison.results[-1])
 
@@ -139,7 +138,6 @@ def _compare_set(
     from dnnopt.models.solvers.interface import Limits, check_seconds
     from dnnopt.studies.bench import fair_share, run_all
     from dnnopt.studies.set_comparison import first_failures, set_tasks, summarise
-    from dnnopt.studies.study_report import print_set_comparison
 
     Limits(limits["time_limit"], threads=limits["threads"], seed=limits["seed"])
     check_seconds(limits["heuristic_limit"], "heuristic_limit")
@@ -153,13 +151,13 @@ def _compare_set(
     for method, why in first_failures(results).items():
         say(visible(f"{method} failed first at {why}"))
     found = summarise(results, by)
-    _write(found, found.to_table(), print_set_comparison, json, files)
+    _write(found, found.to_table(), json, files)
 
 
-def _write(found: Any, rows: list[Any], show: Any, json: Path | None, files: dict[str, Path | None]) -> None:
+def _write(found: Any, rows: list[Any], json: Path | None, files: dict[str, Path | None]) -> None:
     """Write what is asked for, and show the rest of it on the terminal."""
     if json is not None:
         write_json(found.to_data(), json)
     printed = write_tables(rows, **files)
     if not printed and (json is None or str(json) != "-"):
-        show(console(), found)
+        found.report(console())

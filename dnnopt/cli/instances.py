@@ -34,8 +34,7 @@ app.add_typer(best, name="best")
 def show_command(problem: Problem, json: JsonOption = None, verbose: VerboseOption = False) -> None:
     """Say what kind of problem it is: dimensions, sizes, treewidth, best known value."""
     from dnnopt.studies.best_known import read_table
-    from dnnopt.studies.features import features
-    from dnnopt.studies.report import print_features
+    from dnnopt.studies.features import features, print_features
 
     found, known = features(problem), read_table().get(problem.name)
     if known is not None and known.checksum != problem.checksum:

@@ -35,7 +35,6 @@ def profile_command(
     """Measure how long each layer takes on this machine, with onnxruntime; -v lists all layers."""
     from dnnopt.inputs.profiling import profile_onnx
     from dnnopt.problem.profiles import write_profile
-    from dnnopt.studies.report import print_profile
 
     profile = profile_onnx(
         model,
@@ -50,7 +49,7 @@ def profile_command(
         allow_large=allow_large,
         watch=lambda what: say(f"measuring {what}"),
     )
-    print_profile(console(), profile, verbose=verbose)
+    profile.report(console(), verbose=verbose)
     if output is None:
         say("Nothing is written: -o FILE keeps these times for --profile.")
     else:

@@ -21,7 +21,7 @@ class _Line:
     """What the live line shows."""
 
     def __init__(self, problem: Problem) -> None:
-        from dnnopt.studies.report import objective_name
+        from dnnopt.problem.words import objective_name
 
         self._name, self._unit = objective_name(problem)
         self._started = time.perf_counter()
@@ -33,9 +33,9 @@ class _Line:
     def __rich__(self) -> Text:
         from rich.text import Text
 
+        from dnnopt.base.text import format_gap
         from dnnopt.base.units import format_quantity
         from dnnopt.methods.result import relative_gap
-        from dnnopt.studies.report import format_gap
 
         objective = self._event.objective if self._event else None
         bound = self._event.bound if self._event else None

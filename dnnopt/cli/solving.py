@@ -56,7 +56,6 @@ def solve_command(
     from dnnopt.cli.progress import progress_line
     from dnnopt.methods.solving import solve
     from dnnopt.problem.plan import read_plan
-    from dnnopt.studies.report import print_result
 
     if best is not None:
         others = {"--start": start, "--log": log, "--iterations": iterations, "--figure": figure}
@@ -84,7 +83,7 @@ def solve_command(
     if json is not None:
         write_json(result.to_data(), json)
     if json is None or str(json) != "-":
-        print_result(console(), result, verbose=verbose)
+        result.report(console(), verbose=verbose)
     if figure is not None and result.plan is not None:
         from dnnopt.plot import placement
 
@@ -105,7 +104,6 @@ def _solve_best(
     """Find the best plans, and say what is proved of each."""
     from dnnopt.cli.progress import counter
     from dnnopt.studies.ranking import best_plans
-    from dnnopt.studies.study_report import print_best_plans
 
     with counter() as count:
         found = best_plans(
@@ -121,7 +119,7 @@ def _solve_best(
     if json is not None:
         write_json(found.to_data(), json)
     if json is None or str(json) != "-":
-        print_best_plans(console(), found)
+        found.report(console())
     if not found.plans:
         raise typer.Exit(NO_PLAN)
 
@@ -182,9 +180,8 @@ def check_command(
 
 def check_plan(problem: Problem, plan: Plan, json: Path | None) -> None:
     """Print what the referee says of a plan; exit with 1 where it breaks a constraint."""
-    from dnnopt.methods.result import evaluation_data
+    from dnnopt.methods.result import evaluation_data, print_check
     from dnnopt.referee import evaluate
-    from dnnopt.studies.report import print_check
 
     evaluation = evaluate(problem, plan)
     if json is not None:

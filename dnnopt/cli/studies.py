@@ -45,7 +45,6 @@ def formulations_command(
     verbose: VerboseOption = False,
 ) -> None:
     """Put formulations side by side: sizes, build time, LP bound, time to the first plan and to proof."""
-    from dnnopt.studies.report import print_side_by_side
     from dnnopt.studies.side_by_side import compare_formulations
 
     result = compare_formulations(
@@ -59,7 +58,7 @@ def formulations_command(
     if json is not None:
         write_json(result.to_data(), json)
     if json is None or str(json) != "-":
-        print_side_by_side(console(), result)
+        result.report(console())
 
 
 @command("pareto")
@@ -84,7 +83,6 @@ def pareto_command(
     from dnnopt.problem.expressions import parse_objective
     from dnnopt.studies.heuristic_front import heuristic_front
     from dnnopt.studies.pareto import pareto
-    from dnnopt.studies.report import print_front
 
     own = [metric.name for metric in problem.metrics]
     objectives = [named(lambda text: parse_objective(text, own), text, "--objective") for text in objective]
@@ -109,7 +107,7 @@ def pareto_command(
     if json is not None:
         write_json(front.to_data(), json)
     if json is None or str(json) != "-":
-        print_front(console(), front)
+        front.report(console())
     if figure is not None and front.points:
         from dnnopt.plot import front as draw
 
@@ -152,7 +150,6 @@ def sweep_command(
 ) -> None:
     """Vary one parameter: the optimal plan, its value, and where the plan changes."""
     from dnnopt.cli.progress import counter
-    from dnnopt.studies.study_report import print_sweep
     from dnnopt.studies.sweeping import sweep
 
     with counter() as count:
@@ -176,7 +173,7 @@ def sweep_command(
         write_json(found.to_data(), json)
     printed = write_tables(found.to_rows(), csv=csv, markdown=markdown, latex=latex)
     if not printed and (json is None or str(json) != "-"):
-        print_sweep(console(), found)
+        found.report(console())
     if figure is not None and found.points:
         from dnnopt.plot import sweep as draw
 

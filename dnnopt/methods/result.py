@@ -3,21 +3,38 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from dnnopt.base.console import as_text, headed, table, words
 from dnnopt.base.errors import InputError
 from dnnopt.base.files import read_data
+from dnnopt.base.text import compared, format_gap, format_runtime
+from dnnopt.base.units import format_quantity
 from dnnopt.problem.plan import Plan
 from dnnopt.problem.problem import Problem
-from dnnopt.referee import Evaluation
+from dnnopt.problem.words import metric_line, objective_name, runs
+from dnnopt.referee import Evaluation, Violation
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
 
 OPTIMAL_GAP = 1e-6
 # What confirms a proof by a method of this package, which rests on no solver's word.
 OWN = "exact method"
+_STATUS = {
+    "optimal": "proved optimal",
+    "feasible": "a plan, not proved optimal",
+    "infeasible": "infeasible: no plan satisfies every constraint",
+    "unbounded": "unbounded",
+    "no_solution": "no plan was found in the time given",
+    "interrupted": "interrupted",
+    "error": "the solver failed",
+}
 
 
 @dataclass(frozen=True)
@@ -173,10 +190,62 @@ class Result:
         }
 
     def __str__(self) -> str:
-        from dnnopt.base.console import as_text
-        from dnnopt.studies.report import print_result
+        return as_text(self.report)
 
-        return as_text(lambda console: print_result(console, self))
+    def report(self, console: Console, *, verbose: bool = False) -> None:
+        """Print a self."""
+        name, unit = objective_name(self.problem)
+        title = self.problem.name or " + ".join(network.name for network in self.problem.networks)
+        console.print(headed(title, f": {_STATUS[self.status]}"))
+        if self.message:
+            console.print(words(f"  {self.message}"))
+        for contradiction in self.contradictions:
+            console.print(words("  ") + headed("contradiction", f": {contradiction}"))
+        if self.status == "infeasible":
+            console.print(words(f"  {self._confirmation()}"))
+        if self.bound is not None and self.evaluation is None:
+            console.print(words(f"  no plan is better than {name} {format_quantity(self.bound, unit)}"))
+        if self.plan is None or self.evaluation is None:
+            return
+        evaluation = self.evaluation
+        bound = "unknown" if self.bound is None else format_quantity(self.bound, unit, 6)
+        value = format_quantity(evaluation.objective, unit, 6)
+        console.print(words(f"  {name} {value}, bound {bound}, gap {format_gap(self.gap)}"))
+        how = f"found by {self.found_by}" + (f", bound by {self.bound_by}" if self.bound_by else "")
+        console.print(words(f"  {how}, in {format_runtime(self.runtime)}"))
+        if self.status == "optimal":
+            console.print(words(f"  {self._confirmation()}"))
+        console.print()
+        console.print(placement_table(self.problem, self.plan, evaluation))
+        console.print()
+        if self.problem.all_shared_weights():
+            console.print(_shared_weights_table(self.problem, self.plan, 1000 if verbose else 12))
+            console.print()
+        if evaluation.transmissions:
+            console.print(_transmission_table(evaluation, 1000 if verbose else 12))
+        else:
+            console.print("Nothing is sent.")
+        console.print()
+        console.print(headed("Metrics", f"  {metric_line(evaluation.metrics)}"))
+        if verbose:
+            rows = [(key, f"{value:.9g}") for key, value in evaluation.metrics.items()]
+            console.print(table("All metrics (SI units)", [("metric", "left"), ("value", "right")], rows))
+        if self.baselines:
+            by_hand = [
+                (label, *against(baseline.objective, unit, evaluation.objective, baseline.violations))
+                for label, baseline in self.baselines
+            ]
+            console.print()
+            console.print(table("By hand", [("plan", "left"), (name, "right"), ("against this plan", "left")], by_hand))
+
+    def _confirmation(self) -> str:
+        """Return what stands behind a proof, in words."""
+        if self.confirmed_by == OWN:
+            return "proved by an exact method"
+        took = f"in {format_runtime(self.confirming)}"
+        if not self.confirmed_by:
+            return f"not confirmed by a second engine {took}" if self.confirming else "not confirmed by a second engine"
+        return f"confirmed by {self.confirmed_by} {took}"
 
 
 def read_result(path: str | Path, *, allow_large: bool = False) -> dict[str, Any]:
@@ -215,3 +284,86 @@ _RESULT: list[tuple[str, Callable[[Any], bool], str]] = [
     *((key, lambda value: isinstance(value, str), "a text") for key in ("found_by", "bound_by", "date", "message")),
     ("versions", _is_texts, "an object of texts"),
 ]
+
+
+def print_check(console: Console, problem: Problem, evaluation: Evaluation) -> None:
+    """Print what the referee says of a plan."""
+    name, unit = objective_name(problem)
+    console.print(words(f"{name} {format_quantity(evaluation.objective, unit, 6)}"))
+    console.print(words(metric_line(evaluation.metrics)))
+    if evaluation.feasible:
+        console.print("feasible: every constraint holds")
+        return
+    rows = [(violation.constraint, violation.message) for violation in evaluation.violations]
+    console.print(table(f"infeasible: {len(rows)} broken", [("constraint", "left"), ("what", "left")], rows))
+
+
+def placement_table(problem: Problem, plan: Plan, evaluation: Evaluation) -> RenderableType:
+    """Return a table of what each device runs."""
+    limits = {device.name: device.memory for device in problem.platform.devices}
+    for spec in problem.subject_to:
+        limits |= dict(getattr(spec, "limits", {}))
+    limited = any(spec.constraint == "memory" for spec in problem.subject_to)
+    rows = []
+    for device, texts in runs(problem, plan).items():
+        count = sum(placed == device for layers in plan.placement.values() for placed in layers.values())
+        busy = evaluation.metrics.get(f"busy({device})", 0.0)
+        used = evaluation.metrics.get(f"memory({device})")
+        memory = "" if used is None else format_quantity(used, "bytes")
+        limit = limits[device]
+        if limited and limit is not None and used is not None:
+            memory += f" of {format_quantity(limit, 'bytes')}"
+        rows.append(
+            (device, str(count), format_quantity(busy, "s") if count else "", memory if count else "", _shorten(texts))
+        )
+    columns = [("device", "left"), ("layers", "right"), ("busy", "right"), ("memory", "right"), ("which", "left")]
+    return table("What runs where", columns, rows)
+
+
+def _shared_weights_table(problem: Problem, plan: Plan, most: int) -> RenderableType:
+    devices, shared = problem.platform.device_names(), problem.all_shared_weights()
+    rows = []
+    for one in shared[:most]:
+        holding = {plan.placement[network][layer] for network, layer in one.layers}
+        held_by = ", ".join(device for device in devices if device in holding)
+        rows.append((one.name, format_quantity(one.bytes, "bytes"), str(len(one.layers)), held_by))
+    if len(shared) > most:
+        rows.append((f"and {len(shared) - most} more", "", "", ""))
+    columns = [("weights", "left"), ("size", "right"), ("layers", "right"), ("held by", "left")]
+    return table("What layers share", columns, rows)
+
+
+def _shorten(texts: Sequence[str], most: int = 4) -> str:
+    shown = list(texts[:most])
+    if len(texts) > most:
+        shown.append(f"and {len(texts) - most} more runs")
+    return ", ".join(shown)
+
+
+def _transmission_table(evaluation: Evaluation, most: int) -> RenderableType:
+    rows = [
+        (
+            t.tensor,
+            format_quantity(t.bytes, "bytes"),
+            f"{t.origin} -> {t.destination}",
+            ", ".join(t.links),
+            format_quantity(t.seconds, "s"),
+        )
+        for t in evaluation.transmissions[:most]
+    ]
+    hidden = len(evaluation.transmissions) - most
+    if hidden > 0:
+        rows.append((f"and {hidden} more", "", "", "", ""))
+    columns = [("tensor", "left"), ("size", "right"), ("from -> to", "left"), ("links", "left"), ("time", "right")]
+    return table("What is sent", columns, rows)
+
+
+def against(value: float, unit: str, best: float | None, violations: Sequence[Violation]) -> tuple[str, str]:
+    """Return a plan's value, and how it compares with the best, or what it breaks."""
+    shown = format_quantity(value, unit) if math.isfinite(value) else "-"
+    if violations:
+        more = f" and {len(violations) - 1} more" if len(violations) > 1 else ""
+        return shown, f"breaks {violations[0].constraint}{more}"
+    if best is None or not math.isfinite(value):
+        return shown, ""
+    return shown, compared(value, best)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dnnopt.base.errors import InputError, UnsupportedError
-from dnnopt.base.text import COLOURS
+from dnnopt.base.text import COLOURS, format_runtime
 from dnnopt.base.units import counted
 from dnnopt.plot.style import INK, axes_or_new, axis_unit, clean, figure_of, labelled, plain
 from dnnopt.plot.subject import title_of
+from dnnopt.problem.words import objective_name
 from dnnopt.studies.pareto import Front
-from dnnopt.studies.report import format_runtime, objective_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from dnnopt.base.errors import InputError
-from dnnopt.base.text import COLOURS
+from dnnopt.base.text import COLOURS, format_gap
 from dnnopt.methods.result import Event, Result
 from dnnopt.plot.style import FAINT, axes_or_new, axis_unit, clean, figure_of, labelled, plain
 from dnnopt.plot.subject import title_of
-from dnnopt.studies.report import format_gap, objective_name
+from dnnopt.problem.words import objective_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

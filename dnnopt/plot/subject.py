@@ -7,8 +7,8 @@ from dnnopt.base.units import format_quantity
 from dnnopt.methods.result import Result
 from dnnopt.problem.plan import Plan
 from dnnopt.problem.problem import Problem
+from dnnopt.problem.words import objective_name
 from dnnopt.referee import Evaluation, evaluate
-from dnnopt.studies.report import objective_name
 
 
 def planned(subject: Result | Problem, plan: Plan | None) -> tuple[Problem, Plan, Evaluation]:

@@ -25,7 +25,7 @@ from dnnopt.plot.style import (
     plain,
 )
 from dnnopt.plot.subject import title_of
-from dnnopt.studies.report import objective_name
+from dnnopt.problem.words import objective_name
 from dnnopt.studies.sweeping import Sweep
 
 if TYPE_CHECKING:

@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib.resources.abc import Traversable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
+from dnnopt.base.console import table, words
 from dnnopt.base.errors import InputError
 from dnnopt.base.files import read_data, write_data
 from dnnopt.base.records import Bytes, Flag, Name, Number, Record, Seconds, check_known
+from dnnopt.base.units import counted, format_quantity
 from dnnopt.problem.networks import INPUT, Layer, Network
 from dnnopt.problem.platforms import Device, Platform
 
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+
 Table = Mapping[str, Mapping[str, Mapping[str, Seconds | None]]]
 Quartiles = tuple[Seconds, Seconds]
+
+
+_SLOWEST = 10
+_DISTURBED = 0.1, 1e-3  # of a whole run, and in seconds: the least that other programs take at a time
 
 
 class FusedGroup(Record):
@@ -125,8 +136,8 @@ class Profile(Record):
         """
         by_name = {network.name: network for network in networks}
         devices = set(platform.device_names())
-        for kind, table in (("time", self.time), ("energy", self.energy)):
-            for network, layers in table.items():
+        for kind, entries in (("time", self.time), ("energy", self.energy)):
+            for network, layers in entries.items():
                 check_known(network, by_name, kind, "network")
                 known = {layer.name for layer in by_name[network].layers}
                 for layer, values in layers.items():
@@ -156,6 +167,70 @@ class Profile(Record):
             time=_merged(self.time, other.time, "time"),
             energy=_merged(self.energy, other.energy, "energy"),
             measurements=(*self.measurements, *(m for m in other.measurements if m not in self.measurements)),
+        )
+
+    def report(self, console: Console, *, verbose: bool = False) -> None:
+        """Print the slowest layers (or all), what was fused, what is no layer, and a whole run and its parts."""
+        for measurement in self.measurements:
+            for part in _measurement_report(self, measurement, None if verbose else _SLOWEST):
+                console.print(words(part) if isinstance(part, str) else part)
+
+
+def _measurement_report(
+    profile: Profile, measurement: Measurement, limit: int | None
+) -> Iterator[RenderableType | str]:
+    def seconds(value: float) -> str:
+        return format_quantity(value, "s", 3)
+
+    device = measurement.device
+    times = {
+        layer: values[device] or 0.0
+        for layer, values in profile.time[measurement.network].items()
+        if layer in measurement.quartiles
+    }
+    fused = {layer for group in measurement.groups for layer in group.layers}
+    threads, repeated = counted(measurement.threads, "thread"), counted(measurement.repetitions, "run")
+    kind = "layers fused by the runtime" if measurement.optimised else "each layer apart"
+    yield (
+        f"{measurement.network} on {device}: {counted(len(times), 'layer')}, {kind}, median of {repeated}, "
+        f"{threads}, onnxruntime {measurement.versions.get('onnxruntime', '')}"
+    )
+    rows = [
+        (
+            layer,
+            seconds(time),
+            f"{seconds(measurement.quartiles[layer][0])} to {seconds(measurement.quartiles[layer][1])}",
+            f"{100 * time / measurement.sum_of_layers:.1f} %" if measurement.sum_of_layers else "",
+            "a share of a group" if layer in fused else "",
+        )
+        for layer, time in sorted(times.items(), key=lambda item: -item[1])
+    ]
+    columns = [("layer", "left"), ("time", "right"), ("quartiles", "right"), ("of all layers", "right"), ("", "left")]
+    yield table("Layers" if limit is None or len(rows) <= limit else "Slowest layers", columns, rows[:limit])
+    if measurement.groups:
+        groups = [
+            (seconds(group.seconds), ", ".join(group.nodes), ", ".join(group.layers)) for group in measurement.groups
+        ]
+        yield table(
+            "Groups that the runtime fused; each layer has a share of the time",
+            [("time", "right"), ("ran as", "left"), ("layers", "left")],
+            groups,
+        )
+    if measurement.other:
+        others = [(seconds(time), node) for node, time in measurement.other.items()]
+        yield table("Ran too, and is no layer", [("time", "right"), ("node", "left")], others)
+    first, third = measurement.total_quartiles
+    yield (
+        f"All layers {seconds(measurement.sum_of_layers)}, between them {seconds(measurement.overhead)}; "
+        f"a whole run {seconds(measurement.total)} ({seconds(first)} to {seconds(third)}), "
+        f"with every optimisation {seconds(measurement.fastest)}"
+    )
+    share, least = _DISTURBED
+    if abs(measurement.unexplained) > max(share * measurement.total, least):
+        yield (
+            f"A whole run takes {seconds(abs(measurement.unexplained))} "
+            f"{'more' if measurement.unexplained > 0 else 'less'} than its parts: other programs disturb the "
+            "measurement. Measure on an idle machine, or with fewer --threads."
         )
 
 

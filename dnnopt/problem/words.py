@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
+import math
 import string
 from collections import Counter
+from collections.abc import Mapping
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from dnnopt.base.text import COLOURS
+from dnnopt.base.console import words
+from dnnopt.base.text import COLOURS, visible
+from dnnopt.base.units import format_quantity
 from dnnopt.problem.plan import Plan
 from dnnopt.problem.problem import Problem
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.text import Text
 
+_LEAST_STRIP, _MOST_STRIP = 12, 80
+_METRICS = {
+    "latency": "s",
+    "period": "s",
+    "energy": "J",
+    "cost": "USD",
+    "traffic": "bytes",
+    "leakage": "",
+    "worst_leakage": "",
+}
 _OTHER = "?"  # devices beyond the alphabet
 
 
@@ -75,3 +90,75 @@ def moved(problem: Problem, plan: Plan, other: Plan) -> list[str]:
         for layer in (network.layers[index] for index in network.order)
         if plan.placement[network.name][layer.name] != other.placement[network.name][layer.name]
     ]
+
+
+def print_strips(console: Console, problem: Problem, plans: Mapping[str, Plan]) -> None:
+    """Print plans as lines of letters along the network, one below the other."""
+    from rich.cells import cell_len
+    from rich.text import Text
+
+    if not plans:
+        return
+    names = {name: visible(name) for name in plans}
+    name_width = min(max(map(cell_len, names.values())), console.width // 3)
+    width = min(max(console.width - name_width - 2, _LEAST_STRIP), _MOST_STRIP)
+    console.print(words("Along the network", "bold"))
+    lines = {name: strip(problem, plan, width) for name, plan in plans.items()}
+    for name, line in lines.items():
+        room = name_width - cell_len(names[name])
+        # A name that is too long has a line of its own.
+        begin = Text(names[name] + " " * (room + 2) if room >= 0 else f"{names[name]}\n{' ' * (name_width + 2)}")
+        console.print(begin + coloured(problem, line), no_wrap=True, overflow="fold")
+    small = any(letter.islower() for line in lines.values() for letter in line)
+    console.print(words(legend(problem) + ("; small: most of these layers" if small else "")))
+
+
+def objective_name(problem: Problem, priority: int | None = None) -> tuple[str, str]:
+    """Return what is minimised (first, or at a priority), in words, and its SI unit (empty for unlike metrics)."""
+    priority = min(term.priority for term in problem.minimize) if priority is None else priority
+    terms = [term for term in problem.minimize if term.priority == priority]
+    words = []
+    for term in terms:
+        arguments = [term.network] if term.network else list(term.devices or term.links or ())
+        name = term.metric + (f"({','.join(arguments)})" if arguments else "") + (" with idle" if term.idle else "")
+        name = f"largest {name}" if term.over == "max" else name
+        words.append(name if term.weight == 1 else f"{term.weight:g} x {name}")
+    own = {metric.name: metric.unit for metric in problem.metrics}
+    units = {own.get(term.metric, term.unit) for term in terms}
+    return " + ".join(words), units.pop() if len(units) == 1 else ""
+
+
+def runs(problem: Problem, plan: Plan) -> dict[str, list[str]]:
+    """Return for each device its layers as runs along the network's order: ``conv1 ... relu5 (12)``."""
+    found: dict[str, list[str]] = {device: [] for device in problem.platform.device_names()}
+    for network in problem.networks:
+        prefix = f"{network.name}: " if len(problem.networks) > 1 else ""
+        placed = plan.placement[network.name]
+        run: list[str] = []
+        for index in [*network.order, None]:
+            name = network.layers[index].name if index is not None else None
+            if run and (name is None or placed[name] != placed[run[-1]]):
+                text = run[0] if len(run) == 1 else f"{run[0]} ... {run[-1]} ({len(run)})"
+                found[placed[run[0]]].append(prefix + text)
+                run = []
+            if name is not None:
+                run.append(name)
+    return found
+
+
+def where(problem: Problem, plan: Plan) -> str:
+    counts = dict.fromkeys(problem.platform.device_names(), 0)
+    for placed in plan.placement.values():
+        for device in placed.values():
+            counts[device] += 1
+    return ", ".join(f"{device} {count}" for device, count in counts.items() if count)
+
+
+def metric_line(metrics: Mapping[str, float]) -> str:
+    """Return the main metrics in one line."""
+    parts = [
+        f"{name.replace('_', ' ')} {format_quantity(metrics[name], unit)}"
+        for name, unit in _METRICS.items()
+        if name in metrics and math.isfinite(metrics[name])
+    ]
+    return ", ".join(parts)

@@ -7,20 +7,23 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from dnnopt.base.console import table, widths, words
 from dnnopt.base.errors import InputError, UnsupportedError
 from dnnopt.base.tables import Tabular
+from dnnopt.base.text import format_gap, format_runtime
+from dnnopt.base.units import format_quantity
 from dnnopt.compiled.compiled import CompiledProblem
 from dnnopt.compiled.compiler import compile_problem
 from dnnopt.compiled.evaluator import Evaluator
 from dnnopt.compiled.scheduling import plan_of
 from dnnopt.methods.exact import EXACT
 from dnnopt.methods.heuristics import BASELINES, Effort
-from dnnopt.methods.result import OPTIMAL_GAP, Event, Result, relative_gap
+from dnnopt.methods.result import OPTIMAL_GAP, Event, Result, against, relative_gap
 from dnnopt.methods.solving import solve
 from dnnopt.models.solvers.interface import Clock, Control, Limits, check_seconds, stop_on_interrupt
 from dnnopt.problem.plan import Plan
 from dnnopt.problem.problem import Problem
-from dnnopt.problem.words import moved
+from dnnopt.problem.words import moved, objective_name, print_strips
 from dnnopt.referee import Evaluation, Violation, evaluate
 
 if TYPE_CHECKING:
@@ -119,9 +122,33 @@ class Comparison(Tabular):
 
     def report(self, console: Console) -> None:
         """Print it for a person."""
-        from dnnopt.studies.study_report import print_comparison
-
-        print_comparison(console, self)
+        name, unit = objective_name(self.problem)
+        bound = self.bound
+        rows = []
+        for row in self.rows:
+            shown, compared = against(row.objective, unit, self.best, row.violations)
+            gap = "" if row.violations or row.gap is None else format_gap(row.gap)
+            elsewhere = "" if row.elsewhere is None else str(len(row.elsewhere))
+            rows.append((row.name, row.status, shown, gap, compared, elsewhere, format_runtime(row.seconds)))
+        title = f"{self.problem.name}: best bound {'unknown' if bound is None else format_quantity(bound, unit, 6)}"
+        columns = [
+            ("method", "left"),
+            ("status", "left"),
+            (name, "right"),
+            ("gap to bound", "right"),
+            ("to best plan", "left"),
+            ("layers elsewhere", "right"),
+            ("time", "right"),
+        ]
+        shown_columns, shown_rows = _fitting(
+            console.width, columns, rows, ("layers elsewhere", "status", "gap to bound")
+        )
+        console.print(table(title, shown_columns, shown_rows))
+        left_out = [name for name, _ in columns if name not in dict(shown_columns)]
+        if left_out:
+            console.print(words(f"There is no room here for: {', '.join(left_out)}."))
+        console.print()
+        print_strips(console, self.problem, {row.name: row.plan for row in self.rows if row.plan is not None})
 
 
 @dataclass(frozen=True)
@@ -276,3 +303,16 @@ def excess(objective: float, best: float) -> float | None:
     if objective == best:
         return 0.0
     return (objective - best) / abs(best) if best else None
+
+
+def _fitting(
+    width: int, columns: Sequence[tuple[str, str]], rows: Sequence[Sequence[str]], expendable: Sequence[str]
+) -> tuple[list[tuple[str, str]], list[list[str]]]:
+    """Return columns and rows without those columns, the first first, that a terminal of this width has no room for."""
+    needed = widths(columns, rows)
+    kept = list(range(len(columns)))
+    for name in expendable:
+        if sum(needed[index] + 2 for index in kept) - 2 <= width:
+            break
+        kept = [index for index in kept if columns[index][0] != name]
+    return [columns[index] for index in kept], [[row[index] for index in kept] for row in rows]

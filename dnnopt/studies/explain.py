@@ -12,13 +12,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from dnnopt.base.console import words
 from dnnopt.base.text import visible
+from dnnopt.methods.result import placement_table
 from dnnopt.models.solvers.interface import Clock, check_seconds
 from dnnopt.problem.objectives import Term
 from dnnopt.problem.plan import Plan
 from dnnopt.problem.platforms import Route
 from dnnopt.problem.problem import Problem
 from dnnopt.problem.profiles import Profile
+from dnnopt.referee import evaluate
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -93,9 +96,9 @@ class Explanation:
 
     def report(self, console: Console) -> None:
         """Print it for a person."""
-        from dnnopt.studies.study_report import print_explanation
-
-        print_explanation(console, self)
+        console.print(words(str(self)))
+        if self.plan is not None:
+            console.print(placement_table(self.problem, self.plan, evaluate(self.problem, self.plan)))
 
 
 def explain_infeasibility(problem: Problem, time_limit: float = 30.0) -> Explanation:

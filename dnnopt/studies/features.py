@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from dnnopt.base.console import table
 from dnnopt.base.graphs import tree_decomposition
+from dnnopt.base.text import format_gap
+from dnnopt.base.units import counted, format_quantity
 from dnnopt.compiled.compiled import CompiledProblem
 from dnnopt.compiled.compiler import compile_problem
 from dnnopt.compiled.scaling import all_on_one
 from dnnopt.methods.pool import Pool
 from dnnopt.problem.problem import Problem
+from dnnopt.problem.words import objective_name
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from dnnopt.studies.best_known import BestKnown
 
 
 @dataclass(frozen=True)
@@ -113,3 +123,37 @@ def _width(tensor: np.ndarray, producer: np.ndarray, consumer: np.ndarray) -> in
     np.add.at(change, first[sent], 1)
     np.add.at(change, last[sent], -1)
     return int(np.cumsum(change).max())
+
+
+def print_features(console: Console, problem: Problem, found: Features, known: BestKnown | None) -> None:
+    """Print what kind of problem it is, and the best known value."""
+    name, unit = objective_name(problem)
+    networks = ", ".join(f"{network.name} ({counted(len(network.layers), 'layer')})" for network in problem.networks)
+    trivial = "breaks a limit" if found.best_trivial is None else format_quantity(found.best_trivial, unit, 6)
+    rows = [
+        ("networks", networks),
+        ("devices", f"{', '.join(problem.platform.device_names())} ({found.locations or 'no tiers'})"),
+        ("links", f"{found.links}, {found.transport}"),
+        ("execution", found.execution),
+        ("minimise", name),
+        ("subject to", ", ".join(constraint.label for constraint in problem.subject_to) or "nothing"),
+        ("tensors", f"{found.tensors}, at most {found.width} alive at once; {counted(found.edges, 'edge')}"),
+        ("shared weights", str(found.shared_weights)),
+        ("treewidth", f"at most {found.treewidth}"),
+        ("computing : sending", f"{found.compute_communication:.3g}"),
+        ("all on one device", trivial),
+    ]
+    if known is None:
+        rows.append(("best known", "nothing"))
+    elif known.objective is None:
+        rows.append(("best known", known.status))
+    else:
+        bound = "no bound" if known.bound is None else f"bound {format_quantity(known.bound, unit, 6)}"
+        value = format_quantity(known.objective, unit, 6)
+        rows.append(("best known", f"{value} ({known.status}; {bound}, gap {format_gap(known.gap)})"))
+        bounded = f", bound by {known.bound_by}" if known.bound_by else ""
+        rows.append(("", f"plan by {known.found_by}{bounded}, {known.date}"))
+    if problem.provenance:
+        rows.append(("provenance", problem.provenance))
+    columns = [("", "left"), ("", "left")]
+    console.print(table(problem.name or "problem", columns, rows))

@@ -11,11 +11,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dnnopt.base.console import table
 from dnnopt.base.errors import InputError
+from dnnopt.base.text import format_runtime
+from dnnopt.base.units import counted, format_quantity
 from dnnopt.compiled.compiled import CompiledProblem
 from dnnopt.compiled.compiler import compile_problem
 from dnnopt.methods.result import OPTIMAL_GAP
@@ -24,6 +27,11 @@ from dnnopt.models.solvers.interface import Clock, Control, Limits, stop_on_inte
 from dnnopt.problem.objectives import Term
 from dnnopt.problem.plan import Plan
 from dnnopt.problem.problem import Problem
+from dnnopt.problem.words import objective_name, where
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
 
 Objective = Term | tuple[Term, ...]
 
@@ -82,6 +90,23 @@ class Front:
                 for point in self.points
             ],
         }
+
+    def report(self, console: Console) -> None:
+        """Print a Pareto self."""
+        priorities = sorted({term.priority for term in self.problem.minimize})
+        named = [objective_name(self.problem, priority) for priority in priorities]
+        rows = [
+            (
+                *(format_quantity(value, unit, 5) for value, (_, unit) in zip(point.objectives, named, strict=True)),
+                "yes" if point.proved else "no",
+                where(self.problem, point.plan),
+            )
+            for point in self.points
+        ]
+        state = f"complete within {100 * self.tolerance:.2g} %" if self.complete else "not complete"
+        title = f"{self.problem.name}: {counted(len(self.points), 'point')}, {state}, in {format_runtime(self.runtime)}"
+        columns = [*((name, "right") for name, _ in named), ("proved", "left"), ("layers on each device", "left")]
+        console.print(table(title, columns, rows))
 
 
 def pareto(

@@ -14,8 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dnnopt.base.console import table, words
 from dnnopt.base.errors import InputError, UnsupportedError
 from dnnopt.base.tables import Tabular
+from dnnopt.base.text import compared, format_gap, format_runtime
+from dnnopt.base.units import counted, format_quantity
 from dnnopt.compiled.compiled import CompiledProblem, Index
 from dnnopt.compiled.compiler import compile_problem
 from dnnopt.compiled.evaluator import TOLERANCE, Evaluator
@@ -36,6 +39,7 @@ from dnnopt.models.solvers import solver as solver_of
 from dnnopt.models.solvers.interface import Clock, Control, Limits, Outcome, stop_on_interrupt
 from dnnopt.problem.plan import Plan
 from dnnopt.problem.problem import Problem
+from dnnopt.problem.words import moved, objective_name, print_strips, where
 from dnnopt.referee import Evaluation, evaluate
 
 if TYPE_CHECKING:
@@ -136,9 +140,28 @@ class BestPlans(Tabular):
 
     def report(self, console: Console) -> None:
         """Print it for a person."""
-        from dnnopt.studies.study_report import print_best_plans
-
-        print_best_plans(console, self)
+        name, unit = objective_name(self.problem)
+        if not self.plans:
+            console.print(words("no plan is feasible" if self.exhausted else "no plan was self"))
+            return
+        best = self.plans[0]
+        rows = [
+            (
+                str(rank),
+                format_quantity(ranked.objective, unit, 6),
+                "" if rank == 1 else compared(ranked.objective, best.objective),
+                "proved" if ranked.proved else f"not proved, gap {format_gap(ranked.gap)}",
+                "" if rank == 1 else str(len(moved(self.problem, ranked.plan, best.plan))),
+                where(self.problem, ranked.plan),
+            )
+            for rank, ranked in enumerate(self.plans, 1)
+        ]
+        columns = [("rank", "right"), (name, "right"), ("to the best", "left"), ("proof", "left")]
+        columns += [("layers elsewhere", "right"), ("layers on each device", "left")]
+        title = f"{self.problem.name}: {_ranked_count(self)}, by {self.method} in {format_runtime(self.runtime)}"
+        console.print(table(title, columns, rows))
+        console.print()
+        print_strips(console, self.problem, {str(rank): ranked.plan for rank, ranked in enumerate(self.plans, 1)})
 
 
 def best_plans(
@@ -378,3 +401,11 @@ def _at_most(seconds: float, clock: Clock) -> float:
     """Return so many seconds, or a share of the time that is left."""
     left = clock.left()
     return seconds if left is None else min(seconds, _SHARE * left)
+
+
+def _ranked_count(found: BestPlans) -> str:
+    count = len(found.plans)
+    if count == found.asked:
+        return "the best plan" if count == 1 else f"the {count} best plans"
+    plans = counted(count, "plan")
+    return f"{plans}, and there are no others" if found.exhausted else f"{plans} of {found.asked} asked for"

@@ -9,6 +9,7 @@ from pathlib import Path
 from statistics import fmean, median
 from typing import TYPE_CHECKING, Any
 
+from dnnopt.base.console import table
 from dnnopt.base.errors import InputError
 from dnnopt.base.tables import Tabular, as_html
 from dnnopt.methods.heuristics import BASELINES
@@ -96,9 +97,11 @@ class SetComparison(Tabular):
 
     def report(self, console: Console) -> None:
         """Print it for a person."""
-        from dnnopt.studies.study_report import print_set_comparison
-
-        print_set_comparison(console, self)
+        rows = self.to_table()
+        if rows:
+            columns = [(name, "left" if name in ("method", "problems") else "right") for name in rows[0]]
+            title = "Gaps to the best known values, over the problems with a plan"
+            console.print(table(title, columns, [[str(value) for value in row.values()] for row in rows]))
 
 
 def _percent(share: float | None, digits: int = 2) -> str:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from dnnopt.base.console import as_text, table
+from dnnopt.base.text import format_gap, format_runtime
+from dnnopt.base.units import format_quantity
 from dnnopt.compiled.compiler import compile_problem
 from dnnopt.formulations import registry
 from dnnopt.methods.formulated import default_solver, separate_on_relaxations
@@ -14,6 +17,10 @@ from dnnopt.methods.solving import Search
 from dnnopt.models.linear import LinearModel
 from dnnopt.models.solvers.interface import Clock, Control, Limits, stop_on_interrupt
 from dnnopt.problem.problem import Problem
+from dnnopt.problem.words import objective_name
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 @dataclass(frozen=True)
@@ -70,10 +77,34 @@ class SideBySide:
         }
 
     def __str__(self) -> str:
-        from dnnopt.base.console import as_text
-        from dnnopt.studies.report import print_side_by_side
+        return as_text(self.report)
 
-        return as_text(lambda console: print_side_by_side(console, self))
+    def report(self, console: Console) -> None:
+        """Print it for a person."""
+        name, unit = objective_name(self.problem)
+
+        def shown(value: float | None) -> str:
+            return "" if value is None else format_quantity(value, unit, 5)
+
+        rows = [
+            (
+                f"{row.formulation} ({row.solver})",
+                str(row.variables),
+                str(row.rows),
+                str(row.nonzeros),
+                format_runtime(row.build_seconds),
+                shown(row.relaxation),
+                "" if row.first_plan_seconds is None else format_runtime(row.first_plan_seconds),
+                shown(row.objective),
+                f"gap {format_gap(row.gap)}"
+                if row.status == "feasible"
+                else f"{row.status}, {format_runtime(row.seconds)}",
+            )
+            for row in self.rows
+        ]
+        heads = ("formulation", "variables", "rows", "nonzeros", "build", "LP bound", "first plan", name, "proof")
+        columns = [(head, "right" if position else "left") for position, head in enumerate(heads)]
+        console.print(table(f"{self.problem.name}: formulations", columns, rows))
 
 
 def compare_formulations(

@@ -19,10 +19,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dnnopt.base.console import table, words
 from dnnopt.base.errors import InputError, UnsupportedError
 from dnnopt.base.files import dump_json, read_data, write_text
 from dnnopt.base.outputs import make_folder
 from dnnopt.base.tables import Tabular
+from dnnopt.base.text import compared, format_gap
+from dnnopt.base.units import counted, format_quantity
 from dnnopt.compiled.compiled import LinearTerm
 from dnnopt.compiled.compiler import compile_problem
 from dnnopt.compiled.evaluator import Evaluator
@@ -35,6 +38,7 @@ from dnnopt.models.solvers.interface import Clock, Control, Limits, stop_on_inte
 from dnnopt.problem.parameters import Parameter, parse_range
 from dnnopt.problem.plan import Plan, read_plan
 from dnnopt.problem.problem import Problem
+from dnnopt.problem.words import objective_name, print_strips, where
 from dnnopt.referee import evaluate
 
 if TYPE_CHECKING:
@@ -199,9 +203,56 @@ class Sweep(Tabular):
 
     def report(self, console: Console) -> None:
         """Print it for a person."""
-        from dnnopt.studies.study_report import print_sweep
+        name, unit = objective_name(self.problem)
+        varied = self.parameter.unit
 
-        print_sweep(console, self)
+        def value(number: float, digits: int = 6) -> str:
+            return format_quantity(number, varied, digits)
+
+        def objective(number: float | None) -> str:
+            return "-" if number is None else format_quantity(number, unit, 6)
+
+        at = {point.value: point for point in self.points}
+        several = len(self.plans) > 1
+        rows = [
+            (
+                "none" if plan is None else f"plan {plan + 1}",
+                value(low),
+                value(high),
+                objective(at[low].objective),
+                objective(at[high].objective),
+                "" if plan is None else where(self.problem, self.plans[plan]),
+            )
+            for low, high, plan in self.segments
+        ]
+        columns = [
+            ("best", "left"),
+            ("from", "right"),
+            ("to", "right"),
+            (f"{name} there", "right"),
+            ("and there", "right"),
+        ]
+        columns.append(("layers on each device", "left"))
+        title = f"{self.problem.name}: {self.parameter} from {value(self.low)} to {value(self.high)}"
+        console.print(table(title, columns, rows))
+        console.print(words(_certainty(self)))
+        console.print()
+        print_strips(console, self.problem, {f"plan {index + 1}": plan for index, plan in enumerate(self.plans)})
+        console.print()
+        asked = [point for point in self.points if point.asked]
+        names = list(dict.fromkeys(name for point in asked for name in point.baselines))
+        columns = [(str(self.parameter), "right"), (name, "right"), ("gap", "right")]
+        columns += [("plan", "right")] if several else []
+        columns += [(f"best {baseline}" if baseline == "all-on-one" else baseline, "left") for baseline in names]
+        lines = []
+        for point in asked:
+            line = [value(point.value, 4), objective(point.objective), format_gap(point.gap)]
+            if point.objective is None:
+                line[2] = point.status
+            line += [("-" if point.plan is None else str(point.plan + 1))] if several else []
+            line += [_beside(point.baselines.get(baseline), point.objective) for baseline in names]
+            lines.append(line)
+        console.print(table("Points", columns, lines))
 
 
 def sweep(
@@ -566,3 +617,27 @@ class _Run:
             for a, b in pairwise(points)
             if a.plan != b.plan
         )
+
+
+def _beside(value: float | None, best: float | None) -> str:
+    """Return how much worse a baseline is."""
+    if value is None:
+        return "-"
+    if best is None:
+        return "a plan"
+    return compared(value, best)
+
+
+def _certainty(sweep: Sweep) -> str:
+    """Return what is known of the break points."""
+    count = len(sweep.breaks)
+    share = "its value" if sweep.scale == "log" else "the range"
+    found = f"{counted(count, 'break point')}, within {sweep.tolerance:g} of {share}" if count else ""
+    found = found or "no break point"
+    if not sweep.complete:
+        return f"{found}; not complete: points or break points are missing"
+    if sweep.exhaustive:
+        return f"{found}; no other is possible"
+    proved = all(point.status in ("optimal", "infeasible") for point in sweep.points)
+    why = "" if proved else ", and not every point is proved optimal"
+    return f"{found}; between two points with the same plan, others are possible{why}"
