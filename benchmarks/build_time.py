@@ -26,7 +26,7 @@ from dnnopt import Device, Layer, Link, Network, Platform, Problem, Route, Tenso
 from dnnopt.compiled.compiled import CompiledProblem
 from dnnopt.compiled.compiler import compile_problem
 from dnnopt.formulations import registry
-from dnnopt.models.linear import LinearArrays
+from dnnopt.models.arrays import LinearArrays
 from dnnopt.models.solvers.highs import pass_model
 
 FORMULATIONS = ("product", "edgewise", "boundary", "treewise")

@@ -92,5 +92,5 @@ from dnnopt.studies.explain import explain_infeasibility as explain_infeasibilit
 from dnnopt.studies.ranking import BestPlans as BestPlans
 from dnnopt.studies.ranking import RankedPlan as RankedPlan
 from dnnopt.studies.ranking import best_plans as best_plans
-from dnnopt.studies.sweeping import Sweep as Sweep
+from dnnopt.studies.sweep import Sweep as Sweep
 from dnnopt.studies.sweeping import sweep as sweep

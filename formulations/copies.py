@@ -16,7 +16,7 @@ import numpy as np
 from dnnopt.compiled.compiled import CompiledProblem, Index
 from dnnopt.compiled.metrics import Array
 from dnnopt.formulations.edges import edge_labels, edge_uses_pair
-from dnnopt.models.linear import Columns, Values
+from dnnopt.models.arrays import Columns, Values
 
 
 @dataclass(frozen=True, eq=False)

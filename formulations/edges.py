@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from dnnopt.compiled.compiled import CompiledProblem, Index
-from dnnopt.models.linear import Columns, Joined, Values
+from dnnopt.models.arrays import Columns, Joined, Values
 
 
 def edge_labels(c: CompiledProblem) -> list[str]:

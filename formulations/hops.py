@@ -26,7 +26,7 @@ from dnnopt.compiled.metrics import Array
 from dnnopt.compiled.scheduling import Tasks
 from dnnopt.compiled.windows import Durations
 from dnnopt.formulations.copies import Copies
-from dnnopt.models.linear import Columns
+from dnnopt.models.arrays import Columns
 
 
 @dataclass(frozen=True, eq=False)

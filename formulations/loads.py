@@ -10,7 +10,7 @@ from dnnopt.compiled.compiled import CompiledProblem
 from dnnopt.compiled.precedence import Module
 from dnnopt.compiled.windows import Durations
 from dnnopt.formulations.copies import Copies
-from dnnopt.models.linear import Columns, Values
+from dnnopt.models.arrays import Columns, Values
 
 
 def module_load(

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from dnnopt.compiled.compiled import CompiledProblem, Index
 from dnnopt.compiled.scheduling import Scheduler, Tasks, Times, times_of
-from dnnopt.models.linear import Values
+from dnnopt.models.arrays import Values
 from dnnopt.problem.plan import Plan
 
 # Starts of a placement's tasks in a solution, in any unit; None: the solution has no order of tasks.

@@ -7,7 +7,7 @@ import numpy as np
 from dnnopt.compiled.compiled import CompiledProblem, Index
 from dnnopt.compiled.evaluator import Evaluator
 from dnnopt.formulations.edges import edge_uses_pair
-from dnnopt.models.linear import Values
+from dnnopt.models.arrays import Values
 
 
 def exposed_values(c: CompiledProblem, placement: Index) -> Values:

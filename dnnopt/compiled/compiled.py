@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dnnopt.compiled.metrics import Array, Metric
-from dnnopt.compiled.units import Units
 from dnnopt.problem.custom import CustomConstraint
 from dnnopt.problem.plan import Plan
 
@@ -350,13 +349,6 @@ class CompiledProblem:
     pools: Mask | None = None
     floor: float = -np.inf
     cap: float = np.inf
-
-    @cached_property
-    def units(self) -> Units:
-        """Units that suit solvers."""
-        from dnnopt.compiled.scaling import choose_units
-
-        return choose_units(self)
 
     @cached_property
     def edges(self) -> Index:

@@ -45,7 +45,6 @@ from dnnopt.problem.profiles import layer_joules, layer_seconds
 def compile_problem(problem: Problem) -> CompiledProblem:
     """Return the arrays of a problem."""
     compiled = _Compiler(problem).compile()
-    _ = compiled.units  # computed here once, with what models are built from
     return compiled
 
 

@@ -22,8 +22,9 @@ from dnnopt.compiled.priorities import noted, of_priority
 from dnnopt.compiled.scaling import SI
 from dnnopt.formulations import registry
 from dnnopt.formulations.formulation import Formulation
+from dnnopt.models.arrays import Values
 from dnnopt.models.constraint import ConstraintModel, sums_below
-from dnnopt.models.linear import LinearModel, Values
+from dnnopt.models.linear import LinearModel
 from dnnopt.models.portable import CONSTANT, column_names, safe_names
 from dnnopt.problem.plan import Plan
 

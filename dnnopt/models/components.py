@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from dnnopt.models.linear import Block
+    from dnnopt.models.arrays import Block
 
 Key = str | int | tuple[str, ...] | None
 _ARGUMENT = re.compile(r"(\w+)\((.*)\)", re.DOTALL)

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dnnopt.base.text import visible
-from dnnopt.models.linear import Block, Columns, Evaluate, EvaluateTimes, Follow, Values, encoded
+from dnnopt.models.arrays import Block, Columns, Evaluate, EvaluateTimes, Follow, Values, encoded
 
 if TYPE_CHECKING:
     from dnnopt.compiled.scheduling import Tasks, Times

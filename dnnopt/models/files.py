@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from dnnopt.base.errors import InputError
 from dnnopt.base.files import write_text
-
-if TYPE_CHECKING:
-    from dnnopt.models.constraint import ConstraintModel
-    from dnnopt.models.linear import LinearModel
+from dnnopt.models.constraint import ConstraintModel
+from dnnopt.models.cp_sat import cp_sat_text
+from dnnopt.models.linear import LinearModel
+from dnnopt.models.lp import lp_text
+from dnnopt.models.minizinc import minizinc_texts
+from dnnopt.models.mps import mps_text
 
 # kind of model -> the endings of its files
 ENDINGS = {"milp": (".lp", ".mps", ".mps.gz"), "cp": (".pb.txt", ".mzn")}
@@ -48,8 +49,6 @@ def write_model(model: LinearModel | ConstraintModel, path: str | Path) -> None:
     InputError
         For another ending, a number that no file can hold, or a file that cannot be written.
     """
-    from dnnopt.models.linear import LinearModel
-
     ending = ending_of(path)
     kind = "milp" if isinstance(model, LinearModel) else "cp"
     if ending not in ENDINGS[kind]:
@@ -58,20 +57,12 @@ def write_model(model: LinearModel | ConstraintModel, path: str | Path) -> None:
     if isinstance(model, LinearModel):
         model.complete()
         if ending == ".lp":
-            from dnnopt.models.lp import lp_text
-
             write_text(path, lp_text(model))
             return
-        from dnnopt.models.mps import mps_text
-
         write_text(path, mps_text(model))
     elif ending == ".pb.txt":
-        from dnnopt.models.cp_sat import cp_sat_text
-
         write_text(path, cp_sat_text(model))
     else:
-        from dnnopt.models.minizinc import minizinc_texts
-
         text, data = minizinc_texts(model)
         write_text(Path(path).with_suffix(".dzn"), data)
         write_text(path, text)

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from dnnopt.models.portable import Portable, Size, header, portable, section
 
 if TYPE_CHECKING:
-    from dnnopt.models.linear import LinearArrays, LinearModel
+    from dnnopt.models.arrays import LinearArrays
+    from dnnopt.models.linear import LinearModel
 
 _ZERO = re.compile(r"[+-] 0 ")
 _LINE = 250  # characters, about: some readers have an end to a line

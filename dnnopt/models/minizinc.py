@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dnnopt.base.errors import UnsupportedError
+from dnnopt.models.arrays import Block, Columns
 from dnnopt.models.constraint import Clauses, ConstraintModel, Intervals, LinearRow, NoOverlap, Rows, Whole
-from dnnopt.models.linear import Block, Columns
 from dnnopt.models.portable import check_counts, column_names, header, safe_names
 
 # Names that MiniZinc, or what is written around the blocks, has another use for.

@@ -12,7 +12,8 @@ from dnnopt.models.lp import number
 from dnnopt.models.portable import Size, header, portable, section
 
 if TYPE_CHECKING:
-    from dnnopt.models.linear import LinearArrays, LinearModel
+    from dnnopt.models.arrays import LinearArrays
+    from dnnopt.models.linear import LinearModel
 
 _MARKER = re.compile(r"^ \S+ 'MARKER' .*\n?", re.MULTILINE)
 

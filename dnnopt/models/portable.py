@@ -13,8 +13,9 @@ from dnnopt.base.errors import InputError
 from dnnopt.base.text import shortened, visible
 
 if TYPE_CHECKING:
+    from dnnopt.models.arrays import LinearArrays
     from dnnopt.models.constraint import ConstraintModel
-    from dnnopt.models.linear import LinearArrays, LinearModel
+    from dnnopt.models.linear import LinearModel
 
 _FORBIDDEN = re.compile(r"[^A-Za-z0-9_.,()]")
 # Readers take these for a number, a section or a bound; HiGHS whatever begins like a number that is none or infinite.

@@ -14,7 +14,8 @@ from dnnopt.models.components import Component, components
 from dnnopt.models.portable import Size, check_counts, check_numbers, column_names, header
 
 if TYPE_CHECKING:
-    from dnnopt.models.linear import Block, LinearArrays, LinearModel
+    from dnnopt.models.arrays import Block, LinearArrays
+    from dnnopt.models.linear import LinearModel
 
 
 def import_pyomo() -> Any:

@@ -26,7 +26,7 @@ from dnnopt.plot.style import (
 )
 from dnnopt.plot.subject import title_of
 from dnnopt.problem.words import objective_name
-from dnnopt.studies.sweeping import Sweep
+from dnnopt.studies.sweep import Sweep
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

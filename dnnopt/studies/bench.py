@@ -30,28 +30,7 @@ _GRACE = 30.0  # seconds beyond one and a half times the limit after which a pro
 _SMALLEST = 1e-12  # stands for a gap of 0 without a proof, as of a later priority
 _POLL = 0.1
 _NEVER = threading.Event()
-_PROGRAM = "from dnnopt.studies.bench import limited; limited()"
-
-
-def limited() -> None:
-    """Run the command line, without its first word: the bytes of memory that this process may take."""
-    limit_memory(float(sys.argv.pop(1)))
-    from dnnopt.cli import main
-
-    main()
-
-
-def limit_memory(most: float) -> None:
-    """Have requests of this process and its children for more than so many bytes refused, where the system can."""
-    try:
-        import resource
-    except ImportError:  # Windows
-        return
-    if math.isfinite(most):
-        kind = resource.RLIMIT_DATA if sys.platform == "linux" else resource.RLIMIT_AS
-        hard = resource.getrlimit(kind)[1]
-        allowed = int(most) if hard == resource.RLIM_INFINITY else min(int(most), hard)
-        resource.setrlimit(kind, (allowed, hard))
+_PROGRAM = "from dnnopt.cli.limited import limited; limited()"
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,8 @@ from dnnopt.formulations.cp.constraints import CONSTRAINTS, add_constraints
 from dnnopt.formulations.cp.literals import Literals
 from dnnopt.formulations.cp.objective import add_objective
 from dnnopt.formulations.plans import read_plan
+from dnnopt.models.arrays import Columns, Values
 from dnnopt.models.constraint import ConstraintModel
-from dnnopt.models.linear import Columns, Values
 from dnnopt.problem.plan import Plan
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 
@@ -14,11 +14,26 @@ from dnnopt.compiled.metrics import Array, Metric
 from dnnopt.formulations.copies import Copies, shared_tensors
 from dnnopt.formulations.edges import edge_labels, edge_uses_pair, pair_labels
 from dnnopt.formulations.values import exposed_values, held_values, received_values, touched_values
+from dnnopt.models.arrays import Columns, Values
 from dnnopt.models.constraint import ConstraintModel
-from dnnopt.models.linear import Columns, Values
 
-if TYPE_CHECKING:
-    from dnnopt.formulations.cp.times import TimeVariables
+
+class HasLatencies(Protocol):
+    """What rows on latencies need of the start times of a formulation.
+
+    Attributes
+    ----------
+    scale : float
+        Units of time in a second.
+    latency : columns (A,)
+    """
+
+    scale: float
+    latency: Columns
+
+    def joint_loads(self, networks: tuple[int, ...]) -> list[tuple[Columns, Values]]:
+        """Return rows that the sum of these networks' latencies is at least, as columns and seconds."""
+        ...
 
 
 class Literals:
@@ -31,7 +46,7 @@ class Literals:
     x : columns (N, k)
     y : columns (E, P)
     copies : list of Copies
-    times : TimeVariables or None
+    times : HasLatencies or None
         Start times, where a formulation has them.
     """
 
@@ -42,7 +57,7 @@ class Literals:
         self.x = self._add_placement()
         self.y = self._add_pairs()
         self.copies = self._add_copies()
-        self.times: TimeVariables | None = None
+        self.times: HasLatencies | None = None
 
     def _add_placement(self) -> Columns:
         c = self.c

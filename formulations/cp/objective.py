@@ -12,8 +12,9 @@ from dnnopt.compiled.compiled import LatencyTerm, LinearTerm, MaxTerm, Objective
 from dnnopt.compiled.evaluator import Evaluator
 from dnnopt.compiled.scaling import all_on_one
 from dnnopt.formulations.cp.literals import Literals
+from dnnopt.models.arrays import Columns, Values
 from dnnopt.models.constraint import TOLERANCE, Whole, scale_for
-from dnnopt.models.linear import Columns, Values, summed
+from dnnopt.models.linear import summed
 
 Entries = tuple[Columns, Values]
 WholeEntries = tuple[Columns, Whole]

@@ -22,8 +22,8 @@ from dnnopt.formulations.cp.objective import add_objective
 from dnnopt.formulations.cp.times import TimeVariables
 from dnnopt.formulations.hops import not_a_tree
 from dnnopt.formulations.plans import read_plan, times_in
+from dnnopt.models.arrays import Values
 from dnnopt.models.constraint import ConstraintModel
-from dnnopt.models.linear import Values
 from dnnopt.problem.plan import Plan
 
 
@@ -56,14 +56,14 @@ class ScheduleFormulation(AssignmentFormulation):
             raise UnsupportedError("", problem=f"formulation {self.name!r} does not support {reason}")
         model = ConstraintModel(f"{compiled.problem_name or 'problem'}: {self.name}")
         literals = Literals(model, compiled)
-        literals.times = TimeVariables(literals)
-        model.task_starts = literals.times.task_starts
+        literals.times = times = TimeVariables(literals)
+        model.task_starts = times.task_starts
         add_objective(literals)
         add_constraints(literals)
         if np.isfinite(compiled.floor) and model.objective_columns:
             columns = np.concatenate(model.objective_columns)
             coefficients = np.concatenate(model.objective_coefficients)
-            lower = compiled.floor / model.objective_unit - _lost(literals, literals.times)
+            lower = compiled.floor / model.objective_unit - _lost(literals, times)
             model.add_whole_row("floor", columns, coefficients, lower=math.floor(lower))
         return model
 

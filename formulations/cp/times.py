@@ -26,8 +26,8 @@ from dnnopt.compiled.windows import Durations, Windows, latency_limits, serial_b
 from dnnopt.formulations.cp.literals import Literals
 from dnnopt.formulations.hops import Hops, hops, unordered
 from dnnopt.formulations.loads import module_load
+from dnnopt.models.arrays import Columns, Values
 from dnnopt.models.constraint import Whole, scale_for
-from dnnopt.models.linear import Columns, Values
 
 # So rounding n tasks down loses at most n / 2^30 of the limit.
 _LARGEST_TIME = 2.0**30

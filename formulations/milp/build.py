@@ -16,7 +16,8 @@ from dnnopt.formulations.milp.communication import Communication
 from dnnopt.formulations.milp.communication.moves import Moves
 from dnnopt.formulations.milp.placement import add_placement
 from dnnopt.formulations.values import exposed_values, held_values, received_values, touched_values
-from dnnopt.models.linear import Columns, Joined, LinearModel, Values
+from dnnopt.models.arrays import Columns, Joined, Values
+from dnnopt.models.linear import LinearModel
 
 Entries = tuple[Columns, Values]
 

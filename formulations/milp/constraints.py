@@ -31,7 +31,7 @@ from dnnopt.compiled.scaling import SI, unit_for
 from dnnopt.formulations.edges import at_device, device_order, edge_labels, pair_labels
 from dnnopt.formulations.milp.build import Build, clipped
 from dnnopt.formulations.milp.objective import sum_entries
-from dnnopt.models.linear import Columns, Joined, Values
+from dnnopt.models.arrays import Columns, Joined, Values
 
 # More than the referee lets through: with room of 1e-11 to 1e-9 of the limit, in rows that coefficients otherwise meet
 # exactly, HiGHS was seen to call feasible models infeasible and worse plans optimal. A plan that the referee then

@@ -16,6 +16,7 @@ from dnnopt.compiled.compiled import (
     PeriodTerm,
     WorstLeakageTerm,
 )
+from dnnopt.compiled.scaling import choose_units
 from dnnopt.compiled.scheduling import times_of
 from dnnopt.compiled.scope import Scope
 from dnnopt.compiled.symmetry import canonical, identical_devices
@@ -29,7 +30,8 @@ from dnnopt.formulations.milp.placement import read_placement
 from dnnopt.formulations.milp.symmetry import add_symmetry_breaking
 from dnnopt.formulations.milp.timing import TIMINGS
 from dnnopt.formulations.plans import read_plan
-from dnnopt.models.linear import Columns, LinearModel, Values
+from dnnopt.models.arrays import Columns, Values
+from dnnopt.models.linear import LinearModel
 from dnnopt.problem.plan import Plan
 
 
@@ -85,7 +87,7 @@ class MilpFormulation:
         reason = self.supports(compiled)
         if reason:
             raise UnsupportedError("", problem=f"formulation {self.name!r} does not support {reason}")
-        model = LinearModel(f"{compiled.problem_name or 'problem'}: {self.name}", units or compiled.units)
+        model = LinearModel(f"{compiled.problem_name or 'problem'}: {self.name}", units or choose_units(compiled))
         build = Build(model, compiled, self._communication)
         self._timing.add(build)
         add_objective(build, compiled.objective[0])

@@ -22,7 +22,8 @@ from dnnopt.compiled.evaluator import Evaluator
 from dnnopt.formulations.milp.build import Build, Entries, clipped
 from dnnopt.formulations.milp.module_cuts import joint_loads
 from dnnopt.formulations.milp.timing.period import add_period
-from dnnopt.models.linear import Values, summed
+from dnnopt.models.arrays import Values
+from dnnopt.models.linear import summed
 
 
 def add_objective(build: Build, terms: tuple[ObjectiveTerm, ...]) -> None:

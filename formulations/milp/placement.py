@@ -9,7 +9,8 @@ from __future__ import annotations
 import numpy as np
 
 from dnnopt.compiled.compiled import CompiledProblem, Index
-from dnnopt.models.linear import Columns, LinearModel, Values
+from dnnopt.models.arrays import Columns, Values
+from dnnopt.models.linear import LinearModel
 
 
 def add_placement(model: LinearModel, c: CompiledProblem) -> Columns:

@@ -15,7 +15,7 @@ import numpy as np
 
 from dnnopt.compiled.compiled import Index
 from dnnopt.formulations.milp.build import Build
-from dnnopt.models.linear import Values
+from dnnopt.models.arrays import Values
 
 
 def add_symmetry_breaking(build: Build, classes: list[list[int]]) -> None:

@@ -23,9 +23,10 @@ from dnnopt.models import mps as mps_file
 from dnnopt.models import portable
 from dnnopt.models import pulp as pulp_model
 from dnnopt.models import pyomo as pyomo_model
+from dnnopt.models.arrays import Block
 from dnnopt.models.components import components
 from dnnopt.models.constraint import ConstraintModel
-from dnnopt.models.linear import Block, LinearModel
+from dnnopt.models.linear import LinearModel
 from dnnopt.models.lp import lp_text, size_of_lp
 from dnnopt.models.mps import mps_text, size_of_mps
 from dnnopt.problem import library

@@ -13,7 +13,8 @@ from typing import IO, Any
 import numpy as np
 
 from dnnopt.base.children import Child
-from dnnopt.models.linear import LinearArrays, LinearModel
+from dnnopt.models.arrays import LinearArrays
+from dnnopt.models.linear import LinearModel
 from dnnopt.models.solvers.highs import pass_model, tolerance_for
 from dnnopt.models.solvers.interface import Clock, Control, Limits, Outcome, Values
 

@@ -10,7 +10,8 @@ from typing import Any
 import highspy
 import numpy as np
 
-from dnnopt.models.linear import LinearArrays, LinearModel
+from dnnopt.models.arrays import LinearArrays
+from dnnopt.models.linear import LinearModel
 from dnnopt.models.solvers.interface import Clock, Control, Limits, Outcome, Values, run_in_thread
 
 # Presolve of small models with continuous variables calls wrong values optimal, in 1.8 to 1.15 (ERGO-Code/HiGHS #1725,

@@ -23,8 +23,9 @@ import numpy as np
 
 from dnnopt.base.children import Child
 from dnnopt.base.errors import InputError
+from dnnopt.models.arrays import LinearArrays
 from dnnopt.models.components import Component
-from dnnopt.models.linear import LinearArrays, LinearModel
+from dnnopt.models.linear import LinearModel
 from dnnopt.models.pyomo import fill_model, import_pyomo
 from dnnopt.models.solvers.interface import Clock, Control, Limits, Outcome, Values
 

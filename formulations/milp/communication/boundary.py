@@ -19,7 +19,8 @@ from dnnopt.compiled.compiled import CompiledProblem, Index, Mask
 from dnnopt.compiled.metrics import Array
 from dnnopt.formulations.copies import Copies
 from dnnopt.formulations.edges import at_device, edge_labels
-from dnnopt.models.linear import Columns, LinearModel, Values
+from dnnopt.models.arrays import Columns, Values
+from dnnopt.models.linear import LinearModel
 
 
 def ends_of_routes(c: CompiledProblem) -> tuple[Mask, Mask] | None:

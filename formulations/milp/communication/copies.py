@@ -12,7 +12,8 @@ import numpy as np
 from dnnopt.compiled.compiled import CompiledProblem
 from dnnopt.formulations.copies import Copies, shared_tensors
 from dnnopt.formulations.edges import pair_labels
-from dnnopt.models.linear import Columns, LinearModel
+from dnnopt.models.arrays import Columns
+from dnnopt.models.linear import LinearModel
 
 
 def add_copies(model: LinearModel, c: CompiledProblem, y: Columns) -> list[Copies]:

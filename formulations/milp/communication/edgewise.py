@@ -17,7 +17,8 @@ from dnnopt.formulations.edges import at_device, edge_labels
 from dnnopt.formulations.milp.communication.copies import add_copies
 from dnnopt.formulations.milp.communication.moves import PairMoves
 from dnnopt.formulations.milp.communication.pairs import add_pair_variables
-from dnnopt.models.linear import Columns, LinearModel, Values
+from dnnopt.models.arrays import Columns, Values
+from dnnopt.models.linear import LinearModel
 
 
 def add_pairs(model: LinearModel, c: CompiledProblem, x: Columns) -> PairMoves:

@@ -8,7 +8,7 @@ from typing import Protocol
 from dnnopt.compiled.compiled import CompiledProblem, Mask
 from dnnopt.compiled.metrics import Array
 from dnnopt.formulations.copies import Copies
-from dnnopt.models.linear import Columns
+from dnnopt.models.arrays import Columns
 
 
 class Moves(Protocol):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dnnopt.compiled.compiled import CompiledProblem
 from dnnopt.formulations.edges import edge_labels, edge_uses_pair, pair_labels
-from dnnopt.models.linear import Columns, LinearModel
+from dnnopt.models.arrays import Columns
+from dnnopt.models.linear import LinearModel
 
 
 def add_pair_variables(model: LinearModel, c: CompiledProblem) -> Columns:

@@ -20,7 +20,8 @@ from dnnopt.formulations.copies import SharedTensors, shared_tensors
 from dnnopt.formulations.milp.communication.copies import add_copies
 from dnnopt.formulations.milp.communication.moves import PairMoves
 from dnnopt.formulations.milp.communication.pairs import add_pair_variables
-from dnnopt.models.linear import Columns, LinearModel, Values
+from dnnopt.models.arrays import Columns, Values
+from dnnopt.models.linear import LinearModel
 
 MOST_STATES = 1_000_000
 # Tensors with up to this many uses are kept together in a bag, where that does not make bags too large.

@@ -27,7 +27,7 @@ from dnnopt.compiled.windows import Durations, Windows, latency_limits
 from dnnopt.formulations.edges import at_device, edge_labels
 from dnnopt.formulations.milp.build import Build
 from dnnopt.formulations.milp.timing import potentials
-from dnnopt.models.linear import Columns, Values
+from dnnopt.models.arrays import Columns, Values
 
 Part = tuple[Columns, float | Values]
 

@@ -27,7 +27,7 @@ from dnnopt.formulations.edges import at_device
 from dnnopt.formulations.hops import hops, unordered
 from dnnopt.formulations.milp.build import Build
 from dnnopt.formulations.milp.timing.modules import add_relaxed_times
-from dnnopt.models.linear import Columns, Values
+from dnnopt.models.arrays import Columns, Values
 
 # Pairs of nodes that the graph leaves unordered.
 MOST_PAIRS = 20_000

@@ -18,7 +18,7 @@ from dnnopt.compiled.compiled import Index
 from dnnopt.compiled.evaluator import Evaluator
 from dnnopt.compiled.metrics import Array
 from dnnopt.formulations.milp.build import Build
-from dnnopt.models.linear import Values
+from dnnopt.models.arrays import Values
 
 MOST_PATHS = 10_000
 _VIOLATED = 1e-7

@@ -16,7 +16,7 @@ from dnnopt.compiled.metrics import Array
 from dnnopt.formulations.copies import Copies
 from dnnopt.formulations.milp.build import Build, clipped
 from dnnopt.formulations.milp.timing.covers import add_load_covers
-from dnnopt.models.linear import Columns, Values
+from dnnopt.models.arrays import Columns, Values
 
 
 def add_period(build: Build, weight: float, most: float) -> int:

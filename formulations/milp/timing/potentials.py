@@ -16,7 +16,7 @@ from dnnopt.compiled.compiled import Index
 from dnnopt.compiled.evaluator import Evaluator
 from dnnopt.formulations.edges import edge_labels
 from dnnopt.formulations.milp.build import Build
-from dnnopt.models.linear import Values
+from dnnopt.models.arrays import Values
 
 
 def add_start_times(build: Build) -> None:

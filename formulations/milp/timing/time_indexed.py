@@ -26,7 +26,7 @@ from dnnopt.compiled.scheduling import Tasks, Times
 from dnnopt.compiled.windows import Durations, Windows, latency_limits
 from dnnopt.formulations.hops import hops
 from dnnopt.formulations.milp.build import Build
-from dnnopt.models.linear import Columns, Values
+from dnnopt.models.arrays import Columns, Values
 
 # Points of time up to the largest latency that the problem's cap, or a serial bound, leaves.
 STEPS = 48
