@@ -107,7 +107,7 @@ def solve(
     parameters.relative_gap_limit = limits.gap
     parameters.absolute_gap_limit = 0.0
     parameters.linearization_level = 2
-    # These parts of the presolve of 9.15 cut off optimal plans (or-tools #5293, tests/solvers/test_traps.py); without
+    # These parts of the presolve of 9.15 cut off optimal plans (or-tools #5293, tests/models/test_traps.py); without
     # them the problems of `small` take no longer.
     parameters.presolve_inclusion_work_limit = 0
     parameters.cp_model_probing_level = 0

@@ -15,7 +15,7 @@ from dnnopt.models.linear import LinearModel
 from dnnopt.models.solvers.interface import Clock, Control, Limits, Outcome, Values, run_in_thread
 
 # Presolve of small models with continuous variables calls wrong values optimal, in 1.8 to 1.15 (ERGO-Code/HiGHS #1725,
-# #2900, #3043, #3073, #3094, and tests/solvers/test_traps.py). Up to so many rows, doing without it costs about a
+# #2900, #3043, #3073, #3094, and tests/models/test_traps.py). Up to so many rows, doing without it costs about a
 # quarter of the time (the problems of `small`); beyond them it is worth more.
 _MOST_ROWS_UNPRESOLVED = 1000
 _LARGEST_TOLERANCE = 1e-6

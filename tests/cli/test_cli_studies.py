@@ -10,6 +10,7 @@ import time
 
 import pytest
 from builders import layer, link, network, platform, problem, tensor
+from commands import check_refused, dnnopt
 from typer.testing import CliRunner
 
 from dnnopt.cli import app
@@ -17,11 +18,6 @@ from dnnopt.problem.constraints import Deadline, Memory
 from dnnopt.problem.objectives import energy, latency
 from dnnopt.problem.problem import write_problem
 from dnnopt.studies.pareto import pareto
-
-
-def dnnopt(*words):
-    command = [sys.executable, "-m", "dnnopt", *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL)
 
 
 def small(**fields):
@@ -39,13 +35,6 @@ def write(tmp_path):
         return path
 
     return write_file
-
-
-def check_refused(run, *parts):
-    assert run.returncode == 2, run.stdout + run.stderr
-    assert "Traceback" not in run.stderr
-    for part in parts:
-        assert part in run.stderr
 
 
 TWO = ("-o", "latency", "-o", "energy")

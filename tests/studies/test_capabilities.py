@@ -4,7 +4,7 @@ from pathlib import Path
 
 from dnnopt.studies.capabilities import capabilities, markdown
 
-DOCS = Path(__file__).parent.parent / "docs" / "formulations.md"
+DOCS = Path(__file__).parents[2] / "docs" / "formulations.md"
 
 
 def test_table_in_the_docs_is_what_the_formulations_say():

@@ -2,12 +2,11 @@
 
 import gzip
 import json
-import subprocess
-import sys
 from functools import partial
 
 import pytest
 from builders import layer, link, network, plan, platform, problem, tensor
+from commands import dnnopt
 from readers import cbc, glpk, highs, lp_solve, scip
 from shared_data import shared_case
 from solution_texts import TEXTS
@@ -73,11 +72,6 @@ def model_file(request, tmp_path):
     path = tmp_path / f"model{request.param}"
     dp.formulate(make_problem(), "edgewise").write(path)
     return path
-
-
-def dnnopt(*words):
-    command = [sys.executable, "-m", "dnnopt", *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL)
 
 
 @pytest.mark.parametrize("solve", PROGRAMS.values(), ids=PROGRAMS)

@@ -8,8 +8,8 @@ import sys
 import numpy as np
 import onnx
 import pytest
+from commands import check_refused, dnnopt
 from onnx import TensorProto, helper, numpy_helper
-from test_cli import check_refused, dnnopt
 
 import dnnopt as dp
 from dnnopt.inputs.profiling import profile_onnx, wheel_files

@@ -8,14 +8,10 @@ import sys
 import time
 
 import pytest
+from commands import check_refused, dnnopt
 
 RESNET = "resnet50-pi4-wifi-nx-wan-t4"
 ON_PI = ("squeezenet", "--platform", "pi4-wifi-nx-wan-t4")
-
-
-def dnnopt(*words, cwd=None):
-    command = [sys.executable, "-m", "dnnopt", *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=120, stdin=subprocess.DEVNULL)
 
 
 @pytest.fixture
@@ -67,15 +63,6 @@ def write(tmp_path):
         return path
 
     return write_data
-
-
-def check_refused(run, *parts):
-    """One clear message on the error stream that has all the parts, exit code 2, no traceback."""
-    assert run.returncode == 2, run.stdout + run.stderr
-    assert "Traceback" not in run.stderr
-    for part in parts:
-        assert part in run.stderr
-    return run.stderr
 
 
 def test_solve_of_a_network_says_what_runs_where_and_exits_0():
