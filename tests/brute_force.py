@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
 
-from strategies import placement_plan
+from limits import placement_plan
 
 from dnnopt.problem.plan import Plan
 from dnnopt.problem.problem import Problem

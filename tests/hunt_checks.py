@@ -8,7 +8,7 @@ from random import Random
 
 from hunt_studies import STUDIES
 from hunt_truth import SECONDS, Mismatch, Truth
-from strategies import placement_plan
+from limits import placement_plan
 
 from dnnopt.base.errors import InputError, UnsupportedError
 from dnnopt.compiled.compiler import compile_problem

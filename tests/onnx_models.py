@@ -57,3 +57,44 @@ def runtime_shapes(made, feeds):
         return None
     names = [output.name for output in made.graph.output]
     return {name: result.shape for name, result in zip(names, results, strict=True)}
+
+
+def attention_block(heads=4, width=32):
+    """Self-attention with a residual and a layer normalisation, the way exporters write it."""
+
+    def split_heads(name):
+        return [
+            node("MatMul", ["x", f"w{name}"], [f"{name}0"], name=f"/attn/{name}/MatMul"),
+            node("Reshape", [f"{name}0", "split"], [f"{name}1"], name=f"/attn/{name}/Reshape"),
+            node("Transpose", [f"{name}1"], [name], perm=[0, 2, 3, 1] if name == "k" else [0, 2, 1, 3]),
+        ]
+
+    nodes = [
+        node("Shape", ["x"], ["shape"]),
+        node("Slice", ["shape", "start", "end"], ["front"]),
+        node("Concat", ["front", "heads"], ["split"], axis=0),
+        *split_heads("q"),
+        *split_heads("k"),
+        *split_heads("v"),
+        node("MatMul", ["q", "k"], ["s0"]),
+        node("Div", ["s0", "root"], ["s1"]),
+        node("Softmax", ["s1"], ["p"], axis=-1),
+        node("MatMul", ["p", "v"], ["o0"]),
+        node("Transpose", ["o0"], ["o1"], perm=[0, 2, 1, 3]),
+        node("Reshape", ["o1", "shape"], ["o2"]),
+        node("MatMul", ["o2", "wo"], ["o3"]),
+        node("Add", ["o3", "x"], ["r"]),
+        node("LayerNormalization", ["r", "g", "b"], ["y"]),
+    ]
+    weights = {f"w{name}": floats(width, width) for name in "qkvo"}
+    weights |= {"g": floats(width), "b": floats(width), "root": floats()}
+    weights |= {"start": integers(0), "end": integers(2), "heads": integers(heads, width // heads)}
+    return model(nodes, {"x": ["batch", "seq", width]}, ["y"], weights)
+
+
+def layers(network):
+    return {layer.name: layer for layer in network.layers}
+
+
+def tensors(network):
+    return {tensor.name: (tensor.producer, tensor.consumers, tensor.bytes) for tensor in network.tensors}

@@ -11,7 +11,8 @@ from itertools import product
 from typing import Any
 
 from hypothesis import strategies as st
-from strategies import Draw, placement_plan, problems
+from limits import placement_plan
+from strategies import Draw, problems
 
 from dnnopt.compiled.compiled import CompiledProblem, Index
 from dnnopt.compiled.compiler import compile_problem

@@ -4,7 +4,8 @@ from itertools import pairwise, permutations
 
 from builders import link, platform
 from hypothesis import strategies as st
-from strategies import CONSTRAINTS, memories, problems, tied, tied_problems
+from limits import CONSTRAINTS, memories
+from strategies import problems, tied, tied_problems
 
 from dnnopt.compiled.compiler import compile_problem
 from dnnopt.methods.exact import labels

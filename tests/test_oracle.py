@@ -5,9 +5,10 @@ from fractions import Fraction
 import pytest
 from builders import layer, link, network, plan, platform, problem, tensor
 from hypothesis import given, settings
+from limits import placement_plan
 from oracle import judge, placements, places
 from scheduled_optimum import best_schedule, scheduled
-from strategies import placement_plan, problems
+from strategies import problems
 
 from dnnopt.problem.constraints import Contiguous, Deadline, MaxCuts, Memory
 from dnnopt.problem.objectives import energy, latency

@@ -18,3 +18,8 @@ def read_model(tmp_path):
         return read_onnx(path, **(options or {}))
 
     return write_and_read
+
+
+@pytest.fixture
+def read(read_model):
+    return read_model

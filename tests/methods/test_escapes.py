@@ -9,7 +9,8 @@ from builders import link, network, platform, problem, tensor
 from examples import check_until
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from strategies import memories, problems
+from limits import memories
+from strategies import problems
 
 from dnnopt.compiled.compiler import compile_problem
 from dnnopt.formulations import registry

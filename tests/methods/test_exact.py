@@ -8,8 +8,9 @@ from builders import link, network, platform, problem, tensor
 from examples import check_until
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from limits import CONSTRAINTS
 from special import FEW, LINEAR, chains, followed, linear, pipelines, two_sides
-from strategies import CONSTRAINTS, problems
+from strategies import problems
 
 import dnnopt as dp
 from dnnopt.base.errors import UnsupportedError

@@ -11,7 +11,7 @@ from builders import layer, link, network, problem, shared, tensor
 from examples import check_until
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from strategies import placement_plan
+from limits import placement_plan
 
 import dnnopt as dp
 from dnnopt.compiled import compiled as kinds

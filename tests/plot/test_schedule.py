@@ -6,7 +6,8 @@ import pytest
 from builders import link, network, plan, platform, problem, tensor, transfer
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from strategies import placement_plan, problems
+from limits import placement_plan
+from strategies import problems
 
 import dnnopt as dp
 from dnnopt.plot.timetable import makespan, timetable
