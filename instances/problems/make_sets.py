@@ -5,9 +5,9 @@
 Every problem is a small file that names a network (with its granularity) and a platform of the library; numbers that
 make limits tight are computed here from the data, without any solver, and written into the file. What is in a set never
 changes: with the fixed lists below and fixed data, this script writes the same files again. (Deadlines and rates are
-those of the contiguous cuts that `multi_cut` found when the sets were made, and memory that of the networks as they were
-exported then; should newer ones differ a little, the files stay.) The
-dimensions go round with different periods, so that every value of one meets most values of the others:
+those of the contiguous cuts that `multi_cut` found when the sets were made, and memory that of the networks as they
+were exported then; should newer ones differ a little, the files stay.) The dimensions go round with different periods,
+so that every value of one meets most values of the others:
 
 - granularity of the networks (operator, layer, block), locations of the platforms, execution semantics;
 - a theme: what is minimised and what must hold (`THEMES`).
