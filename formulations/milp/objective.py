@@ -106,7 +106,9 @@ def _add_maximum(build: Build, term: MaxTerm, unit: float, most: float) -> int:
     def largest(values: Values) -> float:
         return max((float(part @ values[columns]) for columns, part in rows), default=0.0)
 
-    column = int(model.add_variables(name, (), lower=-np.inf, follow=largest))
+    # HiGHS was seen to call models unbounded in which this has no bound of its own; all columns of parts are 0 or more.
+    least_of_all = 0.0 if any((values >= 0).all() for _, values in rows) else -np.inf
+    column = int(model.add_variables(name, (), lower=least_of_all, follow=largest))
     for position, (columns, values) in enumerate(rows):
         build.at_most(f"{name}_of({position})", np.append(columns, column), np.append(values, -1.0), 0.0)
     return column

@@ -1,5 +1,6 @@
 """Faults of solvers that the code steers around; `highspy.Highs` and CP-SAT are asked as the package asks them."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import highspy
@@ -45,6 +46,26 @@ def test_presolve_of_highs_cuts_an_optimum_off_and_is_left_out_for_small_models(
     assert presolving.getInfo().objective_function_value == pytest.approx(110.0)
     for run in (highs.solve, highs.solve_unpresolved):
         assert run(model, Limits(threads=1), None, Control()).objective == pytest.approx(100.0)
+
+
+def test_highs_has_room_for_the_rounding_of_sums_in_rows_that_just_hold():
+    compiled = compile_problem(read_problem(TRAPS / "highs_rounded_sum.json"))
+    for name in registry.supporting(compiled, "milp"):
+        model = registry.formulation(name, compiled).build(compiled)
+        outcome = highs.solve(model, Limits(threads=1), None, Control())
+        assert outcome.status == "optimal", name
+        assert outcome.objective * model.objective_unit == pytest.approx(50.918), name
+
+
+def test_highs_calls_no_maximum_without_a_bound_of_its_own_unbounded():
+    compiled = compile_problem(read_problem(TRAPS / "highs_unbounded.json"))
+    model = registry.formulation("product", compiled).build(compiled)
+    arrays = model.arrays()
+    free = np.array([name.startswith("largest") for name in model.column_names()])
+    assert (arrays.lower[free] == 0).all()
+    for lower in (arrays.lower, np.where(free, -np.inf, arrays.lower)):
+        outcome = highs.solve_arrays(replace(arrays, lower=lower), Limits(threads=1), None, Control())
+        assert (outcome.status, outcome.objective) == ("optimal", pytest.approx(249.9999882))
 
 
 @pytest.mark.parametrize(
