@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import get_args
 
-from dnnopt.compiled import evaluator, moves, presolve, symmetry
+from dnnopt.compiled import evaluator, presolve, symmetry
 from dnnopt.compiled.compiled import CompiledConstraint, Escape, ObjectiveTerm
 from dnnopt.compiled.compiler import compile_problem
 from dnnopt.compiled.scope import Scope
@@ -136,8 +136,7 @@ def markdown() -> str:
 def parts() -> dict[str, Scope]:
     """Return what every part looks at that reads compiled problems, by its name. Heuristics ask the evaluator."""
     found = {name: method.SCOPE for name, method in EXACT.items()}
-    found |= {"evaluator": evaluator.SCOPE, "moves": moves.SCOPE}
-    found |= {"presolve": presolve.SCOPE, "identical devices": symmetry.SCOPE}
+    found |= {"evaluator": evaluator.SCOPE, "presolve": presolve.SCOPE, "identical devices": symmetry.SCOPE}
     found |= {"Lagrangian": lagrangian.SCOPE, "chain bound": chains.SCOPE, "escapes": escapes.SCOPE}
     found |= {contiguous.SOURCE: contiguous.SCOPE}
     return found | {name: registry.find(name).scope for name in registry.names()}

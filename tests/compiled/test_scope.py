@@ -19,7 +19,6 @@ from dnnopt.base.errors import UnsupportedError
 from dnnopt.compiled import compiled as kinds
 from dnnopt.compiled.compiler import compile_problem
 from dnnopt.compiled.evaluator import Evaluator
-from dnnopt.compiled.moves import MovingPlan
 from dnnopt.compiled.presolve import presolve
 from dnnopt.compiled.symmetry import identical_devices
 from dnnopt.formulations import registry
@@ -225,9 +224,7 @@ def solved(part, case):
         run_formulation(pool, formulation, default_solver(formulation), LIMITS, Control())
         return pool.objective if formulation.value == "exact" else None, pool.bound
     if part == "evaluator":
-        return Evaluator.refuses(c) or (least(c, whole), None)
-    if part == "moves":
-        return MovingPlan.refuses(c) or (least(c, moved), None)
+        return Evaluator.refuses(c) or (least(c), None)
     if part == "Lagrangian":
         reason = Lagrangian.refuses(c)
         if reason:
@@ -243,22 +240,11 @@ def solved(part, case):
     return None, None
 
 
-def whole(c, placements):
-    evaluator = Evaluator(c)
-    return evaluator.excess(placements), evaluator.objectives(placements)
-
-
-def moved(c, placements):
-    plan = MovingPlan(Evaluator(c), placements[0])
-    nodes = np.arange(len(placements[0]))
-    return plan.judge([(nodes, placement) for placement in placements])
-
-
-def least(c, judge):
+def least(c):
     """Return the least objective of all placements in which nothing is in excess."""
     placements = np.array(list(product(*(np.flatnonzero(row) for row in c.allowed))))
-    excess, objective = judge(c, placements)
-    return float(objective[excess == 0].min())
+    evaluator = Evaluator(c)
+    return float(evaluator.objectives(placements)[evaluator.excess(placements) == 0].min())
 
 
 def shown():
@@ -327,7 +313,7 @@ def answer(part, c):
         return EXACT[part].refuses(c)
     if part in registry.names():
         return registry.find(part).supports(c)
-    asked = {"evaluator": Evaluator.refuses, "moves": MovingPlan.refuses, "Lagrangian": Lagrangian.refuses}
+    asked = {"evaluator": Evaluator.refuses, "Lagrangian": Lagrangian.refuses}
     if part in asked:
         return asked[part](c)
     return parts()[part].refuses(c)

@@ -14,7 +14,6 @@ from strategies import tied_problems
 
 from dnnopt.compiled.compiler import compile_problem
 from dnnopt.compiled.evaluator import Evaluator
-from dnnopt.compiled.moves import MovingPlan
 from dnnopt.compiled.presolve import presolve
 from dnnopt.formulations import registry
 from dnnopt.methods.bounds.escapes import escapes
@@ -44,21 +43,6 @@ def test_the_evaluator_says_what_the_referee_says(one):
     judged = list(judged_plans(one))
     placements = np.array([c.placement(plan) for plan, _ in judged])
     assert (Evaluator(c).excess(placements) == 0).tolist() == [evaluation.feasible for _, evaluation in judged]
-
-
-@settings(max_examples=60)
-@given(tied_problems(**FEW), st.integers(0, 10**6))
-def test_a_plan_that_moves_has_the_excess_of_the_whole(one, seed):
-    c = compile_problem(one)
-    evaluator, draw = Evaluator(c), np.random.default_rng(seed)
-    nodes, executors = c.time.shape
-    plan = MovingPlan(evaluator, draw.integers(0, executors, nodes))
-    for _ in range(20):
-        moved = draw.choice(nodes, draw.integers(1, nodes + 1), replace=False).tolist()
-        plan.move(moved, draw.integers(0, executors, len(moved)).tolist())
-        excess = evaluator.excess(np.array([plan.placement]))[0]
-        assert plan.excess == pytest.approx(excess, rel=1e-9, abs=1e-9)
-        assert (plan.excess == 0) == (excess == 0)
 
 
 def test_every_formulation_matches_brute_force_without_a_start_plan():

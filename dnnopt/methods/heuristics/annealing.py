@@ -16,7 +16,7 @@ import numpy as np
 from dnnopt.compiled.compiled import Index
 from dnnopt.compiled.evaluator import Evaluator
 from dnnopt.compiled.metrics import Array
-from dnnopt.compiled.moves import moving
+from dnnopt.compiled.moves import MovingPlan
 from dnnopt.methods.heuristics.effort import Effort
 from dnnopt.methods.heuristics.incumbent import Incumbent
 from dnnopt.methods.heuristics.neighbours import Neighbours
@@ -51,7 +51,7 @@ def anneal(evaluator: Evaluator, first: Index, effort: Effort) -> Iterator[tuple
     """
     rng = random.Random(effort.seed)
     neighbours = Neighbours(evaluator.compiled, rng)
-    plan = moving(evaluator, first)
+    plan = MovingPlan(evaluator, first)
     incumbent = Incumbent("annealing")
     incumbent.offer(plan.placement, plan.excess, plan.objective)
     size = abs(plan.objective) if math.isfinite(plan.objective) and plan.objective else 1.0

@@ -14,7 +14,7 @@ import numpy as np
 
 from dnnopt.compiled.compiled import Index
 from dnnopt.compiled.evaluator import Evaluator
-from dnnopt.compiled.moves import MovingPlan, WholePlan, moving
+from dnnopt.compiled.moves import MovingPlan
 from dnnopt.methods.heuristics.effort import Effort
 from dnnopt.methods.heuristics.incumbent import Incumbent
 from dnnopt.methods.heuristics.neighbours import Neighbours
@@ -32,7 +32,7 @@ def placements(evaluator: Evaluator, effort: Effort) -> Iterator[tuple[str, Inde
     """Yield better and better placements. An iteration is one change that is judged."""
     rng = random.Random(effort.seed)
     incumbent = Incumbent("local search")
-    plan = moving(evaluator, start(evaluator, effort))
+    plan = MovingPlan(evaluator, start(evaluator, effort))
     neighbours = Neighbours(evaluator.compiled, rng)
     incumbent.offer(plan.placement, plan.excess, plan.objective)
     yield from incumbent.news()
@@ -55,7 +55,7 @@ def placements(evaluator: Evaluator, effort: Effort) -> Iterator[tuple[str, Inde
 
 def repaired(evaluator: Evaluator, placement: Index, effort: Effort) -> Index:
     """Return a placement (N,) with less violation, feasible if it can be found by improving changes soon."""
-    plan = moving(evaluator, placement)
+    plan = MovingPlan(evaluator, placement)
     neighbours = Neighbours(evaluator.compiled, random.Random(effort.seed))
     left = effort.clock.left()
     clock = Clock(_REPAIR_SECONDS if left is None else min(_REPAIR_SECONDS, left))
@@ -66,7 +66,7 @@ def repaired(evaluator: Evaluator, placement: Index, effort: Effort) -> Index:
     return np.array(plan.placement)
 
 
-def _improve(plan: MovingPlan | WholePlan, neighbours: Neighbours, count: int) -> bool:
+def _improve(plan: MovingPlan, neighbours: Neighbours, count: int) -> bool:
     """Judge some changes and make the best of them if the plan is better for it; return whether it is."""
     changes = [neighbours.draw(plan.placement) for _ in range(count)]
     excess, objective = plan.judge(changes)

@@ -15,7 +15,7 @@ import numpy as np
 from dnnopt.compiled.compiled import CompiledProblem, Index, Mask
 from dnnopt.compiled.evaluator import Evaluator
 from dnnopt.compiled.metrics import Array
-from dnnopt.compiled.moves import Change, moving
+from dnnopt.compiled.moves import Change, MovingPlan
 from dnnopt.compiled.scaling import all_on_one
 from dnnopt.methods.heuristics.choice import best
 from dnnopt.methods.heuristics.effort import Effort
@@ -27,7 +27,7 @@ _PASSES = 3
 def placements(evaluator: Evaluator, effort: Effort) -> Iterator[tuple[str, Index]]:
     """Yield the placement; when the time is up, the layers that are left stay."""
     c = evaluator.compiled
-    plan = moving(evaluator, _at_source(evaluator))
+    plan = MovingPlan(evaluator, _at_source(evaluator))
     time = np.where(c.allowed, c.time, np.inf)
     here = time[np.arange(len(time)), plan.placement]
     fastest = time.min(axis=1)
