@@ -11,13 +11,15 @@ from builders import layer, link, network, platform, problem, tensor
 from examples import check_until
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pages import page
 from scheduled_optimum import scheduled
 from strategies import problems
 
 from dnnopt.base.errors import InputError
 from dnnopt.compiled.compiler import compile_problem
 from dnnopt.compiled.evaluator import Evaluator
-from dnnopt.methods.heuristics import BASELINES, Effort
+from dnnopt.methods import heuristics
+from dnnopt.methods.heuristics import BASELINES, Effort, discovered
 from dnnopt.methods.heuristics.population import Genes
 from dnnopt.methods.pool import Pool
 from dnnopt.methods.solving import methods, solve
@@ -230,3 +232,28 @@ def test_a_heuristic_front_has_no_point_that_the_proved_front_does_not_dominate(
 def test_fronts_without_limits_or_objectives_are_refused(options, count):
     with pytest.raises(InputError):
         heuristic_front(chain(), [latency(), energy()][:count], **options)
+
+
+def test_a_heuristic_is_a_file(tmp_path, monkeypatch):
+    text = """
+from dnnopt.methods.heuristics.baseline import Baseline
+
+
+def placements(evaluator, effort):
+    yield "last ones", evaluator.compiled.allowed.cumsum(axis=1).argmax(axis=1)
+
+
+BASELINE = Baseline(name="last", summary="all on the last executor", order=15, run=placements)
+"""
+    (tmp_path / "last_executor.py").write_text(text, encoding="utf-8")
+    monkeypatch.setattr(heuristics, "__path__", [*heuristics.__path__, str(tmp_path)])
+    found = discovered()
+    assert list(found) == [*list(BASELINES)[:1], "last", *list(BASELINES)[1:]]
+    one = problem(network("a b"), platform("p q"), {"a": (1, 2), "b": (1, 2)})
+    [(source, placement)] = found["last"].run(Evaluator(compile_problem(one)), Effort())
+    assert (source, placement.tolist()) == ("last ones", [1, 1])
+
+
+@pytest.mark.parametrize("name", BASELINES)
+def test_the_page_of_methods_describes_every_heuristic(name):
+    assert f"| `{name}` |" in page("methods.md")

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dnnopt.compiled.compiled import Index
 from dnnopt.compiled.evaluator import Evaluator
 from dnnopt.compiled.scaling import all_on_one
+from dnnopt.methods.heuristics.baseline import Baseline
 from dnnopt.methods.heuristics.effort import Effort
 
 
@@ -15,3 +16,11 @@ def placements(evaluator: Evaluator, effort: Effort) -> Iterator[tuple[str, Inde
     c = evaluator.compiled
     for name, placement in zip(c.executor_names, all_on_one(c), strict=True):
         yield f"all on {name}", placement
+
+
+BASELINE = Baseline(
+    name="all-on-one",
+    summary="every layer on one device, for each device",
+    order=10,
+    run=placements,
+)

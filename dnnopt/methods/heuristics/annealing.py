@@ -17,6 +17,7 @@ from dnnopt.compiled.compiled import Index
 from dnnopt.compiled.evaluator import Evaluator
 from dnnopt.compiled.metrics import Array
 from dnnopt.compiled.moves import MovingPlan
+from dnnopt.methods.heuristics.baseline import Baseline
 from dnnopt.methods.heuristics.effort import Effort
 from dnnopt.methods.heuristics.incumbent import Incumbent
 from dnnopt.methods.heuristics.neighbours import Neighbours
@@ -32,6 +33,16 @@ _LEAST_BATCH, _MOST_BATCH = 32, 128
 def placements(evaluator: Evaluator, effort: Effort) -> Iterator[tuple[str, Index]]:
     """Yield better and better placements. An iteration is one change that is accepted or not."""
     yield from anneal(evaluator, start(evaluator, effort), effort)
+
+
+BASELINE = Baseline(
+    name="annealing",
+    summary="moves that improve, and some that do not, fewer and fewer of them",
+    source="Kirkpatrick, Gelatt, Vecchi: Optimization by simulated annealing, Science 220, 1983",
+    order=130,
+    searches=True,
+    run=placements,
+)
 
 
 def anneal(evaluator: Evaluator, first: Index, effort: Effort) -> Iterator[tuple[str, Index]]:

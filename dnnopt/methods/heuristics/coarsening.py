@@ -19,6 +19,7 @@ from dnnopt.compiled.compiled import Colocation, CompiledProblem, Index, MemoryL
 from dnnopt.compiled.evaluator import Evaluator
 from dnnopt.compiled.metrics import Array
 from dnnopt.compiled.presolve import presolve
+from dnnopt.methods.heuristics.baseline import Baseline
 from dnnopt.methods.heuristics.effort import Effort
 from dnnopt.methods.heuristics.incumbent import Incumbent
 from dnnopt.methods.heuristics.restricted import placed, placing
@@ -58,6 +59,16 @@ def placements(evaluator: Evaluator, effort: Effort) -> Iterator[tuple[str, Inde
                 incumbent.judge(evaluator, found)
         iteration += 1
     yield from incumbent.last()
+
+
+BASELINE = Baseline(
+    name="coarsening",
+    summary="layers that follow each other are placed as one by a MILP: few large groups, then smaller ones",
+    source="Hendrickson, Leland: A multilevel algorithm for partitioning graphs, Supercomputing 1995",
+    order=150,
+    searches=True,
+    run=placements,
+)
 
 
 def _crossing(c: CompiledProblem, nodes: Index) -> Array:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 from dnnopt.compiled.compiled import Index
 from dnnopt.compiled.evaluator import Evaluator
+from dnnopt.methods.heuristics.baseline import Baseline
 from dnnopt.methods.heuristics.effort import Effort
 from dnnopt.methods.heuristics.local_search import repaired
 from dnnopt.methods.heuristics.timeline import Timeline
@@ -36,3 +37,13 @@ def placements(evaluator: Evaluator, effort: Effort) -> Iterator[tuple[str, Inde
             if not waiting[follower]:
                 ready.append(follower)
     yield "ETF", repaired(evaluator, timeline.placement(), effort)
+
+
+BASELINE = Baseline(
+    name="etf",
+    summary="of all layers that are ready and all devices, the pair with the earliest start",
+    source="Hwang, Chow, Anger, Lee: Scheduling precedence graphs in systems with interprocessor communication "
+    "times, SIAM Journal on Computing 18(2), 1989",
+    order=90,
+    run=placements,
+)

@@ -14,6 +14,7 @@ import numpy as np
 
 from dnnopt.compiled.compiled import Index, Mask
 from dnnopt.compiled.evaluator import Evaluator
+from dnnopt.methods.heuristics.baseline import Baseline
 from dnnopt.methods.heuristics.effort import Effort
 from dnnopt.methods.heuristics.population import Genes, evolve, pymoo_problem
 
@@ -30,6 +31,17 @@ def placements(evaluator: Evaluator, effort: Effort) -> Iterator[tuple[str, Inde
 
     first = genes.first(POPULATION, effort, np.random.default_rng(effort.seed))
     yield from evolve("genetic", genes, GA(POPULATION, sampling=first, **operators(genes)), problem, effort)
+
+
+BASELINE = Baseline(
+    name="genetic",
+    summary="vectors of executors, crossed at two points and mutated (needs the extra 'evolutionary')",
+    source="Holland: Adaptation in Natural and Artificial Systems, 1975; Blank, Deb: pymoo, IEEE Access 8, 2020",
+    order=160,
+    searches=True,
+    needs="pymoo",
+    run=placements,
+)
 
 
 def operators(genes: Genes) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import numpy as np
 from dnnopt.compiled.compiled import Index
 from dnnopt.compiled.evaluator import Evaluator
 from dnnopt.compiled.scaling import all_on_one
+from dnnopt.methods.heuristics.baseline import Baseline
 from dnnopt.methods.heuristics.choice import best
 from dnnopt.methods.heuristics.effort import Effort
 
@@ -25,3 +26,11 @@ def placements(evaluator: Evaluator, effort: Effort) -> Iterator[tuple[str, Inde
         moved = np.where(nodes < node, placement, whole)
         placement = best(evaluator, np.concatenate([placement[None], moved]))
     yield "greedy", placement
+
+
+BASELINE = Baseline(
+    name="greedy",
+    summary="layer by layer, each to the device that is best if all later ones follow",
+    order=40,
+    run=placements,
+)

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 from dnnopt.compiled.compiled import Index
 from dnnopt.compiled.evaluator import Evaluator
+from dnnopt.methods.heuristics.baseline import Baseline
 from dnnopt.methods.heuristics.effort import Effort
 from dnnopt.methods.heuristics.local_search import repaired
 from dnnopt.methods.heuristics.timeline import Timeline, by_finish
@@ -24,3 +25,13 @@ def placements(evaluator: Evaluator, effort: Effort) -> Iterator[tuple[str, Inde
         start, _, executor = min(timeline.earliest(node, insertion=True), key=by_finish)
         timeline.place(node, start, executor)
     yield "HEFT", repaired(evaluator, timeline.placement(), effort)
+
+
+BASELINE = Baseline(
+    name="heft",
+    summary="layers by their distance from the end, each where it ends first, in gaps too",
+    source="Topcuoglu, Hariri, Wu: Performance-effective and low-complexity task scheduling for heterogeneous "
+    "computing, IEEE TPDS 13(3), 2002",
+    order=80,
+    run=placements,
+)

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 from dnnopt.compiled.compiled import Index
 from dnnopt.compiled.evaluator import Evaluator
+from dnnopt.methods.heuristics.baseline import Baseline
 from dnnopt.methods.heuristics.effort import Effort
 from dnnopt.methods.heuristics.local_search import repaired
 from dnnopt.methods.heuristics.timeline import Timeline, by_finish
@@ -25,3 +26,12 @@ def placements(evaluator: Evaluator, effort: Effort) -> Iterator[tuple[str, Inde
         start, _, executor = min(timeline.earliest(node), key=by_finish)
         timeline.place(node, start, executor)
     yield "list scheduling", repaired(evaluator, timeline.placement(), effort)
+
+
+BASELINE = Baseline(
+    name="list-scheduling",
+    summary="of the layers that are ready the one farthest from the end, where it ends first",
+    source="Adam, Chandy, Dickson: A comparison of list schedules for parallel processing systems, CACM 17(12), 1974",
+    order=100,
+    run=placements,
+)

@@ -15,6 +15,7 @@ import numpy as np
 from dnnopt.compiled.compiled import Index
 from dnnopt.compiled.evaluator import Evaluator
 from dnnopt.compiled.moves import MovingPlan
+from dnnopt.methods.heuristics.baseline import Baseline
 from dnnopt.methods.heuristics.effort import Effort
 from dnnopt.methods.heuristics.incumbent import Incumbent
 from dnnopt.methods.heuristics.neighbours import Neighbours
@@ -51,6 +52,16 @@ def placements(evaluator: Evaluator, effort: Effort) -> Iterator[tuple[str, Inde
             for _ in range(_KICK):
                 plan.move(*neighbours.draw(plan.placement))
     yield from incumbent.last()
+
+
+BASELINE = Baseline(
+    name="local-search",
+    summary="moves that improve (one layer, swap, block, cut shift), then a kick, and again",
+    source="Lourenço, Martin, Stützle: Iterated local search, Handbook of Metaheuristics, 2003",
+    order=120,
+    searches=True,
+    run=placements,
+)
 
 
 def repaired(evaluator: Evaluator, placement: Index, effort: Effort) -> Index:

@@ -17,6 +17,7 @@ from dnnopt.compiled.compiled import Index, MemoryLimit
 from dnnopt.compiled.evaluator import Evaluator
 from dnnopt.compiled.metrics import Array
 from dnnopt.compiled.scaling import all_on_one, total_load
+from dnnopt.methods.heuristics.baseline import Baseline
 from dnnopt.methods.heuristics.choice import best
 from dnnopt.methods.heuristics.effort import Effort
 
@@ -33,6 +34,16 @@ def placements(evaluator: Evaluator, effort: Effort) -> Iterator[tuple[str, Inde
         if found:
             candidates.append(best(evaluator, np.array(found)))
     yield "best multi-cut", best(evaluator, np.array(candidates))
+
+
+BASELINE = Baseline(
+    name="multi-cut",
+    summary="the best cut into one segment a device, for each order of devices",
+    source="Lockhart et al.: Scission: Performance-driven and context-aware cloud-edge distribution of deep neural "
+    "networks, UCC 2020",
+    order=30,
+    run=placements,
+)
 
 
 class _Segments:

@@ -18,6 +18,7 @@ import numpy as np
 from dnnopt.compiled.compiled import CompiledProblem, Index
 from dnnopt.compiled.evaluator import Evaluator
 from dnnopt.formulations.formulation import Formulation
+from dnnopt.methods.heuristics.baseline import Baseline
 from dnnopt.methods.heuristics.effort import Effort
 from dnnopt.methods.heuristics.incumbent import Incumbent
 from dnnopt.methods.heuristics.local_search import repaired
@@ -59,6 +60,16 @@ def placements(evaluator: Evaluator, effort: Effort) -> Iterator[tuple[str, Inde
         took = effort.clock.elapsed() - began
         iteration += 1
     yield from incumbent.last()
+
+
+BASELINE = Baseline(
+    name="neighbourhood-search",
+    summary="some layers are freed and placed best by a MILP, all others stay, again and again",
+    source="Shaw: Using constraint programming and local search methods to solve vehicle routing problems, CP 1998",
+    order=140,
+    searches=True,
+    run=placements,
+)
 
 
 def _freed(neighbours: Neighbours, placement: list[int], choices: float) -> list[int]:

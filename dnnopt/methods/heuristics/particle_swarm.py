@@ -14,6 +14,7 @@ import numpy as np
 
 from dnnopt.compiled.compiled import Index
 from dnnopt.compiled.evaluator import Evaluator
+from dnnopt.methods.heuristics.baseline import Baseline
 from dnnopt.methods.heuristics.effort import Effort
 from dnnopt.methods.heuristics.population import Genes, evolve, pymoo_problem
 
@@ -30,3 +31,14 @@ def placements(evaluator: Evaluator, effort: Effort) -> Iterator[tuple[str, Inde
     problem.xu = genes.counts - _BELOW
     first = genes.first(_SWARM, effort, np.random.default_rng(effort.seed)) + 0.5
     yield from evolve("particle swarm", genes, PSO(_SWARM, sampling=first), problem, effort)
+
+
+BASELINE = Baseline(
+    name="particle-swarm",
+    summary="positions whose whole parts are executors (needs the extra 'evolutionary')",
+    source="Kennedy, Eberhart: Particle swarm optimization, ICNN 1995; Blank, Deb: pymoo, IEEE Access 8, 2020",
+    order=170,
+    searches=True,
+    needs="pymoo",
+    run=placements,
+)

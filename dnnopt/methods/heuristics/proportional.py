@@ -14,6 +14,7 @@ import numpy as np
 
 from dnnopt.compiled.compiled import Index
 from dnnopt.compiled.evaluator import Evaluator
+from dnnopt.methods.heuristics.baseline import Baseline
 from dnnopt.methods.heuristics.choice import best
 from dnnopt.methods.heuristics.effort import Effort
 from dnnopt.methods.heuristics.local_search import repaired
@@ -43,3 +44,12 @@ def placements(evaluator: Evaluator, effort: Effort) -> Iterator[tuple[str, Inde
             allowed = c.allowed[np.arange(len(wanted)), wanted]
             candidates.append(np.where(allowed, wanted, fastest))
     yield "proportional", repaired(evaluator, best(evaluator, np.array(candidates)), effort)
+
+
+BASELINE = Baseline(
+    name="proportional",
+    summary="segments as long as the devices are fast",
+    source="Mao et al.: MoDNN: Local distributed mobile computing system for deep neural network, DATE 2017",
+    order=70,
+    run=placements,
+)

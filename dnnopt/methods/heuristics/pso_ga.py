@@ -16,6 +16,7 @@ import numpy as np
 from dnnopt.compiled.compiled import Index, Mask
 from dnnopt.compiled.evaluator import Evaluator
 from dnnopt.compiled.metrics import Array
+from dnnopt.methods.heuristics.baseline import Baseline
 from dnnopt.methods.heuristics.effort import Effort
 from dnnopt.methods.heuristics.incumbent import Incumbent
 from dnnopt.methods.heuristics.population import Genes
@@ -52,6 +53,17 @@ def placements(evaluator: Evaluator, effort: Effort) -> Iterator[tuple[str, Inde
         incumbent.offer_best(placed, excess, objectives)
         iteration += 1
     yield from incumbent.last()
+
+
+BASELINE = Baseline(
+    name="pso-ga",
+    summary="a discrete particle swarm that moves by mutation and crossover",
+    source="Lin et al.: Cost-driven offloading for DNN-based applications over cloud, edge and end devices, IEEE "
+    "TII 16(8), 2020",
+    order=180,
+    searches=True,
+    run=placements,
+)
 
 
 def _judged(genes: Genes, swarm: Index) -> tuple[Index, Array, Array]:

@@ -12,6 +12,7 @@ import numpy as np
 
 from dnnopt.compiled.compiled import CompiledProblem, Index
 from dnnopt.compiled.evaluator import Evaluator
+from dnnopt.methods.heuristics.baseline import Baseline
 from dnnopt.methods.heuristics.effort import Effort
 from dnnopt.methods.heuristics.incumbent import Incumbent
 
@@ -32,6 +33,15 @@ def placements(evaluator: Evaluator, effort: Effort) -> Iterator[tuple[str, Inde
         incumbent.offer_best(found, evaluator.excess(found), evaluator.objectives(found))
         yield from incumbent.news()
     yield from incumbent.last()
+
+
+BASELINE = Baseline(
+    name="random",
+    summary="random plans, the best of them: the floor for all that search",
+    order=110,
+    searches=True,
+    run=placements,
+)
 
 
 def random_placements(c: CompiledProblem, count: int, rng: np.random.Generator) -> Index:

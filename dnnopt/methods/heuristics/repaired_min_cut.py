@@ -19,6 +19,7 @@ from dnnopt.compiled.compiled import CompiledProblem, Index, LinearTerm
 from dnnopt.compiled.evaluator import Evaluator
 from dnnopt.compiled.scaling import all_on_one, total_load
 from dnnopt.methods.exact.min_cut import Cut
+from dnnopt.methods.heuristics.baseline import Baseline
 from dnnopt.methods.heuristics.choice import best
 from dnnopt.methods.heuristics.effort import Effort
 from dnnopt.methods.heuristics.local_search import repaired
@@ -38,6 +39,16 @@ def placements(evaluator: Evaluator, effort: Effort) -> Iterator[tuple[str, Inde
         if found is not None:
             candidates.append(found[1])
     yield "repaired min-cut", repaired(evaluator, best(evaluator, np.array(candidates)), effort)
+
+
+BASELINE = Baseline(
+    name="repaired-min-cut",
+    summary="the best minimum cut between two devices as if there were no limits, then repaired",
+    source="Hu, Bao, Wang, Liang: Dynamic adaptive DNN surgery for inference acceleration on the edge (DADS), "
+    "INFOCOM 2019",
+    order=60,
+    run=placements,
+)
 
 
 def _between(c: CompiledProblem, pair: tuple[int, int]) -> CompiledProblem:

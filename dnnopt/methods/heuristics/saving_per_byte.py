@@ -17,6 +17,7 @@ from dnnopt.compiled.evaluator import Evaluator
 from dnnopt.compiled.metrics import Array
 from dnnopt.compiled.moves import Change, MovingPlan
 from dnnopt.compiled.scaling import all_on_one
+from dnnopt.methods.heuristics.baseline import Baseline
 from dnnopt.methods.heuristics.choice import best
 from dnnopt.methods.heuristics.effort import Effort
 from dnnopt.methods.heuristics.local_search import repaired
@@ -48,6 +49,15 @@ def placements(evaluator: Evaluator, effort: Effort) -> Iterator[tuple[str, Inde
         if (plan.excess, plan.objective) == before:
             break
     yield "saving per byte", repaired(evaluator, np.array(plan.placement), effort)
+
+
+BASELINE = Baseline(
+    name="saving-per-byte",
+    summary="layers leave the device of the input, those first that save most time for each byte of their tensors",
+    source="Dantzig: Discrete-variable extremum problems, Operations Research 5(2), 1957",
+    order=50,
+    run=placements,
+)
 
 
 def _at_source(evaluator: Evaluator) -> Index:

@@ -13,6 +13,7 @@ import numpy as np
 from dnnopt.compiled.compiled import Index
 from dnnopt.compiled.evaluator import Evaluator
 from dnnopt.compiled.scaling import all_on_one
+from dnnopt.methods.heuristics.baseline import Baseline
 from dnnopt.methods.heuristics.choice import best
 from dnnopt.methods.heuristics.effort import Effort
 
@@ -30,3 +31,12 @@ def placements(evaluator: Evaluator, effort: Effort) -> Iterator[tuple[str, Inde
                 cuts = np.where(before, whole[first], whole[second])
                 candidates.append(best(evaluator, cuts))
     yield "best single cut", best(evaluator, np.array(candidates))
+
+
+BASELINE = Baseline(
+    name="single-cut",
+    summary="the best cut in two, for each ordered pair of devices",
+    source="Kang et al.: Neurosurgeon: Collaborative intelligence between the cloud and mobile edge, ASPLOS 2017",
+    order=20,
+    run=placements,
+)

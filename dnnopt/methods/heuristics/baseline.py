@@ -1,0 +1,46 @@
+"""What a heuristic says of itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.util import find_spec
+
+from dnnopt.compiled.compiled import Index
+from dnnopt.compiled.evaluator import Evaluator
+from dnnopt.methods.heuristics.effort import Effort
+
+
+@dataclass(frozen=True, kw_only=True)
+class Baseline:
+    """A heuristic.
+
+    Attributes
+    ----------
+    name : str
+    summary : str
+        What it does, in one line.
+    source : str
+        Authors, title, venue and year; "" where there is none.
+    order : int
+        Where it is in lists.
+    searches : bool
+        Whether it searches until its effort is spent; the others end by themselves, soon.
+    needs : str
+        Module that must be installed; "": none.
+    run : callable
+        Takes an evaluator and an effort, yields pairs of a name and a placement (N,).
+    """
+
+    name: str
+    summary: str
+    source: str = ""
+    order: int
+    searches: bool = False
+    needs: str = ""
+    run: Callable[[Evaluator, Effort], Iterator[tuple[str, Index]]]
+
+    @property
+    def installed(self) -> bool:
+        """Whether what it needs is there; where it is not, `run` raises InputError."""
+        return not self.needs or find_spec(self.needs) is not None
