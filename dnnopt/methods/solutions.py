@@ -5,9 +5,8 @@ The model is built anew from the problem, so that the values are read as the for
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +21,6 @@ from dnnopt.compiled.priorities import noted, of_priority
 from dnnopt.compiled.scaling import SI
 from dnnopt.formulations import registry
 from dnnopt.formulations.formulation import Formulation
-from dnnopt.models.arrays import Values
 from dnnopt.models.constraint import ConstraintModel, sums_below
 from dnnopt.models.linear import LinearModel
 from dnnopt.models.portable import CONSTANT, column_names, safe_names
@@ -56,16 +54,14 @@ def plan_from_values(values: Mapping[str, float], problem: Problem, formulation:
     InputError
         If a name is none of the formulation's, or a layer is not on just one device.
     """
-    compiled = compile_problem(problem)
 
     def differs(model: Model) -> str | None:
         known = {*safe_names(column_names(model)), *column_names(model)}
         return next((f"it has no variable {name!r}" for name in values if name not in known), None)
 
-    build = _build(compiled, formulation, "", differs)
+    build = _build(compile_problem(problem), formulation, "", differs)
     raw = column_names(build.model)
-    found = [values.get(name, values.get(other, 0.0)) for name, other in zip(safe_names(raw), raw, strict=True)]
-    return build.read(np.array(found, dtype=float))
+    return build.read([values.get(name, values.get(other, 0.0)) for name, other in zip(build.names, raw, strict=True)])
 
 
 def plan_from_file(
@@ -106,9 +102,8 @@ def plan_from_file(
         words = f"not a model of the problem {problem.name!r}: {error.problem}"
         raise InputError("", file=str(model_file), problem=words) from None
     values = read_solution(path, columns, allow_large=allow_large)
-    found = [values.get(name, 0.0) for name in safe_names(column_names(build.model))]
     try:
-        return build.read(np.array(found, dtype=float))
+        return build.read([values.get(name, 0.0) for name in build.names])
     except InputError as error:
         raise error.within(file=str(path)) from None
 
@@ -131,8 +126,6 @@ def plan_from_pyomo(model: Any, problem: Problem, formulation: str | None = None
     """
     from dnnopt.models.pyomo import variable_components
 
-    compiled = compile_problem(problem)
-
     def differs(own: Model) -> str | None:
         for part in variable_components(own.variables):
             there = model.component(part.name)
@@ -143,14 +136,13 @@ def plan_from_pyomo(model: Any, problem: Problem, formulation: str | None = None
                 return f"{part.name} has no index {missing!r}"
         return None
 
-    build = _build(compiled, formulation, model.doc or "", differs)
-    found = np.full(len(column_names(build.model)), np.nan)
-    for part in variable_components(build.model.variables):
-        there = model.component(part.name)
-        for key, column in part.members.items():
-            value = there[key].value
-            found[column] = math.nan if value is None else value
-    return build.read(found)
+    build = _build(compile_problem(problem), formulation, model.doc or "", differs)
+    values = {
+        column: model.component(part.name)[key].value
+        for part in variable_components(build.model.variables)
+        for key, column in part.members.items()
+    }
+    return build.read([values.get(column) for column in range(len(build.names))])
 
 
 def plan_from_pulp(model: Any, problem: Problem, formulation: str | None = None) -> Plan:
@@ -169,12 +161,10 @@ def plan_from_pulp(model: Any, problem: Problem, formulation: str | None = None)
     InputError
         If it is not a model of this problem, or has no solution.
     """
-    compiled = compile_problem(problem)
     values = {variable.name: variable.varValue for variable in model.variables()}
     header = getattr(model, "header", "")
-    build = _build(compiled, formulation, header, lambda own: _missing(own, values, exactly=False))
-    found = [values[name] for name in safe_names(column_names(build.model))]
-    return build.read(np.array([math.nan if v is None else v for v in found], dtype=float))
+    build = _build(compile_problem(problem), formulation, header, lambda own: _missing(own, values, exactly=False))
+    return build.read([values[name] for name in build.names])
 
 
 def _missing(model: Model, columns: Collection[str], *, exactly: bool) -> str | None:
@@ -196,12 +186,18 @@ class _Build:
     formulation: Formulation
     model: Model
 
-    def read(self, values: Values) -> Plan:
+    @property
+    def names(self) -> list[str]:
+        """The columns' names in files."""
+        return safe_names(column_names(self.model))
+
+    def read(self, given: Sequence[float | None]) -> Plan:
         """Return the plan of the values after a look at them: each layer on just one device, and what is whole whole.
 
         What is off by no more than solvers and their files are is rounded.
         """
         compiled, model = self.compiled, self.model
+        values = np.array(given, dtype=float)  # None becomes nan
         block = model.variables[0]  # x is the first block
         x = values[block.first : block.first + block.size].reshape(block.shape)
         if np.isnan(x).all():
@@ -211,8 +207,8 @@ class _Build:
         whole = (np.abs(x - np.round(x)) <= _WHOLE).all(axis=1) & (np.round(x).sum(axis=1) == 1)
         for node in np.flatnonzero(~whole).tolist():
             layer = compiled.node_names[node]
-            given = dict(zip(compiled.executor_names, x[node].tolist(), strict=True))
-            raise InputError("1 for one device and 0 for the others", field=f"{block.name}({layer},...)", value=given)
+            found = dict(zip(compiled.executor_names, x[node].tolist(), strict=True))
+            raise InputError("1 for one device and 0 for the others", field=f"{block.name}({layer},...)", value=found)
         values = np.nan_to_num(values)
         integer = model.arrays().integer != 0 if isinstance(model, LinearModel) else np.ones(len(values), dtype=bool)
         rounded = np.where(integer, np.round(values), values)
