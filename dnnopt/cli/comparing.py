@@ -19,11 +19,11 @@ from dnnopt.cli.options import (
     MemoryLimitOption,
     SeedOption,
     VerboseOption,
-    bytes_of,
+    memory_of_each,
     refuse_beside,
 )
 from dnnopt.cli.solving import exit_for
-from dnnopt.cli.target import OptionalTarget, command, named
+from dnnopt.cli.target import OptionalTarget, command
 
 if TYPE_CHECKING:
     from dnnopt.problem.problem import Problem
@@ -74,13 +74,14 @@ def compare_command(
         refuse_beside("--set", {"TARGET": problem, "--formulation": formulation, "--gap": gap != _GAP})
         if output is None:
             raise InputError("", field="--output", problem="missing: a folder for the results of --set")
-        memory = None if memory_limit is None else named(bytes_of, memory_limit, "--memory-limit")
-        limits = {
+        options = {
             "time_limit": time_limit,
             "heuristic_limit": heuristic_limit,
             "threads": 1 if threads is None else threads,
+            "seed": seed,
+            "memory": memory_of_each(memory_limit, jobs),
         }
-        _compare_set(of_set, output, method or [], limits | {"seed": seed}, jobs, by, memory, json, files)
+        _compare_set(of_set, output, method or [], options, jobs, by, json, files)
         return
     if problem is None:
         raise InputError("", field="TARGET", problem="missing: a problem, or --set")
@@ -127,27 +128,23 @@ def _compare_set(
     sets: list[str],
     output: Path,
     methods: list[str],
-    limits: dict[str, Any],
+    options: dict[str, Any],
     jobs: int,
     by: str,
-    memory: float | None,
     json: Path | None,
     files: dict[str, Path | None],
 ) -> None:
     from dnnopt.cli.progress import counter
-    from dnnopt.models.solvers.interface import Limits, check_seconds
-    from dnnopt.studies.bench import fair_share, run_all
+    from dnnopt.studies.bench import outcome, run_all
     from dnnopt.studies.set_comparison import first_failures, set_tasks, summarise
 
-    Limits(limits["time_limit"], threads=limits["threads"], seed=limits["seed"])
-    check_seconds(limits["heuristic_limit"], "heuristic_limit")
     summarise([], by)  # a mistake is told before anything is run
-    work = set_tasks(sets, output, methods, memory=memory or fair_share(jobs), **limits)
+    work = set_tasks(sets, output, methods, **options)
     results = []
     with counter() as count:
         for task, data in run_all(work, jobs):
             results.append((task.label, data))
-            count(f"of {len(work)}: {task.problem} by {task.label}: {data['status']}")
+            count(f"of {len(work)}: {task.problem} by {task.label}: {outcome(data)}")
     for method, why in first_failures(results).items():
         say(visible(f"{method} failed first at {why}"))
     found = summarise(results, by)

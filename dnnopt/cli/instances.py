@@ -19,9 +19,9 @@ from dnnopt.cli.options import (
     SeedOption,
     SolverOption,
     VerboseOption,
-    bytes_of,
+    memory_of_each,
 )
-from dnnopt.cli.target import command, named
+from dnnopt.cli.target import command
 
 if TYPE_CHECKING:
     from dnnopt.problem.problem import Problem
@@ -66,26 +66,23 @@ def bench_command(
 ) -> None:
     """Solve many problems, each in a process of its own; started again, it does what is missing."""
     from dnnopt.base.tables import as_markdown
-    from dnnopt.methods.solving import check_choice
-    from dnnopt.models.solvers.interface import Limits
-    from dnnopt.studies.bench import confirmations, fair_share, run_all, summary, tasks
+    from dnnopt.studies.bench import confirmations, outcome, run_all, summary, tasks
 
-    Limits(time_limit, threads=threads, seed=seed)  # a mistake in the options is no outcome of every problem
-    check_choice(method, formulation, solver)
-    options: list[str] = ["--threads", str(threads), "--seed", str(seed), "--method", method]
-    for name, value in (("--formulation", formulation), ("--solver", solver)):
-        options += [] if value is None else [name, value]
-    label = "+".join(filter(None, (formulation or method, solver)))
-    memory = fair_share(jobs) if memory_limit is None else named(bytes_of, memory_limit, "--memory-limit")
-    work = tasks(problems, output, time_limit=time_limit, options=tuple(options), label=label, memory=memory)
+    work = tasks(
+        problems,
+        output,
+        method=method,
+        formulation=formulation,
+        solver=solver,
+        time_limit=time_limit,
+        threads=threads,
+        seed=seed,
+        memory=memory_of_each(memory_limit, jobs),
+    )
     results = []
     for number, (task, data) in enumerate(run_all(work, jobs), 1):
         results.append((task.problem, data))
-        gap = "" if data["gap"] is None else f", gap {100 * data['gap']:.2g} %"
-        seconds = "" if data["runtime"] is None else f" in {data['runtime']:.1f} s"
-        objective = "" if data["objective"] is None else f" {data['objective']:.6g}"
-        why = f": {data['message']}" if data["status"] == "error" else ""
-        tell(visible(f"[{number}/{len(work)}] {task.problem}: {data['status']}{objective}{gap}{seconds}{why}"))
+        tell(visible(f"[{number}/{len(work)}] {task.problem}: {outcome(data)}"))
     emit(f"\n{as_markdown(summary(results))}\n{confirmations(results)}\n")
 
 

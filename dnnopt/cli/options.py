@@ -68,14 +68,20 @@ def whole(text: str, least: int) -> int:
     return int(text)
 
 
-def bytes_of(text: str) -> float:
-    """Return an amount of memory."""
+def memory_of_each(limit: str | None, jobs: int) -> float | None:
+    """Return the bytes that each of so many processes may take: those of the option, else a share of the machine's."""
     from dnnopt.base.errors import InputError
     from dnnopt.base.units import parse_quantity
+    from dnnopt.studies.bench import fair_share
 
-    value = parse_quantity(text, "bytes")
+    if limit is None:
+        return fair_share(jobs)
+    try:
+        value = parse_quantity(limit, "bytes")
+    except InputError as error:
+        raise error.within(field="--memory-limit") from None
     if not value > 0:
-        raise InputError("bytes > 0", value=text)
+        raise InputError("bytes > 0", field="--memory-limit", value=limit)
     return value
 
 

@@ -23,6 +23,8 @@ from dnnopt.base.files import dump_json, write_text
 from dnnopt.base.outputs import make_folder
 from dnnopt.base.units import format_quantity
 from dnnopt.methods.result import read_result
+from dnnopt.methods.solving import check_choice
+from dnnopt.models.solvers.interface import Limits
 from dnnopt.problem import library
 from dnnopt.problem.problem import load
 
@@ -65,22 +67,50 @@ def tasks(
     problems: Iterable[str],
     runs: Path,
     *,
-    time_limit: float,
-    options: tuple[str, ...] = (),
-    label: str = "auto",
+    method: str = "auto",
+    formulation: str | None = None,
+    solver: str | None = None,
+    time_limit: float = 60.0,
+    threads: int = 1,
+    seed: int = 0,
     memory: float | None = None,
 ) -> list[Task]:
-    """Return the tasks for problems or sets of the library; results go to ``runs/label/problem.json``.
+    """Return the tasks for problems or sets of the library.
+
+    Results go to ``runs/label/problem.json``; the label is the method, or the formulation and the solver.
+
+    Parameters
+    ----------
+    problems : iterable of str
+    runs : Path
+    method, formulation, solver, time_limit, threads, seed
+        As for `solve`.
+    memory : float, optional
+        Bytes for each task.
 
     Raises
     ------
     InputError
-        For a name that is not in the library.
+        For a name that is not in the library, and for options that `solve` would refuse.
     """
+    Limits(time_limit, threads=threads, seed=seed)  # a mistake in the options is no outcome of every problem
+    check_choice(method, formulation, solver)
+    named = {"method": method, "formulation": formulation, "solver": solver, "threads": threads, "seed": seed}
+    options = tuple(word for name, value in named.items() if value is not None for word in (f"--{name}", str(value)))
+    label = "+".join(filter(None, (formulation or method, solver)))
     return [
         Task(name, options, time_limit, str(runs / label / f"{name}.json"), memory, label)
         for name in library.members(problems)
     ]
+
+
+def outcome(data: Mapping[str, Any]) -> str:
+    """Return what a result file says, in a few words."""
+    objective = "" if data["objective"] is None else f" {data['objective']:.6g}"
+    gap = "" if data["gap"] is None else f", gap {100 * data['gap']:.2g} %"
+    seconds = "" if data["runtime"] is None else f" in {data['runtime']:.1f} s"
+    why = f": {data['message']}" if data["status"] == "error" else ""
+    return f"{data['status']}{objective}{gap}{seconds}{why}"
 
 
 def summary(results: Iterable[tuple[str, Mapping[str, Any]]]) -> list[dict[str, Any]]:

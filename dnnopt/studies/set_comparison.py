@@ -13,7 +13,7 @@ from dnnopt.base.console import table
 from dnnopt.base.errors import InputError
 from dnnopt.base.tables import Tabular, as_html
 from dnnopt.methods.heuristics import BASELINES
-from dnnopt.methods.solving import check_choice
+from dnnopt.models.solvers.interface import check_seconds
 from dnnopt.problem.problem import Problem, load
 from dnnopt.studies.bench import Task, tasks
 from dnnopt.studies.best_known import BestKnown, read_table
@@ -138,15 +138,15 @@ def set_tasks(
     Raises
     ------
     InputError
-        For names that there are not.
+        For names that there are not, and for options that `solve` would refuse.
     """
+    check_seconds(time_limit, "time_limit")
+    check_seconds(heuristic_limit, "heuristic_limit")
     names = list(problems)
     found = []
     for method in methods or [name for name, one in BASELINES.items() if one.installed]:
-        check_choice(method)
         limit = heuristic_limit if method in BASELINES else time_limit
-        options = ("--method", method, "--threads", str(threads), "--seed", str(seed))
-        found += tasks(names, runs, time_limit=limit, options=options, label=method, memory=memory)
+        found += tasks(names, runs, method=method, time_limit=limit, threads=threads, seed=seed, memory=memory)
     return sorted(found, key=lambda task: task.problem)
 
 

@@ -201,7 +201,7 @@ def test_the_checksum_is_of_the_data_and_not_of_texts_about_them():
 
 
 def test_runs_are_resumed_and_a_dead_process_is_an_outcome(tmp_path):
-    work = tasks([NAME], tmp_path, time_limit=20, options=("--threads", "1"))
+    work = tasks([NAME], tmp_path, time_limit=20)
     [(task, first)] = run_all(work)
     assert (first["status"], task.output) == ("optimal", str(tmp_path / "auto" / f"{NAME}.json"))
     changed = json.loads((tmp_path / "auto" / f"{NAME}.json").read_text("utf-8")) | {"message": "kept"}
