@@ -81,8 +81,7 @@ def pareto_command(
 ) -> None:
     """Find every plan that no other beats in all objectives, with proof that none is missed (or --heuristic: some)."""
     from dnnopt.problem.expressions import parse_objective
-    from dnnopt.studies.heuristic_front import heuristic_front
-    from dnnopt.studies.pareto import pareto
+    from dnnopt.studies.pareto import heuristic_front, pareto
 
     own = [metric.name for metric in problem.metrics]
     objectives = [named(lambda text: parse_objective(text, own), text, "--objective") for text in objective]

@@ -1,9 +1,14 @@
-"""Pareto fronts by the ε-constraint method, with proof that no point is missed within a stated tolerance.
+"""Pareto fronts: proved by the ε-constraint method, or many points soon by NSGA-II, none of them proved.
 
-For each zone (upper bounds on all objectives but the first), the objectives are minimised in order within it. The point
-found splits the zone: whatever else lies in it and is not dominated is better in one of the other objectives. With two
-objectives this is the classic method (Haimes, Lasdon, Wismer 1971); with three, zones as in Klamroth, Lacour,
-Vanderpooten: On the representation of the search region in multi-objective optimization, EJOR 245(3), 2015.
+`pareto` misses no point within a stated tolerance. For each zone (upper bounds on all objectives but the first), the
+objectives are minimised in order within it. The point found splits the zone: whatever else lies in it and is not
+dominated is better in one of the other objectives. With two objectives this is the classic method (Haimes, Lasdon,
+Wismer 1971); with three, zones as in Klamroth, Lacour, Vanderpooten: On the representation of the search region in
+multi-objective optimization, EJOR 245(3), 2015.
+
+`heuristic_front` is Deb, Pratap, Agarwal, Meyarivan: A fast and elitist multiobjective genetic algorithm: NSGA-II, IEEE
+Transactions on Evolutionary Computation 6(2), 2002, in the engine of pymoo. Limits and encoding are those of the
+genetic heuristic.
 """
 
 from __future__ import annotations
@@ -16,11 +21,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dnnopt.base.console import table
-from dnnopt.base.errors import InputError
+from dnnopt.base.errors import InputError, UnsupportedError
 from dnnopt.base.text import format_runtime
 from dnnopt.base.units import counted, format_quantity
-from dnnopt.compiled.compiled import CompiledProblem
+from dnnopt.compiled.compiled import CompiledProblem, Index
 from dnnopt.compiled.compiler import compile_problem
+from dnnopt.compiled.evaluator import Evaluator
+from dnnopt.compiled.metrics import Array
+from dnnopt.compiled.scaling import all_on_one
+from dnnopt.compiled.scheduling import plan_of
+from dnnopt.methods.heuristics import Effort
+from dnnopt.methods.heuristics.genetic import POPULATION, operators
+from dnnopt.methods.heuristics.population import Genes, generations, pymoo_problem
 from dnnopt.methods.result import OPTIMAL_GAP
 from dnnopt.methods.solving import Search
 from dnnopt.models.solvers.interface import Clock, Control, Limits, stop_on_interrupt
@@ -28,6 +40,7 @@ from dnnopt.problem.objectives import Term
 from dnnopt.problem.plan import Plan
 from dnnopt.problem.problem import Problem
 from dnnopt.problem.words import objective_name, where
+from dnnopt.referee import evaluate
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -146,7 +159,7 @@ def pareto(
     """
     if not 1e-9 < tolerance < 1:
         raise InputError("a number above 1e-9 and below 1", field="tolerance", value=tolerance)
-    problem = with_objectives(problem, objectives)
+    problem = _with_objectives(problem, objectives)
     compiled = compile_problem(problem)
     limits = Limits(time_limit, OPTIMAL_GAP, threads, seed)
     clock, control = Clock(time_limit), Control()
@@ -186,12 +199,78 @@ def pareto(
                 for index, bound in enumerate(point.objectives[1:])
                 if bound > 0 or saved[index + 1] > 0
             ]
-    front = sorted(undominated(points), key=lambda point: point.objectives)
     complete, interrupted = proved and not zones, control.stop.is_set()
-    return Front(problem, tuple(front), tolerance, complete, tuple(zones), clock.elapsed(), interrupted)
+    return Front(problem, _front(points), tolerance, complete, tuple(zones), clock.elapsed(), interrupted)
 
 
-def with_objectives(problem: Problem, objectives: Sequence[Objective]) -> Problem:
+def heuristic_front(
+    problem: Problem,
+    objectives: Sequence[Objective],
+    *,
+    time_limit: float | None = None,
+    iterations: int | None = None,
+    seed: int = 0,
+) -> Front:
+    """Return points that none found dominates; the problem's own objective is left out.
+
+    Parameters
+    ----------
+    problem : Problem
+    objectives : sequence of Term or sums of them
+    time_limit : float, optional
+        Seconds.
+    iterations : int, optional
+        Generations. With it, and time enough, the same seed gives the same front.
+    seed : int
+
+    Returns
+    -------
+    Front
+        The referee has passed every point; none is proved, and the front is not complete.
+
+    Raises
+    ------
+    InputError
+        For fewer than two objectives, without any limit, or if pymoo is not installed.
+    UnsupportedError
+        If a placement alone does not tell all of the problem.
+    """
+    if time_limit is None and iterations is None:
+        raise InputError("seconds > 0, or a limit on iterations", field="time_limit", value=time_limit)
+    Limits(time_limit, seed=seed)
+    problem = _with_objectives(problem, objectives)
+    compiled = compile_problem(problem)
+    reason = Evaluator.refuses(compiled)
+    if reason:
+        raise UnsupportedError("", problem=f"NSGA-II does not support {reason}")
+    control = Control()
+    effort = Effort(Clock(time_limit), iterations, seed, stop=control.stop)
+    genes = Genes(Evaluator(compiled))
+    engine = pymoo_problem(genes, len(compiled.objective))
+    from pymoo.algorithms.moo.nsga2 import NSGA2
+
+    simple = genes.vectors(all_on_one(compiled))
+    first = np.concatenate([simple, genes.first(POPULATION, effort, np.random.default_rng(seed))])[:POPULATION]
+    algorithm = NSGA2(POPULATION, sampling=first, **operators(genes))
+    best = np.zeros((0, len(compiled.node_names)), dtype=np.int64)
+    values = np.zeros((0, len(compiled.objective)))
+    with stop_on_interrupt(control):
+        for placements, excess, found in generations(genes, algorithm, engine, effort):
+            kept = (excess == 0) & np.isfinite(found).all(axis=1)
+            best, values = np.concatenate([best, placements[kept]]), np.concatenate([values, found[kept]])
+            left = _undominated(values)
+            best, values = best[left], values[left]
+        points = []
+        for placement in best:
+            plan = plan_of(compiled, placement)
+            evaluation = evaluate(problem, plan)
+            if evaluation.feasible:
+                points.append(Point(plan, evaluation.objectives, proved=False))
+    everywhere = (math.inf,) * (len(compiled.objective) - 1)
+    return Front(problem, _front(points), 0.0, False, (everywhere,), effort.clock.elapsed(), control.stop.is_set())
+
+
+def _with_objectives(problem: Problem, objectives: Sequence[Objective]) -> Problem:
     """Return the problem with two or more objectives as its priorities, in their order."""
     if len(objectives) < 2:
         raise InputError("two or more objectives", field="objectives", value=len(objectives))
@@ -219,12 +298,16 @@ def _respects(point: Point, caps: dict[int, float]) -> bool:
     return all(point.objectives[index] <= cap for index, cap in caps.items())
 
 
-def undominated(points: Sequence[Point]) -> list[Point]:
-    """Return the points that no other dominates, one of each."""
-    kept: list[Point] = []
-    for point in points:
-        others = [other.objectives for other in points if other.objectives != point.objectives]
-        dominated = any(all(a <= b for a, b in zip(other, point.objectives, strict=True)) for other in others)
-        if not dominated and all(point.objectives != other.objectives for other in kept):
-            kept.append(point)
-    return kept
+def _front(points: Sequence[Point]) -> tuple[Point, ...]:
+    """Return the points that no other dominates, one of each, in the order of their objectives."""
+    if not points:
+        return ()
+    return tuple(points[index] for index in _undominated(np.array([point.objectives for point in points])))
+
+
+def _undominated(values: Array) -> Index:
+    """Return which rows (P, objectives) no other dominates, one of each value, in their order."""
+    values, first = np.unique(values, axis=0, return_index=True)
+    no_worse = (values[:, None] <= values[None]).all(axis=2)
+    dominated = (no_worse & ~no_worse.T).any(axis=0)
+    return first[~dominated]

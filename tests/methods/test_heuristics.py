@@ -28,8 +28,7 @@ from dnnopt.problem.constraints import memory
 from dnnopt.problem.objectives import energy, latency
 from dnnopt.problem.problem import load
 from dnnopt.referee import evaluate
-from dnnopt.studies.heuristic_front import heuristic_front
-from dnnopt.studies.pareto import pareto
+from dnnopt.studies.pareto import heuristic_front, pareto
 
 INSTALLED = [name for name, baseline in BASELINES.items() if baseline.installed]
 SEARCHES = [name for name in INSTALLED if BASELINES[name].searches]
