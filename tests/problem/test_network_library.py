@@ -17,6 +17,7 @@ from dnnopt.problem.problem import Problem
 
 FOLDER = library.folder("networks")
 NAMES = library.names("networks")
+sys.path.insert(0, str(FOLDER))  # as where it is run
 SCRIPT = runpy.run_path(str(FOLDER / "export.py"), run_name="export")
 README = (FOLDER / "README.md").read_text(encoding="utf-8")
 
