@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import cached_property
 from typing import Protocol
 
 import numpy as np
 
 from dnnopt.compiled.compiled import CompiledProblem, Index
 from dnnopt.compiled.evaluator import Evaluator
-from dnnopt.compiled.metrics import Array, Metric
+from dnnopt.compiled.metrics import Array
 from dnnopt.formulations.copies import Copies, shared_tensors
 from dnnopt.formulations.edges import edge_labels, edge_uses_pair, pair_labels
-from dnnopt.formulations.values import exposed_values, held_values, received_values, touched_values
+from dnnopt.formulations.implied import Axes, Entries, ImpliedVariables
+from dnnopt.formulations.moves import PairMoves
 from dnnopt.models.arrays import Columns, Values
 from dnnopt.models.constraint import ConstraintModel
 
@@ -36,7 +35,7 @@ class HasLatencies(Protocol):
         ...
 
 
-class Literals:
+class Literals(ImpliedVariables):
     """The variables of a model under construction.
 
     Attributes
@@ -45,10 +44,12 @@ class Literals:
     model : ConstraintModel
     x : columns (N, k)
     y : columns (E, P)
-    copies : list of Copies
+    moves : PairMoves
     times : HasLatencies or None
         Start times, where a formulation has them.
     """
+
+    model: ConstraintModel
 
     def __init__(self, model: ConstraintModel, c: CompiledProblem) -> None:
         self.c = c
@@ -56,7 +57,7 @@ class Literals:
         self.evaluator = Evaluator(c)
         self.x = self._add_placement()
         self.y = self._add_pairs()
-        self.copies = self._add_copies()
+        self.moves = PairMoves(c, self.y, self._add_copies())
         self.times: HasLatencies | None = None
 
     def _add_placement(self) -> Columns:
@@ -136,20 +137,12 @@ class Literals:
         alone = np.setdiff1d(np.arange(len(c.edges)), shared.edges)
         return [Copies(y[alone], c.edge_tensor[alone], pairs), Copies(w, shared.tensors, shared.ways)]
 
-    def entries(self, metric: Metric) -> tuple[Columns, Values]:
-        """Return the columns and SI coefficients of a linear metric."""
-        columns, values = [self.x.ravel()], [np.where(self.c.allowed, metric.alpha, 0.0).ravel()]
-        if metric.sends:
-            for copies in self.copies:
-                columns.append(copies.columns.ravel())
-                charge = copies.charge(metric.per_copy, metric.per_byte, metric.scale, self.c.tensor_bytes)
-                values.append(charge.ravel())
-        if metric.exposes:
-            columns.append(self.exposed)
-            values.append(metric.gamma)
-        return np.concatenate(columns), np.concatenate(values)
+    def imply(self, name: str, implied: Columns, by: Columns, axes: Axes) -> None:
+        """Add clauses: each of the others (..., w) implies its variable (...,)."""
+        for other in range(by.shape[-1]):
+            self.model.add_clauses(name, np.stack([by[..., other], implied], axis=-1), (False, True))
 
-    def load_entries(self, resource: int) -> tuple[Columns, Values]:
+    def load_entries(self, resource: int) -> Entries:
         """Return the columns and seconds of a resource's load."""
         c = self.c
         here = c.resource_devices[resource, c.executor_device]
@@ -164,63 +157,3 @@ class Literals:
                 columns.append(copies.columns.ravel())
                 values.append(charge.ravel())
         return np.concatenate(columns), np.concatenate(values)
-
-    @cached_property
-    def exposed(self) -> Columns:
-        """Columns of `h_τ` (T,)."""
-        c, model = self.c, self.model
-        h = model.add_variables(
-            "h",
-            (len(c.tensor_names),),
-            axes=lambda: (c.tensor_names,),
-            evaluate=lambda placement: exposed_values(c, placement),
-        )
-        for i in np.flatnonzero(~c.device_trusted[c.executor_device]):
-            columns = np.stack([self.x[c.use_consumer, i], h[c.use_tensor]], axis=1)
-            model.add_clauses("exposed", columns, (False, True))
-        for pair in np.flatnonzero((c.pair_uses_link & ~c.link_trusted).any(axis=1)):
-            columns = np.stack([self.y[:, pair], h[c.edge_tensor]], axis=1)
-            model.add_clauses("exposed_on_way", columns, (False, True))
-        return h
-
-    @cached_property
-    def touched(self) -> Columns:
-        """Columns (T, D): true where the device sends or receives the tensor."""
-        return self._at_ends("buffer", (self.c.pair_origin, self.c.pair_destination), touched_values)
-
-    @cached_property
-    def holds(self) -> Columns:
-        """Columns (G, D): true where the device runs a layer that reads the shared weights."""
-        c, model = self.c, self.model
-        shared = c.shared_weights
-        h = model.add_variables(
-            "holds",
-            (len(shared.names), len(c.device_names)),
-            axes=lambda: (shared.names, c.device_names),
-            evaluate=lambda placement: held_values(c, placement),
-        )
-        weights, readers = np.nonzero(shared.readers)
-        for i, device in enumerate(c.executor_device):
-            model.add_clauses("reads", np.stack([self.x[readers, i], h[weights, device]], axis=1), (False, True))
-        return h
-
-    @cached_property
-    def received(self) -> Columns:
-        """Columns (T, D): true where the tensor is sent to the device."""
-        return self._at_ends("received", (self.c.pair_destination,), received_values)
-
-    def _at_ends(
-        self, name: str, ends: tuple[Index, ...], value: Callable[[CompiledProblem, Index], Values]
-    ) -> Columns:
-        c, model = self.c, self.model
-        z = model.add_variables(
-            name,
-            (len(c.tensor_names), len(c.device_names)),
-            axes=lambda: (c.tensor_names, c.device_names),
-            evaluate=lambda placement: value(c, placement),
-        )
-        for end in ends:
-            for pair, device in enumerate(end):
-                columns = np.stack([self.y[:, pair], z[c.edge_tensor, device]], axis=1)
-                model.add_clauses(name, columns, (False, True))
-        return z

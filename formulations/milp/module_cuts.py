@@ -13,8 +13,9 @@ import numpy as np
 
 from dnnopt.compiled.precedence import fork_joins, reachability, together, whole_networks
 from dnnopt.compiled.windows import Durations
+from dnnopt.formulations.implied import Entries
 from dnnopt.formulations.loads import module_load
-from dnnopt.formulations.milp.build import Build, Entries
+from dnnopt.formulations.milp.build import Build
 
 
 def add_module_cuts(build: Build) -> None:

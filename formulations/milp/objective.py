@@ -19,7 +19,8 @@ from dnnopt.compiled.compiled import (
     WorstLeakageTerm,
 )
 from dnnopt.compiled.evaluator import Evaluator
-from dnnopt.formulations.milp.build import Build, Entries, clipped
+from dnnopt.formulations.implied import Entries
+from dnnopt.formulations.milp.build import Build, clipped
 from dnnopt.formulations.milp.module_cuts import joint_loads
 from dnnopt.formulations.milp.timing.period import add_period
 from dnnopt.models.arrays import Values

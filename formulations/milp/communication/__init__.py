@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from dnnopt.compiled.compiled import CompiledProblem
 from dnnopt.formulations.milp.communication import boundary, edgewise, product, treewise
-from dnnopt.formulations.milp.communication.moves import Moves
+from dnnopt.formulations.moves import Moves
 from dnnopt.models.arrays import Columns
 from dnnopt.models.linear import LinearModel
 

@@ -13,8 +13,8 @@ import numpy as np
 from dnnopt.compiled.compiled import CompiledProblem
 from dnnopt.formulations.edges import at_device, edge_labels, pair_labels
 from dnnopt.formulations.milp.communication.copies import add_copies
-from dnnopt.formulations.milp.communication.moves import PairMoves
 from dnnopt.formulations.milp.communication.pairs import add_pair_variables
+from dnnopt.formulations.moves import PairMoves
 from dnnopt.models.arrays import Columns
 from dnnopt.models.linear import LinearModel
 

@@ -18,8 +18,8 @@ from dnnopt.base.graphs import TreeDecomposition, tree_decomposition
 from dnnopt.compiled.compiled import CompiledProblem, Index, Mask
 from dnnopt.formulations.copies import SharedTensors, shared_tensors
 from dnnopt.formulations.milp.communication.copies import add_copies
-from dnnopt.formulations.milp.communication.moves import PairMoves
 from dnnopt.formulations.milp.communication.pairs import add_pair_variables
+from dnnopt.formulations.moves import PairMoves
 from dnnopt.models.arrays import Columns, Values
 from dnnopt.models.linear import LinearModel
 
