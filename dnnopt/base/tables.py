@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from dnnopt.base.errors import InputError
+from dnnopt.base.extras import optional
 from dnnopt.base.text import visible
 
 if TYPE_CHECKING:
@@ -117,11 +117,7 @@ def as_frame(rows: Sequence[Mapping[str, Any]]) -> Any:
     InputError
         If pandas is not installed.
     """
-    try:
-        import pandas
-    except ImportError:
-        raise InputError("", problem="pandas is not installed: pip install 'dnnopt[tables]'") from None
-    return pandas.DataFrame(list(rows))
+    return optional("pandas", "pandas", "tables").DataFrame(list(rows))
 
 
 def as_html(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -104,6 +104,21 @@ def write_tables(rows: Sequence[Mapping[str, Any]], **paths: Path | None) -> boo
     return any(str(path) == "-" for path in given.values())
 
 
+def present(
+    found: Any,
+    json: Path | None,
+    rows: Sequence[Mapping[str, Any]] = (),
+    files: Mapping[str, Path | None] | None = None,
+    **options: Any,
+) -> None:
+    """Write what is asked for (data, rows in tables), and show the rest of it on the terminal."""
+    if json is not None:
+        write_json(found.to_data(), json)
+    printed = write_tables(rows, **(files or {}))
+    if not printed and (json is None or str(json) != "-"):
+        found.report(console(), **options)
+
+
 def save_figure(figure: Any, path: Path, **options: Any) -> None:
     """Write a figure, in the format that its ending says; the options are those of its ``savefig``.
 

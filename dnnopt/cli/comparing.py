@@ -9,7 +9,7 @@ import typer
 
 from dnnopt.base.errors import InputError
 from dnnopt.base.text import visible
-from dnnopt.cli.app import console, say, write_json, write_tables
+from dnnopt.cli.app import present, say
 from dnnopt.cli.options import (
     CsvOption,
     GapOption,
@@ -119,7 +119,7 @@ def _compare_one(
             seed=seed,
             watch=watch,
         )
-    _write(comparison, comparison.to_rows(), json, files)
+    present(comparison, json, comparison.to_rows(), files)
     if comparison.best is None and comparison.results:
         exit_for(problem, comparison.results[-1])
 
@@ -148,13 +148,4 @@ def _compare_set(
     for method, why in first_failures(results).items():
         say(visible(f"{method} failed first at {why}"))
     found = summarise(results, by)
-    _write(found, found.to_table(), json, files)
-
-
-def _write(found: Any, rows: list[Any], json: Path | None, files: dict[str, Path | None]) -> None:
-    """Write what is asked for, and show the rest of it on the terminal."""
-    if json is not None:
-        write_json(found.to_data(), json)
-    printed = write_tables(rows, **files)
-    if not printed and (json is None or str(json) != "-"):
-        found.report(console())
+    present(found, json, found.to_table(), files)

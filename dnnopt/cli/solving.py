@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dnnopt.cli.app import INTERNAL, INTERRUPTED, NO_PLAN, console, save_figure, say, write_json
+from dnnopt.cli.app import INTERNAL, INTERRUPTED, NO_PLAN, console, present, save_figure, say, write_json
 from dnnopt.cli.options import (
     AllowLargeOption,
     FigureOption,
@@ -80,10 +80,7 @@ def solve_command(
             watch=watch,
             log=None if log is None else str(log),
         )
-    if json is not None:
-        write_json(result.to_data(), json)
-    if json is None or str(json) != "-":
-        result.report(console(), verbose=verbose)
+    present(result, json, verbose=verbose)
     if figure is not None and result.plan is not None:
         from dnnopt.plot import placement
 
@@ -116,10 +113,7 @@ def _solve_best(
             seed=seed,
             watch=lambda ranked: count(f"objective {ranked.objective:.6g}"),
         )
-    if json is not None:
-        write_json(found.to_data(), json)
-    if json is None or str(json) != "-":
-        found.report(console())
+    present(found, json)
     if not found.plans:
         raise typer.Exit(NO_PLAN)
 
@@ -156,10 +150,7 @@ def explain_command(
 
     with stop_on_interrupt(Control()):
         found = explain_infeasibility(problem, time_limit)
-    if json is not None:
-        write_json(found.to_data(), json)
-    if json is None or str(json) != "-":
-        found.report(console())
+    present(found, json)
     if found.plan is None:
         raise typer.Exit(NO_PLAN)
 

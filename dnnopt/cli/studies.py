@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dnnopt.base.errors import InputError
-from dnnopt.cli.app import INTERRUPTED, NO_PLAN, console, save_figure, say, write_json, write_tables
+from dnnopt.cli.app import INTERRUPTED, NO_PLAN, present, save_figure, say
 from dnnopt.cli.options import (
     CsvOption,
     FigureOption,
@@ -55,10 +55,7 @@ def formulations_command(
         seed=seed,
         watch=lambda row: say(f"{row.formulation}: {row.status}") if verbose else None,
     )
-    if json is not None:
-        write_json(result.to_data(), json)
-    if json is None or str(json) != "-":
-        result.report(console())
+    present(result, json)
 
 
 @command("pareto")
@@ -103,10 +100,7 @@ def pareto_command(
             seed=seed,
             watch=lambda point: say(f"found {point.objectives}") if verbose else None,
         )
-    if json is not None:
-        write_json(front.to_data(), json)
-    if json is None or str(json) != "-":
-        front.report(console())
+    present(front, json)
     if figure is not None and front.points:
         from dnnopt.plot import front as draw
 
@@ -168,11 +162,7 @@ def sweep_command(
             output=output,
             watch=lambda point: count(f"solved at {point.value:.6g}: {point.status}"),
         )
-    if json is not None:
-        write_json(found.to_data(), json)
-    printed = write_tables(found.to_rows(), csv=csv, markdown=markdown, latex=latex)
-    if not printed and (json is None or str(json) != "-"):
-        found.report(console())
+    present(found, json, found.to_rows(), {"csv": csv, "markdown": markdown, "latex": latex})
     if figure is not None and found.points:
         from dnnopt.plot import sweep as draw
 

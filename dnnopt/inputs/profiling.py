@@ -25,6 +25,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from dnnopt.base.errors import InputError
+from dnnopt.base.extras import optional
 from dnnopt.base.sizes import check_threads
 from dnnopt.base.versions import versions
 from dnnopt.inputs.attribution import Group, Step, groups
@@ -367,11 +368,9 @@ def _runs(events: list[dict[str, Any]], nodes: list[str]) -> Iterator[tuple[floa
 
 def _runtime() -> tuple[Any, tuple[type[Exception], ...]]:
     """Return onnxruntime and what it raises."""
-    try:
-        import onnxruntime
-        from onnxruntime.capi import onnxruntime_pybind11_state as state
-    except ImportError:
-        raise InputError("", problem='onnxruntime is not installed: pip install "dnnopt[profile]"') from None
+    onnxruntime = optional("onnxruntime", "onnxruntime", "profile")
+    from onnxruntime.capi import onnxruntime_pybind11_state as state
+
     failures = tuple(kind for kind in vars(state).values() if isinstance(kind, type) and issubclass(kind, Exception))
     return onnxruntime, failures
 

@@ -7,27 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dnnopt.base.errors import InputError
+from dnnopt.base.extras import optional
 from dnnopt.models.components import components
 from dnnopt.models.portable import Size, header, portable
 
 if TYPE_CHECKING:
     from dnnopt.models.linear import LinearModel
-
-
-def import_pulp() -> Any:
-    """Return ``pulp``.
-
-    Raises
-    ------
-    InputError
-        If it is not installed.
-    """
-    try:
-        import pulp
-    except ImportError:
-        raise InputError("", problem='PuLP is not installed: pip install "dnnopt[modelling]"') from None
-    return pulp
 
 
 def pulp_model(model: LinearModel) -> Any:
@@ -41,7 +26,7 @@ def pulp_model(model: LinearModel) -> Any:
     InputError
         If PuLP is not installed, or for a number that no file can hold.
     """
-    pulp = import_pulp()
+    pulp = optional("pulp", "PuLP", "modelling")
     model.complete()
     made = portable(model, one_sided=True, constant=False)
     arrays = made.arrays

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dnnopt.base.errors import InputError
+from dnnopt.base.extras import optional
 from dnnopt.models.components import Component, components
 from dnnopt.models.portable import Size, check_counts, check_numbers, column_names, header
 
@@ -26,11 +26,7 @@ def import_pyomo() -> Any:
     InputError
         If it is not installed.
     """
-    try:
-        import pyomo.environ
-    except ImportError:
-        raise InputError("", problem='Pyomo is not installed: pip install "dnnopt[modelling]"') from None
-    return pyomo.environ
+    return optional("pyomo.environ", "Pyomo", "modelling")
 
 
 def variable_components(blocks: Sequence[Block]) -> list[Component]:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from dnnopt.base.errors import InputError
+from dnnopt.base.extras import optional
 from dnnopt.base.text import COLOURS, visible
 from dnnopt.base.units import fitting_unit
 
@@ -49,11 +49,8 @@ def new_figure(width: float, height: float) -> Figure:
     InputError
         If matplotlib is not installed.
     """
-    try:
-        from dnnopt.plot.figure import Drawing
-    except ImportError:
-        raise InputError("", problem="matplotlib is not installed: pip install 'dnnopt[plot]'") from None
-    return Drawing(figsize=(width, height), layout="constrained")
+    drawing: type[Figure] = optional("dnnopt.plot.figure", "matplotlib", "plot").Drawing
+    return drawing(figsize=(width, height), layout="constrained")
 
 
 def axes_or_new(axes: Axes | None, width: float, height: float) -> Axes:

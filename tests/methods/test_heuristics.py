@@ -201,7 +201,7 @@ def test_limits_that_do_not_go_with_the_method_are_refused(options, words):
 def test_a_missing_extra_is_named(monkeypatch, name):
     monkeypatch.setitem(sys.modules, "pymoo", None)
     monkeypatch.setitem(sys.modules, "pymoo.core.problem", None)
-    with pytest.raises(InputError, match=r"pip install 'dnnopt\[evolutionary\]'"):
+    with pytest.raises(InputError, match=r'pip install "dnnopt\[evolutionary\]"'):
         solve(chain(), method=name, iterations=1)
 
 

@@ -44,5 +44,5 @@ def test_a_bad_figure_is_told_before_anything_is_solved(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "dnnopt.plot.figure", None)
     code, output = run(f"solve {ARGUMENTS} --figure {tmp_path}/plan.svg")
     assert code == 2
-    assert "matplotlib is not installed: pip install 'dnnopt[plot]'" in output
+    assert 'matplotlib is not installed: pip install "dnnopt[plot]"' in output
     assert "proved" not in output

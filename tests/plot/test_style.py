@@ -17,7 +17,7 @@ def run(code, *arguments):
 
 def test_a_missing_matplotlib_is_one_error_that_says_what_to_install():
     done = run(HIDE + "try: dp.plot.gaps({'a': [0.0]})\nexcept dp.InputError as error: print(error)")
-    assert done.stdout == "matplotlib is not installed: pip install 'dnnopt[plot]'\n", done.stderr
+    assert done.stdout == 'matplotlib is not installed: pip install "dnnopt[plot]"\n', done.stderr
 
 
 def test_importing_dnnopt_and_its_plots_imports_no_matplotlib():

@@ -160,7 +160,7 @@ def test_a_data_frame_and_html_have_every_row():
 
 def test_a_data_frame_without_pandas_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "pandas", None)
-    with pytest.raises(InputError, match=r"pip install 'dnnopt\[tables\]'"):
+    with pytest.raises(InputError, match=r'pip install "dnnopt\[tables\]"'):
         compare(two_branches(), methods=[], threads=1).to_frame()
 
 

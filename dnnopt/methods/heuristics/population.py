@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from dnnopt.base.errors import InputError
+from dnnopt.base.extras import optional
 from dnnopt.compiled.compiled import Index
 from dnnopt.compiled.evaluator import Evaluator
 from dnnopt.compiled.metrics import Array
@@ -77,12 +77,9 @@ def pymoo_problem(genes: Genes, objectives: int = 1) -> Any:
     InputError
         If pymoo is not installed.
     """
-    try:
-        from pymoo.core.problem import Problem
-    except ImportError:
-        raise InputError("", problem="pymoo is not installed: pip install 'dnnopt[evolutionary]'") from None
+    pymoo = optional("pymoo.core.problem", "pymoo", "evolutionary")
     count = len(genes.counts)
-    return Problem(n_var=count, n_obj=objectives, n_ieq_constr=1, xl=np.zeros(count), xu=genes.counts - 1)
+    return pymoo.Problem(n_var=count, n_obj=objectives, n_ieq_constr=1, xl=np.zeros(count), xu=genes.counts - 1)
 
 
 def generations(genes: Genes, algorithm: Any, problem: Any, effort: Effort) -> Iterator[tuple[Index, Array, Array]]:
