@@ -9,14 +9,17 @@ A tensor with one use needs no variables of its own: there the pair of its edge 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from dnnopt.compiled.compiled import CompiledProblem, Index
 from dnnopt.compiled.metrics import Array
-from dnnopt.formulations.edges import edge_labels, edge_uses_pair
+from dnnopt.formulations.edges import edge_labels, edge_uses_pair, pair_labels
 from dnnopt.models.arrays import Columns, Values
+from dnnopt.models.constraint import ConstraintModel
+from dnnopt.models.linear import LinearModel
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +62,26 @@ class SharedTensors:
     tensors: Index
     position: Index
     ways: Array
+
+    def add(self, model: LinearModel | ConstraintModel, c: CompiledProblem) -> Columns:
+        """Add the variables `w` (m, ways); rows or clauses on them are the caller's."""
+        return model.add_variables(
+            "w",
+            (len(self.tensors), len(self.ways)),
+            axes=lambda: ([c.tensor_names[tensor] for tensor in self.tensors], self.way_labels(c)),
+            upper=self.usable(c),
+            evaluate=lambda placement: self.values(c, placement),
+        )
+
+    def charged(self, c: CompiledProblem, y: Columns, w: Columns) -> list[Copies]:
+        """Return what is charged: `y` of the edges whose tensor has no other, and `w`."""
+        alone = np.flatnonzero(c.fan_out[c.edge_tensor] == 1)
+        pairs = c.pair_uses_link.astype(float)
+        return [Copies(y[alone], c.edge_tensor[alone], pairs), Copies(w, self.tensors, self.ways)]
+
+    def way_labels(self, c: CompiledProblem) -> Sequence[str]:
+        """Return the names of the ways."""
+        return c.link_names if c.transport == "multicast" else pair_labels(c)
 
     def labels(self, c: CompiledProblem) -> list[str]:
         """Return ``tensor,consumer`` for each of the edges."""

@@ -7,10 +7,18 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from dnnopt.base.errors import UnsupportedError
 from dnnopt.compiled.compiled import CompiledProblem
 from dnnopt.compiled.scaling import Units
 from dnnopt.compiled.scope import Scope
 from dnnopt.problem.plan import Plan
+
+
+def check_supported(formulation: Formulation, compiled: CompiledProblem) -> None:
+    """Raise UnsupportedError where `supports` gives a reason."""
+    reason = formulation.supports(compiled)
+    if reason:
+        raise UnsupportedError("", problem=f"formulation {formulation.name!r} does not support {reason}")
 
 
 class Formulation(Protocol):

@@ -13,13 +13,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from dnnopt.base.errors import UnsupportedError
 from dnnopt.compiled.compiled import CompiledProblem, LatencyTerm, LinearTerm, MaxTerm, PeriodTerm, WorstLeakageTerm
 from dnnopt.compiled.scaling import Units
 from dnnopt.compiled.scope import Scope
 from dnnopt.formulations.cp.constraints import CONSTRAINTS, add_constraints
 from dnnopt.formulations.cp.literals import Literals
 from dnnopt.formulations.cp.objective import add_objective
+from dnnopt.formulations.formulation import check_supported
 from dnnopt.formulations.plans import read_plan
 from dnnopt.models.arrays import Columns, Values
 from dnnopt.models.constraint import ConstraintModel
@@ -51,9 +51,7 @@ class AssignmentFormulation:
         UnsupportedError
             If the formulation does not support the problem.
         """
-        reason = self.supports(compiled)
-        if reason:
-            raise UnsupportedError("", problem=f"formulation {self.name!r} does not support {reason}")
+        check_supported(self, compiled)
         model = ConstraintModel(f"{compiled.problem_name or 'problem'}: {self.name}")
         literals = Literals(model, compiled)
         add_objective(literals)

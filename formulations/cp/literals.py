@@ -123,19 +123,12 @@ class Literals(ImpliedVariables):
         if shared is None:
             return [Copies(y, c.edge_tensor, pairs)]
         multicast = c.transport == "multicast"
-        w = model.add_variables(
-            "w",
-            (len(shared.tensors), len(shared.ways)),
-            axes=lambda: ([c.tensor_names[t] for t in shared.tensors], c.link_names if multicast else pair_labels(c)),
-            upper=shared.usable(c),
-            evaluate=lambda placement: shared.values(c, placement),
-        )
+        w = shared.add(model, c)
         for pair in np.flatnonzero(c.pair_routed):
             for way in np.flatnonzero(c.pair_uses_link[pair]) if multicast else (pair,):
                 columns = np.stack([y[shared.edges, pair], w[shared.position, way]], axis=1)
                 model.add_clauses("copy", columns, (False, True))
-        alone = np.setdiff1d(np.arange(len(c.edges)), shared.edges)
-        return [Copies(y[alone], c.edge_tensor[alone], pairs), Copies(w, shared.tensors, shared.ways)]
+        return shared.charged(c, y, w)
 
     def imply(self, name: str, implied: Columns, by: Columns, axes: Axes) -> None:
         """Add clauses: each of the others (..., w) implies its variable (...,)."""

@@ -11,7 +11,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from dnnopt.base.errors import UnsupportedError
 from dnnopt.compiled.compiled import CompiledProblem, LatencyTerm, MaxTerm, MulticastTrees
 from dnnopt.compiled.scaling import Units
 from dnnopt.compiled.scope import Scope
@@ -20,6 +19,7 @@ from dnnopt.formulations.cp.constraints import add_constraints
 from dnnopt.formulations.cp.literals import Literals
 from dnnopt.formulations.cp.objective import add_objective
 from dnnopt.formulations.cp.times import TimeVariables
+from dnnopt.formulations.formulation import check_supported
 from dnnopt.formulations.hops import not_a_tree
 from dnnopt.formulations.plans import read_plan, times_in
 from dnnopt.models.arrays import Values
@@ -51,9 +51,7 @@ class ScheduleFormulation(AssignmentFormulation):
         UnsupportedError
             If the formulation does not support the problem.
         """
-        reason = self.supports(compiled)
-        if reason:
-            raise UnsupportedError("", problem=f"formulation {self.name!r} does not support {reason}")
+        check_supported(self, compiled)
         model = ConstraintModel(f"{compiled.problem_name or 'problem'}: {self.name}")
         literals = Literals(model, compiled)
         literals.times = times = TimeVariables(literals)

@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from dnnopt.base.errors import UnsupportedError
 from dnnopt.compiled.compiled import (
     CompiledProblem,
     LatencyTerm,
@@ -21,6 +20,7 @@ from dnnopt.compiled.scheduling import times_of
 from dnnopt.compiled.scope import Scope
 from dnnopt.compiled.symmetry import canonical, identical_devices
 from dnnopt.compiled.units import Units
+from dnnopt.formulations.formulation import check_supported
 from dnnopt.formulations.hops import not_a_tree
 from dnnopt.formulations.milp.build import Build
 from dnnopt.formulations.milp.communication import COMMUNICATIONS
@@ -84,9 +84,7 @@ class MilpFormulation:
         UnsupportedError
             If the formulation does not support the problem.
         """
-        reason = self.supports(compiled)
-        if reason:
-            raise UnsupportedError("", problem=f"formulation {self.name!r} does not support {reason}")
+        check_supported(self, compiled)
         model = LinearModel(f"{compiled.problem_name or 'problem'}: {self.name}", units or choose_units(compiled))
         build = Build(model, compiled, self._communication)
         self._timing.add(build)

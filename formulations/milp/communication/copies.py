@@ -11,7 +11,6 @@ import numpy as np
 
 from dnnopt.compiled.compiled import CompiledProblem
 from dnnopt.formulations.copies import Copies, shared_tensors
-from dnnopt.formulations.edges import pair_labels
 from dnnopt.models.arrays import Columns
 from dnnopt.models.linear import LinearModel
 
@@ -23,13 +22,7 @@ def add_copies(model: LinearModel, c: CompiledProblem, y: Columns) -> list[Copie
     if shared is None:
         return [Copies(y, c.edge_tensor, pairs)]
     multicast = c.transport == "multicast"
-    w = model.add_variables(
-        "w",
-        (len(shared.tensors), len(shared.ways)),
-        axes=lambda: ([c.tensor_names[t] for t in shared.tensors], c.link_names if multicast else pair_labels(c)),
-        upper=shared.usable(c),
-        evaluate=lambda placement: shared.values(c, placement),
-    )
+    w = shared.add(model, c)
     of_edge = w[shared.position]
     uses = y[shared.edges]
     if multicast:
@@ -45,7 +38,6 @@ def add_copies(model: LinearModel, c: CompiledProblem, y: Columns) -> list[Copie
         values,
         lower=0.0,
         drop_zeros=multicast,
-        axes=lambda: (shared.labels(c), c.link_names if multicast else pair_labels(c)),
+        axes=lambda: (shared.labels(c), shared.way_labels(c)),
     )
-    alone = np.flatnonzero(c.fan_out[c.edge_tensor] == 1)
-    return [Copies(y[alone], c.edge_tensor[alone], pairs), Copies(w, shared.tensors, shared.ways)]
+    return shared.charged(c, y, w)
