@@ -313,7 +313,6 @@ class CompiledProblem:
     execution: str
     transport: str
     network_names: tuple[str, ...]
-    network_weight: Array
     node_names: tuple[str, ...]
     node_network: Index
     is_layer: Mask

@@ -93,7 +93,6 @@ class _Compiler:
             execution=self.problem.execution,
             transport=self.problem.transport,
             network_names=tuple(self.networks),
-            network_weight=np.array([network.weight for network in self.problem.networks]),
             node_names=tuple(self.node_names),
             node_network=np.array(self.node_network, dtype=np.int64),
             is_layer=self.is_layer,

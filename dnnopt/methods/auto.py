@@ -41,9 +41,6 @@ from dnnopt.methods.programs.lagrangian import Lagrangian, below
 from dnnopt.models.solvers import solver as solver_of
 from dnnopt.models.solvers.interface import Clock, Control, Limits, Outcome
 from dnnopt.problem.constraints import Deadline
-from dnnopt.problem.plan import Plan
-from dnnopt.problem.problem import Problem
-from dnnopt.referee import Evaluation
 
 # Parts of the time: a share of it, and at most so many seconds.
 _STAGES = 0.3, 60.0
@@ -100,19 +97,9 @@ def place_by_sum(pool: Pool, limits: Limits, control: Control) -> None:
     problem = pool.problem.replace(execution="sequential", subject_to=limits_kept)
     compiled = compile_problem(problem).at_stage(pool.stage, {})
     formulation = registry.formulation(_LINEAR, compiled)
-    run_auto(_Relay(pool, problem, compiled), formulation, default_solver(formulation), limits, control)
-
-
-class _Relay(Pool):
-    """A pool that passes the placements of its plans on to another one."""
-
-    def __init__(self, to: Pool, problem: Problem, compiled: CompiledProblem) -> None:
-        super().__init__(problem, compiled, to.stage)
-        self._to = to
-
-    def offer(self, plan: Plan, source: str) -> Evaluation:
-        self._to.offer_placement(self._to.compiled.placement(plan), source)
-        return super().offer(plan, source)
+    relay = Pool(problem, compiled, pool.stage)
+    relay.pass_on = lambda plan, source: pool.offer_placement(pool.compiled.placement(plan), source)
+    run_auto(relay, formulation, default_solver(formulation), limits, control)
 
 
 class _Auto:

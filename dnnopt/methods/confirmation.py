@@ -30,7 +30,6 @@ from dnnopt.models.solvers import solver as solver_of
 from dnnopt.models.solvers.interface import Clock, Control, Limits, Outcome
 from dnnopt.problem.plan import Plan
 from dnnopt.problem.problem import Problem
-from dnnopt.referee import Evaluation
 
 # A share of the time spent so far, and seconds that are always there.
 _SHARE, _LEAST = 0.2, 1.0
@@ -166,11 +165,8 @@ class _Second(Pool):
         super().__init__(first.problem, first.compiled, first.stage, first.caps)
         self._first, self._claimants, self._limits, self._control = first, claimants, limits, control
         if first.plan is not None:
-            super().offer(first.plan, first.found_by)
-
-    def offer(self, plan: Plan, source: str) -> Evaluation:
-        self._first.offer(plan, source)
-        return super().offer(plan, source)
+            self.offer(first.plan, first.found_by)
+        self.pass_on = first.offer
 
     def ask(self) -> str:
         """Return which other engine says what the claimants say; empty: none did, in time or at all."""

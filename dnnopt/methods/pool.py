@@ -41,6 +41,8 @@ class Pool:
     ----------
     known : list of (float, Plan)
         Some of the plans that were accepted, the best ones among them, with their objectives.
+    pass_on : callable, optional
+        Called with each plan that is offered, and its source, before it is judged.
     contradictions : list of str
         What engines claimed and plans refuted.
     confirmed_by : str
@@ -67,6 +69,7 @@ class Pool:
         self.known: list[tuple[float, Plan]] = []
         self.checked: dict[tuple[str, int], Plan] = {}  # by formulation and id: plans that its rows hold
         self.found_by = ""
+        self.pass_on: Callable[[Plan, str], object] | None = None
         self.contradictions: list[str] = []
         self.confirmed_by = ""
         self.confirming = 0.0
@@ -129,6 +132,8 @@ class Pool:
 
     def offer(self, plan: Plan, source: str) -> Evaluation:
         """Have the referee look at a plan, and keep it if it is accepted and the best so far."""
+        if self.pass_on is not None:
+            self.pass_on(plan, source)
         evaluation = evaluate(self.problem, plan)
         objective = evaluation.objectives[self.stage]
         with self._lock:

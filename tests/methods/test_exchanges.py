@@ -238,7 +238,7 @@ TOLD_APART = {
 # ... those in which no device can be (what they name or count is in others, or is about layers alone), and those that
 # count where a metric, a limit or a term of the objective reads them.
 ABOUT_NO_DEVICE = {
-    *("problem_name", "execution", "transport", "network_names", "network_weight", "node_names", "node_network"),
+    *("problem_name", "execution", "transport", "network_names", "node_names", "node_network"),
     *("is_layer", "executor_names", "device_names", "tensor_names", "tensor_network", "tensor_bytes", "sensitivity"),
     *("producer", "use_tensor", "use_consumer", "link_names", "resource_names", "layer_keys", "shared_weights"),
     *("floor", "cap"),
