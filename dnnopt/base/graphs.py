@@ -1,10 +1,39 @@
-"""Graphs: tree decompositions by minimum-degree elimination, and dominators."""
+"""Graphs: topological orders, tree decompositions by minimum-degree elimination, and dominators."""
 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+
+
+def topological_order(predecessors: Sequence[Collection[int]]) -> tuple[list[int], list[int]]:
+    """Return the vertices in a topological order, of those that are ready the first one first, and a cycle.
+
+    The cycle has its first vertex again at its end; where there is none, it is empty.
+    """
+    successors: list[list[int]] = [[] for _ in predecessors]
+    for vertex, before in enumerate(predecessors):
+        for other in before:
+            successors[other].append(vertex)
+    waiting = [len(before) for before in predecessors]
+    ready = [vertex for vertex, count in enumerate(waiting) if count == 0]
+    order: list[int] = []
+    while ready:
+        order.append(heapq.heappop(ready))
+        for other in successors[order[-1]]:
+            waiting[other] -= 1
+            if waiting[other] == 0:
+                heapq.heappush(ready, other)
+    if len(order) == len(predecessors):
+        return order, []
+    path: dict[int, None] = {}
+    vertex = next(vertex for vertex, count in enumerate(waiting) if count > 0)
+    while vertex not in path:  # backwards, among those that never became ready
+        path[vertex] = None
+        vertex = min(other for other in predecessors[vertex] if waiting[other] > 0)
+    walked = list(path)
+    return order, [*walked[walked.index(vertex) :], vertex][::-1]
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
 from functools import cached_property
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -12,6 +11,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from dnnopt.base.errors import InputError
 from dnnopt.base.files import read_data, write_data
+from dnnopt.base.graphs import topological_order
 from dnnopt.base.records import (
     Bytes,
     Flop,
@@ -214,28 +214,16 @@ class Network(Record):
     def order(self) -> tuple[int, ...]:
         """Indices of the layers in a topological order; among layers that are ready, the first listed comes first."""
         index = {layer.name: position for position, layer in enumerate(self.layers)}
-        successors: list[list[int]] = [[] for _ in self.layers]
-        waiting = [0] * len(self.layers)
+        producers: list[list[int]] = [[] for _ in self.layers]
         for tensor in self.tensors:
-            if tensor.producer == INPUT:
-                continue
-            for consumer in tensor.consumers:
-                if consumer != OUTPUT:
-                    successors[index[tensor.producer]].append(index[consumer])
-                    waiting[index[consumer]] += 1
-        ready = [v for v, count in enumerate(waiting) if count == 0]
-        order = []
-        while ready:
-            v = heapq.heappop(ready)
-            order.append(v)
-            for w in successors[v]:
-                waiting[w] -= 1
-                if waiting[w] == 0:
-                    heapq.heappush(ready, w)
-        if len(order) < len(self.layers):
-            raise InputError(
-                "", field="tensors", problem=f"the layers form a cycle: {self._cycle(successors, waiting)}"
-            )
+            if tensor.producer != INPUT:
+                for consumer in tensor.consumers:
+                    if consumer != OUTPUT:
+                        producers[index[consumer]].append(index[tensor.producer])
+        order, cycle = topological_order(producers)
+        if cycle:
+            words = " -> ".join(self.layers[v].name for v in cycle)
+            raise InputError("", field="tensors", problem=f"the layers form a cycle: {words}")
         return tuple(order)
 
     def with_sensitivity(self, decay: float) -> Network:
@@ -257,19 +245,6 @@ class Network(Record):
             tensor.model_copy(update={"sensitivity": decay ** depth[tensor.producer]}) for tensor in self.tensors
         )
         return self.model_copy(update={"tensors": tuple(tensors)})
-
-    def _cycle(self, successors: list[list[int]], waiting: list[int]) -> str:
-        """Name one cycle: walk backwards among the layers that never became ready."""
-        stuck = {v for v, count in enumerate(waiting) if count > 0}
-        predecessor = {w: v for v in stuck for w in successors[v] if w in stuck}
-        v = min(stuck)
-        seen: dict[int, None] = {}
-        while v not in seen:
-            seen[v] = None
-            v = predecessor[v]
-        walked = list(seen)
-        cycle = [*walked[walked.index(v) :], v][::-1]
-        return " -> ".join(self.layers[u].name for u in cycle)
 
     def summary(self) -> str:
         """Return one line: layers, tensors, FLOPs, weights."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
 import math
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dnnopt.base.errors import InputError
+from dnnopt.base.graphs import topological_order
 from dnnopt.inputs.onnx.costs import Operator, Value
 from dnnopt.inputs.onnx.dimensions import set_sizes
 from dnnopt.inputs.onnx.file import check_sizes, join, load_model, type_name
@@ -433,31 +433,10 @@ def _sorted_live(nodes: Sequence[Node], exists: Callable[[str], bool], results: 
             dangling[f"{value!r} (for {who})"] = None
     if dangling:
         raise InputError("", problem=f"no node, input or initialiser has the name {join(dangling)}")
-    users: dict[int, list[int]] = {position: [] for position in needs}
-    for position, sources in needs.items():
-        for source in sources:
-            users[source].append(position)
-    waiting = {position: len(sources) for position, sources in needs.items()}
-    ready = [position for position, count in waiting.items() if count == 0]
-    heapq.heapify(ready)
-    order: list[int] = []
-    while ready:
-        order.append(heapq.heappop(ready))
-        for user in users[order[-1]]:
-            waiting[user] -= 1
-            if waiting[user] == 0:
-                heapq.heappush(ready, user)
-    if len(order) < len(needs):
-        raise _cycle(nodes, needs, set(order))
-    return [nodes[position] for position in order]
-
-
-def _cycle(nodes: Sequence[Node], needs: Mapping[int, list[int]], sorted_: set[int]) -> InputError:
-    path: dict[int, None] = {}
-    position = min(needs.keys() - sorted_)
-    while position not in path:
-        path[position] = None
-        position = min(set(needs[position]) - sorted_)
-    listed = list(path)
-    cycle = [*listed[listed.index(position) :], position][::-1]
-    return InputError("", problem=f"the graph has a cycle: {' -> '.join(nodes[step].label for step in cycle)}")
+    needed = sorted(needs)
+    place = {position: vertex for vertex, position in enumerate(needed)}
+    order, cycle = topological_order([[place[source] for source in needs[position]] for position in needed])
+    if cycle:
+        words = " -> ".join(nodes[needed[vertex]].label for vertex in cycle)
+        raise InputError("", problem=f"the graph has a cycle: {words}")
+    return [nodes[needed[vertex]] for vertex in order]
