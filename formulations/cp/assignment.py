@@ -53,10 +53,13 @@ class AssignmentFormulation:
         """
         check_supported(self, compiled)
         model = ConstraintModel(f"{compiled.problem_name or 'problem'}: {self.name}")
-        literals = Literals(model, compiled)
+        self._write(Literals(model, compiled))
+        return model
+
+    def _write(self, literals: Literals) -> None:
+        """Add objective and constraints."""
         add_objective(literals)
         add_constraints(literals)
-        return model
 
     def encode(self, compiled: CompiledProblem, model: ConstraintModel, plan: Plan) -> Values:
         """Return the values of all variables in a plan."""

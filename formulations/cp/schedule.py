@@ -12,14 +12,10 @@ from dataclasses import replace
 import numpy as np
 
 from dnnopt.compiled.compiled import CompiledProblem, LatencyTerm, MaxTerm, MulticastTrees
-from dnnopt.compiled.scaling import Units
 from dnnopt.compiled.scope import Scope
 from dnnopt.formulations.cp.assignment import AssignmentFormulation, placement_columns
-from dnnopt.formulations.cp.constraints import add_constraints
 from dnnopt.formulations.cp.literals import Literals
-from dnnopt.formulations.cp.objective import add_objective
 from dnnopt.formulations.cp.times import TimeVariables
-from dnnopt.formulations.formulation import check_supported
 from dnnopt.formulations.hops import not_a_tree
 from dnnopt.formulations.plans import read_plan, times_in
 from dnnopt.models.arrays import Values
@@ -43,27 +39,17 @@ class ScheduleFormulation(AssignmentFormulation):
         """Return None, or what of the problem the formulation does not support."""
         return not_a_tree(compiled) or self.scope.refuses(compiled)
 
-    def build(self, compiled: CompiledProblem, units: Units | None = None) -> ConstraintModel:
-        """Return the model; its numbers are whole whatever the `units`. Plans above the problem's cap may be missing.
-
-        Raises
-        ------
-        UnsupportedError
-            If the formulation does not support the problem.
-        """
-        check_supported(self, compiled)
-        model = ConstraintModel(f"{compiled.problem_name or 'problem'}: {self.name}")
-        literals = Literals(model, compiled)
+    def _write(self, literals: Literals) -> None:
+        """Add start times, objective and constraints. Plans above the problem's cap may be missing."""
+        compiled, model = literals.c, literals.model
         literals.times = times = TimeVariables(literals)
         model.task_starts = times.task_starts
-        add_objective(literals)
-        add_constraints(literals)
+        super()._write(literals)
         if np.isfinite(compiled.floor) and model.objective_columns:
             columns = np.concatenate(model.objective_columns)
             coefficients = np.concatenate(model.objective_coefficients)
             lower = compiled.floor / model.objective_unit - _lost(literals, times)
             model.add_whole_row("floor", columns, coefficients, lower=math.floor(lower))
-        return model
 
     def encode(self, compiled: CompiledProblem, model: ConstraintModel, plan: Plan) -> Values:
         """Return the values of all variables in a plan."""
