@@ -20,6 +20,9 @@ from dnnopt.methods.solutions import plan_from_pyomo as plan_from_pyomo
 from dnnopt.methods.solutions import plan_from_values as plan_from_values
 from dnnopt.methods.solving import formulate as formulate
 from dnnopt.methods.solving import solve as solve
+from dnnopt.problem.catalogue import Connection as Connection
+from dnnopt.problem.catalogue import device as device
+from dnnopt.problem.catalogue import link as link
 from dnnopt.problem.constraints import Bandwidth as Bandwidth
 from dnnopt.problem.constraints import Colocate as Colocate
 from dnnopt.problem.constraints import Contiguous as Contiguous
@@ -81,6 +84,9 @@ from dnnopt.problem.profiles import Measurement as Measurement
 from dnnopt.problem.profiles import Profile as Profile
 from dnnopt.problem.profiles import read_profile as read_profile
 from dnnopt.problem.profiles import write_profile as write_profile
+from dnnopt.problem.templates import line as line
+from dnnopt.problem.templates import mesh as mesh
+from dnnopt.problem.templates import star as star
 from dnnopt.referee import Evaluation as Evaluation
 from dnnopt.referee import Transmission as Transmission
 from dnnopt.referee import Violation as Violation

@@ -54,8 +54,8 @@ def _files(kind: str) -> dict[str, Traversable]:
     return dict(sorted((entry.name.removesuffix(".gz").removesuffix(".json"), entry) for entry in entries))
 
 
-def unknown(kind: str, name: str, known: list[str]) -> InputError:
-    """Return the error that there is no such name, with those that are close."""
+def unknown(kind: str, name: str, known: list[str], listed: str = "problems") -> InputError:
+    """Return the error that there is no such name, with those that are close; `listed` is what to list for more."""
     import difflib
 
     close = difflib.get_close_matches(name, known, n=3)
@@ -64,7 +64,7 @@ def unknown(kind: str, name: str, known: list[str]) -> InputError:
     elif len(known) <= _MOST_LISTED:
         hint = f"there are: {', '.join(known)}"
     else:
-        hint = f"there are {len(known)}: see 'dnnopt list problems'"
+        hint = f"there are {len(known)}: see 'dnnopt list {listed}'"
     return InputError("", problem=f"no {kind} named {name!r} in the library; {hint}")
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import pairwise, permutations
+from itertools import permutations
 
 from dnnopt.inputs.generators.draft import Draft, Work
 from dnnopt.inputs.generators.stream import Stream
 from dnnopt.problem.platforms import TIERS, Device, Link, Platform, Resource, Route, Tier
+from dnnopt.problem.wiring import Wire, Wiring, line, mesh, star
 
 FLOPS_PER_S = 10**10  # of the slowest device
 BYTES_PER_S = 4 * 10**9
@@ -33,25 +34,6 @@ class Machine:
         """Return the time of a layer by the roofline, each part rounded up."""
         compute, memory = -(-work.flops * _NANO // self.flops_per_s), -(-work.moved * _NANO // self.bytes_per_s)
         return 1000 * OVERHEAD_US + max(compute, memory)
-
-
-@dataclass(frozen=True)
-class Wire:
-    """A link, the device at either end (None: a switch or a medium), and whether it is a fast one inside a host."""
-
-    name: str
-    sender: str | None
-    receiver: str | None
-    fast: bool = False
-
-
-@dataclass(frozen=True)
-class Wiring:
-    """Links, the links from one device to another, and the sets of links that carry one thing at a time."""
-
-    wires: tuple[Wire, ...]
-    routes: dict[tuple[str, str], tuple[str, ...]]
-    media: tuple[tuple[str, ...], ...] = ()
 
 
 def ramp(ratio: Fraction, position: int, count: int) -> Fraction:
@@ -87,33 +69,11 @@ def machines(count: int, ratio: Fraction, stream: Stream) -> list[Machine]:
 # Topologies
 
 
-def _mesh(names: Sequence[str], hosts: int) -> Wiring:
-    """Join every two devices by a link either way."""
-    wires = tuple(Wire(f"{i}->{j}", i, j) for i, j in permutations(names, 2))
-    return Wiring(wires, {pair: (f"{pair[0]}->{pair[1]}",) for pair in permutations(names, 2)})
-
-
-def _star(names: Sequence[str], hosts: int) -> Wiring:
-    """Join every device to a switch by a link either way."""
-    wires = tuple(wire for name in names for wire in (Wire(f"{name}-up", name, None), Wire(f"{name}-down", None, name)))
-    return Wiring(wires, {(i, j): (f"{i}-up", f"{j}-down") for i, j in permutations(names, 2)})
-
-
 def _shared(names: Sequence[str], hosts: int) -> Wiring:
     """Let every device send over one medium, which carries one thing at a time."""
     wires = tuple(Wire(f"{name}-send", name, None) for name in names)
     media = (tuple(wire.name for wire in wires),) if wires else ()
     return Wiring(wires, {(i, j): (f"{i}-send",) for i, j in permutations(names, 2)}, media)
-
-
-def _line(names: Sequence[str], hosts: int) -> Wiring:
-    """Join neighbours by a link either way; others talk over those between them."""
-    hops = [*pairwise(names), *((j, i) for i, j in pairwise(names))]
-    routes = {}
-    for i, j in permutations(range(len(names)), 2):
-        step = 1 if j > i else -1
-        routes[names[i], names[j]] = tuple(f"{names[k]}->{names[k + step]}" for k in range(i, j, step))
-    return Wiring(tuple(Wire(f"{i}->{j}", i, j) for i, j in hops), routes)
 
 
 def _hosts(names: Sequence[str], hosts: int) -> Wiring:
@@ -132,10 +92,10 @@ def _hosts(names: Sequence[str], hosts: int) -> Wiring:
 
 
 TOPOLOGIES: dict[str, Callable[[Sequence[str], int], Wiring]] = {
-    "mesh": _mesh,
-    "star": _star,
+    "mesh": lambda names, hosts: mesh(names),
+    "star": lambda names, hosts: star(names),
     "shared": _shared,
-    "line": _line,
+    "line": lambda names, hosts: line(names),
     "hosts": _hosts,
 }
 
