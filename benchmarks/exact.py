@@ -19,8 +19,8 @@ from common import add_json_option, print_table, write_json
 
 import dnnopt as dp
 from dnnopt import Problem
-from dnnopt.compiled.compiled import Index
 from dnnopt.compiled.compiler import compile_problem
+from dnnopt.compiled.metrics import Index
 from dnnopt.inputs.msr import read_msr
 from dnnopt.methods.exact import EXACT
 from dnnopt.methods.pool import Pool

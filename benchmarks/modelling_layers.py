@@ -23,8 +23,9 @@ from build_time import peak_bytes, problem_of_size, seconds
 from common import add_json_option, print_table, write_json
 from pyomo.contrib.appsi.solvers import Highs as PyomoHighs
 
-from dnnopt.compiled.compiled import CompiledProblem, MemoryLimit
+from dnnopt.compiled.compiled import CompiledProblem
 from dnnopt.compiled.compiler import compile_problem
+from dnnopt.compiled.constraints import MemoryLimit
 from dnnopt.formulations import registry
 from dnnopt.models.linear import LinearModel
 from dnnopt.models.solvers.highs import pass_model

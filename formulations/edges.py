@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from dnnopt.compiled.compiled import CompiledProblem, Index
+from dnnopt.compiled.compiled import CompiledProblem
+from dnnopt.compiled.metrics import Index
 from dnnopt.models.arrays import Columns, Joined, Values
 
 

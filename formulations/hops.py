@@ -21,8 +21,9 @@ from itertools import pairwise
 
 import numpy as np
 
-from dnnopt.compiled.compiled import CompiledProblem, Index, Mask, MulticastTrees
-from dnnopt.compiled.metrics import Array
+from dnnopt.compiled.compiled import CompiledProblem
+from dnnopt.compiled.constraints import MulticastTrees
+from dnnopt.compiled.metrics import Array, Index, Mask
 from dnnopt.compiled.scheduling import Tasks
 from dnnopt.compiled.windows import Durations
 from dnnopt.formulations.copies import Copies

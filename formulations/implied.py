@@ -12,8 +12,8 @@ from functools import cached_property
 
 import numpy as np
 
-from dnnopt.compiled.compiled import CompiledProblem, Index
-from dnnopt.compiled.metrics import Metric
+from dnnopt.compiled.compiled import CompiledProblem
+from dnnopt.compiled.metrics import Index, Metric
 from dnnopt.formulations.copies import Copies
 from dnnopt.formulations.edges import at_device, edge_labels
 from dnnopt.formulations.moves import Moves

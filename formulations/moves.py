@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from dnnopt.compiled.compiled import CompiledProblem, Mask
-from dnnopt.compiled.metrics import Array
+from dnnopt.compiled.compiled import CompiledProblem
+from dnnopt.compiled.metrics import Array, Mask
 from dnnopt.formulations.copies import Copies
 from dnnopt.models.arrays import Columns
 

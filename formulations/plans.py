@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from dnnopt.compiled.compiled import CompiledProblem, Index
+from dnnopt.compiled.compiled import CompiledProblem
+from dnnopt.compiled.metrics import Index
 from dnnopt.compiled.scheduling import Scheduler, Tasks, Times, times_of
 from dnnopt.models.arrays import Values
 from dnnopt.problem.plan import Plan

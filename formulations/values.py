@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from dnnopt.compiled.compiled import CompiledProblem, Index
+from dnnopt.compiled.compiled import CompiledProblem
 from dnnopt.compiled.evaluator import Evaluator
+from dnnopt.compiled.metrics import Index
 from dnnopt.formulations.edges import edge_uses_pair
 from dnnopt.models.arrays import Values
 

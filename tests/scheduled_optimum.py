@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from limits import placement_plan
 from strategies import Draw, problems
 
-from dnnopt.compiled.compiled import CompiledProblem, Index
+from dnnopt.compiled.compiled import CompiledProblem
 from dnnopt.compiled.compiler import compile_problem
+from dnnopt.compiled.metrics import Index
 from dnnopt.problem.networks import INPUT, OUTPUT
 from dnnopt.problem.plan import Plan, Schedule, Transfer
 from dnnopt.problem.problem import Problem

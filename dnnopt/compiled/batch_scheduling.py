@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dnnopt.compiled.compiled import Index, Mask
-from dnnopt.compiled.metrics import Array
+from dnnopt.compiled.metrics import Array, Index, Mask
 from dnnopt.compiled.scheduling import Scheduler
 
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dnnopt.compiled.compiled import CompiledProblem, Index
-from dnnopt.compiled.metrics import Array
+from dnnopt.compiled.compiled import CompiledProblem
+from dnnopt.compiled.metrics import Array, Index
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,11 +7,11 @@ from functools import partial
 
 import numpy as np
 
-from dnnopt.compiled.compiled import (
+from dnnopt.compiled.compiled import CompiledProblem
+from dnnopt.compiled.constraints import (
     CallOrder,
     Colocation,
     CompiledConstraint,
-    CompiledProblem,
     Contiguity,
     CustomLimit,
     CutCount,
@@ -20,7 +20,6 @@ from dnnopt.compiled.compiled import (
     LatencyTerm,
     LinearLimit,
     LinearTerm,
-    Mask,
     MaxTerm,
     MemoryLimit,
     MonotoneTiers,
@@ -31,7 +30,7 @@ from dnnopt.compiled.compiled import (
     SharedWeights,
     WorstLeakageTerm,
 )
-from dnnopt.compiled.metrics import Array, Metric
+from dnnopt.compiled.metrics import Array, Mask, Metric
 from dnnopt.compiled.structure import Routes, conflicts, paths_between
 from dnnopt.problem import constraints as specs
 from dnnopt.problem.custom import CustomConstraint

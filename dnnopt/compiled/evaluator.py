@@ -13,21 +13,19 @@ import numpy as np
 from dnnopt.base.errors import UnsupportedError
 from dnnopt.compiled.batch_scheduling import BatchScheduler
 from dnnopt.compiled.calls import call_times
-from dnnopt.compiled.compiled import (
+from dnnopt.compiled.compiled import CompiledProblem
+from dnnopt.compiled.constraints import (
     CallOrder,
     Colocation,
     CompiledConstraint,
-    CompiledProblem,
     Contiguity,
     CustomLimit,
     CutCount,
     DeadlineLimit,
     DeviceCount,
-    Index,
     LatencyTerm,
     LinearLimit,
     LinearTerm,
-    Mask,
     MaxTerm,
     MemoryLimit,
     MonotoneTiers,
@@ -38,7 +36,7 @@ from dnnopt.compiled.compiled import (
     Separation,
     WorstLeakageTerm,
 )
-from dnnopt.compiled.metrics import Array, Metric
+from dnnopt.compiled.metrics import Array, Index, Mask, Metric
 from dnnopt.compiled.scheduling import Scheduler
 from dnnopt.compiled.scope import Scope
 

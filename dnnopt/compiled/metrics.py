@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from dnnopt.base.errors import InputError
 
 Array = NDArray[np.float64]
+Index = NDArray[np.int64]
+Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)

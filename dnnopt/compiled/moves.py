@@ -6,9 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from dnnopt.compiled.compiled import Index
 from dnnopt.compiled.evaluator import Evaluator
-from dnnopt.compiled.metrics import Array
+from dnnopt.compiled.metrics import Array, Index
 
 Change = tuple[Sequence[int], Sequence[int]]  # distinct nodes, and the executors that they go to
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dnnopt.compiled.compiled import CompiledProblem, DeadlineLimit, LatencyTerm, PeriodTerm
+from dnnopt.compiled.compiled import CompiledProblem
+from dnnopt.compiled.constraints import DeadlineLimit, LatencyTerm, PeriodTerm
 
 
 def needs_critical_path(c: CompiledProblem) -> bool:

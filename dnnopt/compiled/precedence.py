@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from dnnopt.base.graphs import immediate_dominators
-from dnnopt.compiled.compiled import CompiledProblem, Index, Mask
+from dnnopt.compiled.compiled import CompiledProblem
+from dnnopt.compiled.metrics import Index, Mask
 
 
 def reachability(c: CompiledProblem) -> Mask:

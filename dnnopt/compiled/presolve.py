@@ -18,15 +18,13 @@ from functools import cached_property
 
 import numpy as np
 
-from dnnopt.compiled.compiled import (
+from dnnopt.compiled.compiled import CompiledProblem
+from dnnopt.compiled.constraints import (
     Colocation,
-    CompiledProblem,
     DeadlineLimit,
-    Index,
     LatencyTerm,
     LinearLimit,
     LinearTerm,
-    Mask,
     MaxTerm,
     MemoryLimit,
     ObjectiveLimit,
@@ -34,7 +32,7 @@ from dnnopt.compiled.compiled import (
     PeriodTerm,
     WorstLeakageTerm,
 )
-from dnnopt.compiled.metrics import Array, Metric
+from dnnopt.compiled.metrics import Array, Index, Mask, Metric
 from dnnopt.compiled.scope import Scope
 
 # Relative room for rounding: nothing within it of a limit is forbidden.

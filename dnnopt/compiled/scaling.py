@@ -11,9 +11,8 @@ import math
 
 import numpy as np
 
-from dnnopt.compiled.compiled import (
-    CompiledProblem,
-    Index,
+from dnnopt.compiled.compiled import CompiledProblem
+from dnnopt.compiled.constraints import (
     LatencyTerm,
     LinearLimit,
     LinearTerm,
@@ -24,7 +23,7 @@ from dnnopt.compiled.compiled import (
     WorstLeakageTerm,
 )
 from dnnopt.compiled.evaluator import Evaluator
-from dnnopt.compiled.metrics import Array, Metric
+from dnnopt.compiled.metrics import Array, Index, Metric
 from dnnopt.compiled.units import Units
 
 SI = Units(1.0, 1.0, 1.0, 1.0, 1.0)

@@ -16,8 +16,8 @@ from functools import cached_property
 
 import numpy as np
 
-from dnnopt.compiled.compiled import CompiledProblem, Index
-from dnnopt.compiled.metrics import Array
+from dnnopt.compiled.compiled import CompiledProblem
+from dnnopt.compiled.metrics import Array, Index
 from dnnopt.problem.plan import Plan, Schedule, Transfer
 
 

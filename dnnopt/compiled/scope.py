@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from dnnopt.compiled.compiled import (
+from dnnopt.compiled.compiled import CompiledProblem
+from dnnopt.compiled.constraints import (
     CompiledConstraint,
-    CompiledProblem,
     DeadlineLimit,
     LatencyTerm,
     LinearLimit,

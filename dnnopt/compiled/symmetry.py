@@ -6,16 +6,15 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from dnnopt.compiled.compiled import (
+from dnnopt.compiled.compiled import CompiledProblem
+from dnnopt.compiled.constraints import (
     CallOrder,
     Colocation,
-    CompiledProblem,
     Contiguity,
     CutCount,
     DeadlineLimit,
     DeviceCount,
     Escape,
-    Index,
     LatencyTerm,
     LinearLimit,
     LinearTerm,
@@ -29,7 +28,7 @@ from dnnopt.compiled.compiled import (
     Separation,
     WorstLeakageTerm,
 )
-from dnnopt.compiled.metrics import Metric
+from dnnopt.compiled.metrics import Index, Metric
 from dnnopt.compiled.scope import Scope
 
 Key = tuple[object, ...]

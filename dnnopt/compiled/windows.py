@@ -12,15 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dnnopt.compiled.compiled import (
-    CompiledProblem,
-    DeadlineLimit,
-    LatencyTerm,
-    LinearTerm,
-    MaxTerm,
-    ObjectiveLimit,
-    ObjectiveTerm,
-)
+from dnnopt.compiled.compiled import CompiledProblem
+from dnnopt.compiled.constraints import DeadlineLimit, LatencyTerm, LinearTerm, MaxTerm, ObjectiveLimit, ObjectiveTerm
 from dnnopt.compiled.metrics import Array
 
 # A known plan stays within the limits that follow from its own objective, in spite of rounding.

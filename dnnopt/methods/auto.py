@@ -18,8 +18,9 @@ import math
 from dataclasses import replace
 from functools import cached_property
 
-from dnnopt.compiled.compiled import CompiledProblem, LinearTerm, ObjectiveLimit, WorstLeakageTerm
+from dnnopt.compiled.compiled import CompiledProblem
 from dnnopt.compiled.compiler import compile_problem
+from dnnopt.compiled.constraints import LinearTerm, ObjectiveLimit, WorstLeakageTerm
 from dnnopt.compiled.evaluator import Evaluator
 from dnnopt.compiled.needs import needs_critical_path
 from dnnopt.compiled.presolve import presolve

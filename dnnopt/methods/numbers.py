@@ -19,8 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from dnnopt.compiled.compiled import (
-    CompiledProblem,
+from dnnopt.compiled.compiled import CompiledProblem
+from dnnopt.compiled.constraints import (
     LatencyTerm,
     LinearLimit,
     LinearTerm,

@@ -11,8 +11,9 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 
-from dnnopt.compiled.compiled import CompiledProblem, Index
+from dnnopt.compiled.compiled import CompiledProblem
 from dnnopt.compiled.evaluator import TOLERANCE
+from dnnopt.compiled.metrics import Index
 from dnnopt.compiled.scheduling import plan_of
 from dnnopt.methods.result import OPTIMAL_GAP, Event
 from dnnopt.problem.plan import Plan

@@ -6,8 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from dnnopt.compiled.compiled import CompiledProblem, CustomLimit, Index
+from dnnopt.compiled.compiled import CompiledProblem
+from dnnopt.compiled.constraints import CustomLimit
 from dnnopt.compiled.evaluator import Evaluator
+from dnnopt.compiled.metrics import Index
 from dnnopt.formulations.cp.schedule import ScheduleFormulation
 from dnnopt.methods.pool import Pool
 from dnnopt.models.solvers.interface import Control, Limits

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 from dnnopt.base.errors import InputError, NumbersError, UnsupportedError
 from dnnopt.base.outputs import written_log
 from dnnopt.base.versions import versions
-from dnnopt.compiled.compiled import CompiledProblem, CustomLimit, PeriodTerm
+from dnnopt.compiled.compiled import CompiledProblem
 from dnnopt.compiled.compiler import compile_problem
+from dnnopt.compiled.constraints import CustomLimit, PeriodTerm
 from dnnopt.compiled.evaluator import Evaluator
 from dnnopt.compiled.priorities import note, of_priority
 from dnnopt.compiled.scaling import Units

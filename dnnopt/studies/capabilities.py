@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import get_args
 
 from dnnopt.compiled import evaluator, presolve, symmetry
-from dnnopt.compiled.compiled import CompiledConstraint, Escape, ObjectiveTerm
 from dnnopt.compiled.compiler import compile_problem
+from dnnopt.compiled.constraints import CompiledConstraint, Escape, ObjectiveTerm
 from dnnopt.compiled.scope import Scope
 from dnnopt.formulations import registry
 from dnnopt.methods.bounds import chains, contiguous, escapes

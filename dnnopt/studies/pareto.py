@@ -24,10 +24,10 @@ from dnnopt.base.console import table
 from dnnopt.base.errors import InputError, UnsupportedError
 from dnnopt.base.text import format_runtime
 from dnnopt.base.units import counted, format_quantity
-from dnnopt.compiled.compiled import CompiledProblem, Index
+from dnnopt.compiled.compiled import CompiledProblem
 from dnnopt.compiled.compiler import compile_problem
 from dnnopt.compiled.evaluator import Evaluator
-from dnnopt.compiled.metrics import Array
+from dnnopt.compiled.metrics import Array, Index
 from dnnopt.compiled.scaling import all_on_one
 from dnnopt.compiled.scheduling import plan_of
 from dnnopt.methods.heuristics import Effort

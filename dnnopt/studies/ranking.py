@@ -19,9 +19,10 @@ from dnnopt.base.errors import InputError, UnsupportedError
 from dnnopt.base.tables import Tabular
 from dnnopt.base.text import compared, format_gap, format_runtime
 from dnnopt.base.units import counted, format_quantity
-from dnnopt.compiled.compiled import CompiledProblem, Index
+from dnnopt.compiled.compiled import CompiledProblem
 from dnnopt.compiled.compiler import compile_problem
 from dnnopt.compiled.evaluator import TOLERANCE, Evaluator
+from dnnopt.compiled.metrics import Index
 from dnnopt.compiled.presolve import presolve
 from dnnopt.compiled.scaling import choose_units
 from dnnopt.compiled.scheduling import plan_of

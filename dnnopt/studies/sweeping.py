@@ -22,8 +22,8 @@ import numpy as np
 from dnnopt.base.errors import InputError, UnsupportedError
 from dnnopt.base.files import dump_json, read_data, write_text
 from dnnopt.base.outputs import make_folder
-from dnnopt.compiled.compiled import LinearTerm
 from dnnopt.compiled.compiler import compile_problem
+from dnnopt.compiled.constraints import LinearTerm
 from dnnopt.compiled.evaluator import Evaluator
 from dnnopt.compiled.scheduling import times_of
 from dnnopt.methods.heuristics import BASELINES, Effort

@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from dnnopt.compiled.compiled import CompiledProblem, LatencyTerm, LinearTerm, MaxTerm, PeriodTerm, WorstLeakageTerm
+from dnnopt.compiled.compiled import CompiledProblem
+from dnnopt.compiled.constraints import LatencyTerm, LinearTerm, MaxTerm, PeriodTerm, WorstLeakageTerm
 from dnnopt.compiled.scaling import Units
 from dnnopt.compiled.scope import Scope
 from dnnopt.formulations.cp.constraints import CONSTRAINTS, add_constraints

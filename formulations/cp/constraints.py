@@ -9,13 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from dnnopt.compiled.compiled import (
+from dnnopt.compiled.constraints import (
     Colocation,
     Contiguity,
     CutCount,
     DeadlineLimit,
     DeviceCount,
-    Index,
     LinearLimit,
     MemoryLimit,
     MonotoneTiers,
@@ -24,6 +23,7 @@ from dnnopt.compiled.compiled import (
     Separation,
 )
 from dnnopt.compiled.evaluator import memory_room
+from dnnopt.compiled.metrics import Index
 from dnnopt.formulations.cp.literals import Literals
 from dnnopt.formulations.cp.objective import add_objective_limit
 from dnnopt.formulations.edges import at_device, device_order, pair_labels

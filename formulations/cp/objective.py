@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dnnopt.compiled.compiled import LatencyTerm, LinearTerm, MaxTerm, ObjectiveTerm, PeriodTerm, WorstLeakageTerm
+from dnnopt.compiled.constraints import LatencyTerm, LinearTerm, MaxTerm, ObjectiveTerm, PeriodTerm, WorstLeakageTerm
 from dnnopt.compiled.evaluator import Evaluator
 from dnnopt.compiled.scaling import all_on_one
 from dnnopt.formulations.cp.literals import Literals

@@ -11,7 +11,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from dnnopt.compiled.compiled import CompiledProblem, LatencyTerm, MaxTerm, MulticastTrees
+from dnnopt.compiled.compiled import CompiledProblem
+from dnnopt.compiled.constraints import LatencyTerm, MaxTerm, MulticastTrees
 from dnnopt.compiled.scope import Scope
 from dnnopt.formulations.cp.assignment import AssignmentFormulation, placement_columns
 from dnnopt.formulations.cp.literals import Literals

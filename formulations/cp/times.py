@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dnnopt.compiled.compiled import Index, Mask
+from dnnopt.compiled.metrics import Index, Mask
 from dnnopt.compiled.precedence import Module, fork_joins, reachability, together, whole_networks
 from dnnopt.compiled.scheduling import Tasks, Times
 from dnnopt.compiled.windows import Durations, Windows, latency_limits, serial_bound

@@ -9,17 +9,16 @@ from typing import Any
 import numpy as np
 
 from dnnopt.compiled.calls import CallTimes, call_times
-from dnnopt.compiled.compiled import (
+from dnnopt.compiled.compiled import CompiledProblem
+from dnnopt.compiled.constraints import (
     CallOrder,
     Colocation,
-    CompiledProblem,
     Contiguity,
     CustomLimit,
     CutCount,
     DeadlineLimit,
     DeviceCount,
     Escape,
-    Index,
     LinearLimit,
     MemoryLimit,
     MonotoneTiers,
@@ -27,6 +26,7 @@ from dnnopt.compiled.compiled import (
     ObjectiveLimit,
     Separation,
 )
+from dnnopt.compiled.metrics import Index
 from dnnopt.compiled.scaling import SI, unit_for
 from dnnopt.formulations.edges import at_device, device_order, edge_labels, pair_labels
 from dnnopt.formulations.milp.build import Build, clipped

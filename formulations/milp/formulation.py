@@ -6,15 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from dnnopt.compiled.compiled import (
-    CompiledProblem,
-    LatencyTerm,
-    LinearTerm,
-    MaxTerm,
-    MulticastTrees,
-    PeriodTerm,
-    WorstLeakageTerm,
-)
+from dnnopt.compiled.compiled import CompiledProblem
+from dnnopt.compiled.constraints import LatencyTerm, LinearTerm, MaxTerm, MulticastTrees, PeriodTerm, WorstLeakageTerm
 from dnnopt.compiled.scaling import choose_units
 from dnnopt.compiled.scheduling import times_of
 from dnnopt.compiled.scope import Scope

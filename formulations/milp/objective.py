@@ -9,16 +9,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from dnnopt.compiled.compiled import (
-    Index,
-    LatencyTerm,
-    LinearTerm,
-    MaxTerm,
-    ObjectiveTerm,
-    PeriodTerm,
-    WorstLeakageTerm,
-)
+from dnnopt.compiled.constraints import LatencyTerm, LinearTerm, MaxTerm, ObjectiveTerm, PeriodTerm, WorstLeakageTerm
 from dnnopt.compiled.evaluator import Evaluator
+from dnnopt.compiled.metrics import Index
 from dnnopt.formulations.implied import Entries
 from dnnopt.formulations.milp.build import Build, clipped
 from dnnopt.formulations.milp.module_cuts import joint_loads

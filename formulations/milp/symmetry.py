@@ -13,7 +13,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from dnnopt.compiled.compiled import Index
+from dnnopt.compiled.metrics import Index
 from dnnopt.formulations.milp.build import Build
 from dnnopt.models.arrays import Values
 

@@ -13,8 +13,8 @@ from scheduled_optimum import scheduled, scheduled_optimum
 from strategies import problems
 
 from dnnopt.base.errors import UnsupportedError
-from dnnopt.compiled.compiled import MulticastTrees
 from dnnopt.compiled.compiler import compile_problem
+from dnnopt.compiled.constraints import MulticastTrees
 from dnnopt.formulations import registry
 from dnnopt.formulations.hops import not_a_tree
 from dnnopt.methods.formulated import default_solver, run_formulation

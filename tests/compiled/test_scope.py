@@ -16,7 +16,7 @@ from scheduled_optimum import scheduled_optimum
 
 import dnnopt as dp
 from dnnopt.base.errors import UnsupportedError
-from dnnopt.compiled import compiled as kinds
+from dnnopt.compiled import constraints as kinds
 from dnnopt.compiled.compiler import compile_problem
 from dnnopt.compiled.evaluator import Evaluator
 from dnnopt.compiled.presolve import presolve

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from limits import placement_plan
 
 import dnnopt as dp
-from dnnopt.compiled import compiled as kinds
+from dnnopt.compiled import constraints as kinds
+from dnnopt.compiled.compiled import CompiledProblem
 from dnnopt.compiled.compiler import compile_problem
 from dnnopt.compiled.metrics import Metric
 from dnnopt.compiled.scheduling import plan_of
@@ -251,7 +252,7 @@ def names_of(kind):
 
 
 def test_every_field_of_the_arrays_is_one_that_tells_devices_apart_or_cannot():
-    assert names_of(kinds.CompiledProblem) == set(TOLD_APART) | ABOUT_NO_DEVICE | READ_BY_METRICS
+    assert names_of(CompiledProblem) == set(TOLD_APART) | ABOUT_NO_DEVICE | READ_BY_METRICS
 
 
 @pytest.mark.parametrize("name", TOLD_APART)

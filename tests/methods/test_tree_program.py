@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import problems
 
-from dnnopt.compiled.compiled import LinearTerm
 from dnnopt.compiled.compiler import compile_problem
+from dnnopt.compiled.constraints import LinearTerm
 from dnnopt.methods.programs.lagrangian import Lagrangian, below
 from dnnopt.methods.programs.tree_program import TreeProgram
 from dnnopt.models.solvers.interface import Control, Limits

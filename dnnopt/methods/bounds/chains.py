@@ -18,9 +18,10 @@ from itertools import product
 
 import numpy as np
 
-from dnnopt.compiled.compiled import CompiledProblem, Contiguity, Index, LatencyTerm, MemoryLimit
+from dnnopt.compiled.compiled import CompiledProblem
+from dnnopt.compiled.constraints import Contiguity, LatencyTerm, MemoryLimit
 from dnnopt.compiled.evaluator import memory_room
-from dnnopt.compiled.metrics import Array
+from dnnopt.compiled.metrics import Array, Index
 from dnnopt.compiled.scope import Scope
 from dnnopt.methods.exact.ideals import device_classes
 from dnnopt.methods.pool import Pool

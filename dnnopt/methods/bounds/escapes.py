@@ -14,10 +14,9 @@ import heapq
 
 import numpy as np
 
-from dnnopt.compiled.compiled import (
-    CompiledProblem,
+from dnnopt.compiled.compiled import CompiledProblem
+from dnnopt.compiled.constraints import (
     Escape,
-    Index,
     LatencyTerm,
     LinearTerm,
     MaxTerm,
@@ -25,6 +24,7 @@ from dnnopt.compiled.compiled import (
     PeriodTerm,
     WorstLeakageTerm,
 )
+from dnnopt.compiled.metrics import Index
 from dnnopt.compiled.scope import Scope
 
 SCOPE = Scope(

@@ -14,8 +14,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from dnnopt.compiled.compiled import CompiledProblem, Index
-from dnnopt.compiled.metrics import Array
+from dnnopt.compiled.compiled import CompiledProblem
+from dnnopt.compiled.metrics import Array, Index
 from dnnopt.methods.pool import Pool
 from dnnopt.methods.programs import linear
 from dnnopt.methods.programs.linear import SCOPE

@@ -28,8 +28,9 @@ from itertools import product
 
 import numpy as np
 
-from dnnopt.compiled.compiled import Colocation, CompiledProblem, Contiguity, Index, LinearTerm, MemoryLimit, PeriodTerm
-from dnnopt.compiled.metrics import Array
+from dnnopt.compiled.compiled import CompiledProblem
+from dnnopt.compiled.constraints import Colocation, Contiguity, LinearTerm, MemoryLimit, PeriodTerm
+from dnnopt.compiled.metrics import Array, Index
 from dnnopt.compiled.scope import Scope
 from dnnopt.compiled.symmetry import identical_devices
 from dnnopt.methods.pool import Pool

@@ -20,8 +20,8 @@ import math
 
 import numpy as np
 
-from dnnopt.compiled.compiled import CompiledProblem, Index, Mask
-from dnnopt.compiled.metrics import Array
+from dnnopt.compiled.compiled import CompiledProblem
+from dnnopt.compiled.metrics import Array, Index, Mask
 from dnnopt.methods.pool import Pool
 from dnnopt.methods.programs import linear
 from dnnopt.methods.programs.linear import SCOPE

@@ -11,9 +11,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from dnnopt.compiled.compiled import CompiledProblem, Index, MulticastTrees
+from dnnopt.compiled.compiled import CompiledProblem
+from dnnopt.compiled.constraints import MulticastTrees
 from dnnopt.compiled.evaluator import SCOPE as EVALUATED
 from dnnopt.compiled.evaluator import Evaluator
+from dnnopt.compiled.metrics import Index
 from dnnopt.methods.pool import Pool
 from dnnopt.models.solvers.interface import Clock, Control, Limits, Outcome
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from dnnopt.compiled.compiled import Index
 from dnnopt.compiled.evaluator import Evaluator
+from dnnopt.compiled.metrics import Index
 
 _BATCH = 2_000_000
 

@@ -15,9 +15,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from dnnopt.compiled.compiled import Colocation, CompiledProblem, Index, MemoryLimit
+from dnnopt.compiled.compiled import CompiledProblem
+from dnnopt.compiled.constraints import Colocation, MemoryLimit
 from dnnopt.compiled.evaluator import Evaluator
-from dnnopt.compiled.metrics import Array
+from dnnopt.compiled.metrics import Array, Index
 from dnnopt.compiled.presolve import presolve
 from dnnopt.methods.heuristics.baseline import Baseline
 from dnnopt.methods.heuristics.effort import Effort

@@ -6,7 +6,7 @@ import threading
 from dataclasses import dataclass, field
 
 from dnnopt.base.errors import InputError
-from dnnopt.compiled.compiled import Index
+from dnnopt.compiled.metrics import Index
 from dnnopt.models.solvers.interface import Clock
 
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from dnnopt.compiled.compiled import Index
 from dnnopt.compiled.evaluator import Evaluator
+from dnnopt.compiled.metrics import Index
 from dnnopt.compiled.scaling import all_on_one
 from dnnopt.methods.heuristics.baseline import Baseline
 from dnnopt.methods.heuristics.choice import best

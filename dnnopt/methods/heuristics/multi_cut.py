@@ -13,9 +13,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from dnnopt.compiled.compiled import Index, MemoryLimit
+from dnnopt.compiled.constraints import MemoryLimit
 from dnnopt.compiled.evaluator import Evaluator
-from dnnopt.compiled.metrics import Array
+from dnnopt.compiled.metrics import Array, Index
 from dnnopt.compiled.scaling import all_on_one, total_load
 from dnnopt.methods.heuristics.baseline import Baseline
 from dnnopt.methods.heuristics.choice import best

@@ -15,9 +15,8 @@ from typing import Any
 import numpy as np
 
 from dnnopt.base.extras import optional
-from dnnopt.compiled.compiled import Index
 from dnnopt.compiled.evaluator import Evaluator
-from dnnopt.compiled.metrics import Array
+from dnnopt.compiled.metrics import Array, Index
 from dnnopt.methods.heuristics.effort import Effort
 from dnnopt.methods.heuristics.incumbent import Incumbent
 from dnnopt.methods.heuristics.random_plans import random_placements

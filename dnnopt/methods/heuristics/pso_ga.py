@@ -13,9 +13,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from dnnopt.compiled.compiled import Index, Mask
 from dnnopt.compiled.evaluator import Evaluator
-from dnnopt.compiled.metrics import Array
+from dnnopt.compiled.metrics import Array, Index, Mask
 from dnnopt.methods.heuristics.baseline import Baseline
 from dnnopt.methods.heuristics.effort import Effort
 from dnnopt.methods.heuristics.incumbent import Incumbent

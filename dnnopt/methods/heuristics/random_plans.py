@@ -10,8 +10,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from dnnopt.compiled.compiled import CompiledProblem, Index
+from dnnopt.compiled.compiled import CompiledProblem
 from dnnopt.compiled.evaluator import Evaluator
+from dnnopt.compiled.metrics import Index
 from dnnopt.methods.heuristics.baseline import Baseline
 from dnnopt.methods.heuristics.effort import Effort
 from dnnopt.methods.heuristics.incumbent import Incumbent

@@ -15,8 +15,10 @@ from itertools import combinations
 
 import numpy as np
 
-from dnnopt.compiled.compiled import CompiledProblem, Index, LinearTerm
+from dnnopt.compiled.compiled import CompiledProblem
+from dnnopt.compiled.constraints import LinearTerm
 from dnnopt.compiled.evaluator import Evaluator
+from dnnopt.compiled.metrics import Index
 from dnnopt.compiled.scaling import all_on_one, total_load
 from dnnopt.methods.exact.min_cut import Cut
 from dnnopt.methods.heuristics.baseline import Baseline

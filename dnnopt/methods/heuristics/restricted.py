@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dnnopt.compiled.compiled import CompiledProblem, Index
+from dnnopt.compiled.compiled import CompiledProblem
+from dnnopt.compiled.metrics import Index
 from dnnopt.formulations import registry
 from dnnopt.formulations.formulation import Formulation
 from dnnopt.methods.heuristics.effort import Effort

@@ -12,9 +12,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from dnnopt.compiled.compiled import CompiledProblem, Index, Mask
+from dnnopt.compiled.compiled import CompiledProblem
 from dnnopt.compiled.evaluator import Evaluator
-from dnnopt.compiled.metrics import Array
+from dnnopt.compiled.metrics import Array, Index, Mask
 from dnnopt.compiled.moves import Change, MovingPlan
 from dnnopt.compiled.scaling import all_on_one
 from dnnopt.methods.heuristics.baseline import Baseline

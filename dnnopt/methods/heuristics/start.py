@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from dnnopt.compiled.compiled import Index
 from dnnopt.compiled.evaluator import Evaluator
+from dnnopt.compiled.metrics import Index
 from dnnopt.compiled.scaling import all_on_one
 from dnnopt.methods.heuristics import multi_cut
 from dnnopt.methods.heuristics.choice import best

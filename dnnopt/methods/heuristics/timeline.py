@@ -11,7 +11,9 @@ import math
 
 import numpy as np
 
-from dnnopt.compiled.compiled import CompiledProblem, Index, MemoryLimit
+from dnnopt.compiled.compiled import CompiledProblem
+from dnnopt.compiled.constraints import MemoryLimit
+from dnnopt.compiled.metrics import Index
 
 
 class Timeline:

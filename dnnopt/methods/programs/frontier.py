@@ -20,16 +20,14 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from dnnopt.compiled.compiled import (
+from dnnopt.compiled.compiled import CompiledProblem
+from dnnopt.compiled.constraints import (
     Colocation,
     CompiledConstraint,
-    CompiledProblem,
     CutCount,
     DeviceCount,
-    Index,
     LinearLimit,
     LinearTerm,
-    Mask,
     MaxTerm,
     MemoryLimit,
     MonotoneTiers,
@@ -37,7 +35,7 @@ from dnnopt.compiled.compiled import (
     PeriodTerm,
     Separation,
 )
-from dnnopt.compiled.metrics import Array
+from dnnopt.compiled.metrics import Array, Index, Mask
 from dnnopt.compiled.scope import Scope
 from dnnopt.methods.programs import rows as sums
 from dnnopt.methods.programs.rows import Row

@@ -20,8 +20,9 @@ from functools import cached_property
 
 import numpy as np
 
-from dnnopt.compiled.compiled import Colocation, CompiledProblem, Contiguity, Index, Mask, MemoryLimit
-from dnnopt.compiled.metrics import Array
+from dnnopt.compiled.compiled import CompiledProblem
+from dnnopt.compiled.constraints import Colocation, Contiguity, MemoryLimit
+from dnnopt.compiled.metrics import Array, Index, Mask
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,8 +18,9 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from dnnopt.compiled.compiled import CompiledProblem, Index, Mask, MemoryLimit
-from dnnopt.compiled.metrics import Array
+from dnnopt.compiled.compiled import CompiledProblem
+from dnnopt.compiled.constraints import MemoryLimit
+from dnnopt.compiled.metrics import Array, Index, Mask
 from dnnopt.methods.programs import rows as sums
 from dnnopt.methods.programs.frontier import Frontier, Step
 from dnnopt.methods.programs.rows import rows_of

@@ -19,9 +19,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from dnnopt.compiled.compiled import CompiledProblem, Index, LinearTerm, MaxTerm, PeriodTerm
+from dnnopt.compiled.compiled import CompiledProblem
+from dnnopt.compiled.constraints import LinearTerm, MaxTerm, PeriodTerm
 from dnnopt.compiled.evaluator import Evaluator
-from dnnopt.compiled.metrics import Array
+from dnnopt.compiled.metrics import Array, Index
 from dnnopt.compiled.scope import Scope
 from dnnopt.compiled.symmetry import identical_devices
 from dnnopt.methods.programs import rows as sums

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from dnnopt.compiled.compiled import CompiledProblem, LinearTerm
+from dnnopt.compiled.compiled import CompiledProblem
+from dnnopt.compiled.constraints import LinearTerm
 from dnnopt.compiled.metrics import Array
 from dnnopt.compiled.scope import Scope
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from dnnopt.compiled.compiled import (
-    CompiledProblem,
+from dnnopt.compiled.compiled import CompiledProblem
+from dnnopt.compiled.constraints import (
     CutCount,
     LinearLimit,
     LinearTerm,

@@ -15,9 +15,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from dnnopt.compiled.compiled import CompiledProblem, Index, Mask, MemoryLimit, PeriodTerm
+from dnnopt.compiled.compiled import CompiledProblem
+from dnnopt.compiled.constraints import MemoryLimit, PeriodTerm
 from dnnopt.compiled.evaluator import memory_room
-from dnnopt.compiled.metrics import Array
+from dnnopt.compiled.metrics import Array, Index, Mask
 from dnnopt.formulations.milp.communication.boundary import ends_of_routes
 from dnnopt.methods.programs.items import Items
 from dnnopt.methods.programs.rows import Row, linear_costs, loads_of

@@ -19,8 +19,8 @@ from functools import cached_property
 import numpy as np
 
 from dnnopt.base.graphs import TreeDecomposition, tree_decomposition
-from dnnopt.compiled.compiled import CompiledProblem, Index
-from dnnopt.compiled.metrics import Array
+from dnnopt.compiled.compiled import CompiledProblem
+from dnnopt.compiled.metrics import Array, Index
 
 MOST_ENTRIES = 4_000_000
 _MOST_DEVICES = 10  # sets of devices are enumerated

@@ -15,8 +15,8 @@ from functools import cached_property
 
 import numpy as np
 
-from dnnopt.compiled.compiled import CompiledProblem, Index, Mask
-from dnnopt.compiled.metrics import Array
+from dnnopt.compiled.compiled import CompiledProblem
+from dnnopt.compiled.metrics import Array, Index, Mask
 from dnnopt.formulations.copies import Copies
 from dnnopt.formulations.edges import at_device, edge_labels
 from dnnopt.models.arrays import Columns, Values

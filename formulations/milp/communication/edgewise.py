@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from dnnopt.compiled.compiled import CompiledProblem, Index
+from dnnopt.compiled.compiled import CompiledProblem
+from dnnopt.compiled.metrics import Index
 from dnnopt.formulations.edges import at_device, edge_labels
 from dnnopt.formulations.milp.communication.copies import add_copies
 from dnnopt.formulations.milp.communication.pairs import add_pair_variables

@@ -15,7 +15,8 @@ from __future__ import annotations
 import numpy as np
 
 from dnnopt.base.graphs import TreeDecomposition, tree_decomposition
-from dnnopt.compiled.compiled import CompiledProblem, Index, Mask
+from dnnopt.compiled.compiled import CompiledProblem
+from dnnopt.compiled.metrics import Index, Mask
 from dnnopt.formulations.copies import SharedTensors, shared_tensors
 from dnnopt.formulations.milp.communication.copies import add_copies
 from dnnopt.formulations.milp.communication.pairs import add_pair_variables

@@ -20,9 +20,8 @@ from dataclasses import replace
 import numpy as np
 
 from dnnopt.compiled.calls import CallTimes, call_times
-from dnnopt.compiled.compiled import Index
 from dnnopt.compiled.evaluator import Evaluator
-from dnnopt.compiled.metrics import Metric
+from dnnopt.compiled.metrics import Index, Metric
 from dnnopt.compiled.windows import Durations, Windows, latency_limits
 from dnnopt.formulations.edges import at_device, edge_labels
 from dnnopt.formulations.milp.build import Build

@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from dnnopt.compiled.compiled import CompiledProblem, Index, ObjectiveLimit, ObjectiveTerm, PeriodTerm
+from dnnopt.compiled.compiled import CompiledProblem
+from dnnopt.compiled.constraints import ObjectiveLimit, ObjectiveTerm, PeriodTerm
+from dnnopt.compiled.metrics import Index
 from dnnopt.formulations.milp.build import Build
 
 _MOST = 8

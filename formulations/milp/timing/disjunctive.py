@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dnnopt.compiled.compiled import CompiledProblem, Index, Mask
-from dnnopt.compiled.metrics import Array
+from dnnopt.compiled.compiled import CompiledProblem
+from dnnopt.compiled.metrics import Array, Index, Mask
 from dnnopt.compiled.precedence import reachability
 from dnnopt.compiled.scheduling import Tasks, Times
 from dnnopt.compiled.windows import Windows

@@ -14,9 +14,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from dnnopt.base.errors import UnsupportedError
-from dnnopt.compiled.compiled import Index
 from dnnopt.compiled.evaluator import Evaluator
-from dnnopt.compiled.metrics import Array
+from dnnopt.compiled.metrics import Array, Index
 from dnnopt.formulations.milp.build import Build
 from dnnopt.models.arrays import Values
 

@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from dnnopt.compiled.compiled import Index
 from dnnopt.compiled.evaluator import Evaluator
-from dnnopt.compiled.metrics import Array
+from dnnopt.compiled.metrics import Array, Index
 from dnnopt.formulations.copies import Copies
 from dnnopt.formulations.milp.build import Build, clipped
 from dnnopt.formulations.milp.timing.covers import add_load_covers

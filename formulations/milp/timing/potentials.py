@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from dnnopt.compiled.compiled import Index
 from dnnopt.compiled.evaluator import Evaluator
+from dnnopt.compiled.metrics import Index
 from dnnopt.formulations.edges import edge_labels
 from dnnopt.formulations.milp.build import Build
 from dnnopt.models.arrays import Values

@@ -20,8 +20,8 @@ from functools import partial
 
 import numpy as np
 
-from dnnopt.compiled.compiled import CompiledProblem, Index
-from dnnopt.compiled.metrics import Array
+from dnnopt.compiled.compiled import CompiledProblem
+from dnnopt.compiled.metrics import Array, Index
 from dnnopt.compiled.scheduling import Tasks, Times
 from dnnopt.compiled.windows import Durations, Windows, latency_limits
 from dnnopt.formulations.hops import hops

@@ -1,0 +1,264 @@
+"""What a compiled problem asks for: the terms of its objectives, and its constraints, as indices and arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from dnnopt.compiled.metrics import Array, Index, Mask, Metric
+from dnnopt.problem.custom import CustomConstraint
+from dnnopt.problem.plan import Plan
+
+
+@dataclass(frozen=True, eq=False)
+class LinearTerm:
+    """`weight · metric` in the objective."""
+
+    weight: float
+    metric: Metric
+
+
+@dataclass(frozen=True)
+class LatencyTerm:
+    """`weight · latency` of a network, where latency is not linear (critical path, schedule)."""
+
+    weight: float
+    network: int
+
+
+@dataclass(frozen=True)
+class PeriodTerm:
+    """`weight · max_q load_q`."""
+
+    weight: float
+
+
+@dataclass(frozen=True)
+class WorstLeakageTerm:
+    """`weight · max_τ ρ_τ h_τ`."""
+
+    weight: float
+
+
+@dataclass(frozen=True, eq=False)
+class MaxTerm:
+    """`weight · max` of some terms."""
+
+    weight: float
+    parts: tuple[LinearTerm | LatencyTerm, ...]
+
+
+ObjectiveTerm = LinearTerm | LatencyTerm | PeriodTerm | WorstLeakageTerm | MaxTerm
+
+
+@dataclass(frozen=True, eq=False)
+class LinearLimit:
+    """`metric <= limit`."""
+
+    label: str
+    metric: Metric
+    limit: float
+
+
+@dataclass(frozen=True, eq=False)
+class SharedWeights:
+    """Weights that several nodes read: a device that runs any of these holds them once.
+
+    Attributes
+    ----------
+    names : tuple of str (G,)
+    bytes : array (G,)
+    readers : array (G, N)
+        Which nodes read them.
+    """
+
+    names: tuple[str, ...]
+    bytes: Array
+    readers: Mask
+
+
+@dataclass(frozen=True, eq=False)
+class MemoryLimit:
+    """`Σ resident_v + Σ_p max peaks_pv + buffers · Σ b_τ (sent or received) <= limit` on a device.
+
+    Attributes
+    ----------
+    label : str
+    device : int
+    limit : float
+    resident : array (N,)
+    peak : array (N,)
+        Activations, where the largest counts.
+    shared : SharedWeights
+    buffers : int
+    """
+
+    label: str
+    device: int
+    limit: float
+    resident: Array
+    peak: Array
+    shared: SharedWeights
+    buffers: int
+
+    @cached_property
+    def peaks(self) -> Array:
+        """Bytes of which the largest of the hosted nodes counts, row by row (P, N): activations, shared weights."""
+        shared = self.shared.bytes[:, None] * self.shared.readers
+        return np.vstack([self.peak, shared]) if self.peak.any() else shared
+
+    @cached_property
+    def parts(self) -> tuple[tuple[Index, Array], ...]:
+        """For each row of `peaks` the nodes with any bytes, and how many."""
+        nodes = [np.flatnonzero(row) for row in self.peaks]
+        return tuple((mine, row[mine]) for mine, row in zip(nodes, self.peaks, strict=True))
+
+    def together(self, nodes: Sequence[int] | Index) -> float:
+        """Return the bytes of some nodes on the device, without buffers."""
+        nodes = np.asarray(nodes)
+        return float(self.resident[nodes].sum() + self.peaks[:, nodes].max(axis=1, initial=0.0).sum())
+
+
+@dataclass(frozen=True)
+class DeadlineLimit:
+    """Latency of a network at most `limit`, where latency is not linear."""
+
+    label: str
+    network: int
+    limit: float
+
+
+@dataclass(frozen=True, eq=False)
+class ObjectiveLimit:
+    """The sum of objective terms is at most `limit`: what an earlier priority has reached, or a point of a front."""
+
+    label: str
+    terms: tuple[ObjectiveTerm, ...]
+    limit: float
+
+
+@dataclass(frozen=True)
+class Colocation:
+    """The nodes share one device."""
+
+    label: str
+    nodes: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Separation:
+    """No two of the nodes share a device."""
+
+    label: str
+    nodes: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Contiguity:
+    """The devices can be put in an order in which every path between these nodes (of one network) goes forwards.
+
+    That is: what a device runs of the nodes is convex, and the quotient graph is acyclic.
+
+    Attributes
+    ----------
+    label : str
+    nodes : tuple of int
+    edges : tuple of (int, int)
+        Pairs of nodes with a path between them on which no other of the nodes lies; every path is made of these.
+    """
+
+    label: str
+    nodes: tuple[int, ...]
+    edges: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True)
+class MonotoneTiers:
+    """No edge between layers goes to a lower tier."""
+
+    label: str
+
+
+@dataclass(frozen=True)
+class DeviceCount:
+    """At most `limit` devices run layers."""
+
+    label: str
+    limit: int
+
+
+@dataclass(frozen=True)
+class CutCount:
+    """At most `limit` (tensor, destination device) pairs."""
+
+    label: str
+    limit: int
+
+
+@dataclass(frozen=True)
+class CallOrder:
+    """No calls of a network wait for each other. What `call` execution asks of every plan."""
+
+    label: str
+    network: int
+
+
+@dataclass(frozen=True)
+class MulticastTrees:
+    """The routes over which a tensor is multicast form a tree: no link is reached in two ways.
+
+    What `scheduled` execution asks of every plan, where there are such routes.
+
+    Attributes
+    ----------
+    label : str
+    conflicts : tuple of (int, int, int)
+        Origin, destination and another destination: devices whose two routes reach a link in two ways.
+    """
+
+    label: str
+    conflicts: tuple[tuple[int, int, int], ...]
+
+
+@dataclass(frozen=True, eq=False)
+class CustomLimit:
+    """A constraint of the user's own, and by how much a plan breaks it."""
+
+    label: str
+    constraint: CustomConstraint
+    violation: Callable[[Plan], float]
+
+
+@dataclass(frozen=True, eq=False)
+class Escape:
+    """If the node is on the device, one of the edges leaves the device (`forwards`), or enters it: see `escapes.py`.
+
+    No constraint of the problem's own, but what its limits on memory imply.
+    """
+
+    label: str
+    node: int
+    device: int
+    forwards: bool
+    edges: Index
+
+
+CompiledConstraint = (
+    LinearLimit
+    | MemoryLimit
+    | DeadlineLimit
+    | ObjectiveLimit
+    | Colocation
+    | Separation
+    | Contiguity
+    | MonotoneTiers
+    | DeviceCount
+    | CutCount
+    | CallOrder
+    | MulticastTrees
+    | CustomLimit
+    | Escape
+)
