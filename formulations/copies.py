@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dnnopt.compiled.compiled import CompiledProblem
-from dnnopt.compiled.metrics import Array, Index
+from dnnopt.compiled.metrics import Array, Index, Metric
 from dnnopt.formulations.edges import edge_labels, edge_uses_pair, pair_labels
 from dnnopt.models.arrays import Columns, Values
 from dnnopt.models.constraint import ConstraintModel
@@ -38,10 +38,10 @@ class Copies:
     tensor: Index
     ways: Array
 
-    def charge(self, per_copy: Array, per_byte: Array, scale: Array, tensor_bytes: Array) -> Array:
-        """Return the coefficients (m, ways) of a link cost `scale_τ (per_copy_ℓ + b_τ per_byte_ℓ)`."""
-        by_bytes = tensor_bytes[self.tensor][:, None] * (self.ways @ per_byte)
-        return scale[self.tensor][:, None] * (self.ways @ per_copy + by_bytes)
+    def charge(self, metric: Metric, tensor_bytes: Array) -> Array:
+        """Return the coefficients (m, ways) of a metric's link cost `scale_τ (per_copy_ℓ + b_τ per_byte_ℓ)`."""
+        by_bytes = tensor_bytes[self.tensor][:, None] * (self.ways @ metric.per_byte)
+        return metric.scale[self.tensor][:, None] * (self.ways @ metric.per_copy + by_bytes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,8 +94,7 @@ class SharedTensors:
 
     def usable(self, c: CompiledProblem) -> Values:
         """Return 1 where a copy may be sent (m, ways), else 0."""
-        moves = np.broadcast_to(c.edge_moves, (len(c.edges), len(c.pair_origin)))
-        return np.minimum(self._of_tensors(c, moves[self.edges].astype(float)), 1.0)
+        return np.minimum(self._of_tensors(c, c.edge_moves[self.edges].astype(float)), 1.0)
 
     def _of_tensors(self, c: CompiledProblem, over: Values) -> Values:
         """Return the largest of the values of each tensor's edges over pairs (S, P), by ways (m, ways)."""

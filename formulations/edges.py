@@ -22,10 +22,7 @@ def pair_labels(c: CompiledProblem) -> list[str]:
 
 def edge_uses_pair(c: CompiledProblem, placement: Index) -> Values:
     """Return the value of every `y_ep` in a plan (E, P)."""
-    device = c.executor_device[placement]
-    origin, destination = device[c.edge_producer], device[c.edge_consumer]
-    uses = (origin[:, None] == c.pair_origin) & (destination[:, None] == c.pair_destination)
-    return uses.astype(float)
+    return (c.edge_pairs(placement)[:, None] == np.arange(len(c.pair_origin))).astype(float)
 
 
 def device_order(c: CompiledProblem, placement: Index, edges: tuple[tuple[int, int], ...]) -> Values:

@@ -205,11 +205,7 @@ def _route(c: CompiledProblem, pair: int) -> tuple[int, ...]:
 
 def _usable_pairs(c: CompiledProblem) -> Mask:
     """Return whether each edge may go over each pair's route (E, P), and the route has links."""
-    at = np.zeros((len(c.node_names), len(c.device_names)), dtype=bool)
-    for executor, device in enumerate(c.executor_device):
-        at[:, device] |= c.allowed[:, executor]
-    pairs = c.edge_moves & c.pair_uses_link.any(axis=1)
-    return at[c.edge_producer][:, c.pair_origin] & at[c.edge_consumer][:, c.pair_destination] & pairs
+    return c.usable_moves & c.pair_uses_link.any(axis=1)
 
 
 def _conditional(

@@ -58,8 +58,7 @@ class ImpliedVariables(ABC):
         if metric.sends:
             for copies in self.copies:
                 columns.append(copies.columns.ravel())
-                charge = copies.charge(metric.per_copy, metric.per_byte, metric.scale, self.c.tensor_bytes)
-                values.append(charge.ravel())
+                values.append(copies.charge(metric, self.c.tensor_bytes).ravel())
         if metric.exposes:
             columns.append(self.exposed)
             values.append(metric.gamma)

@@ -51,8 +51,7 @@ class PairMoves:
 
     def seconds(self) -> tuple[Columns, Array]:
         """Return `y` and the seconds over each pair's route."""
-        per_copy, per_byte = self.c.pair_seconds
-        return self.pairs, per_copy + self.c.tensor_bytes[self.c.edge_tensor][:, None] * per_byte
+        return self.pairs, self.c.copy_seconds[self.c.edge_tensor]
 
     def over(self, links: Mask) -> list[Columns]:
         """Return the pairs whose route has one of the links."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from dnnopt.compiled.compiled import CompiledProblem
 from dnnopt.compiled.metrics import Index
-from dnnopt.compiled.scheduling import Scheduler, Tasks, Times, times_of
+from dnnopt.compiled.scheduling import Tasks, Times, scheduler_of, times_of
 from dnnopt.models.arrays import Values
 from dnnopt.problem.plan import Plan
 
@@ -18,7 +18,7 @@ def read_plan(c: CompiledProblem, placement: Index, values: Values, task_starts:
     """Return the plan of a placement; a schedule is timed anew, in seconds, from the solution's order."""
     if c.execution != "scheduled":
         return c.plan(placement)
-    tasks = Scheduler(c).tasks(placement)
+    tasks = scheduler_of(c).tasks(placement)
     if task_starts is None:
         return tasks.plan(tasks.list_schedule())
     return tasks.plan(tasks.retime(tasks.order_of(task_starts(values, tasks))))

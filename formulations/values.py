@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from dnnopt.compiled.compiled import CompiledProblem
-from dnnopt.compiled.evaluator import Evaluator
+from dnnopt.compiled.evaluator import evaluator_of
 from dnnopt.compiled.metrics import Index
 from dnnopt.formulations.edges import edge_uses_pair
 from dnnopt.models.arrays import Values
@@ -13,13 +13,13 @@ from dnnopt.models.arrays import Values
 
 def exposed_values(c: CompiledProblem, placement: Index) -> Values:
     """Return `h_τ`: 1 where the tensor is exposed (T,)."""
-    evaluator, placements = Evaluator(c), placement[None]
+    evaluator, placements = evaluator_of(c), placement[None]
     return evaluator.exposed(placements, evaluator.edge_pairs(placements))[0].astype(float)
 
 
 def touched_values(c: CompiledProblem, placement: Index) -> Values:
     """Return 1 where the device sends or receives the tensor (T, D)."""
-    evaluator = Evaluator(c)
+    evaluator = evaluator_of(c)
     pairs = evaluator.edge_pairs(placement[None])
     return np.stack([evaluator.touched(pairs, d)[0] for d in range(len(c.device_names))], axis=1).astype(float)
 

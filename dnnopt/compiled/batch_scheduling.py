@@ -33,7 +33,7 @@ class BatchScheduler:
         for i, routes in enumerate(c.route_links):
             for j, route in enumerate(routes):
                 self.route[: len(route or ()), i * devices + j] = route or ()
-        self.seconds = np.where(np.isfinite(c.time), c.time, 0.0)
+        self.seconds = c.seconds
         hop = np.concatenate([scheduler.hop_seconds, np.zeros((len(c.tensor_names), 1))], axis=1)
         self.hop_seconds = hop[:, self.route]  # (T, hops, D D)
 

@@ -42,8 +42,7 @@ def call_times(c: CompiledProblem, placement: Index, seconds: Array) -> CallTime
     device = c.executor_device[placement]
     # Steps are calls, by their device, then nodes on pools.
     step = np.where(c.pools[device], devices + np.arange(nodes), device)
-    own = c.time[np.arange(nodes), placement]
-    lasts = np.concatenate([seconds, np.where(np.isfinite(own), own, 0.0)])
+    lasts = np.concatenate([seconds, c.seconds[np.arange(nodes), placement]])
     start, rank = np.zeros(devices + nodes), np.zeros(devices + nodes)
     edges: dict[int, set[tuple[int, bool]]] = {}
     waiting = np.zeros(devices + nodes, dtype=np.int64)

@@ -7,15 +7,33 @@ they are the devices. Communication is between devices.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, wraps
+from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dnnopt.compiled.constraints import CompiledConstraint, MaxTerm, ObjectiveLimit, ObjectiveTerm, SharedWeights
 from dnnopt.compiled.metrics import Array, Index, Mask, Metric
 from dnnopt.problem.plan import Plan
+
+Scalar = TypeVar("Scalar", bound=np.generic)
+Made = TypeVar("Made")
+
+
+def kept(make: Callable[[CompiledProblem], Made]) -> Callable[[CompiledProblem], Made]:
+    """Let a function of a problem do its work once for each problem, which keeps the result."""
+
+    @wraps(make)
+    def made(compiled: CompiledProblem) -> Made:
+        if make not in compiled._made:
+            compiled._made[make] = make(compiled)
+        result: Made = compiled._made[make]
+        return result
+
+    return made
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,6 +113,21 @@ class CompiledProblem:
     cap: float = np.inf
 
     @cached_property
+    def _made(self) -> dict[Callable[[CompiledProblem], Any], Any]:
+        """What functions under `kept` have made of the problem."""
+        return {}
+
+    @cached_property
+    def seconds(self) -> Array:
+        """Seconds of each node on each executor (N, k); 0 where it cannot run."""
+        return np.where(np.isfinite(self.time), self.time, 0.0)
+
+    @cached_property
+    def allowed_time(self) -> Array:
+        """Seconds of each node on each executor (N, k); infinite where it may not be placed."""
+        return np.where(self.allowed, self.time, np.inf)
+
+    @cached_property
     def edges(self) -> Index:
         """Indices of the uses that may have to be sent."""
         return np.flatnonzero(self.producer[self.use_tensor] >= 0)
@@ -129,16 +162,47 @@ class CompiledProblem:
         return others + (others >= self.pair_origin)
 
     @cached_property
+    def pair_number(self) -> Index:
+        """Number of the pair from one device to another (D, D); -1 from a device to itself."""
+        return self.by_devices(np.arange(len(self.pair_origin)), same=-1)
+
+    def by_devices(self, values: NDArray[Scalar], same: float = 0.0) -> NDArray[Scalar]:
+        """Return values of pairs (..., P) from device to device (..., D, D); `same` from a device to itself."""
+        size = len(self.device_names)
+        table = np.full((*values.shape[:-1], size, size), same, dtype=values.dtype)
+        table[..., self.pair_origin, self.pair_destination] = values
+        return table
+
+    def edge_pairs(self, placements: Index) -> Index:
+        """Return the number of the pair over which each edge goes (..., E) in placements (..., N); -1: none."""
+        device = self.executor_device[placements]
+        return self.pair_number[device[..., self.edge_producer], device[..., self.edge_consumer]]
+
+    @cached_property
     def pair_routed(self) -> Mask:
         """Whether the pair may talk (P,)."""
         routes = [self.route_links[i][j] for i, j in zip(self.pair_origin, self.pair_destination, strict=True)]
         return np.array([route is not None for route in routes], dtype=bool)
 
-    @property
+    @cached_property
     def edge_moves(self) -> Mask:
-        """Whether each edge may go over each pair of devices (E, P) or, alike for all edges, (1, P)."""
-        routed = self.pair_routed[None, :]
+        """Whether each edge may go over each pair of devices (E, P)."""
+        routed = np.broadcast_to(self.pair_routed, (len(self.edges), len(self.pair_routed)))
         return routed if self.forbidden_moves is None else routed & ~self.forbidden_moves
+
+    @cached_property
+    def usable_moves(self) -> Mask:
+        """Whether each edge may go over each pair of devices, at which its ends may be (E, P)."""
+        at = self.at_devices(self.allowed)
+        before, after = at[self.edge_producer], at[self.edge_consumer]
+        return self.edge_moves & before[:, self.pair_origin] & after[:, self.pair_destination]
+
+    def at_devices(self, allowed: Mask) -> Mask:
+        """Return the devices at which rows of executors (R, k) are allowed (R, D)."""
+        at = np.zeros((len(allowed), len(self.device_names)), dtype=bool)
+        for executor, device in enumerate(self.executor_device):
+            at[:, device] |= allowed[:, executor]
+        return at
 
     @cached_property
     def pair_uses_link(self) -> Mask:
@@ -155,9 +219,30 @@ class CompiledProblem:
         return uses @ self.link_latency, uses @ (1.0 / self.link_bandwidth)
 
     @cached_property
+    def copy_seconds(self) -> Array:
+        """Seconds of one copy of each tensor over each pair's route, one hop after the other (T, P)."""
+        per_copy, per_byte = self.pair_seconds
+        return per_copy + self.tensor_bytes[:, None] * per_byte
+
+    @cached_property
     def hop_seconds(self) -> Array:
         """Seconds for which one copy of each tensor occupies each link (T, L)."""
         return self.link_latency + self.tensor_bytes[:, None] / self.link_bandwidth
+
+    @cached_property
+    def loads(self) -> tuple[Metric, ...]:
+        """The load of each resource."""
+        members = zip(self.resource_names, self.resource_devices, self.resource_links, strict=True)
+        return tuple(self.busy(f"load({name})", devices, links) for name, devices, links in members)
+
+    def busy(self, name: str, devices: Array | Mask, links: Array | Mask) -> Metric:
+        """Return the seconds for which devices and links are busy, each counted so many times (D,), (L,)."""
+        return replace(
+            self.zero_metric(name, "s"),
+            alpha=self.seconds * devices[self.executor_device],
+            per_copy=self.link_latency * links,
+            per_byte=links / self.link_bandwidth,
+        )
 
     def zero_metric(self, name: str, unit: str) -> Metric:
         """Return a metric without any coefficient, of the right shapes."""

@@ -13,7 +13,7 @@ import numpy as np
 from dnnopt.base.errors import UnsupportedError
 from dnnopt.compiled.batch_scheduling import BatchScheduler
 from dnnopt.compiled.calls import call_times
-from dnnopt.compiled.compiled import CompiledProblem
+from dnnopt.compiled.compiled import CompiledProblem, kept
 from dnnopt.compiled.constraints import (
     CallOrder,
     Colocation,
@@ -37,7 +37,7 @@ from dnnopt.compiled.constraints import (
     WorstLeakageTerm,
 )
 from dnnopt.compiled.metrics import Array, Index, Mask, Metric
-from dnnopt.compiled.scheduling import Scheduler
+from dnnopt.compiled.scheduling import scheduler_of
 from dnnopt.compiled.scope import Scope
 
 TOLERANCE = 1e-9
@@ -81,14 +81,10 @@ class Evaluator:
 
     def __init__(self, compiled: CompiledProblem) -> None:
         self.compiled = compiled
-        size = len(compiled.device_names)
-        self._pair = np.full((size, size), -1, dtype=np.int64)
-        self._pair[compiled.pair_origin, compiled.pair_destination] = np.arange(len(compiled.pair_origin))
         self._siblings = self._earlier_siblings()
         self._nodes = np.arange(len(compiled.node_names))
         # Edges that go nowhere have the pair -1: the last row.
         self._uses_link = np.vstack([compiled.pair_uses_link, np.zeros((1, len(compiled.link_names)), dtype=bool)])
-        self._time = np.where(np.isfinite(compiled.time), compiled.time, 0.0)
 
     @staticmethod
     def refuses(compiled: CompiledProblem) -> str | None:
@@ -114,8 +110,7 @@ class Evaluator:
 
     def edge_pairs(self, placements: Index) -> Index:
         """Return the pair of devices over which each edge goes (B, E); -1: none."""
-        devices = self.devices(placements)
-        return self._pair[devices[:, self.compiled.edge_producer], devices[:, self.compiled.edge_consumer]]
+        return self.compiled.edge_pairs(placements)
 
     def first_copies(self, pairs: Index) -> Mask:
         """Return which edges (B, E) are the first of their tensor to reach their destination device."""
@@ -175,7 +170,7 @@ class Evaluator:
         c = self.compiled
         shape = len(placements), len(c.device_names)
         cell = np.arange(shape[0])[:, None] * shape[1] + self.devices(placements)
-        seconds = self._time[self._nodes, placements]
+        seconds = c.seconds[self._nodes, placements]
         by_device = np.bincount(cell.ravel(), seconds.ravel(), shape[0] * shape[1]).reshape(shape)
         loads: Array = by_device @ c.resource_devices.T.astype(float)
         if len(c.edges) and len(c.link_names):
@@ -190,9 +185,8 @@ class Evaluator:
         if not len(c.edges):
             return starts
         pairs = self.edge_pairs(placements)
-        per_copy, per_byte = (np.append(part, 0.0) for part in c.pair_seconds)
-        transfer = per_copy[pairs] + c.tensor_bytes[c.edge_tensor] * per_byte[pairs]
-        seconds = self._time[self._nodes, placements]
+        transfer = self._transfer[np.arange(pairs.shape[1]), pairs]
+        seconds = c.seconds[self._nodes, placements]
         for edge in np.argsort(c.edge_consumer, kind="stable"):
             u, v = c.edge_producer[edge], c.edge_consumer[edge]
             arrival = starts[:, u] + seconds[:, u] + transfer[:, edge]
@@ -211,7 +205,7 @@ class Evaluator:
             ]
             return np.array(ends)[:, None]
         starts = self.starts(placements) if starts is None else starts
-        finish = starts + self._time[self._nodes, placements]
+        finish = starts + c.seconds[self._nodes, placements]
         return np.stack([finish[:, c.node_network == a].max(axis=1) for a in range(len(c.network_names))], axis=1)
 
     def call_seconds(self, placements: Index) -> Array:
@@ -221,15 +215,21 @@ class Evaluator:
         assert c.pools is not None
         here = self.devices(placements)[:, :, None] == np.flatnonzero(~c.pools)
         seconds = np.zeros((len(placements), len(c.device_names)))
-        seconds[:, ~c.pools] = np.einsum("bn,bnd->bd", self._time[self._nodes, placements], here)
+        seconds[:, ~c.pools] = np.einsum("bn,bnd->bd", self.compiled.seconds[self._nodes, placements], here)
         if len(c.edges) and len(c.link_names):
             copies = self.copies_by_link(self.edge_pairs(placements))
             seconds += np.einsum("btl,tl->bl", copies, c.hop_seconds) @ c.call_links.T
         return seconds
 
     @cached_property
+    def _transfer(self) -> Array:
+        """Seconds of each edge over each pair's route (E, P + 1); 0 for the pair -1."""
+        c = self.compiled
+        return np.pad(c.copy_seconds[c.edge_tensor], ((0, 0), (0, 1)))
+
+    @cached_property
     def _batch_scheduler(self) -> BatchScheduler:
-        return BatchScheduler(Scheduler(self.compiled))
+        return BatchScheduler(scheduler_of(self.compiled))
 
     def memory_used(self, limit: MemoryLimit, placements: Index, pairs: Index) -> Array:
         """Return the bytes that a memory rule counts on its device (B,)."""
@@ -348,7 +348,7 @@ class Evaluator:
         sent[batch, c.edge_tensor[edge], pairs[batch, edge]] = True
         broken = np.zeros(sent.shape[:2], dtype=bool)
         for origin, first, second in constraint.conflicts:
-            broken |= sent[:, :, self._pair[origin, first]] & sent[:, :, self._pair[origin, second]]
+            broken |= sent[:, :, c.pair_number[origin, first]] & sent[:, :, c.pair_number[origin, second]]
         return broken.sum(axis=1).astype(float)
 
     def _cyclic_devices(self, constraint: Contiguity, devices: Index) -> Array:
@@ -370,3 +370,9 @@ class Evaluator:
 def _true(mask: Mask) -> tuple[Index, Index]:
     """Return what `np.nonzero` says of a matrix, in a fraction of its time."""
     return np.divmod(np.flatnonzero(mask), max(mask.shape[1], 1))
+
+
+@kept
+def evaluator_of(compiled: CompiledProblem) -> Evaluator:
+    """Return the problem's evaluator."""
+    return Evaluator(compiled)

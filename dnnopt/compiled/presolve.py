@@ -34,6 +34,7 @@ from dnnopt.compiled.constraints import (
 )
 from dnnopt.compiled.metrics import Array, Index, Mask, Metric
 from dnnopt.compiled.scope import Scope
+from dnnopt.compiled.windows import Durations, Windows
 
 # Relative room for rounding: nothing within it of a limit is forbidden.
 _ROOM = 1e-9
@@ -80,7 +81,7 @@ def presolve(c: CompiledProblem, cap: float = np.inf) -> Presolved:
         if reduction.infeasible or reduction.allowed.sum() + reduction.moves.sum() == before:
             break
     layers = c.allowed[c.is_layer].sum()
-    moves = _moves(c).sum()
+    moves = c.usable_moves.sum()
     return Presolved(
         compiled=replace(c, allowed=reduction.allowed, forbidden_moves=~reduction.moves, cap=min(cap, c.cap)),
         infeasible=reduction.infeasible,
@@ -89,31 +90,14 @@ def presolve(c: CompiledProblem, cap: float = np.inf) -> Presolved:
     )
 
 
-def _moves(c: CompiledProblem) -> Mask:
-    """Return which pairs each edge may go over (E, P)."""
-    u, v = c.allowed[c.edge_producer], c.allowed[c.edge_consumer]
-    moves = c.pair_routed & _at_devices(c, u)[:, c.pair_origin] & _at_devices(c, v)[:, c.pair_destination]
-    return moves if c.forbidden_moves is None else moves & ~c.forbidden_moves
-
-
-def _at_devices(c: CompiledProblem, allowed: Mask) -> Mask:
-    """Return the devices at which rows of executors (R, k) are allowed (R, D)."""
-    at = np.zeros((len(allowed), len(c.device_names)), dtype=bool)
-    for executor, device in enumerate(c.executor_device):
-        at[:, device] |= allowed[:, executor]
-    return at
-
-
 class _Reduction:
     """Placements and moves that are still allowed."""
 
     def __init__(self, c: CompiledProblem) -> None:
         self.c = c
         self.allowed = c.allowed.copy()
-        self.moves = _moves(c)
-        self.time = np.where(np.isfinite(c.time), c.time, 0.0)
-        per_copy, per_byte = c.pair_seconds
-        self.transfer = per_copy + c.tensor_bytes[c.edge_tensor][:, None] * per_byte
+        self.moves = c.usable_moves.copy()
+        self.durations = Durations.of(c)
         self.period_cap = np.inf
 
     @property
@@ -197,31 +181,31 @@ class _Reduction:
 
     def _period(self, cap: float) -> None:
         """Forbid what alone loads a resource beyond the cap."""
-        c = self.c
         self.period_cap = min(self.period_cap, cap)
-        self.allowed &= self.time <= cap * (1 + _ROOM)
-        for per_copy, per_byte in zip(*self._seconds_on, strict=True):
-            seconds = per_copy + c.tensor_bytes[c.edge_tensor][:, None] * per_byte
-            self.moves &= seconds <= cap * (1 + _ROOM)
+        self.allowed &= self.c.seconds <= cap * (1 + _ROOM)
+        for load in self.c.loads:
+            self.moves &= self._charge(load) <= cap * (1 + _ROOM)
 
     def _critical_path(self, network: int, cap: float) -> None:
         """Forbid what does not fit between the earliest start and the latest end."""
-        c = self.c
-        head, tail = self._heads(), self._tails()
+        c, windows = self.c, self._windows()
         limit = cap * (1 + _ROOM)
         mine = c.node_network == network
-        self.allowed[mine] &= (head + self.time + tail)[mine] <= limit
+        self.allowed[mine] &= windows.through()[mine] <= limit
         if not len(c.edges):
             return
-        before = self._by_device(head + self.time)[c.edge_producer][:, c.pair_origin]
-        after = self._by_device(self.time + tail)[c.edge_consumer][:, c.pair_destination]
-        self.moves[mine[c.edge_producer]] &= (before + self.transfer + after)[mine[c.edge_producer]] <= limit
+        before = self._by_device(windows.head + c.seconds)[c.edge_producer][:, c.pair_origin]
+        after = self._by_device(c.seconds + windows.tail)[c.edge_consumer][:, c.pair_destination]
+        through = before + c.copy_seconds[c.edge_tensor] + after
+        self.moves[mine[c.edge_producer]] &= through[mine[c.edge_producer]] <= limit
 
     def _shortest(self, network: int) -> float:
         """Return a lower bound on a network's critical path."""
-        nodes = self.c.node_network == network
-        through = np.where(self.allowed, self._heads() + self.time + self._tails(), np.inf).min(axis=1)[nodes]
-        return float(through.max(initial=0.0))
+        through = self._windows().through().min(axis=1)
+        return float(through[self.c.node_network == network].max(initial=0.0))
+
+    def _windows(self) -> Windows:
+        return Windows.of(self.c, self.durations, self.allowed, self.moves)
 
     def _by_device(self, values: Array) -> Array:
         """Return the least of a node's allowed values on each device (N, D)."""
@@ -231,49 +215,13 @@ class _Reduction:
             least[:, device] = np.minimum(least[:, device], masked[:, executor])
         return least
 
-    def _arrivals(self, ready: Array, edge: int) -> Array:
-        """Return the earliest arrival at each device of an edge whose producer is ready at each device (D,)."""
-        c = self.c
-        arrival = ready.copy()  # on the same device
-        over = np.where(self.moves[edge], ready[c.pair_origin] + self.transfer[edge], np.inf)
-        np.minimum.at(arrival, c.pair_destination, over)
-        return arrival
-
-    def _heads(self) -> Array:
-        """Return a lower bound on the start of each node on each executor (N, k)."""
-        c = self.c
-        head = np.zeros(self.time.shape)
-        for edge in np.argsort(c.edge_consumer, kind="stable").tolist():
-            u, v = c.edge_producer[edge], c.edge_consumer[edge]
-            ready = self._device_least(u, head[u] + self.time[u])
-            np.maximum(head[v], self._arrivals(ready, edge)[c.executor_device], out=head[v])
-        return head
-
-    def _tails(self) -> Array:
-        """Return a lower bound on the time from the end of each node on each executor to the end of all (N, k)."""
-        c = self.c
-        tail = np.zeros(self.time.shape)
-        for edge in np.argsort(-c.edge_producer, kind="stable").tolist():
-            u, v = c.edge_producer[edge], c.edge_consumer[edge]
-            left = self._device_least(v, self.time[v] + tail[v])
-            needs = left.copy()
-            over = np.where(self.moves[edge], self.transfer[edge] + left[c.pair_destination], np.inf)
-            np.minimum.at(needs, c.pair_origin, over)
-            np.maximum(tail[u], needs[c.executor_device], out=tail[u])
-        return tail
-
-    def _device_least(self, node: int, values: Array) -> Array:
-        least = np.full(len(self.c.device_names), np.inf)
-        np.minimum.at(least, self.c.executor_device, np.where(self.allowed[node], values, np.inf))
-        return least
-
     def _propagate(self) -> None:
         """Forbid placements that leave an edge without a way, and moves between placements that are forbidden."""
         c = self.c
         if not len(c.edges):
             return
         u, v = c.edge_producer, c.edge_consumer
-        at = _at_devices(c, self.allowed)
+        at = c.at_devices(self.allowed)
         self.moves &= at[u][:, c.pair_origin] & at[v][:, c.pair_destination]
         stay = at[u] & at[v]
         leaves, enters = stay.copy(), stay.copy()
@@ -308,7 +256,7 @@ class _Reduction:
         """Return where all of these nodes may be, and fit together (k,)."""
         c = self.c
         fits = self.allowed[nodes].all(axis=0)
-        fits &= self.time[nodes].sum(axis=0) <= self.period_cap * (1 + _ROOM)
+        fits &= c.seconds[nodes].sum(axis=0) <= self.period_cap * (1 + _ROOM)
         for limit in c.constraints:
             if isinstance(limit, MemoryLimit) and limit.together(nodes) > limit.limit * (1 + _ROOM):
                 fits &= c.executor_device != limit.device
@@ -328,13 +276,9 @@ class _Reduction:
 
     @cached_property
     def _reverse(self) -> Index:
-        """Index of each pair's opposite (P,)."""
+        """Number of each pair's opposite (P,)."""
         c = self.c
-        size = len(c.device_names)
-        number = np.zeros((size, size), dtype=np.int64)
-        number[c.pair_origin, c.pair_destination] = np.arange(len(c.pair_origin))
-        reverse: Index = number[c.pair_destination, c.pair_origin]
-        return reverse
+        return c.pair_number[c.pair_destination, c.pair_origin]
 
     def _pairs_within_cap(self, mine: Index, theirs: Index, edges: Index, forwards: Mask) -> Mask:
         """Return over which pairs (P,) two groups may be, the first at the origin."""
@@ -355,9 +299,8 @@ class _Reduction:
     @cached_property
     def _seconds_on(self) -> tuple[Array, Array]:
         """Seconds per copy and per byte on each resource over each pair's route (Q, P), (Q, P)."""
-        c = self.c
-        on = c.resource_links[:, None, :] & c.pair_uses_link
-        return on @ c.link_latency, on @ (1.0 / c.link_bandwidth)
+        uses, loads = self.c.pair_uses_link.T, self.c.loads
+        return np.array([load.per_copy for load in loads]) @ uses, np.array([load.per_byte for load in loads]) @ uses
 
     @cached_property
     def _ends_on(self) -> tuple[Array, Array]:
@@ -370,7 +313,7 @@ class _Reduction:
         """Return the time of all the nodes on each device, at their fastest executors there (D,)."""
         seconds = np.full((len(nodes), len(self.c.device_names)), np.inf)
         for executor, device in enumerate(self.c.executor_device):
-            seconds[:, device] = np.minimum(seconds[:, device], self.time[nodes, executor])
+            seconds[:, device] = np.minimum(seconds[:, device], self.c.seconds[nodes, executor])
         return seconds.sum(axis=0)
 
 

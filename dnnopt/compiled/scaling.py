@@ -22,7 +22,7 @@ from dnnopt.compiled.constraints import (
     PeriodTerm,
     WorstLeakageTerm,
 )
-from dnnopt.compiled.evaluator import Evaluator
+from dnnopt.compiled.evaluator import Evaluator, evaluator_of
 from dnnopt.compiled.metrics import Array, Index, Metric
 from dnnopt.compiled.units import Units
 
@@ -45,7 +45,7 @@ def choose_units(compiled: CompiledProblem, known: Index | None = None) -> Units
     known : array (N,), optional
         A good placement, to measure too: it may be far better than those.
     """
-    evaluator = Evaluator(compiled)
+    evaluator = evaluator_of(compiled)
     placements = all_on_one(compiled)
     if known is not None:
         placements = np.concatenate([placements, known[None]])
@@ -101,23 +101,12 @@ def unit_of(term: ObjectiveTerm) -> str:
 
 def total_load(c: CompiledProblem) -> Metric:
     """Return the sum of the loads of all resources."""
-    devices, links = c.resource_devices.sum(axis=0), c.resource_links.sum(axis=0)
-    tensors = len(c.tensor_names)
-    return Metric(
-        name="total load",
-        unit="s",
-        alpha=np.where(np.isfinite(c.time), c.time, 0.0) * devices[c.executor_device],
-        per_copy=links * c.link_latency,
-        per_byte=links / c.link_bandwidth,
-        scale=np.ones(tensors),
-        gamma=np.zeros(tensors),
-    )
+    return c.busy("total load", c.resource_devices.sum(axis=0), c.resource_links.sum(axis=0))
 
 
 def all_on_one(compiled: CompiledProblem) -> Index:
     """Return for each executor the placement (k, N) with all nodes there, or at their fastest where not allowed."""
-    time = np.where(compiled.allowed, compiled.time, np.inf)
-    fastest = time.argmin(axis=1)
+    fastest = compiled.allowed_time.argmin(axis=1)
     executors = np.arange(compiled.time.shape[1])[:, None]
     return np.where(compiled.allowed.T, executors, fastest[None, :])
 

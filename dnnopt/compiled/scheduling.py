@@ -16,7 +16,7 @@ from functools import cached_property
 
 import numpy as np
 
-from dnnopt.compiled.compiled import CompiledProblem
+from dnnopt.compiled.compiled import CompiledProblem, kept
 from dnnopt.compiled.metrics import Array, Index
 from dnnopt.problem.plan import Plan, Schedule, Transfer
 
@@ -257,7 +257,6 @@ class Scheduler:
         self.resource_count = len(c.resource_names)
         members = np.concatenate([c.resource_devices, c.resource_links], axis=1)
         self.occupied = [tuple(np.flatnonzero(column).tolist()) for column in members.T]
-        self._time = np.where(np.isfinite(c.time), c.time, 0.0)
         self._nodes = np.arange(len(c.node_names))
         self.hop_seconds = c.hop_seconds
         self._hop_seconds = self.hop_seconds.tolist()
@@ -270,7 +269,7 @@ class Scheduler:
 
     def _order(self) -> list[int]:
         c = self.compiled
-        least = np.where(c.allowed, self._time, np.inf).min(axis=1)
+        least = c.allowed_time.min(axis=1)
         seconds = np.where(np.isfinite(least), least, 0.0).tolist()
         start, depth = [0.0] * len(seconds), [0] * len(seconds)
         for edge in np.argsort(c.edge_consumer, kind="stable").tolist():
@@ -286,7 +285,7 @@ class Scheduler:
         tasks = Tasks(
             scheduler=self,
             placement=placement,
-            seconds=self._time[self._nodes, placement].tolist(),
+            seconds=c.seconds[self._nodes, placement].tolist(),
             place=list(device),
             hop_tensor=[],
             hop_edge=[],
@@ -332,6 +331,12 @@ class Scheduler:
             after[last].append(consumer)
 
 
+@kept
+def scheduler_of(compiled: CompiledProblem) -> Scheduler:
+    """Return the problem's scheduler."""
+    return Scheduler(compiled)
+
+
 @dataclass(frozen=True, eq=False)
 class Times:
     """A plan's tasks, and their earliest starts in the order that the plan has on every resource.
@@ -355,14 +360,14 @@ class Times:
 
 def times_of(compiled: CompiledProblem, plan: Plan) -> Times:
     """Return the exact times of a plan for scheduled execution; one without a schedule is list-scheduled."""
-    tasks = Scheduler(compiled).tasks(compiled.placement(plan))
+    tasks = scheduler_of(compiled).tasks(compiled.placement(plan))
     order = tasks.order_of(tasks.starts_of(plan))
     return Times(tasks, order, tasks.retime(order))
 
 
 def list_scheduled(compiled: CompiledProblem, placement: Index) -> Plan:
     """Return the plan of a placement (N,) with its list schedule by bottom levels."""
-    tasks = Scheduler(compiled).tasks(placement)
+    tasks = scheduler_of(compiled).tasks(placement)
     return tasks.plan(tasks.list_schedule())
 
 

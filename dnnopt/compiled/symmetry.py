@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from dnnopt.compiled.compiled import CompiledProblem
+from dnnopt.compiled.compiled import CompiledProblem, kept
 from dnnopt.compiled.constraints import (
     CallOrder,
     Colocation,
@@ -57,6 +57,7 @@ SCOPE = Scope(
 )
 
 
+@kept
 def identical_devices(c: CompiledProblem) -> list[list[int]]:
     """Return the classes of two or more devices that can be exchanged in every plan, in the devices' order."""
     if len(c.executor_device) != len(c.device_names) or SCOPE.refuses(c):
@@ -124,9 +125,7 @@ def _moves_alike(c: CompiledProblem, device: Index) -> bool:
     """Return whether the same moves are forbidden when devices are exchanged."""
     if c.forbidden_moves is None:
         return True
-    number = np.zeros((len(device), len(device)), dtype=np.int64)
-    number[c.pair_origin, c.pair_destination] = np.arange(len(c.pair_origin))
-    pair = number[device[c.pair_origin], device[c.pair_destination]]
+    pair = c.pair_number[device[c.pair_origin], device[c.pair_destination]]
     return bool(np.array_equal(c.forbidden_moves, c.forbidden_moves[:, pair]))
 
 

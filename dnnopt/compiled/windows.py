@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dnnopt.compiled.compiled import CompiledProblem
+from dnnopt.compiled.compiled import CompiledProblem, kept
 from dnnopt.compiled.constraints import DeadlineLimit, LatencyTerm, LinearTerm, MaxTerm, ObjectiveLimit, ObjectiveTerm
-from dnnopt.compiled.metrics import Array
+from dnnopt.compiled.metrics import Array, Mask
 
 # A known plan stays within the limits that follow from its own objective, in spite of rounding.
 _SLACK = 1e-9
@@ -38,21 +38,23 @@ class Durations:
     @classmethod
     def of(cls, c: CompiledProblem, unit: float = 1.0) -> Durations:
         """Return the durations in units of so many seconds."""
-        node = np.where(np.isfinite(c.time), c.time, 0.0)
-        hop = c.hop_seconds
-        return cls(node / unit, hop / unit)
+        return cls(c.seconds / unit, c.hop_seconds / unit)
 
     def rounded_down(self, scale: float, most: float) -> Durations:
         """Return the durations times `scale` as whole numbers, rounded down; what is above `most` is one more."""
         return Durations(*(np.minimum(np.floor(part * scale), most + 1.0) for part in (self.node, self.hop)))
 
-    def transfer(self, c: CompiledProblem) -> Array:
-        """Return the time of each edge from device to device, one hop after the other; infinite without a route."""
-        size = len(c.device_names)
-        seconds = np.zeros((len(c.edges), size, size))
+    def transfer(self, c: CompiledProblem, moves: Mask | None = None) -> Array:
+        """Return the time of each edge from device to device (E, D, D), hop after hop; infinite if it may not go there.
+
+        Parameters
+        ----------
+        c : CompiledProblem
+        moves : array (E, P), optional
+            Instead of the problem's own.
+        """
         over = self.hop[c.edge_tensor] @ c.pair_uses_link.T
-        seconds[:, c.pair_origin, c.pair_destination] = np.where(c.edge_moves, over, np.inf)
-        return seconds
+        return c.by_devices(np.where(c.edge_moves if moves is None else moves, over, np.inf))
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,11 +73,22 @@ class Windows:
     tail: Array
 
     @classmethod
-    def of(cls, c: CompiledProblem, durations: Durations) -> Windows:
-        """Return heads and tails for these durations."""
+    def of(
+        cls, c: CompiledProblem, durations: Durations, allowed: Mask | None = None, moves: Mask | None = None
+    ) -> Windows:
+        """Return heads and tails for these durations.
+
+        Parameters
+        ----------
+        c : CompiledProblem
+        durations : Durations
+        allowed, moves : array (N, k), array (E, P), optional
+            What of the problem's placements and moves is left.
+        """
+        allowed = c.allowed if allowed is None else allowed
         device = c.executor_device
-        transfer = durations.transfer(c)[:, device[:, None], device[None, :]]
-        seconds = np.where(c.allowed, durations.node, np.inf)
+        transfer = durations.transfer(c, moves)[:, device[:, None], device[None, :]]
+        seconds = np.where(allowed, durations.node, np.inf)
         head = np.zeros(seconds.shape)
         tail = np.zeros(seconds.shape)
         for e in np.argsort(c.edge_consumer, kind="stable"):
@@ -84,8 +97,8 @@ class Windows:
         for e in np.argsort(-c.edge_producer, kind="stable"):
             u, v = c.edge_producer[e], c.edge_consumer[e]
             np.maximum(tail[u], (transfer[e] + (seconds[v] + tail[v])).min(axis=1), out=tail[u])
-        head[~c.allowed] = np.inf
-        tail[~c.allowed] = np.inf
+        head[~allowed] = np.inf
+        tail[~allowed] = np.inf
         return cls(durations, head, tail)
 
     def through(self) -> Array:
@@ -101,14 +114,10 @@ class Windows:
         return shortest
 
 
-def latency_limits(c: CompiledProblem, shortest: Array) -> Array:
-    """Return what each network's latency (A,) is at most, in seconds, in a plan within the problem's cap.
-
-    Parameters
-    ----------
-    shortest : array (A,)
-        Bounds on the latencies.
-    """
+@kept
+def latency_limits(c: CompiledProblem) -> Array:
+    """Return what each network's latency (A,) is at most, in seconds, in a plan within the problem's cap."""
+    shortest = Windows.of(c, Durations.of(c)).shortest(c)
     limits = np.full(len(c.network_names), serial_bound(c))
     sums = [(c.objective[0], c.cap)]
     for constraint in c.constraints:

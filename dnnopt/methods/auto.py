@@ -21,7 +21,7 @@ from functools import cached_property
 from dnnopt.compiled.compiled import CompiledProblem
 from dnnopt.compiled.compiler import compile_problem
 from dnnopt.compiled.constraints import LinearTerm, ObjectiveLimit, WorstLeakageTerm
-from dnnopt.compiled.evaluator import Evaluator
+from dnnopt.compiled.evaluator import Evaluator, evaluator_of
 from dnnopt.compiled.needs import needs_critical_path
 from dnnopt.compiled.presolve import presolve
 from dnnopt.compiled.scaling import total_load
@@ -186,7 +186,7 @@ class _Auto:
         pool, c = self.pool, self.pool.compiled
         if pool.plan is None or Evaluator.refuses(c) is not None:
             return _NOTHING
-        evaluator = Evaluator(c)
+        evaluator = evaluator_of(c)
         groups = _GROUPS_ON_PATHS if needs_critical_path(c) else _GROUPS
         for name, part in (("coarsening", groups), *_SEARCHES):
             clock = Clock(self._part(part).time_limit)

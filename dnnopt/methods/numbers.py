@@ -173,8 +173,7 @@ def _of_layers(c: CompiledProblem, values: Array) -> Iterator[tuple[float, str]]
 
 def _of_links(c: CompiledProblem, values: Array) -> Iterator[tuple[float, str]]:
     """Yield values of tensors that may be sent over links."""
-    moves = np.broadcast_to(c.edge_moves, (len(c.edges), len(c.pair_origin)))
     sent = np.zeros(values.shape, dtype=bool)
-    np.logical_or.at(sent, c.edge_tensor, (moves.astype(float) @ c.pair_uses_link) > 0)
+    np.logical_or.at(sent, c.edge_tensor, (c.edge_moves.astype(float) @ c.pair_uses_link) > 0)
     for tensor, link in np.argwhere(sent).tolist():
         yield float(values[tensor, link]), f"tensor {c.tensor_names[tensor]} over {c.link_names[link]}"

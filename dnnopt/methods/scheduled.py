@@ -11,7 +11,7 @@ import math
 from dataclasses import replace
 
 from dnnopt.compiled.compiled import CompiledProblem
-from dnnopt.compiled.evaluator import Evaluator
+from dnnopt.compiled.evaluator import evaluator_of
 from dnnopt.compiled.needs import needs_critical_path
 from dnnopt.compiled.presolve import presolve
 from dnnopt.formulations import registry
@@ -123,7 +123,7 @@ class _Scheduled:
         seconds = self._limits(_ANNEALING).time_limit or 0.0
         effort = Effort(Clock(seconds), seed=self.limits.seed, stop=self.control.stop)
         start = self.compiled.placement(self.pool.plan)
-        for name, placement in anneal(Evaluator(self.compiled), start, effort):
+        for name, placement in anneal(evaluator_of(self.compiled), start, effort):
             self.pool.offer_placement(placement, name)
         self._sequence()
 

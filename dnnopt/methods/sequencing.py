@@ -8,7 +8,6 @@ import numpy as np
 
 from dnnopt.compiled.compiled import CompiledProblem
 from dnnopt.compiled.constraints import CustomLimit
-from dnnopt.compiled.evaluator import Evaluator
 from dnnopt.compiled.metrics import Index
 from dnnopt.formulations.cp.schedule import ScheduleFormulation
 from dnnopt.methods.pool import Pool
@@ -22,8 +21,7 @@ def placed(compiled: CompiledProblem, placement: Index) -> CompiledProblem:
     """Return the problem in which every node must be where the placement (N,) has it."""
     allowed = np.zeros_like(compiled.allowed)
     allowed[np.arange(len(placement)), placement] = True
-    pairs = Evaluator(compiled).edge_pairs(placement[None])[0]
-    moves = pairs[:, None] == np.arange(len(compiled.pair_origin))
+    moves = compiled.edge_pairs(placement)[:, None] == np.arange(len(compiled.pair_origin))
     return replace(compiled, allowed=allowed & compiled.allowed, forbidden_moves=~moves)
 
 

@@ -75,13 +75,11 @@ def features(problem: Problem) -> Features:
     decomposition = tree_decomposition(
         len(c.node_names), zip(c.edge_producer.tolist(), c.edge_consumer.tolist(), strict=True)
     )
-    per_copy, per_byte = c.pair_seconds
     routed = np.flatnonzero(c.pair_routed)
     sending = 0.0
     if len(routed):
-        seconds = per_copy[routed] + c.tensor_bytes[:, None] * per_byte[routed]
-        sending = float(np.median(seconds, axis=1)[np.unique(c.edge_tensor)].sum())
-    computing = float(np.where(c.allowed, c.time, np.inf).min(axis=1)[c.is_layer].sum())
+        sending = float(np.median(c.copy_seconds[:, routed], axis=1)[np.unique(c.edge_tensor)].sum())
+    computing = float(c.allowed_time.min(axis=1)[c.is_layer].sum())
     return Features(
         networks=len(problem.networks),
         layers=int(c.is_layer.sum()),

@@ -26,7 +26,7 @@ from dnnopt.base.text import format_runtime
 from dnnopt.base.units import counted, format_quantity
 from dnnopt.compiled.compiled import CompiledProblem
 from dnnopt.compiled.compiler import compile_problem
-from dnnopt.compiled.evaluator import Evaluator
+from dnnopt.compiled.evaluator import Evaluator, evaluator_of
 from dnnopt.compiled.metrics import Array, Index
 from dnnopt.compiled.scaling import all_on_one
 from dnnopt.compiled.scheduling import plan_of
@@ -245,7 +245,7 @@ def heuristic_front(
         raise UnsupportedError("", problem=f"NSGA-II does not support {reason}")
     control = Control()
     effort = Effort(Clock(time_limit), iterations, seed, stop=control.stop)
-    genes = Genes(Evaluator(compiled))
+    genes = Genes(evaluator_of(compiled))
     engine = pymoo_problem(genes, len(compiled.objective))
     from pymoo.algorithms.moo.nsga2 import NSGA2
 

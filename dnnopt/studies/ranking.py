@@ -21,7 +21,7 @@ from dnnopt.base.text import compared, format_gap, format_runtime
 from dnnopt.base.units import counted, format_quantity
 from dnnopt.compiled.compiled import CompiledProblem
 from dnnopt.compiled.compiler import compile_problem
-from dnnopt.compiled.evaluator import TOLERANCE, Evaluator
+from dnnopt.compiled.evaluator import TOLERANCE, Evaluator, evaluator_of
 from dnnopt.compiled.metrics import Index
 from dnnopt.compiled.presolve import presolve
 from dnnopt.compiled.scaling import choose_units
@@ -365,7 +365,7 @@ def _near(ranking: _Ranking, best: Index, seconds: float, control: Control) -> l
     compiled = ranking.compiled
     if Evaluator.refuses(compiled) is not None:
         return []
-    evaluator = Evaluator(compiled)
+    evaluator = evaluator_of(compiled)
     known: dict[Key, tuple[float, Index]] = {}
     tried: set[Key] = set()
     waiting = [best]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from itertools import permutations
+from itertools import combinations, permutations
 from typing import Any
 
 import numpy as np
@@ -117,23 +117,20 @@ def add_contiguity(literals: Literals, constraint: Contiguity) -> None:
         axes=lambda: (pair_labels(c),),
         evaluate=lambda placement: device_order(c, placement, constraint.edges),
     )
-    before = {
-        (i, j): a[p] for p, (i, j) in enumerate(zip(c.pair_origin.tolist(), c.pair_destination.tolist(), strict=True))
-    }
-    for i, j in before:
-        if i < j:
-            model.add_exactly_one(np.array([[before[i, j], before[j, i]]]))
+    pair = c.pair_number
+    for i, j in combinations(range(len(c.device_names)), 2):
+        model.add_exactly_one(a[[pair[i, j], pair[j, i]]][None])
     for i, j, k in permutations(range(len(c.device_names)), 3):
         if i < min(j, k):
-            cycle = np.array([[before[i, j], before[j, k], before[k, i]]])
+            cycle = a[[pair[i, j], pair[j, k], pair[k, i]]][None]
             model.add_clauses(constraint.label, cycle, (False, False, False))
     if not constraint.edges:
         return
     u, v = np.array(constraint.edges).T
-    for (origin, destination), column in before.items():
-        for i in np.flatnonzero(c.executor_device == origin):
-            for j in np.flatnonzero(c.executor_device == destination):
-                columns = np.stack([x[u, i], x[v, j], np.full(len(u), column)], axis=1)
+    for column, origin, destination in zip(a, c.pair_origin, c.pair_destination, strict=True):
+        for before in np.flatnonzero(c.executor_device == origin):
+            for after in np.flatnonzero(c.executor_device == destination):
+                columns = np.stack([x[u, before], x[v, after], np.full(len(u), column)], axis=1)
                 model.add_clauses(constraint.label, columns, (False, False, True))
 
 

@@ -7,7 +7,7 @@ from typing import Protocol
 import numpy as np
 
 from dnnopt.compiled.compiled import CompiledProblem
-from dnnopt.compiled.evaluator import Evaluator
+from dnnopt.compiled.evaluator import evaluator_of
 from dnnopt.compiled.metrics import Array, Index
 from dnnopt.formulations.copies import Copies, shared_tensors
 from dnnopt.formulations.edges import edge_labels, edge_uses_pair, pair_labels
@@ -54,7 +54,7 @@ class Literals(ImpliedVariables):
     def __init__(self, model: ConstraintModel, c: CompiledProblem) -> None:
         self.c = c
         self.model = model
-        self.evaluator = Evaluator(c)
+        self.evaluator = evaluator_of(c)
         self.x = self._add_placement()
         self.y = self._add_pairs()
         self.moves = PairMoves(c, self.y, self._add_copies())
@@ -137,16 +137,11 @@ class Literals(ImpliedVariables):
 
     def load_entries(self, resource: int) -> Entries:
         """Return the columns and seconds of a resource's load."""
-        c = self.c
+        c, load = self.c, self.c.loads[resource]
         here = c.resource_devices[resource, c.executor_device]
-        links = c.resource_links[resource].astype(float)
-        seconds = np.where(c.allowed, np.where(np.isfinite(c.time), c.time, 0.0), 0.0)
-        columns, values = [self.x[:, here].ravel()], [seconds[:, here].ravel()]
-        if links.any():
+        columns, values = [self.x[:, here].ravel()], [np.where(c.allowed, load.alpha, 0.0)[:, here].ravel()]
+        if load.sends:
             for copies in self.copies:
-                charge = copies.charge(
-                    c.link_latency * links, links / c.link_bandwidth, np.ones(len(c.tensor_names)), c.tensor_bytes
-                )
                 columns.append(copies.columns.ravel())
-                values.append(charge.ravel())
+                values.append(copies.charge(load, c.tensor_bytes).ravel())
         return np.concatenate(columns), np.concatenate(values)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from dnnopt.compiled.constraints import LatencyTerm, LinearTerm, MaxTerm, ObjectiveTerm, PeriodTerm, WorstLeakageTerm
-from dnnopt.compiled.evaluator import Evaluator
+from dnnopt.compiled.evaluator import evaluator_of
 from dnnopt.compiled.scaling import all_on_one
 from dnnopt.formulations.cp.literals import Literals
 from dnnopt.models.arrays import Columns, Values
@@ -24,7 +24,7 @@ _FINE_RESOLUTION = 2.0**52
 def add_objective(literals: Literals) -> None:
     """Minimise the weighted sum of the objective's terms."""
     c, model, terms = literals.c, literals.model, literals.c.objective[0]
-    sizes = np.append(Evaluator(c).total(terms, all_on_one(c)), c.cap)
+    sizes = np.append(evaluator_of(c).total(terms, all_on_one(c)), c.cap)
     positive = sizes[np.isfinite(sizes) & (sizes > 0)]
     entries, scale = _whole_terms(literals, terms, float(positive.min()) if positive.size else 0.0, c.cap)
     model.objective_unit = 1.0 / scale

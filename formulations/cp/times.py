@@ -48,9 +48,7 @@ class TimeVariables:
     def __init__(self, literals: Literals) -> None:
         c = self.c = literals.c
         self.literals, self.model = literals, literals.model
-        windows = Windows.of(c, Durations.of(c))
-        shortest = windows.shortest(c)
-        limits = latency_limits(c, shortest)
+        limits = latency_limits(c)
         largest = float(limits.max()) or serial_bound(c)
         self.scale = scale_for(largest, 4 * largest, _LARGEST_TIME)
         self.limits = np.floor(limits * self.scale * (1 + 1e-9)).astype(np.int64)

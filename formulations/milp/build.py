@@ -61,7 +61,7 @@ class Build(ImpliedVariables):
     @cached_property
     def seconds(self) -> Array:
         """Time of each node on each executor in the model's units; 0 where it cannot run (N, k)."""
-        return np.where(np.isfinite(self.c.time), self.c.time, 0.0) / self.model.units.time
+        return self.c.seconds / self.model.units.time
 
     @property
     def y(self) -> Columns:

@@ -176,8 +176,7 @@ def _add_order(build: Build, network: str, before: Columns) -> None:
     """Make the pairs' variables a total order of the devices."""
     c = build.c
     size = len(c.device_names)
-    pair = np.zeros((size, size), dtype=np.int64)
-    pair[c.pair_origin, c.pair_destination] = np.arange(len(c.pair_origin))
+    pair = c.pair_number
     first, second = np.triu_indices(size, 1)
     columns = np.stack([before[pair[first, second]], before[pair[second, first]]], axis=1)
     names = c.device_names

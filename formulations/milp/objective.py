@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from dnnopt.compiled.constraints import LatencyTerm, LinearTerm, MaxTerm, ObjectiveTerm, PeriodTerm, WorstLeakageTerm
-from dnnopt.compiled.evaluator import Evaluator
+from dnnopt.compiled.evaluator import evaluator_of
 from dnnopt.compiled.metrics import Index
 from dnnopt.formulations.implied import Entries
 from dnnopt.formulations.milp.build import Build, clipped
@@ -76,7 +76,7 @@ def _add_worst_leakage(build: Build, weight: float, most: float) -> int:
     h = build.exposed
 
     def largest(placement: Index) -> Values:
-        evaluator, placements = Evaluator(c), placement[None]
+        evaluator, placements = evaluator_of(c), placement[None]
         exposed = evaluator.exposed(placements, evaluator.edge_pairs(placements))[0]
         return weight * np.max(sensitivity * exposed, initial=0.0)
 

@@ -71,7 +71,7 @@ def chain_bound(compiled: CompiledProblem) -> float | None:
     if (len(path) + 1) ** 2 * math.prod(size + 1 for size in sizes) > _MOST_ENTRIES:
         return None
     costs = [_interval_costs(c, path, into, members) for members in classes]
-    alone = np.where(c.allowed, c.time, np.inf)[path][:, pools].min(axis=1, initial=np.inf)
+    alone = c.allowed_time[path][:, pools].min(axis=1, initial=np.inf)
     values = {(0,) * len(sizes): np.where(np.arange(len(path) + 1) == 0, 0.0, np.inf)}
     best = math.inf
     for used in sorted(product(*(range(size + 1) for size in sizes)), key=sum):
@@ -93,7 +93,7 @@ def _heaviest_path(c: CompiledProblem, network: int) -> tuple[Index, Index]:
 
     The first layer's edge is that from an input, or -1.
     """
-    least = np.where(c.allowed, c.time, np.inf).min(axis=1)
+    least = c.allowed_time.min(axis=1)
     least = np.where(c.is_layer & np.isfinite(least) & (c.node_network == network), least, 0.0)
     least[c.is_layer] += 1e-9 * least.max(initial=0.0)  # of paths that take as long, the one with more layers
     longest, into = least.copy(), np.full(len(least), -1)

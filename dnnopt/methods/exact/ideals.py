@@ -169,7 +169,7 @@ class _Program:
         first = [members[0] for members in self.classes]
         layers = np.flatnonzero(c.is_layer)
         time = np.zeros((len(items.before), len(first)))
-        np.add.at(time, items.of_node[layers], np.where(c.allowed, c.time, np.inf)[layers][:, first])
+        np.add.at(time, items.of_node[layers], c.allowed_time[layers][:, first])
         self.impossible = bool(np.isinf(time).all(axis=1).any())
         if self.impossible:
             return

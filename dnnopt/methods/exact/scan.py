@@ -14,7 +14,7 @@ import numpy as np
 from dnnopt.compiled.compiled import CompiledProblem
 from dnnopt.compiled.constraints import MulticastTrees
 from dnnopt.compiled.evaluator import SCOPE as EVALUATED
-from dnnopt.compiled.evaluator import Evaluator
+from dnnopt.compiled.evaluator import evaluator_of
 from dnnopt.compiled.metrics import Index
 from dnnopt.methods.pool import Pool
 from dnnopt.models.solvers.interface import Clock, Control, Limits, Outcome
@@ -41,7 +41,7 @@ def refuses(compiled: CompiledProblem) -> str | None:
 
 def run(pool: Pool, limits: Limits, control: Control) -> Outcome:
     """Solve the pool's problem."""
-    evaluator, clock = Evaluator(pool.compiled), Clock(limits.time_limit)
+    evaluator, clock = evaluator_of(pool.compiled), Clock(limits.time_limit)
     for batch in _placements(pool.compiled):
         if clock.expired() or control.stop.is_set():
             return Outcome("no_solution" if pool.plan is None else "feasible")

@@ -90,7 +90,7 @@ def _crossing(c: CompiledProblem, nodes: Index) -> Array:
 
 def _sizes(c: CompiledProblem, nodes: Index) -> Array:
     """Return each layer's share of the time, where it is fastest, and of the memory (of what it shares, a part)."""
-    amounts = [np.where(np.isfinite(c.time), c.time, np.inf).min(axis=1)]
+    amounts = [c.time.min(axis=1)]
     shared = c.shared_weights
     parts = (shared.readers * shared.bytes[:, None] / shared.readers.sum(axis=1, keepdims=True)).sum(axis=0)
     amounts += [limit.resident + parts for limit in c.constraints if isinstance(limit, MemoryLimit)][:1]

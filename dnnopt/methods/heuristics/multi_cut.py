@@ -53,7 +53,7 @@ class _Segments:
         self.layers = np.flatnonzero(c.is_layer)
         count, step = len(self.layers), -(-len(self.layers) // _MOST_POSITIONS)
         self.positions = np.unique(np.append(np.arange(0, count + 1, step), count))
-        time = np.where(c.allowed, c.time, np.inf)[self.layers]
+        time = c.allowed_time[self.layers]
         # A pinned or unsupported layer stays where it can run, at whatever cost that has there.
         least = np.min(time, axis=1, keepdims=True)
         time = np.where(np.isfinite(time), time, np.where(np.isfinite(least), least, 0.0))
@@ -92,9 +92,7 @@ class _Segments:
         c = self.c
         size = len(c.device_names)
         beta = total_load(c).link_charges(c.tensor_bytes)
-        seconds = np.full((len(c.tensor_names), size, size), np.inf)
-        seconds[:, range(size), range(size)] = 0.0
-        seconds[:, c.pair_origin, c.pair_destination] = np.where(c.pair_routed, beta @ c.pair_uses_link.T, np.inf)
+        seconds = c.by_devices(np.where(c.pair_routed, beta @ c.pair_uses_link.T, np.inf))
         rank = np.full(len(c.node_names), 0)
         rank[self.layers] = np.arange(1, len(self.layers) + 1)
         last = np.zeros(len(c.tensor_names), dtype=np.int64)

@@ -24,7 +24,7 @@ def placements(evaluator: Evaluator, effort: Effort) -> Iterator[tuple[str, Inde
     """Yield the best proportional split."""
     c = evaluator.compiled
     layers = np.flatnonzero(c.is_layer)
-    time = np.where(c.allowed, c.time, np.inf)
+    time = c.allowed_time
     fastest = time.argmin(axis=1)
     finite = np.where(np.isfinite(time), time, np.nan)[layers]
     work = np.nan_to_num(np.nanmean(np.where(np.isnan(finite).all(axis=1, keepdims=True), 0.0, finite), axis=1))

@@ -57,7 +57,7 @@ def _between(c: CompiledProblem, pair: tuple[int, int]) -> CompiledProblem:
     """Return the problem on two executors; nodes that may be on neither have one place."""
     both = np.zeros(c.time.shape[1], dtype=bool)
     both[list(pair)] = True
-    fastest = np.where(c.allowed, c.time, np.inf).argmin(axis=1)
+    fastest = c.allowed_time.argmin(axis=1)
     alone = np.arange(c.time.shape[1]) == fastest[:, None]
     allowed = c.allowed & both
     return replace(c, allowed=np.where(allowed.any(axis=1, keepdims=True), allowed, alone))

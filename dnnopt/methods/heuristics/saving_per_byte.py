@@ -29,7 +29,7 @@ def placements(evaluator: Evaluator, effort: Effort) -> Iterator[tuple[str, Inde
     """Yield the placement; when the time is up, the layers that are left stay."""
     c = evaluator.compiled
     plan = MovingPlan(evaluator, _at_source(evaluator))
-    time = np.where(c.allowed, c.time, np.inf)
+    time = c.allowed_time
     here = time[np.arange(len(time)), plan.placement]
     fastest = time.min(axis=1)
     saving = np.where(np.isfinite(fastest), here - np.where(np.isfinite(fastest), fastest, 0.0), 0.0)

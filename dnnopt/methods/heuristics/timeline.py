@@ -37,14 +37,11 @@ class Timeline:
     def __init__(self, compiled: CompiledProblem) -> None:
         c = self.c = compiled
         allowed = np.where(c.allowed.any(axis=1, keepdims=True), c.allowed, True)
-        time = np.where(np.isfinite(c.time), c.time, 0.0)
-        self.seconds: list[list[float]] = np.where(allowed, time, np.inf).tolist()
+        self.seconds: list[list[float]] = np.where(allowed, c.seconds, np.inf).tolist()
         self._device: list[int] = c.executor_device.tolist()
-        size = len(c.device_names)
-        cost = np.zeros((2, size, size))
-        cost[:, c.pair_origin, c.pair_destination] = c.pair_seconds
-        cost[0, c.pair_origin[~c.pair_routed], c.pair_destination[~c.pair_routed]] = np.inf
-        self._per_copy, self._per_byte = cost.tolist()
+        per_copy, per_byte = c.pair_seconds
+        self._per_copy: list[list[float]] = c.by_devices(np.where(c.pair_routed, per_copy, np.inf)).tolist()
+        self._per_byte: list[list[float]] = c.by_devices(per_byte).tolist()
         self.before: list[list[tuple[int, float]]] = [[] for _ in c.node_names]
         self.after: list[list[tuple[int, float]]] = [[] for _ in c.node_names]
         sizes = c.tensor_bytes[c.edge_tensor].tolist()
@@ -54,7 +51,7 @@ class Timeline:
         self._limits = [limit for limit in c.constraints if isinstance(limit, MemoryLimit)]
         self._room = [limit.limit for limit in self._limits]
         self._peaks = [np.zeros(len(limit.peaks)) for limit in self._limits]
-        self._busy: list[list[tuple[float, float]]] = [[] for _ in range(size)]
+        self._busy: list[list[tuple[float, float]]] = [[] for _ in c.device_names]
         self.executor = [-1] * len(c.node_names)
         self.finish = [0.0] * len(c.node_names)
 

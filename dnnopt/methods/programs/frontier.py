@@ -320,29 +320,23 @@ class _Builder:
 
     def __init__(self, c: CompiledProblem) -> None:
         self.c, self.sets = c, _counts_sets(c)
-        size = len(c.device_names)
         self.edges_into: list[list[int]] = [[] for _ in c.node_names]
         self.edges_from: list[list[int]] = [[] for _ in c.node_names]
         for edge, (u, v) in enumerate(zip(c.edge_producer.tolist(), c.edge_consumer.tolist(), strict=True)):
             self.edges_from[u].append(edge)
             self.edges_into[v].append(edge)
         self.passes = self._passes()
-        self.route = np.zeros((size, size, len(c.link_names)), dtype=bool)
-        self.route[c.pair_origin, c.pair_destination] = c.pair_uses_link
+        self.route = np.ascontiguousarray(np.moveaxis(c.by_devices(c.pair_uses_link.T), 0, -1))
         self._cache: dict[tuple[object, ...], _Moved] = {}
 
     def _passes(self) -> Mask:
         """Return whether each edge may have its ends on two devices (E, D, D)."""
-        c, size = self.c, len(self.c.device_names)
-        passes = np.zeros((len(c.edges), size, size), dtype=bool)
-        passes[:, range(size), range(size)] = True
-        moves = np.broadcast_to(c.edge_moves, (len(c.edges), len(c.pair_origin))).copy()
+        c, moves = self.c, self.c.edge_moves
         if any(isinstance(constraint, MonotoneTiers) for constraint in c.constraints):
             between = c.is_layer[c.edge_producer] & c.is_layer[c.edge_consumer]
             down = c.device_tier[c.pair_origin] > c.device_tier[c.pair_destination]
-            moves &= ~(between[:, None] & down)
-        passes[:, c.pair_origin, c.pair_destination] = moves
-        return passes
+            moves = moves & ~(between[:, None] & down)
+        return c.by_devices(moves, same=True)
 
     def devices(self, node: int) -> tuple[int, ...]:
         """Return the devices on which a node may be."""

@@ -21,7 +21,7 @@ import numpy as np
 
 from dnnopt.compiled.compiled import CompiledProblem
 from dnnopt.compiled.constraints import LinearTerm, MaxTerm, PeriodTerm
-from dnnopt.compiled.evaluator import Evaluator
+from dnnopt.compiled.evaluator import evaluator_of
 from dnnopt.compiled.metrics import Array, Index
 from dnnopt.compiled.scope import Scope
 from dnnopt.compiled.symmetry import identical_devices
@@ -71,7 +71,7 @@ class Lagrangian:
         self._rows = (*self.objective, *self.limits)
         self._limit = np.array([0.0] * self._weighed + [row.limit for row in self.limits])
         self._free = np.array([row.limit == 0 or row.copy > 0 for row in self._rows])  # they have no price
-        self._evaluator = Evaluator(compiled)
+        self._evaluator = evaluator_of(compiled)
         self._alike = _alike_rows(self._rows, self._weighed, identical_devices(compiled))
 
     @staticmethod

@@ -23,7 +23,6 @@ def move_costs(compiled: CompiledProblem, beta: Array) -> Array:
         What a copy of each tensor costs over each link.
     """
     c, at = compiled, compiled.executor_device
-    costs = np.zeros((len(c.edges), len(c.device_names), len(c.device_names)))
     over = beta[c.edge_tensor] @ c.pair_uses_link.T
-    costs[:, c.pair_origin, c.pair_destination] = np.where(c.edge_moves, over, np.inf)
+    costs = c.by_devices(np.where(c.edge_moves, over, np.inf))
     return costs[:, at[:, None], at[None, :]]

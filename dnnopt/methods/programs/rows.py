@@ -154,13 +154,11 @@ def _largest(c: CompiledProblem, terms: tuple[ObjectiveTerm, ...]) -> list[Row]:
 
 def loads_of(c: CompiledProblem) -> list[Row]:
     """Return the load of each resource (SI)."""
-    time = np.where(np.isfinite(c.time), c.time, 0.0)
-    seconds = c.hop_seconds
     rows = []
-    for devices, links in zip(c.resource_devices, c.resource_links, strict=True):
+    for load, devices, links in zip(c.loads, c.resource_devices, c.resource_links, strict=True):
         held = np.flatnonzero(devices)
         device = int(held[0]) if len(held) == 1 and not links.any() else -1
-        rows.append(Row(time * devices[c.executor_device], seconds * links, device=device))
+        rows.append(replace(_metric(c, load), device=device))
     return rows
 
 

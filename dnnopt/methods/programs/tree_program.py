@@ -21,6 +21,7 @@ import numpy as np
 from dnnopt.base.graphs import TreeDecomposition, tree_decomposition
 from dnnopt.compiled.compiled import CompiledProblem
 from dnnopt.compiled.metrics import Array, Index
+from dnnopt.methods.programs.linear import move_costs
 
 MOST_ENTRIES = 4_000_000
 _MOST_DEVICES = 10  # sets of devices are enumerated
@@ -139,28 +140,23 @@ class TreeProgram:
         """How often each link is used from a device to a set of devices (D, 2^D, L)."""
         c, size = self.c, len(self.c.device_names)
         sets = np.arange(2**size)
-        from_to = np.zeros((size, size, len(c.link_names)))
-        from_to[c.pair_origin, c.pair_destination] = c.pair_uses_link
+        from_to = c.by_devices(c.pair_uses_link.T.astype(float))
         inside = ((sets[:, None] >> np.arange(size)) & 1).astype(float)
-        uses = np.einsum("sj,ijl->isl", inside, from_to)
+        uses = np.einsum("sj,lij->isl", inside, from_to)
         return np.minimum(uses, 1.0) if c.transport == "multicast" else uses
 
     @cached_property
     def _unreachable(self) -> Array:
         """Infinite where a set holds a device without a route (D, 2^D)."""
         c, size = self.c, len(self.c.device_names)
-        missing = np.zeros((size, size))
-        missing[c.pair_origin, c.pair_destination] = ~c.pair_routed
+        missing = c.by_devices((~c.pair_routed).astype(float))
         inside = ((np.arange(2**size)[:, None] >> np.arange(size)) & 1).astype(float)
         return np.where(missing @ inside.T > 0, np.inf, 0.0)
 
     @cached_property
     def _moves(self) -> Array:
         """Infinite where an edge may not go from one executor to another (E, k, k)."""
-        c = self.c
-        blocked = np.zeros((len(c.edges), len(c.device_names), len(c.device_names)))
-        blocked[:, c.pair_origin, c.pair_destination] = np.where(c.edge_moves, 0.0, np.inf)
-        return blocked[:, c.executor_device][:, :, c.executor_device]
+        return move_costs(self.c, np.zeros((len(self.c.tensor_names), len(self.c.link_names))))
 
     @cached_property
     def _edge(self) -> dict[tuple[int, int], int]:
@@ -183,9 +179,7 @@ class TreeProgram:
             tables[factor.bag] += table.transpose(factor.order)[factor.index]
 
         pairs, triples, sets = self._layout
-        to_one = np.zeros((len(c.tensor_names), len(c.device_names), len(c.device_names)))
-        to_one[:, c.pair_origin, c.pair_destination] = beta @ c.pair_uses_link.T
-        to_one = to_one[:, at][:, :, at]
+        to_one = c.by_devices(beta @ c.pair_uses_link.T)[:, at][:, :, at]
         edges = [self._edge[tensor, consumer] for tensor, _, consumer in self._pairs]
         tensors = [tensor for tensor, _, _ in self._pairs]
         for factor, table in zip(pairs, to_one[tensors] + self._moves[edges], strict=True):

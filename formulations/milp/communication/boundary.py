@@ -29,11 +29,10 @@ def ends_of_routes(c: CompiledProblem) -> tuple[Mask, Mask] | None:
     sends, receives = np.zeros((devices, links), dtype=bool), np.zeros((devices, links), dtype=bool)
     if not c.pair_routed.all():
         return None
-    uses = np.zeros((devices, devices, links), dtype=bool)
-    uses[c.pair_origin, c.pair_destination] = c.pair_uses_link
+    uses = c.by_devices(c.pair_uses_link.T)
     other = ~np.eye(devices, dtype=bool)
     for link in range(links):
-        on = uses[:, :, link]
+        on = uses[link]
         by_origin, by_destination = np.any(on, axis=1), np.any(on, axis=0)
         if (on == (by_origin[:, None] & other)).all():
             sends[:, link] = by_origin
@@ -137,10 +136,9 @@ def _end_values(c: CompiledProblem, placement: Index, edges: Index, owner: Index
 
 def _usable_ends(c: CompiledProblem, edges: Index, owner: Index, rows: int, side: str) -> Values:
     """Return 1 where an edge of the owner may leave (or enter) the device, else 0 (rows, D)."""
-    moves = np.broadcast_to(c.edge_moves, (len(c.edges), len(c.pair_origin)))[edges]
     end = c.pair_origin if side == "leave" else c.pair_destination
     usable = np.zeros((rows, len(c.device_names)))
-    edge, pair = np.nonzero(moves)
+    edge, pair = np.nonzero(c.edge_moves[edges])
     usable[owner[edge], end[pair]] = 1.0
     return usable
 

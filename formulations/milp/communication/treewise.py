@@ -164,20 +164,12 @@ def _add_consistency(model: LinearModel, c: CompiledProblem, tree: TreeDecomposi
     rows.put(model, "consistent", 0.0, 0.0)
 
 
-def _pair_of(c: CompiledProblem, origin: Index, destination: Index) -> Index:
-    """Return the index of each pair of devices; -1 on one device."""
-    size = len(c.device_names)
-    table = np.full((size, size), -1, dtype=np.int64)
-    table[c.pair_origin, c.pair_destination] = np.arange(len(c.pair_origin))
-    return table[origin, destination]
-
-
 def _add_pairs(model: LinearModel, c: CompiledProblem, y: Columns, tree: TreeDecomposition, bags: list[_Bag]) -> None:
     rows = _Rows()
     pairs = np.arange(y.shape[1])
     for edge, (u, v) in enumerate(zip(c.edge_producer.tolist(), c.edge_consumer.tolist(), strict=True)):
         bag = bags[tree.holding((u, v))]
-        pair = _pair_of(c, c.executor_device[bag.of(u)], c.executor_device[bag.of(v)])
+        pair = c.pair_number[c.executor_device[bag.of(u)], c.executor_device[bag.of(v)]]
         moved = pair >= 0
         rows.add(pairs, y[edge], -1.0)
         rows.add(pair[moved], bag.columns[moved], 1.0)
@@ -204,7 +196,7 @@ def _add_joint_copies(
         origin = c.executor_device[bag.of(clique[0])]
         used = np.zeros((len(bag.executors), len(ways)), dtype=bool)
         for consumer in clique[1:]:
-            pair = _pair_of(c, origin, c.executor_device[bag.of(consumer)])
+            pair = c.pair_number[origin, c.executor_device[bag.of(consumer)]]
             used |= _ways_of(c, pair)
         state, way = np.nonzero(used)
         rows.add(ways, w[position], 1.0)

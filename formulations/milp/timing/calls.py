@@ -15,14 +15,13 @@ critical path without calls is never longer, and its relaxation is far stronger.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 import numpy as np
 
 from dnnopt.compiled.calls import CallTimes, call_times
-from dnnopt.compiled.evaluator import Evaluator
-from dnnopt.compiled.metrics import Index, Metric
-from dnnopt.compiled.windows import Durations, Windows, latency_limits
+from dnnopt.compiled.evaluator import evaluator_of
+from dnnopt.compiled.metrics import Index
+from dnnopt.compiled.windows import latency_limits
 from dnnopt.formulations.edges import at_device, edge_labels
 from dnnopt.formulations.milp.build import Build
 from dnnopt.formulations.milp.timing import potentials
@@ -38,8 +37,8 @@ def add(build: Build) -> None:
     assert c.pools is not None
     assert c.call_links is not None
     unit, calling = model.units.time, np.flatnonzero(~c.pools)
-    latest = float(latency_limits(c, Windows.of(c, Durations.of(c)).shortest(c))[0]) / unit
-    evaluator = Evaluator(c)
+    latest = float(latency_limits(c)[0]) / unit
+    evaluator = evaluator_of(c)
 
     def times(placement: Index) -> CallTimes:
         return call_times(c, placement, evaluator.call_seconds(placement[None])[0])
@@ -88,20 +87,6 @@ def add(build: Build) -> None:
             call_begin = np.full(len(u), begin[position])
             waiting: list[Part] = [(call_begin, 1.0), (end[u], -1.0), (moves[device], -latest)]
             rows(f"needs({name})", waiting, -latest, lambda: edge_labels(c))
-        columns, values = build.entries(_call(build, int(device)))
+        columns, values = build.entries(c.busy("call", np.arange(len(c.device_names)) == device, c.call_links[device]))
         ends = np.array([begin[position], finish[position]], dtype=columns.dtype)
         build.at_most(f"call({name})", np.append(columns, ends), np.append(values, [1.0, -1.0]), 0.0)
-
-
-def _call(build: Build, device: int) -> Metric:
-    """Return the time of a device's call, as a metric."""
-    c = build.c
-    assert c.call_links is not None
-    zero = c.zero_metric("call", "s")
-    links = c.call_links[device].astype(float)
-    return replace(
-        zero,
-        alpha=np.where(np.isfinite(c.time), c.time, 0.0) * (c.executor_device == device),
-        per_copy=c.link_latency * links,
-        per_byte=links / c.link_bandwidth,
-    )

@@ -30,7 +30,7 @@ def add_load_covers(build: Build) -> None:
         here = np.flatnonzero(c.resource_devices[q, c.executor_device])
         if not len(here):
             continue
-        time = np.where(c.allowed[:, here], c.time[:, here], np.inf).min(axis=1)
+        time = c.allowed_time[:, here].min(axis=1)
         known = np.flatnonzero(np.isfinite(time))
         longest = known[np.argsort(-time[known], kind="stable")]
         for count, nodes in covers(time[longest], cap):

@@ -25,7 +25,7 @@ def add_relaxed_times(build: Build) -> tuple[Windows, Array]:
     c, unit = build.c, build.model.units.time
     add_start_times(build)
     windows = Windows.of(c, Durations.of(c, unit))
-    limits = latency_limits(c, windows.shortest(c) * unit) / unit
+    limits = latency_limits(c) / unit
     _add_windows(build, windows, limits)
     add_module_cuts(build)
     return windows, limits

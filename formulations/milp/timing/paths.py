@@ -14,7 +14,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from dnnopt.base.errors import UnsupportedError
-from dnnopt.compiled.evaluator import Evaluator
+from dnnopt.compiled.evaluator import evaluator_of
 from dnnopt.compiled.metrics import Array, Index
 from dnnopt.formulations.milp.build import Build
 from dnnopt.models.arrays import Values
@@ -30,7 +30,7 @@ def add(build: Build) -> None:
     unit = model.units.time
 
     def latencies(placement: Index) -> Values:
-        return Evaluator(c).latencies(placement[None])[0] / unit
+        return evaluator_of(c).latencies(placement[None])[0] / unit
 
     latency = model.add_variables(
         "latency", (len(c.network_names),), axes=lambda: (c.network_names,), evaluate=latencies

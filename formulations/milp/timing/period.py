@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dnnopt.compiled.evaluator import Evaluator
+from dnnopt.compiled.evaluator import evaluator_of
 from dnnopt.compiled.metrics import Array, Index
 from dnnopt.formulations.copies import Copies
 from dnnopt.formulations.milp.build import Build, clipped
@@ -24,10 +24,9 @@ def add_period(build: Build, weight: float, most: float) -> int:
     What alone loads a resource beyond the limit `most` is clipped.
     """
     c, model = build.c, build.model
-    seconds = np.where(np.isfinite(c.time), c.time, 0.0)
 
     def largest(placement: Index) -> Values:
-        return weight * Evaluator(c).loads(placement[None])[0].max()
+        return weight * evaluator_of(c).loads(placement[None])[0].max()
 
     column = int(model.add_variables("period", (), evaluate=largest))
     count = len(c.resource_names)
@@ -38,16 +37,13 @@ def add_period(build: Build, weight: float, most: float) -> int:
         columns.append(at.ravel())
         values.append(-clipped(weight * load.ravel(), most))
 
-    for q in range(count):
+    for q, load in enumerate(c.loads):
         here = c.resource_devices[q, c.executor_device]
-        add_entries(q, build.x[:, here], seconds[:, here])
-        links = c.resource_links[q]
+        add_entries(q, build.x[:, here], load.alpha[:, here])
         for copies in build.copies:
-            used = np.flatnonzero(copies.ways @ links)
+            used = np.flatnonzero(copies.ways @ c.resource_links[q])
             over = Copies(copies.columns[:, used], copies.tensor, copies.ways[used])
-            scale = np.ones(len(c.tensor_names))
-            charge = over.charge(links * c.link_latency, links / c.link_bandwidth, scale, c.tensor_bytes)
-            add_entries(q, over.columns, charge)
+            add_entries(q, over.columns, over.charge(load, c.tensor_bytes))
         rows.append(np.array([q]))
         columns.append(np.array([column]))
         values.append(np.ones(1))

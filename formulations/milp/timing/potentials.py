@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dnnopt.compiled.evaluator import Evaluator
+from dnnopt.compiled.evaluator import evaluator_of
 from dnnopt.compiled.metrics import Index
 from dnnopt.formulations.edges import edge_labels
 from dnnopt.formulations.milp.build import Build
@@ -25,10 +25,10 @@ def add_start_times(build: Build) -> None:
     unit = model.units.time
 
     def starts(placement: Index) -> Values:
-        return Evaluator(c).starts(placement[None])[0] / unit
+        return evaluator_of(c).starts(placement[None])[0] / unit
 
     def latencies(placement: Index) -> Values:
-        return Evaluator(c).latencies(placement[None])[0] / unit
+        return evaluator_of(c).latencies(placement[None])[0] / unit
 
     start = build.start = model.add_variables(
         "start",

@@ -58,7 +58,7 @@ class _TimeIndexed:
     def __init__(self, build: Build, *, round_up: bool) -> None:
         c = self.c = build.c
         self.build, self.model = build, build.model
-        limits = latency_limits(c, Windows.of(c, Durations.of(c)).shortest(c))
+        limits = latency_limits(c)
         self.step = float(limits.max()) / STEPS or 1.0
         self.round_up = round_up
         # Rounded up, a plan needs more steps than its latency has; twice as many are given.
