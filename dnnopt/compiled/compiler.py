@@ -43,8 +43,7 @@ from dnnopt.problem.profiles import layer_joules, layer_seconds
 
 def compile_problem(problem: Problem) -> CompiledProblem:
     """Return the arrays of a problem."""
-    compiled = _Compiler(problem).compile()
-    return compiled
+    return _Compiler(problem).compile()
 
 
 class _Compiler:
@@ -62,6 +61,7 @@ class _Compiler:
         self.node_network: list[int] = []
         self.layer_keys: list[tuple[str, str] | None] = []
         self.pins: list[int] = []
+        self.memories = 0  # memory constraints so far
 
     def compile(self) -> CompiledProblem:
         for network in self.problem.networks:
@@ -462,11 +462,13 @@ class _Compiler:
     def _memory(self, spec: specs.Memory) -> list[MemoryLimit]:
         resident = self.weights + self.activations if spec.rule == "weights+activations" else self.weights
         peak = self.activations if spec.rule == "weights+largest_activation" else np.zeros(len(self.node_names))
+        self.memories += 1
+        number = self.memories if self.memories > 1 else ""
         limits = []
         for index, device in enumerate(self.problem.platform.devices):
-            limit = spec.limits.get(device.name, device.memory)
+            limit = spec.limit_on(device)
             if limit is not None:
-                label = f"{spec.label}({device.name})"
+                label = f"{spec.label}{number}({device.name})"
                 limits.append(MemoryLimit(label, index, limit, resident, peak, self.shared_weights, spec.buffers))
         return limits
 

@@ -104,6 +104,10 @@ class MemoryLimit:
     shared: SharedWeights
     buffers: int
 
+    def named(self, what: str) -> str:
+        """Return a name for something that belongs to the limit: ``peak(pi)`` for ``memory(pi)``."""
+        return self.label.replace("memory", what, 1)
+
     @cached_property
     def peaks(self) -> Array:
         """Bytes of which the largest of the hosted nodes counts, row by row (P, N): activations, shared weights."""

@@ -300,19 +300,15 @@ def print_check(console: Console, problem: Problem, evaluation: Evaluation) -> N
 
 def placement_table(problem: Problem, plan: Plan, evaluation: Evaluation) -> RenderableType:
     """Return a table of what each device runs."""
-    limits = {device.name: device.memory for device in problem.platform.devices}
-    for spec in problem.subject_to:
-        limits |= dict(getattr(spec, "limits", {}))
-    limited = any(spec.constraint == "memory" for spec in problem.subject_to)
     rows = []
     for device, texts in runs(problem, plan).items():
         count = sum(placed == device for layers in plan.placement.values() for placed in layers.values())
         busy = evaluation.metrics.get(f"busy({device})", 0.0)
-        used = evaluation.metrics.get(f"memory({device})")
-        memory = "" if used is None else format_quantity(used, "bytes")
-        limit = limits[device]
-        if limited and limit is not None and used is not None:
-            memory += f" of {format_quantity(limit, 'bytes')}"
+        if device in evaluation.memory:
+            memory = " of ".join(format_quantity(amount, "bytes") for amount in evaluation.memory[device])
+        else:
+            used = evaluation.metrics.get(f"memory({device})")
+            memory = "" if used is None else format_quantity(used, "bytes")
         rows.append(
             (device, str(count), format_quantity(busy, "s") if count else "", memory if count else "", _shorten(texts))
         )

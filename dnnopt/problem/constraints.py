@@ -16,6 +16,7 @@ from pydantic import (
 from dnnopt.base.errors import InputError
 from dnnopt.base.records import Bytes, Name, Number, Record, Seconds
 from dnnopt.problem.custom import CustomConstraint
+from dnnopt.problem.platforms import Device
 
 MemoryRule = Literal["weights", "weights+activations", "weights+largest_activation"]
 Count = Annotated[int, Field(strict=True, ge=0, le=2**31 - 1)]
@@ -55,6 +56,10 @@ class Memory(_Kind):
     @property
     def label(self) -> str:
         return "memory"
+
+    def limit_on(self, device: Device) -> float | None:
+        """Return the bytes that it allows on a device; None: no limit."""
+        return self.limits.get(device.name, device.memory)
 
 
 class Deadline(_Kind):

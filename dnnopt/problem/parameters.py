@@ -95,12 +95,12 @@ class Parameter:
         return _with(problem, platform=problem.platform.model_copy(update={"links": links}))
 
     def _memory(self, problem: Problem, value: float) -> Problem:
-        own = {device.name: device.memory for device in problem.platform.devices if device.memory is not None}
+        devices = problem.platform.devices
 
         def limited(spec: Any) -> Any:
             if not isinstance(spec, Memory):
                 return spec
-            before = own | spec.limits
+            before = {one.name: limit for one in devices if (limit := spec.limit_on(one)) is not None}
             scaled = {name: value * limit for name, limit in before.items()}
             return spec.replace(limits=before | dict.fromkeys(self.names, value) if self.names else scaled)
 

@@ -35,6 +35,11 @@ def evaluate(problem: Problem, plan: Plan) -> Evaluation:
         metrics=metrics.measure(facts, latencies),
         violations=(*platform_violations(facts), *found, *constraint_violations(facts, latencies)),
         transmissions=_transmissions(facts),
+        memory={
+            device.name: amounts
+            for device in problem.platform.devices
+            if (amounts := metrics.fullest(facts, device)) is not None
+        },
     )
 
 

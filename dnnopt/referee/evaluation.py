@@ -68,12 +68,15 @@ class Evaluation:
         devices, while the metrics of single links and resources count what is known.
     violations : tuple of Violation
     transmissions : tuple of Transmission
+    memory : dict of str to (float, float)
+        Of each device with a limit on it: bytes held and allowed, by the memory constraint that the device fills most.
     """
 
     objectives: tuple[float, ...]
     metrics: dict[str, float]
     violations: tuple[Violation, ...]
     transmissions: tuple[Transmission, ...]
+    memory: dict[str, tuple[float, float]]
 
     @property
     def objective(self) -> float:

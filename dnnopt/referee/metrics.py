@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Collection
 
 from dnnopt.problem.constraints import Memory, MemoryRule
 from dnnopt.problem.custom import Metric
 from dnnopt.problem.networks import Network
 from dnnopt.problem.objectives import Term
-from dnnopt.problem.platforms import Resource
+from dnnopt.problem.platforms import Device, Resource
 from dnnopt.referee.facts import Copy, Facts, Key
 
 Latencies = dict[str, float]  # of each network
@@ -182,6 +183,14 @@ def objectives(facts: Facts, latencies: Latencies) -> tuple[float, ...]:
         math.fsum(_times(term.weight, _term(facts, latencies, term)) for term in terms if term.priority == priority)
         for priority in sorted({term.priority for term in terms})
     )
+
+
+def fullest(facts: Facts, device: Device) -> tuple[float, float] | None:
+    """Return what a device holds and its limit (bytes), by the memory constraint that it fills most; None: no limit."""
+    listed = [entry for entry in facts.problem.subject_to if isinstance(entry, Memory)]
+    limited = [(entry, limit) for entry in listed if (limit := entry.limit_on(device)) is not None]
+    amounts = [(memory(facts, device.name, entry.rule, entry.buffers), limit) for entry, limit in limited]
+    return max(amounts, key=lambda amount: amount[0] / (amount[1] or sys.float_info.min), default=None)
 
 
 def measure(facts: Facts, latencies: Latencies) -> dict[str, float]:

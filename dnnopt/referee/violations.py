@@ -70,7 +70,7 @@ def _rate(network: Network) -> float:
 
 def _memory(facts: Facts, latencies: Latencies, entry: c.Memory) -> Found:
     for device in facts.problem.platform.devices:
-        limit = entry.limits.get(device.name, device.memory)
+        limit = entry.limit_on(device)
         if limit is not None:
             used = metrics.memory(facts, device.name, entry.rule, entry.buffers)
             label, what = f"{entry.label}({device.name})", f"memory of {device.name} ({entry.rule})"

@@ -66,9 +66,8 @@ def _peak_steps(literals: Literals, limit: MemoryLimit, here: Index) -> Any:
         hosted = c.executor_device[placement] == limit.device
         return np.max(hosted * limit.peak, initial=0.0) >= steps
 
-    device = c.device_names[limit.device]
     a = model.add_variables(
-        f"peak({device})", (len(steps),), axes=lambda: ([str(s) for s in range(len(steps))],), evaluate=reached
+        limit.named("peak"), (len(steps),), axes=lambda: ([str(s) for s in range(len(steps))],), evaluate=reached
     )
     model.add_clauses("peak_order", np.stack([a[1:], a[:-1]], axis=1), (False, True))
     nodes = np.flatnonzero(limit.peak > 0)

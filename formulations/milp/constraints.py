@@ -88,14 +88,13 @@ def _add_peak(build: Build, limit: MemoryLimit, here: Index, unit: float) -> int
         hosted = c.executor_device[placement] == limit.device
         return np.max(hosted * limit.peak, initial=0.0) / unit
 
-    device = c.device_names[limit.device]
-    column = int(model.add_variables(f"peak({device})", (), evaluate=largest))
+    column = int(model.add_variables(limit.named("peak"), (), evaluate=largest))
     nodes = np.flatnonzero(limit.peak)
     needed = clipped(limit.peak[nodes, None] / unit, limit.limit / unit)
     columns = np.concatenate([np.full((len(nodes), 1), column), build.x[nodes][:, here]], axis=1)
     values = np.concatenate([np.ones((len(nodes), 1)), np.repeat(-needed, len(here), axis=1)], axis=1)
     names = [c.node_names[node] for node in nodes]
-    model.add_rows(f"peak_of({device})", columns, values, lower=0.0, axes=lambda: (names,))
+    model.add_rows(limit.named("peak_of"), columns, values, lower=0.0, axes=lambda: (names,))
     return column
 
 
