@@ -21,6 +21,7 @@ import dnnopt as dp
 from dnnopt import Problem
 from dnnopt.compiled.compiler import compile_problem
 from dnnopt.compiled.metrics import Index
+from dnnopt.compiled.scheduling import Times
 from dnnopt.inputs.msr import read_msr
 from dnnopt.methods.exact import EXACT
 from dnnopt.methods.pool import Pool
@@ -77,9 +78,9 @@ class Timed(Pool):
 
     found = float("nan")
 
-    def offer_placement(self, placement: Index, source: str) -> Evaluation:
+    def offer_placement(self, placement: Index, source: str, times: Times | None = None) -> Evaluation:
         self.found = time.perf_counter()
-        return super().offer_placement(placement, source)
+        return super().offer_placement(placement, source, times)
 
 
 def proof(problem: Problem, method: str) -> tuple[float, float]:

@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 
 from dnnopt.base.errors import UnsupportedError
 from dnnopt.compiled.compiled import CompiledProblem
+from dnnopt.compiled.metrics import Index
 from dnnopt.compiled.scaling import Units
+from dnnopt.compiled.scheduling import Times
 from dnnopt.compiled.scope import Scope
-from dnnopt.problem.plan import Plan
 
 
 def check_supported(formulation: Formulation, compiled: CompiledProblem) -> None:
@@ -22,7 +23,7 @@ def check_supported(formulation: Formulation, compiled: CompiledProblem) -> None
 
 
 class Formulation(Protocol):
-    """A formulation: `supports`, `build`, `encode`, `read`.
+    """A formulation: `supports`, `build`, `encode`, `read`. Plans are placements here, an executor for each node (N,).
 
     Attributes
     ----------
@@ -57,11 +58,16 @@ class Formulation(Protocol):
             If `supports` gives a reason.
         """
 
-    def encode(self, compiled: CompiledProblem, model: Any, plan: Plan) -> NDArray[np.float64]:
-        """Return the values of all variables of `model` in a plan."""
+    def encode(
+        self, compiled: CompiledProblem, model: Any, placement: Index, times: Times | None = None
+    ) -> NDArray[np.float64]:
+        """Return the values of all variables of `model` in a plan; without times, by those of its list schedule."""
 
-    def read(self, compiled: CompiledProblem, model: Any, values: NDArray[np.float64]) -> Plan:
-        """Return the plan that the values of the variables describe."""
+    def read(self, compiled: CompiledProblem, model: Any, values: NDArray[np.float64]) -> Index:
+        """Return the placement that the values of the variables describe."""
 
-    def forbid(self, compiled: CompiledProblem, model: Any, plan: Plan) -> None:
-        """Add to `model` that the plan's placement is not the solution."""
+    def times(self, compiled: CompiledProblem, model: Any, values: NDArray[np.float64]) -> Times | None:
+        """Return when everything starts in the order of the solution; None: the values say nothing of a schedule."""
+
+    def forbid(self, compiled: CompiledProblem, model: Any, placement: Index) -> None:
+        """Add to `model` that the placement is not the solution."""

@@ -167,6 +167,11 @@ class Tasks:
                     heapq.heappush(heap, (starts[follower], rank[follower], follower))
         return order
 
+    def in_order_of(self, starts: Sequence[float]) -> Times:
+        """Return the earliest starts in the order of these, on every resource."""
+        order = self.order_of(starts)
+        return Times(self, order, self.retime(order))
+
     def latencies(self, starts: Sequence[float], seconds: Sequence[float] | None = None) -> Array:
         """Return when the last node of every network ends (A,), with the tasks' own durations or other ones."""
         nodes = len(self.placement)
@@ -361,16 +366,20 @@ class Times:
 def times_of(compiled: CompiledProblem, plan: Plan) -> Times:
     """Return the exact times of a plan for scheduled execution; one without a schedule is list-scheduled."""
     tasks = scheduler_of(compiled).tasks(compiled.placement(plan))
-    order = tasks.order_of(tasks.starts_of(plan))
-    return Times(tasks, order, tasks.retime(order))
+    return tasks.in_order_of(tasks.starts_of(plan))
 
 
-def list_scheduled(compiled: CompiledProblem, placement: Index) -> Plan:
-    """Return the plan of a placement (N,) with its list schedule by bottom levels."""
+def list_times(compiled: CompiledProblem, placement: Index) -> Times:
+    """Return the times of a placement (N,) in the order of its list schedule by bottom levels."""
+    tasks = scheduler_of(compiled).tasks(placement)
+    return tasks.in_order_of(tasks.list_schedule())
+
+
+def plan_of(compiled: CompiledProblem, placement: Index, times: Times | None = None) -> Plan:
+    """Return the plan of a placement (N,); under scheduled execution, with these times or its list schedule."""
+    if compiled.execution != "scheduled":
+        return compiled.plan(placement)
+    if times is not None:
+        return times.tasks.plan(times.starts)
     tasks = scheduler_of(compiled).tasks(placement)
     return tasks.plan(tasks.list_schedule())
-
-
-def plan_of(compiled: CompiledProblem, placement: Index) -> Plan:
-    """Return the plan of a placement (N,); under scheduled execution, with its list schedule."""
-    return list_scheduled(compiled, placement) if compiled.execution == "scheduled" else compiled.plan(placement)

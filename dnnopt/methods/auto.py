@@ -32,7 +32,7 @@ from dnnopt.methods.bounds.contiguous import bound_stages
 from dnnopt.methods.bounds.destructive import destructive_bound
 from dnnopt.methods.bounds.escapes import escapes
 from dnnopt.methods.exact import chain, ideals, labels, min_cut, tree
-from dnnopt.methods.formulated import default_solver, run_formulation
+from dnnopt.methods.formulated import default_solver, offer_values, run_formulation
 from dnnopt.methods.heuristics import BASELINES
 from dnnopt.methods.heuristics.effort import Effort
 from dnnopt.methods.numbers import is_reliable
@@ -99,7 +99,7 @@ def place_by_sum(pool: Pool, limits: Limits, control: Control) -> None:
     compiled = compile_problem(problem).at_stage(pool.stage, {})
     formulation = registry.formulation(_LINEAR, compiled)
     relay = Pool(problem, compiled, pool.stage)
-    relay.pass_on = lambda plan, source: pool.offer_placement(pool.compiled.placement(plan), source)
+    relay.pass_on = lambda placement, source, times: pool.offer_placement(placement, source)
     run_auto(relay, formulation, default_solver(formulation), limits, control)
 
 
@@ -184,13 +184,13 @@ class _Auto:
     def _improvement(self) -> Outcome:
         """Search for better plans, at first of groups of layers, then around the best one."""
         pool, c = self.pool, self.pool.compiled
-        if pool.plan is None or Evaluator.refuses(c) is not None:
+        if pool.best is None or Evaluator.refuses(c) is not None:
             return _NOTHING
         evaluator = evaluator_of(c)
         groups = _GROUPS_ON_PATHS if needs_critical_path(c) else _GROUPS
         for name, part in (("coarsening", groups), *_SEARCHES):
             clock = Clock(self._part(part).time_limit)
-            effort = Effort(clock, seed=self.limits.seed, start=c.placement(pool.plan), stop=self.control.stop)
+            effort = Effort(clock, seed=self.limits.seed, start=pool.best.placement, stop=self.control.stop)
             for source, placement in BASELINES[name].run(evaluator, effort):
                 pool.offer_placement(placement, source)
         return _NOTHING
@@ -250,7 +250,7 @@ class _Auto:
             pool.add_bound(cap, source, solver)
         if outcome.values is None:
             return False
-        return pool.accepts(pool.offer(formulation.read(compiled, model, outcome.values), source))
+        return pool.accepts(offer_values(pool, formulation, compiled, model, outcome.values, source))
 
     def _escapes(self) -> Outcome:
         """Keep what memory implies of moves, if it raises the bound."""

@@ -164,9 +164,10 @@ class _Second(Pool):
     def __init__(self, first: Pool, claimants: set[str], limits: Limits, control: Control) -> None:
         super().__init__(first.problem, first.compiled, first.stage, first.caps)
         self._first, self._claimants, self._limits, self._control = first, claimants, limits, control
-        if first.plan is not None:
-            self.offer(first.plan, first.found_by)
-        self.pass_on = first.offer
+        self._judged = first._judged
+        if first.best is not None:
+            self.offer_placement(first.best.placement, first.found_by, first.best.times)
+        self.pass_on = first.offer_placement
 
     def ask(self) -> str:
         """Return which other engine says what the claimants say; empty: none did, in time or at all."""

@@ -14,11 +14,12 @@ from dnnopt.compiled.compiled import CompiledProblem
 from dnnopt.compiled.presolve import presolve
 from dnnopt.formulations.formulation import Formulation
 from dnnopt.methods.numbers import Suited, caps_to_climb, refused, suited_model
-from dnnopt.methods.pool import Pool
+from dnnopt.methods.pool import Known, Pool
 from dnnopt.methods.result import OPTIMAL_GAP, relative_gap
 from dnnopt.models.linear import LazyRows, LinearModel
 from dnnopt.models.solvers import solver as solver_of
 from dnnopt.models.solvers.interface import Clock, Control, Limits, Outcome, Values
+from dnnopt.referee import Evaluation
 
 _TRIES = 50
 _MOST_ROUNDS = 60
@@ -95,8 +96,8 @@ def run_formulation(
     lazy = model.lazy if isinstance(model, LinearModel) else None
     source = f"{formulation.name} ({solver})"
     start = None
-    if pool.plan is not None and (pool.objective or 0.0) <= cap:
-        start = formulation.encode(compiled, model, pool.plan)
+    if pool.best is not None and pool.best.objective <= cap:
+        start = formulation.encode(compiled, model, pool.best.placement, pool.best.times)
 
     def add_bound(bound: float | None) -> None:
         """Keep a solver's bound, in its units."""
@@ -110,7 +111,7 @@ def run_formulation(
             pool.report_incumbent(objective * unit, source)
 
     def found(values: Values) -> None:
-        pool.offer(formulation.read(compiled, model, values), source)
+        offer_values(pool, formulation, compiled, model, values, source)
 
     watched = Control(stop=control.stop, report=report, found=found if inexact else None, log=control.log)
     if lazy is not None:
@@ -136,12 +137,12 @@ def run_formulation(
             return _nothing_below(pool, cap, source, solver)
         if outcome.values is None:
             return outcome
-        plan = formulation.read(compiled, model, outcome.values)
-        accepted = pool.accepts(pool.offer(plan, source))
+        accepted = pool.accepts(offer_values(pool, formulation, compiled, model, outcome.values, source))
         if clock.expired() or control.stop.is_set():
             return outcome
         if lazy is not None and lazy.separate(outcome.values):
-            start = None if pool.plan is None else formulation.encode(compiled, model, pool.plan)
+            best = pool.best
+            start = None if best is None else formulation.encode(compiled, model, best.placement, best.times)
             continue
         if accepted and _is_coarse(pool, formulation, suited, outcome, cap, inexact):
             left = limits.within(clock.left())
@@ -149,8 +150,16 @@ def run_formulation(
             return replace(outcome, status="feasible", message=finer.message) if finer.status == "refused" else finer
         if accepted or formulation.value != "exact":
             return outcome
-        formulation.forbid(compiled, model, plan)
+        formulation.forbid(compiled, model, formulation.read(compiled, model, outcome.values))
     return outcome
+
+
+def offer_values(
+    pool: Pool, formulation: Formulation, compiled: CompiledProblem, model: Any, values: Values, source: str
+) -> Evaluation:
+    """Offer the pool the plan that a solution describes."""
+    times = formulation.times(compiled, model, values)
+    return pool.offer_placement(formulation.read(compiled, model, values), source, times)
 
 
 def _climb(
@@ -198,20 +207,21 @@ def excluded(pool: Pool, formulation: Formulation, compiled: CompiledProblem, mo
     Plans that are better than that must satisfy all rows of the model, the others those of a model without a cap. An
     empty text: none is excluded.
     """
-    for objective, plan in pool.known:
-        if objective < claimed - OPTIMAL_GAP * abs(claimed):
-            broken = model.broken_by(formulation.encode(compiled, model, plan))
-            if broken:
-                return f"{formulation.name} excludes a plan of {objective:.9g} that the referee accepts: {broken}"
-    new = [known for known in pool.known if (formulation.name, id(known[1])) not in pool.checked]
-    if new:
+
+    def broken(known: Known, compiled: CompiledProblem, model: Any) -> str:
+        row = model.broken_by(formulation.encode(compiled, model, known.placement, known.times))
+        excludes = f"{formulation.name} excludes a plan of {known.objective:.9g} that the referee accepts: {row}"
+        return excludes if row else ""
+
+    better = [known for known in pool.known if known.objective < claimed - OPTIMAL_GAP * abs(claimed)]
+    wrong = next(filter(None, (broken(known, compiled, model) for known in better)), "")
+    new = [known for known in pool.known if (formulation.name, known) not in pool.checked]
+    if new and not wrong:
         stated = formulation.build(pool.compiled)
-        for objective, plan in new:
-            broken = stated.broken_by(formulation.encode(pool.compiled, stated, plan))
-            if broken:
-                return f"{formulation.name} excludes a plan of {objective:.9g} that the referee accepts: {broken}"
-            pool.checked[formulation.name, id(plan)] = plan
-    return ""
+        wrong = next(filter(None, (broken(known, pool.compiled, stated) for known in new)), "")
+        if not wrong:
+            pool.checked.update((formulation.name, known) for known in new)
+    return wrong
 
 
 def _nothing_below(pool: Pool, cap: float, source: str, solver: str) -> Outcome:

@@ -80,7 +80,7 @@ def suited_model(pool: Pool, formulation: Formulation, compiled: CompiledProblem
     Suited
         None: presolve leaves no plan within the cap.
     """
-    known = None if pool.plan is None else compiled.placement(pool.plan)
+    known = None if pool.best is None else pool.best.placement
     model = formulation.build(compiled, choose_units(compiled, known))
     if is_reliable(model):
         return Suited(compiled, model, reliable=True)

@@ -10,17 +10,35 @@ import math
 import threading
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 from dnnopt.compiled.compiled import CompiledProblem
 from dnnopt.compiled.evaluator import TOLERANCE
 from dnnopt.compiled.metrics import Index
-from dnnopt.compiled.scheduling import plan_of
+from dnnopt.compiled.scheduling import Times, plan_of, times_of
 from dnnopt.methods.result import OPTIMAL_GAP, Event
 from dnnopt.problem.plan import Plan
 from dnnopt.problem.problem import Problem
 from dnnopt.referee import Evaluation, evaluate
 
 _MOST_KNOWN = 8
+
+
+@dataclass(frozen=True, eq=False)
+class Known:
+    """A plan that was accepted.
+
+    Attributes
+    ----------
+    objective : float
+    placement : array (N,)
+    times : Times, optional
+        Under scheduled execution: of a schedule that is not the placement's list schedule.
+    """
+
+    objective: float
+    placement: Index
+    times: Times | None
 
 
 class Pool:
@@ -40,10 +58,14 @@ class Pool:
 
     Attributes
     ----------
-    known : list of (float, Plan)
-        Some of the plans that were accepted, the best ones among them, with their objectives.
+    plan, evaluation : Plan, Evaluation
+        Of the best plan; None: there is none.
+    best : Known
+        The same plan.
+    known : list of Known
+        Some of the plans that were accepted, the best ones among them.
     pass_on : callable, optional
-        Called with each plan that is offered, and its source, before it is judged.
+        Called as `offer_placement`, with each placement that is offered before it is judged.
     contradictions : list of str
         What engines claimed and plans refuted.
     confirmed_by : str
@@ -67,10 +89,12 @@ class Pool:
         self.trace: list[Event] = []
         self.plan: Plan | None = None
         self.evaluation: Evaluation | None = None
-        self.known: list[tuple[float, Plan]] = []
-        self.checked: dict[tuple[str, int], Plan] = {}  # by formulation and id: plans that its rows hold
+        self.best: Known | None = None
+        self.known: list[Known] = []
+        self.checked: set[tuple[str, Known]] = set()  # formulations, and plans that their rows hold
+        self._judged: dict[tuple[object, object], tuple[Known, Plan, Evaluation]] = {}  # by placement and starts
         self.found_by = ""
-        self.pass_on: Callable[[Plan, str], object] | None = None
+        self.pass_on: Callable[[Index, str, Times | None], object] | None = None
         self.contradictions: list[str] = []
         self.confirmed_by = ""
         self.confirming = 0.0
@@ -133,24 +157,37 @@ class Pool:
 
     def offer(self, plan: Plan, source: str) -> Evaluation:
         """Have the referee look at a plan, and keep it if it is accepted and the best so far."""
-        if self.pass_on is not None:
-            self.pass_on(plan, source)
         evaluation = evaluate(self.problem, plan)
-        objective = evaluation.objectives[self.stage]
-        with self._lock:
-            if self.accepts(evaluation):
-                better = self.objective is None or objective < self.objective
-                if better:
-                    self.plan, self.evaluation, self.found_by = plan, evaluation, source
-                    self._record(objective, source)
-                if better or len(self.known) < _MOST_KNOWN:
-                    self.known = [*self.known[1 - _MOST_KNOWN :], (objective, plan)]
-                self._refute(objective, source)
+        if self.accepts(evaluation):
+            times = times_of(self.compiled, plan) if self.compiled.execution == "scheduled" else None
+            known = Known(evaluation.objectives[self.stage], self.compiled.placement(plan), times)
+            self._keep(known, plan, evaluation, source)
         return evaluation
 
-    def offer_placement(self, placement: Index, source: str) -> Evaluation:
-        """Offer the plan of a placement (N,); under scheduled execution, with its list schedule."""
-        return self.offer(plan_of(self.compiled, placement), source)
+    def offer_placement(self, placement: Index, source: str, times: Times | None = None) -> Evaluation:
+        """Offer the plan of a placement (N,); under scheduled execution, with these times or its list schedule."""
+        if self.pass_on is not None:
+            self.pass_on(placement, source, times)
+        key = tuple(placement.tolist()), None if times is None else tuple(times.starts)
+        if key not in self._judged:
+            plan = plan_of(self.compiled, placement, times)
+            evaluation = evaluate(self.problem, plan)
+            self._judged[key] = Known(evaluation.objectives[self.stage], placement.copy(), times), plan, evaluation
+        known, plan, evaluation = self._judged[key]
+        if self.accepts(evaluation):
+            self._keep(known, plan, evaluation, source)
+        return evaluation
+
+    def _keep(self, known: Known, plan: Plan, evaluation: Evaluation, source: str) -> None:
+        """Keep a plan that is accepted."""
+        with self._lock:
+            better = self.objective is None or known.objective < self.objective
+            if better:
+                self.plan, self.evaluation, self.best, self.found_by = plan, evaluation, known, source
+                self._record(known.objective, source)
+            if better or (len(self.known) < _MOST_KNOWN and known not in self.known):
+                self.known = [*self.known[1 - _MOST_KNOWN :], known]
+            self._refute(known.objective, source)
 
     def add_bound(self, bound: float, source: str, engine: str = "") -> None:
         """Keep a bound (SI) if it is better than the one known.

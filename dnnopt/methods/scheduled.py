@@ -115,15 +115,14 @@ class _Scheduled:
 
     def _sequence(self) -> None:
         if self.pool.plan is not None and not self._done():
-            sequence(self.pool, self.pool.plan, self._limits(_SEQUENCING), self.control)
+            sequence(self.pool, self._limits(_SEQUENCING), self.control)
 
     def _anneal(self) -> None:
-        if self._done() or self.pool.plan is None:
+        if self._done() or self.pool.best is None:
             return
         seconds = self._limits(_ANNEALING).time_limit or 0.0
         effort = Effort(Clock(seconds), seed=self.limits.seed, stop=self.control.stop)
-        start = self.compiled.placement(self.pool.plan)
-        for name, placement in anneal(evaluator_of(self.compiled), start, effort):
+        for name, placement in anneal(evaluator_of(self.compiled), self.pool.best.placement, effort):
             self.pool.offer_placement(placement, name)
         self._sequence()
 

@@ -10,9 +10,9 @@ from dnnopt.compiled.compiled import CompiledProblem
 from dnnopt.compiled.constraints import CustomLimit
 from dnnopt.compiled.metrics import Index
 from dnnopt.formulations.cp.schedule import ScheduleFormulation
+from dnnopt.methods.formulated import offer_values
 from dnnopt.methods.pool import Pool
 from dnnopt.models.solvers.interface import Control, Limits
-from dnnopt.problem.plan import Plan
 
 SOURCE = "sequencing (cpsat)"
 
@@ -25,14 +25,13 @@ def placed(compiled: CompiledProblem, placement: Index) -> CompiledProblem:
     return replace(compiled, allowed=allowed & compiled.allowed, forbidden_moves=~moves)
 
 
-def sequence(pool: Pool, plan: Plan, limits: Limits, control: Control) -> bool:
-    """Offer the pool a better schedule of a plan's placement.
+def sequence(pool: Pool, limits: Limits, control: Control) -> bool:
+    """Offer the pool a better schedule of its best plan's placement.
 
     Parameters
     ----------
     pool : Pool
-    plan : Plan
-        Where the search starts; feasible.
+        With a plan, where the search starts.
     limits : Limits
     control : Control
 
@@ -43,23 +42,17 @@ def sequence(pool: Pool, plan: Plan, limits: Limits, control: Control) -> bool:
     """
     from dnnopt.models.solvers import cpsat
 
-    formulation = ScheduleFormulation()
-    compiled = placed(pool.compiled, pool.compiled.placement(plan))
+    formulation, best = ScheduleFormulation(), pool.best
+    assert best is not None
+    compiled = placed(pool.compiled, best.placement)
     # Constraints of the user's own are about placements, and this one keeps to them.
     kept = tuple(one for one in compiled.constraints if not isinstance(one, CustomLimit))
-    compiled = replace(compiled, constraints=kept, cap=objective_of(pool, plan))
+    compiled = replace(compiled, constraints=kept, cap=best.objective)
     if formulation.supports(compiled):
         return False
     model = formulation.build(compiled)
-    start = formulation.encode(compiled, model, plan)
+    start = formulation.encode(compiled, model, best.placement, best.times)
     outcome = cpsat.solve(model, limits, start, Control(stop=control.stop, log=control.log))
     if outcome.values is not None:
-        pool.offer(formulation.read(compiled, model, outcome.values), SOURCE)
+        offer_values(pool, formulation, compiled, model, outcome.values, SOURCE)
     return outcome.status in ("optimal", "infeasible")
-
-
-def objective_of(pool: Pool, plan: Plan) -> float:
-    """Return a plan's objective at the pool's stage."""
-    from dnnopt.referee import evaluate
-
-    return evaluate(pool.problem, plan).objectives[pool.stage]

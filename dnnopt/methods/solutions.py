@@ -19,6 +19,7 @@ from dnnopt.compiled.compiled import CompiledProblem
 from dnnopt.compiled.compiler import compile_problem
 from dnnopt.compiled.priorities import noted, of_priority
 from dnnopt.compiled.scaling import SI
+from dnnopt.compiled.scheduling import plan_of
 from dnnopt.formulations import registry
 from dnnopt.formulations.formulation import Formulation
 from dnnopt.models.constraint import ConstraintModel, sums_below
@@ -214,7 +215,8 @@ class _Build:
         rounded = np.where(integer, np.round(values), values)
         for column in np.flatnonzero(np.abs(values - rounded) > _WHOLE)[:1].tolist():
             raise InputError("a whole number", field=column_names(model)[column], value=float(values[column]))
-        return self.formulation.read(compiled, model, rounded)
+        placement = self.formulation.read(compiled, model, rounded)
+        return plan_of(compiled, placement, self.formulation.times(compiled, model, rounded))
 
 
 def _build(

@@ -233,7 +233,7 @@ class Search:
         if self.method in EXACT:
             return _run_exact(pool, self.method, self.limits.within(time_limit), self.control)
         if self.method != "auto":
-            start = None if pool.plan is None else pool.compiled.placement(pool.plan)
+            start = None if pool.best is None else pool.best.placement
             effort = Effort(clock, self.iterations, self.limits.seed, start, self.control.stop)
             _run_baseline(pool, self.method, effort)
             return Outcome("no_solution")

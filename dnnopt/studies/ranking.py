@@ -314,19 +314,20 @@ def _rank_by_formulation(
     unit, reliable = model.objective_unit, is_reliable(model)
     if result.plan is not None and result.status == "optimal":
         ranking.add(result.plan, result.bound)
-        formulation.forbid(kept, model, result.plan)
+        formulation.forbid(kept, model, compiled.placement(result.plan))
     while not ranking.full and not clock.expired() and not control.stop.is_set():
         start = next((placement for _, placement in near if not ranking.is_known(placement)), None)
-        values = None if start is None else formulation.encode(kept, model, plan_of(compiled, start))
+        values = None if start is None else formulation.encode(kept, model, start)
         outcome = _solve(model, solver_of(solver, formulation.kind), limits.within(clock.left()), values, control)
         if outcome.status == "infeasible":
             ranking.exhausted = reliable and math.isinf(cap)
         if outcome.values is None:
             break
-        plan = formulation.read(kept, model, outcome.values)
+        placement = formulation.read(kept, model, outcome.values)
+        plan = plan_of(kept, placement, formulation.times(kept, model, outcome.values))
         bounds = [result.bound, min(outcome.bound * unit, cap) if reliable and outcome.bound is not None else None]
         ranking.add(plan, max((bound for bound in bounds if bound is not None), default=None))
-        formulation.forbid(kept, model, plan)
+        formulation.forbid(kept, model, placement)
     if result.plan is not None and not ranking.exhausted:
         for plan in (result.plan, *(plan_of(compiled, placement) for _, placement in near[: ranking.k])):
             if not ranking.full:

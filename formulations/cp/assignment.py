@@ -15,16 +15,17 @@ import numpy as np
 
 from dnnopt.compiled.compiled import CompiledProblem
 from dnnopt.compiled.constraints import LatencyTerm, LinearTerm, MaxTerm, PeriodTerm, WorstLeakageTerm
+from dnnopt.compiled.metrics import Index
 from dnnopt.compiled.scaling import Units
+from dnnopt.compiled.scheduling import Times
 from dnnopt.compiled.scope import Scope
 from dnnopt.formulations.cp.constraints import CONSTRAINTS, add_constraints
 from dnnopt.formulations.cp.literals import Literals
 from dnnopt.formulations.cp.objective import add_objective
 from dnnopt.formulations.formulation import check_supported
-from dnnopt.formulations.plans import read_plan
+from dnnopt.formulations.plans import times_in
 from dnnopt.models.arrays import Columns, Values
 from dnnopt.models.constraint import ConstraintModel
-from dnnopt.problem.plan import Plan
 
 
 class AssignmentFormulation:
@@ -62,17 +63,23 @@ class AssignmentFormulation:
         add_objective(literals)
         add_constraints(literals)
 
-    def encode(self, compiled: CompiledProblem, model: ConstraintModel, plan: Plan) -> Values:
+    def encode(
+        self, compiled: CompiledProblem, model: ConstraintModel, placement: Index, times: Times | None = None
+    ) -> Values:
         """Return the values of all variables in a plan."""
-        return model.encode(compiled.placement(plan))
+        return model.encode(placement)
 
-    def read(self, compiled: CompiledProblem, model: ConstraintModel, values: Values) -> Plan:
-        """Return the plan that the values describe."""
-        return read_plan(compiled, values[placement_columns(model)].argmax(axis=1), values, None)
+    def read(self, compiled: CompiledProblem, model: ConstraintModel, values: Values) -> Index:
+        """Return the placement that the values describe."""
+        placement: Index = values[placement_columns(model)].argmax(axis=1)
+        return placement
 
-    def forbid(self, compiled: CompiledProblem, model: ConstraintModel, plan: Plan) -> None:
+    def times(self, compiled: CompiledProblem, model: ConstraintModel, values: Values) -> Times | None:
+        """Return when everything starts in the order of the solution, where it has one."""
+        return times_in(compiled, self.read(compiled, model, values), values, model.task_starts)
+
+    def forbid(self, compiled: CompiledProblem, model: ConstraintModel, placement: Index) -> None:
         """Add the clause that some node is elsewhere."""
-        placement = compiled.placement(plan)
         columns = placement_columns(model)[np.arange(len(placement)), placement]
         model.add_clauses("forbid", columns[None], (False,) * len(placement))
 

@@ -13,15 +13,16 @@ import numpy as np
 
 from dnnopt.compiled.compiled import CompiledProblem
 from dnnopt.compiled.constraints import LatencyTerm, MaxTerm, MulticastTrees
+from dnnopt.compiled.metrics import Index
+from dnnopt.compiled.scheduling import Times
 from dnnopt.compiled.scope import Scope
-from dnnopt.formulations.cp.assignment import AssignmentFormulation, placement_columns
+from dnnopt.formulations.cp.assignment import AssignmentFormulation
 from dnnopt.formulations.cp.literals import Literals
 from dnnopt.formulations.cp.times import TimeVariables
 from dnnopt.formulations.hops import not_a_tree
-from dnnopt.formulations.plans import read_plan, times_in
+from dnnopt.formulations.plans import times_for
 from dnnopt.models.arrays import Values
 from dnnopt.models.constraint import ConstraintModel
-from dnnopt.problem.plan import Plan
 
 
 class ScheduleFormulation(AssignmentFormulation):
@@ -52,14 +53,11 @@ class ScheduleFormulation(AssignmentFormulation):
             lower = compiled.floor / model.objective_unit - _lost(literals, times)
             model.add_whole_row("floor", columns, coefficients, lower=math.floor(lower))
 
-    def encode(self, compiled: CompiledProblem, model: ConstraintModel, plan: Plan) -> Values:
+    def encode(
+        self, compiled: CompiledProblem, model: ConstraintModel, placement: Index, times: Times | None = None
+    ) -> Values:
         """Return the values of all variables in a plan."""
-        return model.encode(compiled.placement(plan), times_in(compiled, plan))
-
-    def read(self, compiled: CompiledProblem, model: ConstraintModel, values: Values) -> Plan:
-        """Return the plan that the values describe."""
-        placement = values[placement_columns(model)].argmax(axis=1)
-        return read_plan(compiled, placement, values, model.task_starts)
+        return model.encode(placement, times_for(compiled, placement, times))
 
 
 def _lost(literals: Literals, times: TimeVariables) -> float:

@@ -8,8 +8,9 @@ import numpy as np
 
 from dnnopt.compiled.compiled import CompiledProblem
 from dnnopt.compiled.constraints import LatencyTerm, LinearTerm, MaxTerm, MulticastTrees, PeriodTerm, WorstLeakageTerm
+from dnnopt.compiled.metrics import Index
 from dnnopt.compiled.scaling import choose_units
-from dnnopt.compiled.scheduling import times_of
+from dnnopt.compiled.scheduling import Times
 from dnnopt.compiled.scope import Scope
 from dnnopt.compiled.symmetry import canonical, identical_devices
 from dnnopt.compiled.units import Units
@@ -22,10 +23,9 @@ from dnnopt.formulations.milp.objective import add_objective
 from dnnopt.formulations.milp.placement import read_placement
 from dnnopt.formulations.milp.symmetry import add_symmetry_breaking
 from dnnopt.formulations.milp.timing import TIMINGS
-from dnnopt.formulations.plans import read_plan
+from dnnopt.formulations.plans import times_for, times_in
 from dnnopt.models.arrays import Columns, Values
 from dnnopt.models.linear import LinearModel
-from dnnopt.problem.plan import Plan
 
 
 class MilpFormulation:
@@ -86,20 +86,25 @@ class MilpFormulation:
         add_symmetry_breaking(build, _classes(compiled))
         return model
 
-    def encode(self, compiled: CompiledProblem, model: LinearModel, plan: Plan) -> Values:
+    def encode(
+        self, compiled: CompiledProblem, model: LinearModel, placement: Index, times: Times | None = None
+    ) -> Values:
         """Return the values of all variables in a plan."""
-        placement = compiled.placement(plan)
         if compiled.execution == "scheduled":
-            return model.encode(placement, times_of(compiled, plan))
+            return model.encode(placement, times_for(compiled, placement, times))
         return model.encode(canonical(compiled, placement, _classes(compiled)))
 
-    def read(self, compiled: CompiledProblem, model: LinearModel, values: Values) -> Plan:
-        """Return the plan that the values describe."""
-        return read_plan(compiled, read_placement(values, _x(model)), values, model.task_starts)
+    def read(self, compiled: CompiledProblem, model: LinearModel, values: Values) -> Index:
+        """Return the placement that the values describe."""
+        return read_placement(values, _x(model))
 
-    def forbid(self, compiled: CompiledProblem, model: LinearModel, plan: Plan) -> None:
+    def times(self, compiled: CompiledProblem, model: LinearModel, values: Values) -> Times | None:
+        """Return when everything starts in the order of the solution, where it has one."""
+        return times_in(compiled, self.read(compiled, model, values), values, model.task_starts)
+
+    def forbid(self, compiled: CompiledProblem, model: LinearModel, placement: Index) -> None:
         """Add the row `Σ_v x_v,placement(v) <= N - 1`."""
-        placement = canonical(compiled, compiled.placement(plan), _classes(compiled))
+        placement = canonical(compiled, placement, _classes(compiled))
         columns = _x(model)[np.arange(len(placement)), placement]
         model.add_rows("forbid", columns, 1.0, upper=len(placement) - 1.0)
 

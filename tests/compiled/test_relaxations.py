@@ -14,7 +14,7 @@ from dnnopt.base.errors import UnsupportedError
 from dnnopt.compiled.compiler import compile_problem
 from dnnopt.compiled.precedence import fork_joins, reachability
 from dnnopt.compiled.scaling import all_on_one
-from dnnopt.compiled.scheduling import list_scheduled
+from dnnopt.compiled.scheduling import plan_of
 from dnnopt.formulations import registry
 from dnnopt.methods.formulated import default_solver, run_formulation
 from dnnopt.methods.pool import Pool
@@ -101,8 +101,7 @@ def breach(model, encoded):
 def test_plans_satisfy_the_models_that_they_start(drawn):
     compiled = compile_problem(drawn)
     for placement in all_on_one(compiled):
-        plan = list_scheduled(compiled, placement)
-        judged = evaluate(drawn, plan)
+        judged = evaluate(drawn, plan_of(compiled, placement))
         if not judged.feasible:
             continue
         capped = replace(compiled, cap=judged.objective)
@@ -110,14 +109,14 @@ def test_plans_satisfy_the_models_that_they_start(drawn):
             if name.endswith(("+modules", "+disjunctive")):
                 formulation = registry.formulation(name, capped)
                 model = formulation.build(capped)
-                values = formulation.encode(capped, model, plan)
+                values = formulation.encode(capped, model, placement)
                 assert model.arrays().worst_violation(values) <= SLACK
                 objective = (model.arrays().cost @ values + model.arrays().offset) * model.objective_unit
                 assert objective == pytest.approx(judged.objective, rel=1e-6, abs=1e-9 * model.objective_unit)
             elif name == "cp-schedule":
                 formulation = registry.formulation(name, capped)
                 model = formulation.build(capped)
-                assert breach(model, formulation.encode(capped, model, plan))[0] <= 0
+                assert breach(model, formulation.encode(capped, model, placement))[0] <= 0
 
 
 @settings(max_examples=15)
@@ -163,7 +162,10 @@ def test_rounding_up_on_a_grid_of_time_gives_a_plan(drawn):
     if best is None:
         assert outcome.values is None
     elif outcome.values is not None:
-        judged = evaluate(drawn, formulation.read(compiled, model, outcome.values))
+        placement = formulation.read(compiled, model, outcome.values)
+        times = formulation.times(compiled, model, outcome.values)
+        assert times is not None
+        judged = evaluate(drawn, plan_of(compiled, placement, times))
         assert judged.feasible
         value = outcome.objective * model.objective_unit
         assert best - SLACK * abs(best) <= judged.objective <= value + SLACK * abs(value)

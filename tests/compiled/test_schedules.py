@@ -9,7 +9,7 @@ from scheduled_optimum import best_schedule, placed
 
 from dnnopt.compiled.batch_scheduling import BatchScheduler
 from dnnopt.compiled.compiler import compile_problem
-from dnnopt.compiled.scheduling import Scheduler, list_scheduled, times_of
+from dnnopt.compiled.scheduling import Scheduler, plan_of, times_of
 from dnnopt.formulations.hops import not_a_tree
 from dnnopt.methods.pool import Pool
 from dnnopt.methods.sequencing import sequence
@@ -74,12 +74,11 @@ def test_many_placements_at_once_are_timed_like_each_alone(drawn, random):
 @given(placed(most_placements=250))
 def test_sequencing_finds_the_best_schedule_of_a_placement(drawn):
     given_problem, compiled, placement = drawn
-    plan = list_scheduled(compiled, placement)
     pool = Pool(given_problem, compiled.at_stage(0, {}))
-    if not pool.accepts(pool.offer(plan, "list")) or not_a_tree(compiled):
+    if not pool.accepts(pool.offer_placement(placement, "list")) or not_a_tree(compiled):
         return
-    sequence(pool, plan, Limits(threads=1), Control())
-    best = best_schedule(given_problem, compiled.plan(placement))
+    sequence(pool, Limits(threads=1), Control())
+    best = best_schedule(given_problem, compiled.plan(placement), pool.objective)
     assert pool.objective == pytest.approx(best, rel=1e-6)
 
 
@@ -94,7 +93,7 @@ TIMES = {"a1": (2, 9), "b1": (9, 3), "a2": (2, 9)}
 def test_the_list_schedule_starts_what_has_most_to_follow():
     chains = problem(CHAINS, PAIR, TIMES, "scheduled")
     compiled = compile_problem(chains)
-    judged = evaluate(chains, list_scheduled(compiled, np.array([0, 1, 0])))
+    judged = evaluate(chains, plan_of(compiled, np.array([0, 1, 0])))
     assert judged.objective == 10
     tasks = Scheduler(compiled).tasks(np.array([0, 1, 0]))
     late = tasks.list_schedule([0.0, 0.0, 1.0, 0.0])
@@ -107,9 +106,8 @@ def test_sequencing_lets_a_device_wait_for_what_is_urgent():
     on = platform("pi t4", [], {"pi>t4": "", "t4>pi": ""})
     waiting = problem(net, on, {"z": (9, 1), "a": (1, 9), "b": (5, 99), "c": (99, 9)}, "scheduled")
     pool = Pool(waiting, compile_problem(waiting))
-    plan = list_scheduled(pool.compiled, np.array([1, 0, 0, 1]))
-    assert pool.offer(plan, "list").objective == 15
-    assert sequence(pool, plan, Limits(threads=1), Control())
+    assert pool.offer_placement(np.array([1, 0, 0, 1]), "list").objective == 15
+    assert sequence(pool, Limits(threads=1), Control())
     assert pool.objective == 11
 
 

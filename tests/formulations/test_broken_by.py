@@ -85,5 +85,6 @@ def test_plans_that_the_referee_accepts_break_nothing_in_any_formulation(problem
             model = formulation.build(compiled)
         except UnsupportedError:  # numbers that are too far apart
             continue
-        for objective, plan in pool.known:
-            assert not model.broken_by(formulation.encode(compiled, model, plan)), (name, objective)
+        for known in pool.known:
+            values = formulation.encode(compiled, model, known.placement, known.times)
+            assert not model.broken_by(values), (name, known.objective)

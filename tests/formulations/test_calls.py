@@ -136,7 +136,7 @@ def test_every_feasible_plan_is_a_solution_of_the_model(problem, data):
     model = found.build(compiled)
     for plan, judged in judged_plans(problem):
         if judged.feasible:
-            values = found.encode(compiled, model, plan)
+            values = found.encode(compiled, model, compiled.placement(plan))
             arrays = model.arrays()
             assert arrays.worst_violation(values) <= 1e-7
             assert arrays.cost @ values * model.objective_unit == pytest.approx(judged.objective, rel=1e-9, abs=1e-9)

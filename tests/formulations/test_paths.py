@@ -102,7 +102,7 @@ def test_every_path_is_written_where_a_model_is_asked_for_as_a_whole(communicati
     assert relaxation(model, ONE_THREAD).objective * model.objective_unit <= brute_force(one).objective * (1 + 1e-9)
     formulation = registry.formulation(f"{communication}+paths", compiled)
     for plan in brute_force(one).plans:
-        values = formulation.encode(compiled, model, plan)
+        values = formulation.encode(compiled, model, compiled.placement(plan))
         assert model.arrays().worst_violation(values) <= 1e-9
 
 
@@ -142,7 +142,7 @@ def test_separation_finds_the_longest_path_of_a_plan_and_nothing_more_where_it_i
     formulation = registry.formulation("edgewise+paths", compiled)
     model = formulation.build(compiled)
     plan = brute_force(one).plans[0]
-    values = formulation.encode(compiled, model, plan)
+    values = formulation.encode(compiled, model, compiled.placement(plan))
     assert model.lazy.separate(values) == 0
     (block,) = [block for block in model.variables if block.name == "latency"]
     values[block.first] *= 0.9

@@ -1,5 +1,6 @@
 """A plan that breaks a limit by less than a solver's tolerance is forbidden, and the search goes on."""
 
+import numpy as np
 import pytest
 from brute_force import brute_force
 from builders import layer, link, network, platform, problem, tensor
@@ -92,7 +93,7 @@ def test_the_loop_ends_where_a_solver_finds_only_plans_that_the_referee_refuses(
     one = heavy(10, 9)
     compiled = compile_problem(one)
     formulation = registry.formulation("edgewise", compiled)
-    bad = formulation.encode(compiled, formulation.build(compiled), compiled.plan([1, 1]))
+    bad = formulation.encode(compiled, formulation.build(compiled), np.array([1, 1]))
     calls = []
 
     def stubborn(model, limits, start, control):

@@ -239,7 +239,7 @@ def test_canonical_plans_have_the_same_objective_and_satisfy_the_rows_of_the_mod
             assert (same.feasible, same.objective) == (evaluation.feasible, pytest.approx(evaluation.objective))
             if evaluation.feasible:
                 arrays = model.arrays()
-                values = formulation.encode(compiled, model, compiled.plan(placement))
+                values = formulation.encode(compiled, model, np.array(placement))
                 assert arrays.worst_violation(values) <= 1e-9
                 seen["feasible"] += 1
 

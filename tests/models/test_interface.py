@@ -102,10 +102,10 @@ def test_start_plan_is_used(hard, good_plan, solver):
     formulation = registry.formulation(FORMULATIONS[solver], compiled)
     model = formulation.build(compiled)
     run = solver_of(solver, formulation.kind)
-    values = formulation.encode(compiled, model, good_plan)
+    values = formulation.encode(compiled, model, compiled.placement(good_plan))
     found = run(model, Limits(time_limit=2, threads=1), values, Control())
     assert found.values is not None
-    reached = evaluate(hard, formulation.read(compiled, model, found.values)).objective
+    reached = evaluate(hard, compiled.plan(formulation.read(compiled, model, found.values))).objective
     assert reached <= evaluate(hard, good_plan).objective * (1 + 1e-6)
 
 

@@ -144,7 +144,7 @@ def _scheduled(problem: Problem, plan: Plan) -> Plan:
     if problem.execution != "scheduled":
         return plan
     from dnnopt.compiled.compiler import compile_problem
-    from dnnopt.compiled.scheduling import list_scheduled
+    from dnnopt.compiled.scheduling import plan_of
 
     compiled = compile_problem(problem)
-    return list_scheduled(compiled, compiled.placement(plan))
+    return plan_of(compiled, compiled.placement(plan))

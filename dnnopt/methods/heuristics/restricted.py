@@ -46,14 +46,12 @@ def placed(
     model = formulation.build(restricted)
     assert isinstance(model, LinearModel)
     model.complete()
-    start = None if first is None else formulation.encode(restricted, model, restricted.plan(first))
+    start = None if first is None else formulation.encode(restricted, model, first)
     left = effort.clock.left()
     if effort.iterations is None:
         left = _SECONDS if left is None else min(left, _SECONDS)
     limits = Limits(left, 1e-6, 1, effort.seed)
     # Nothing is proved here, and most variables are fixed, so presolve helps.
     outcome = highs.solve_arrays(model.arrays(), limits, start, Control(stop=effort.stop), presolve=True)
-    found = (
-        None if outcome.values is None else restricted.placement(formulation.read(restricted, model, outcome.values))
-    )
+    found = None if outcome.values is None else formulation.read(restricted, model, outcome.values)
     return found, outcome.status in ("optimal", "infeasible")

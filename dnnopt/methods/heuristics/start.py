@@ -19,7 +19,7 @@ _LEAST_SECONDS = 1.0  # with less there is no time for cuts
 def start(evaluator: Evaluator, effort: Effort) -> Index:
     """Return the placement (N,) of the effort, or else the best of a multi-cut and of all on one device."""
     if effort.start is not None:
-        return effort.start
+        return effort.start.copy()
     candidates = all_on_one(evaluator.compiled)
     left = effort.clock.left()
     if left is None or left >= _LEAST_SECONDS:
