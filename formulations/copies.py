@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dnnopt.compiled.compiled import CompiledProblem
-from dnnopt.compiled.metrics import Array, Index, Metric
+from dnnopt.compiled.metrics import Array, Index, LinearMetric
 from dnnopt.formulations.edges import edge_labels, edge_uses_pair, pair_labels
 from dnnopt.models.arrays import Columns, Values
 from dnnopt.models.constraint import ConstraintModel
@@ -38,7 +38,7 @@ class Copies:
     tensor: Index
     ways: Array
 
-    def charge(self, metric: Metric, tensor_bytes: Array) -> Array:
+    def charge(self, metric: LinearMetric, tensor_bytes: Array) -> Array:
         """Return the coefficients (m, ways) of a metric's link cost `scale_τ (per_copy_ℓ + b_τ per_byte_ℓ)`."""
         by_bytes = tensor_bytes[self.tensor][:, None] * (self.ways @ metric.per_byte)
         return metric.scale[self.tensor][:, None] * (self.ways @ metric.per_copy + by_bytes)

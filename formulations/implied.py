@@ -13,7 +13,7 @@ from functools import cached_property
 import numpy as np
 
 from dnnopt.compiled.compiled import CompiledProblem
-from dnnopt.compiled.metrics import Index, Metric
+from dnnopt.compiled.metrics import Index, LinearMetric
 from dnnopt.formulations.copies import Copies
 from dnnopt.formulations.edges import at_device, edge_labels
 from dnnopt.formulations.moves import Moves
@@ -52,7 +52,7 @@ class ImpliedVariables(ABC):
         """What is charged."""
         return self.moves.copies
 
-    def entries(self, metric: Metric) -> Entries:
+    def entries(self, metric: LinearMetric) -> Entries:
         """Return the columns and SI coefficients of a linear metric; some may be zero."""
         columns, values = [self.x.ravel()], [np.where(self.c.allowed, metric.alpha, 0.0).ravel()]
         if metric.sends:

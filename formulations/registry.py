@@ -21,7 +21,7 @@ def names() -> list[str]:
     return [f"{communication}+{timing}" for communication in COMMUNICATIONS for timing in TIMINGS] + list(CP)
 
 
-def kind_of(name: str) -> str:
+def formulation_kind(name: str) -> str:
     """Return the kind of models that a formulation makes, ``milp`` or ``cp``.
 
     Raises

@@ -112,7 +112,7 @@ def ways(problem: Problem) -> Iterator[tuple[str, Way]]:
     for name in EXACT:
         yield name, _by_method(name)
     for name in registry.supporting(compile_problem(problem)):
-        for solver in solver_names(registry.kind_of(name)):
+        for solver in solver_names(registry.formulation_kind(name)):
             for start in (False, True):
                 yield (
                     f"{name} ({solver}, {'start' if start else 'no start'})",

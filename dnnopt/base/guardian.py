@@ -16,7 +16,7 @@ GRACE = 3.0  # seconds for a program to end by itself
 _THROUGH_THE_PIPE = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-def run(lifeline: int, leftovers: list[str], program: list[str]) -> None:
+def guard(lifeline: int, leftovers: list[str], program: list[str]) -> None:
     """Run a program to its end, or to that of the lifeline; this process ends as it does."""
     os.set_inheritable(lifeline, False)
     ended, wakeup = os.pipe()
@@ -83,4 +83,4 @@ def _end(child: int, ended: int, leftovers: list[str]) -> None:
 
 if __name__ == "__main__":
     split = sys.argv.index("--")
-    run(int(sys.argv[1]), sys.argv[2:split], sys.argv[split + 1 :])
+    guard(int(sys.argv[1]), sys.argv[2:split], sys.argv[split + 1 :])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dnnopt.cli import comparing, exchange, instances, listing, making, profiling, solving, studies
 from dnnopt.cli.app import app
-from dnnopt.cli.process import run
+from dnnopt.cli.process import run_program
 
 COMMANDS = (
     solving,
@@ -20,4 +20,4 @@ COMMANDS = (
 
 def main() -> None:
     """Run the command line."""
-    run(app)
+    run_program(app)

@@ -51,9 +51,9 @@ def export_command(
     Of a problem with priorities each is a model of its own, FILE.1, FILE.2, ..., which holds what the earlier ones have
     reached as limits.
     """
-    from dnnopt.models.files import ENDINGS, ending_of, kind_of
+    from dnnopt.models.files import ENDINGS, ending_of, file_kind
 
-    ending, kind = ending_of(output), kind_of(output)
+    ending, kind = ending_of(output), file_kind(output)
     if si and kind == "cp":
         raise InputError(
             "", field="--si", problem=f"goes with {', '.join(ENDINGS['milp'])}; {ending} has whole numbers"
@@ -85,10 +85,10 @@ def _export(problem: Problem, formulation: str | None, reached: list[float] | No
     """Write one model."""
     from dnnopt.compiled.scaling import SI
     from dnnopt.methods.solving import formulate
-    from dnnopt.models.files import ending_of, kind_of, write_model
+    from dnnopt.models.files import ending_of, file_kind, write_model
     from dnnopt.models.linear import LinearModel
 
-    ending, kind = ending_of(output), kind_of(output)
+    ending, kind = ending_of(output), file_kind(output)
     # Most solvers behind MiniZinc count with 32 bits.
     small = 2.0**28 if ending == ".mzn" else None
     units = SI if si else None

@@ -116,10 +116,12 @@ def confirm_command(
 ) -> None:
     """Ask a second engine for better plans than those that the table says are proved, and note what it says."""
     from dnnopt.problem import library
-    from dnnopt.studies.best_known import confirm
+    from dnnopt.studies.best_known import confirm_values
 
     confirmed = refuted = count = 0
-    for row, contradiction in confirm(library.members(problems), time_limit=time_limit, threads=threads, again=again):
+    for row, contradiction in confirm_values(
+        library.members(problems), time_limit=time_limit, threads=threads, again=again
+    ):
         count += 1
         refuted += bool(contradiction)
         confirmed += bool(row.confirmed_by)

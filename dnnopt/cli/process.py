@@ -12,7 +12,7 @@ from dnnopt.base.interrupts import ENDING, leave
 from dnnopt.cli.app import BAD_INPUT, BROKEN_PIPE, INTERRUPTED, say
 
 
-def run(command: Callable[[], None]) -> None:
+def run_program(command: Callable[[], None]) -> None:
     """Run a command line to its end, which is that of the process."""
     _open_streams()
     for number in ENDING:

@@ -15,8 +15,8 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from dnnopt.compiled.constraints import CompiledConstraint, MaxTerm, ObjectiveLimit, ObjectiveTerm, SharedWeights
-from dnnopt.compiled.metrics import Array, Index, Mask, Metric
+from dnnopt.compiled.constraints import CompiledConstraint, MaxTerm, ObjectiveLimit, ObjectiveTerm, WeightGroups
+from dnnopt.compiled.metrics import Array, Index, LinearMetric, Mask
 from dnnopt.problem.plan import Plan
 
 Scalar = TypeVar("Scalar", bound=np.generic)
@@ -60,7 +60,7 @@ class CompiledProblem:
     route_links : D x D nested tuples
         Links from one device to another, in order; None: no route.
     resource_devices, resource_links : (Q, D), (Q, L)
-    shared_weights : SharedWeights
+    shared_weights : WeightGroups
         What several nodes read; weights of one reader alone are its own.
     forbidden_moves : (E, P), optional
         Pairs of devices that an edge may not go over, though there is a route.
@@ -105,7 +105,7 @@ class CompiledProblem:
     objective: tuple[tuple[ObjectiveTerm, ...], ...]
     constraints: tuple[CompiledConstraint, ...]
     layer_keys: tuple[tuple[str, str] | None, ...]
-    shared_weights: SharedWeights
+    shared_weights: WeightGroups
     forbidden_moves: Mask | None = None
     call_links: Mask | None = None
     pools: Mask | None = None
@@ -230,12 +230,12 @@ class CompiledProblem:
         return self.link_latency + self.tensor_bytes[:, None] / self.link_bandwidth
 
     @cached_property
-    def loads(self) -> tuple[Metric, ...]:
+    def loads(self) -> tuple[LinearMetric, ...]:
         """The load of each resource."""
         members = zip(self.resource_names, self.resource_devices, self.resource_links, strict=True)
         return tuple(self.busy(f"load({name})", devices, links) for name, devices, links in members)
 
-    def busy(self, name: str, devices: Array | Mask, links: Array | Mask) -> Metric:
+    def busy(self, name: str, devices: Array | Mask, links: Array | Mask) -> LinearMetric:
         """Return the seconds for which devices and links are busy, each counted so many times (D,), (L,)."""
         return replace(
             self.zero_metric(name, "s"),
@@ -244,10 +244,10 @@ class CompiledProblem:
             per_byte=links / self.link_bandwidth,
         )
 
-    def zero_metric(self, name: str, unit: str) -> Metric:
+    def zero_metric(self, name: str, unit: str) -> LinearMetric:
         """Return a metric without any coefficient, of the right shapes."""
         links, tensors = len(self.link_names), len(self.tensor_names)
-        return Metric(
+        return LinearMetric(
             name=name,
             unit=unit,
             alpha=np.zeros(self.time.shape),

@@ -22,15 +22,15 @@ from dnnopt.compiled.constraints import (
     LinearTerm,
     MaxTerm,
     MemoryLimit,
-    MonotoneTiers,
     MulticastTrees,
     ObjectiveTerm,
     PeriodTerm,
     Separation,
-    SharedWeights,
+    TierOrder,
+    WeightGroups,
     WorstLeakageTerm,
 )
-from dnnopt.compiled.metrics import Array, Mask, Metric
+from dnnopt.compiled.metrics import Array, LinearMetric, Mask
 from dnnopt.compiled.structure import Routes, conflicts, paths_between
 from dnnopt.problem import constraints as specs
 from dnnopt.problem.custom import CustomConstraint
@@ -231,7 +231,7 @@ class _Compiler:
                 size.append(shared.bytes)
                 readers.append(np.isin(np.arange(len(self.node_names)), nodes))
         mask = np.array(readers, dtype=bool).reshape(len(names), len(self.node_names))
-        self.shared_weights = SharedWeights(tuple(names), np.array(size, dtype=float), mask)
+        self.shared_weights = WeightGroups(tuple(names), np.array(size, dtype=float), mask)
 
     # Metrics
 
@@ -245,12 +245,12 @@ class _Compiler:
         per_byte: Array | None = None,
         factor: Array | None = None,
         gamma: Array | None = None,
-    ) -> Metric:
+    ) -> LinearMetric:
         """Return a metric; `factor` (A,) multiplies what belongs to each network."""
         factor = np.ones(len(self.networks)) if factor is None else factor
         links = np.zeros(len(self.links))
         alpha = np.zeros(self.time.shape) if alpha is None else alpha
-        return Metric(
+        return LinearMetric(
             name=name,
             unit=unit,
             alpha=alpha * factor[np.array(self.node_network, dtype=np.int64)][:, None],
@@ -264,7 +264,7 @@ class _Compiler:
     def _links(self) -> Sequence[Link]:
         return self.problem.platform.links
 
-    def _sequential_latency(self, factor: Array) -> Metric:
+    def _sequential_latency(self, factor: Array) -> LinearMetric:
         return self._metric(
             "latency",
             "s",
@@ -274,7 +274,7 @@ class _Compiler:
             factor=factor,
         )
 
-    def _load(self, resource: int, factor: Array) -> Metric:
+    def _load(self, resource: int, factor: Array) -> LinearMetric:
         on_links = self.resource_links[resource]
         return self._metric(
             f"load({self.resource_names[resource]})",
@@ -285,7 +285,7 @@ class _Compiler:
             factor=factor,
         )
 
-    def _energy(self, devices: Sequence[str] | None) -> Metric:
+    def _energy(self, devices: Sequence[str] | None) -> LinearMetric:
         chosen = [devices is None or name in devices for name in self.devices]
         per_byte = np.array(
             [
@@ -297,19 +297,19 @@ class _Compiler:
         )
         return self._metric("energy", "J", alpha=self.energy * np.array(chosen), per_byte=per_byte)
 
-    def _cost(self) -> Metric:
+    def _cost(self) -> LinearMetric:
         price = np.array([device.price for device in self.problem.platform.devices])
         per_byte = np.array([link.price_per_byte for link in self._links], dtype=float)
         return self._metric("cost", "USD", alpha=self.finite_time * price, per_byte=per_byte)
 
-    def _traffic(self, links: Sequence[str] | None, factor: Array | None = None) -> Metric:
+    def _traffic(self, links: Sequence[str] | None, factor: Array | None = None) -> LinearMetric:
         per_byte = np.array([links is None or name in links for name in self.links], dtype=float)
         return self._metric("traffic", "bytes", per_byte=per_byte, factor=factor)
 
     def _rates(self) -> Array:
         return np.array([network.rate or 0.0 for network in self.problem.networks])
 
-    def _own_metric(self, name: str) -> Metric:
+    def _own_metric(self, name: str) -> LinearMetric:
         """Return one of the problem's own metrics."""
         own = next(metric for metric in self.problem.metrics if metric.name == name)
         alpha = np.zeros(self.time.shape)
@@ -445,7 +445,7 @@ class _Compiler:
                     if spec.network in (None, network.name)
                 ]
             case specs.MonotoneTiers():
-                return [MonotoneTiers(label)]
+                return [TierOrder(label)]
             case specs.MaxDevices():
                 return [DeviceCount(label, spec.limit)]
             case specs.MaxCuts():

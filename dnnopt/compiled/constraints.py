@@ -8,7 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
-from dnnopt.compiled.metrics import Array, Index, Mask, Metric
+from dnnopt.compiled.metrics import Array, Index, LinearMetric, Mask
 from dnnopt.problem.custom import CustomConstraint
 from dnnopt.problem.plan import Plan
 
@@ -18,7 +18,7 @@ class LinearTerm:
     """`weight · metric` in the objective."""
 
     weight: float
-    metric: Metric
+    metric: LinearMetric
 
 
 @dataclass(frozen=True)
@@ -59,12 +59,12 @@ class LinearLimit:
     """`metric <= limit`."""
 
     label: str
-    metric: Metric
+    metric: LinearMetric
     limit: float
 
 
 @dataclass(frozen=True, eq=False)
-class SharedWeights:
+class WeightGroups:
     """Weights that several nodes read: a device that runs any of these holds them once.
 
     Attributes
@@ -92,7 +92,7 @@ class MemoryLimit:
     resident : array (N,)
     peak : array (N,)
         Activations, where the largest counts.
-    shared : SharedWeights
+    shared : WeightGroups
     buffers : int
     """
 
@@ -101,7 +101,7 @@ class MemoryLimit:
     limit: float
     resident: Array
     peak: Array
-    shared: SharedWeights
+    shared: WeightGroups
     buffers: int
 
     def named(self, what: str) -> str:
@@ -180,7 +180,7 @@ class Contiguity:
 
 
 @dataclass(frozen=True)
-class MonotoneTiers:
+class TierOrder:
     """No edge between layers goes to a lower tier."""
 
     label: str
@@ -258,7 +258,7 @@ CompiledConstraint = (
     | Colocation
     | Separation
     | Contiguity
-    | MonotoneTiers
+    | TierOrder
     | DeviceCount
     | CutCount
     | CallOrder

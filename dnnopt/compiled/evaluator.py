@@ -12,7 +12,7 @@ import numpy as np
 
 from dnnopt.base.errors import UnsupportedError
 from dnnopt.compiled.batch_scheduling import BatchScheduler
-from dnnopt.compiled.calls import call_times
+from dnnopt.compiled.call_times import call_times
 from dnnopt.compiled.compiled import CompiledProblem, kept
 from dnnopt.compiled.constraints import (
     CallOrder,
@@ -28,15 +28,15 @@ from dnnopt.compiled.constraints import (
     LinearTerm,
     MaxTerm,
     MemoryLimit,
-    MonotoneTiers,
     MulticastTrees,
     ObjectiveLimit,
     ObjectiveTerm,
     PeriodTerm,
     Separation,
+    TierOrder,
     WorstLeakageTerm,
 )
-from dnnopt.compiled.metrics import Array, Index, Mask, Metric
+from dnnopt.compiled.metrics import Array, Index, LinearMetric, Mask
 from dnnopt.compiled.scheduling import scheduler_of
 from dnnopt.compiled.scope import Scope
 
@@ -62,7 +62,7 @@ SCOPE = Scope(
             Colocation,
             Separation,
             Contiguity,
-            MonotoneTiers,
+            TierOrder,
             DeviceCount,
             CutCount,
             CallOrder,
@@ -144,7 +144,7 @@ class Evaluator:
         exposed[batch, c.edge_tensor[edge]] = True
         return exposed
 
-    def metric(self, metric: Metric, placements: Index, pairs: Index | None = None) -> Array:
+    def metric(self, metric: LinearMetric, placements: Index, pairs: Index | None = None) -> Array:
         """Return a linear metric (B,)."""
         c = self.compiled
         total = metric.alpha[self._nodes, placements].sum(axis=1)
@@ -323,7 +323,7 @@ class Evaluator:
                 return (np.diff(here, axis=1) == 0).sum(axis=1).astype(float)
             case Contiguity():
                 return self._cyclic_devices(constraint, devices)
-            case MonotoneTiers():
+            case TierOrder():
                 u, v = c.edge_producer, c.edge_consumer
                 between = c.is_layer[u] & c.is_layer[v]
                 tiers = c.device_tier[devices]

@@ -21,7 +21,7 @@ Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)
-class Metric:
+class LinearMetric:
     """A linear metric.
 
     Attributes

@@ -32,7 +32,7 @@ from dnnopt.compiled.constraints import (
     PeriodTerm,
     WorstLeakageTerm,
 )
-from dnnopt.compiled.metrics import Array, Index, Mask, Metric
+from dnnopt.compiled.metrics import Array, Index, LinearMetric, Mask
 from dnnopt.compiled.scope import Scope
 from dnnopt.compiled.windows import Durations, Windows
 
@@ -164,7 +164,7 @@ class _Reduction:
         """Return the least of each node (N,); infinite where it may be nowhere."""
         return np.asarray(np.where(self.allowed, alpha, np.inf).min(axis=1))
 
-    def _charge(self, metric: Metric) -> Array:
+    def _charge(self, metric: LinearMetric) -> Array:
         """Return what the move of each edge over each pair costs (E, P)."""
         tensor, uses = self.c.edge_tensor, self.c.pair_uses_link
         charge = uses @ metric.per_copy + self.c.tensor_bytes[tensor][:, None] * (uses @ metric.per_byte)

@@ -23,7 +23,7 @@ from dnnopt.compiled.constraints import (
     WorstLeakageTerm,
 )
 from dnnopt.compiled.evaluator import Evaluator, evaluator_of
-from dnnopt.compiled.metrics import Array, Index, Metric
+from dnnopt.compiled.metrics import Array, Index, LinearMetric
 from dnnopt.compiled.units import Units
 
 SI = Units(1.0, 1.0, 1.0, 1.0, 1.0)
@@ -99,7 +99,7 @@ def unit_of(term: ObjectiveTerm) -> str:
             return "s"
 
 
-def total_load(c: CompiledProblem) -> Metric:
+def total_load(c: CompiledProblem) -> LinearMetric:
     """Return the sum of the loads of all resources."""
     return c.busy("total load", c.resource_devices.sum(axis=0), c.resource_links.sum(axis=0))
 

@@ -20,18 +20,18 @@ from dnnopt.compiled.constraints import (
     LinearTerm,
     MaxTerm,
     MemoryLimit,
-    MonotoneTiers,
     MulticastTrees,
     ObjectiveLimit,
     ObjectiveTerm,
     PeriodTerm,
     Separation,
+    TierOrder,
     WorstLeakageTerm,
 )
-from dnnopt.compiled.metrics import Index, Metric
+from dnnopt.compiled.metrics import Index, LinearMetric
 from dnnopt.compiled.scope import Scope
 
-Key = tuple[object, ...]
+_Key = tuple[object, ...]
 
 SCOPE = Scope(
     enforces=frozenset(
@@ -43,7 +43,7 @@ SCOPE = Scope(
             Colocation,
             Separation,
             Contiguity,
-            MonotoneTiers,
+            TierOrder,
             DeviceCount,
             CutCount,
             CallOrder,
@@ -150,10 +150,10 @@ def _exchanged_links(c: CompiledProblem, device: Index) -> Index | None:
     return link if len(np.unique(link)) == len(link) else None
 
 
-def _keys(c: CompiledProblem, device: Index, link: Index) -> tuple[Key, ...]:
+def _keys(c: CompiledProblem, device: Index, link: Index) -> tuple[_Key, ...]:
     """Return the objective and the constraints as values that can be compared, with devices and links exchanged."""
     terms = [_term_keys(objective, device, link) for objective in c.objective]
-    limits: list[Key] = []
+    limits: list[_Key] = []
     for constraint in c.constraints:
         match constraint:  # the others are about nodes, tiers and numbers of devices, which an exchange does not change
             case LinearLimit():
@@ -172,7 +172,7 @@ def _keys(c: CompiledProblem, device: Index, link: Index) -> tuple[Key, ...]:
     return (*terms, tuple(sorted(map(repr, limits))))
 
 
-def _term_keys(terms: Iterable[ObjectiveTerm], device: Index, link: Index) -> Key:
+def _term_keys(terms: Iterable[ObjectiveTerm], device: Index, link: Index) -> _Key:
     keys: list[str] = []
     for term in terms:
         match term:
@@ -185,6 +185,6 @@ def _term_keys(terms: Iterable[ObjectiveTerm], device: Index, link: Index) -> Ke
     return tuple(sorted(keys))
 
 
-def _metric_key(metric: Metric, device: Index, link: Index) -> Key:
+def _metric_key(metric: LinearMetric, device: Index, link: Index) -> _Key:
     moved = metric.alpha[:, device], metric.per_copy[link], metric.per_byte[link]
     return (*(np.ascontiguousarray(part).tobytes() for part in moved), metric.scale.tobytes(), metric.gamma.tobytes())

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Step:
+class Operation:
     """A layer or a node of the runtime: its name, and the values that it reads and makes, constants left out."""
 
     name: str
@@ -23,20 +23,20 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Group:
+class SameWork:
     """Layers and nodes that do the same work, in the order in which they were given; either may be empty."""
 
     layers: tuple[str, ...]
     nodes: tuple[str, ...]
 
 
-def groups(layers: Sequence[Step], nodes: Sequence[Step]) -> list[Group]:
+def same_work(layers: Sequence[Operation], nodes: Sequence[Operation]) -> list[SameWork]:
     """Return the finest groups of layers and nodes that are known to do the same work.
 
     Parameters
     ----------
-    layers : sequence of Step
-    nodes : sequence of Step
+    layers : sequence of Operation
+    nodes : sequence of Operation
         A name with ``/`` in it is that of the layer before the ``/``, and what the runtime made of it.
     """
     steps = [*layers, *nodes]
@@ -57,12 +57,12 @@ def groups(layers: Sequence[Step], nodes: Sequence[Step]) -> list[Group]:
     for members in components:
         names = [steps[index].name for index in members]
         split = sum(index < len(layers) for index in members)
-        found.append(Group(tuple(names[:split]), tuple(names[split:])))
+        found.append(SameWork(tuple(names[:split]), tuple(names[split:])))
     return found
 
 
 def _inconsistent(
-    components: Sequence[Sequence[int]], steps: Sequence[Step], layers: int, makers: Mapping[str, int]
+    components: Sequence[Sequence[int]], steps: Sequence[Operation], layers: int, makers: Mapping[str, int]
 ) -> list[tuple[int, int]]:
     """Return links to the makers of what the layers of a component read and its nodes do not, or else the reverse.
 

@@ -30,8 +30,8 @@ from dnnopt.problem.platforms import Device, Link, Platform, Resource, Route
 from dnnopt.problem.problem import Problem
 from dnnopt.problem.profiles import Profile
 
-Objective = Literal["throughput", "latency"]
-OBJECTIVES: tuple[Objective, ...] = ("throughput", "latency")
+_Objective = Literal["throughput", "latency"]
+OBJECTIVES: tuple[_Objective, ...] = ("throughput", "latency")
 POOL = "cpus"
 BANDWIDTH = 1e9  # of links, in bytes/s: costs are times, and a tensor has the bytes that take so long
 _MILLISECOND = 1e-3
@@ -43,7 +43,7 @@ def _flag(value: Any) -> Any:
 
 
 Bit = Annotated[Flag, BeforeValidator(_flag)]
-Count = Annotated[int, Field(strict=True, ge=0)]
+_Count = Annotated[int, Field(strict=True, ge=0)]
 Identity = Annotated[int, Field(strict=True)]
 
 
@@ -72,8 +72,8 @@ class _Edge(_Part):
 
 class _Workload(_Part):
     maxSizePerFPGA: Bytes
-    maxFPGAs: Count
-    maxCPUs: Count
+    maxFPGAs: _Count
+    maxCPUs: _Count
     nodes: Annotated[tuple[_Node, ...], Field(min_length=1)]
     edges: tuple[_Edge, ...]
 
@@ -115,7 +115,7 @@ class _Workload(_Part):
 def read_msr(
     path: str | Path | Traversable,
     *,
-    objective: Objective = "throughput",
+    objective: _Objective = "throughput",
     contiguous: bool = False,
     allow_large: bool = False,
 ) -> Problem:

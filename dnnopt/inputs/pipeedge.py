@@ -34,7 +34,7 @@ _MEGA = 1024 * 1024
 _ELEMENT_BYTES = {"torch.float32": 4, "torch.float16": 2, "torch.bfloat16": 2}
 _COPIES = 3  # of a tensor, at either end: the one that is worked on, the one under way, the one in the queue
 
-Count = Annotated[int, Field(strict=True, ge=1)]
+_Count = Annotated[int, Field(strict=True, ge=1)]
 
 
 class _Part(Record):
@@ -44,7 +44,7 @@ class _Part(Record):
 
 
 class _Model(_Part):
-    layers: Count
+    layers: _Count
     mem_MB: tuple[Number, ...]
     parameters_in: Number
     parameters_out: tuple[Number, ...]
@@ -57,7 +57,7 @@ class _Model(_Part):
 
 
 class _Times(_Part):
-    batch_size: Count
+    batch_size: _Count
     dtype: Name
     time_s: tuple[Seconds, ...]
 

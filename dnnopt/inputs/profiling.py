@@ -28,7 +28,7 @@ from dnnopt.base.errors import InputError
 from dnnopt.base.extras import optional
 from dnnopt.base.sizes import check_threads
 from dnnopt.base.versions import versions
-from dnnopt.inputs.attribution import Group, Step, groups
+from dnnopt.inputs.attribution import Operation, SameWork, same_work
 from dnnopt.inputs.onnx.costs import CostFunction
 from dnnopt.inputs.onnx.functions import Node
 from dnnopt.inputs.onnx.graph import OnnxGraph
@@ -171,7 +171,7 @@ def profile_onnx(
 class _Observed:
     """Seconds of each run, as arrays: of groups that have layers, of nodes of no layer, and between nodes."""
 
-    groups: list[tuple[Group, np.ndarray]]
+    groups: list[tuple[SameWork, np.ndarray]]
     other: dict[str, np.ndarray]
     overhead: np.ndarray
     kinds: dict[str, str]
@@ -228,7 +228,7 @@ class _Runner:
                         "running the network needs them"
                     )
 
-    def _name_nodes(self) -> list[Step]:
+    def _name_nodes(self) -> list[Operation]:
         """Give the nodes the names of their layers, and the others names of their own; return the layers."""
         for node in self.graph.nodes:
             node.proto.name = f"{node.op}:{next(filter(None, node.outputs), '')}"
@@ -238,8 +238,8 @@ class _Runner:
             steps.append(self._step(node, layer.name))
         return steps
 
-    def _step(self, node: Node, name: str) -> Step:
-        return Step(
+    def _step(self, node: Node, name: str) -> Operation:
+        return Operation(
             name,
             tuple(self.graph.variable_inputs(node)),
             tuple(self.graph.real(value) for value in node.outputs if value),
@@ -330,7 +330,7 @@ class _Runner:
         seconds = {name: np.array([run.get(name, 0.0) for _, run in runs]) for name in seen}
         found = []
         run = [self._step(Node(node, {}), name) for node, name in zip(nodes, names, strict=True)]
-        for group in groups(self.steps, run):
+        for group in same_work(self.steps, run):
             if group.layers:
                 parts = [seconds.pop(node) for node in group.nodes if node in seconds]
                 if not parts:

@@ -17,7 +17,7 @@ from dnnopt.models.solvers.interface import Control, Limits
 SOURCE = "sequencing (cpsat)"
 
 
-def placed(compiled: CompiledProblem, placement: Index) -> CompiledProblem:
+def fixed_to(compiled: CompiledProblem, placement: Index) -> CompiledProblem:
     """Return the problem in which every node must be where the placement (N,) has it."""
     allowed = np.zeros_like(compiled.allowed)
     allowed[np.arange(len(placement)), placement] = True
@@ -44,7 +44,7 @@ def sequence(pool: Pool, limits: Limits, control: Control) -> bool:
 
     formulation, best = ScheduleFormulation(), pool.best
     assert best is not None
-    compiled = placed(pool.compiled, best.placement)
+    compiled = fixed_to(pool.compiled, best.placement)
     # Constraints of the user's own are about placements, and this one keeps to them.
     kept = tuple(one for one in compiled.constraints if not isinstance(one, CustomLimit))
     compiled = replace(compiled, constraints=kept, cap=best.objective)

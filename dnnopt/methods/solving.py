@@ -27,8 +27,8 @@ from dnnopt.methods.result import OPTIMAL_GAP, OWN, Event, Result
 from dnnopt.methods.scheduled import RELAXATION, is_timed_schedule, run_scheduled
 from dnnopt.models.constraint import sums_below
 from dnnopt.models.linear import LinearModel
-from dnnopt.models.solvers import kind_of
 from dnnopt.models.solvers import solver as solver_of
+from dnnopt.models.solvers import solver_kind
 from dnnopt.models.solvers.interface import Clock, Control, Limits, Outcome, stop_on_interrupt
 from dnnopt.problem.plan import Plan
 from dnnopt.problem.problem import Problem
@@ -62,9 +62,9 @@ def check_choice(method: str = "auto", formulation: str | None = None, solver: s
         raise InputError(f"one of {', '.join(methods())}", field="method", value=method)
     if method != "auto" and (formulation is not None or solver is not None):
         raise InputError("auto, where a formulation or a solver is named", field="method", value=method)
-    kind = None if formulation is None else registry.kind_of(formulation)
+    kind = None if formulation is None else registry.formulation_kind(formulation)
     if solver is not None:
-        solver_of(solver, kind or kind_of(solver))
+        solver_of(solver, kind or solver_kind(solver))
 
 
 def solve(
@@ -237,7 +237,7 @@ class Search:
             effort = Effort(clock, self.iterations, self.limits.seed, start, self.control.stop)
             _run_baseline(pool, self.method, effort)
             return Outcome("no_solution")
-        kind = None if self.solver is None else kind_of(self.solver)
+        kind = None if self.solver is None else solver_kind(self.solver)
         scheduled = self.formulation is None and kind is None and is_timed_schedule(pool.compiled)
         name = RELAXATION if scheduled else self.formulation or _preferred(pool.compiled, kind)
         chosen = registry.formulation(name, pool.compiled)
@@ -311,7 +311,7 @@ def _preferred(compiled: CompiledProblem, kind: str | None) -> str:
     for name in _PREFERRED_FOR_PERIODS if period and not own else _PREFERRED:
         if any(full.partition("+")[0] == name for full in able):
             return name
-    names = [name for name in _PREFERRED if kind in (None, registry.kind_of(name))]
+    names = [name for name in _PREFERRED if kind in (None, registry.formulation_kind(name))]
     suffix = f" for {kind} solvers" if kind else ""
     raise UnsupportedError("", problem=f"no formulation{suffix} fits: {registry.why_not(compiled, names)}")
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from dnnopt.models.arrays import Block
 
-Key = str | int | tuple[str, ...] | None
+_Key = str | int | tuple[str, ...] | None
 _ARGUMENT = re.compile(r"(\w+)\((.*)\)", re.DOTALL)
 
 
@@ -26,7 +26,7 @@ class Component:
     """
 
     name: str
-    members: dict[Key, int]
+    members: dict[_Key, int]
 
 
 def components(blocks: Sequence[Block], taken: Container[str] = ()) -> list[Component]:
@@ -37,7 +37,7 @@ def components(blocks: Sequence[Block], taken: Container[str] = ()) -> list[Comp
     """
     found: dict[str, Component] = {}
     grouped: dict[tuple[str, int], Component] = {}
-    numbers: dict[tuple[str, Key], int] = {}
+    numbers: dict[tuple[str, _Key], int] = {}
 
     def new(base: str) -> Component:
         name, number = base, 2
@@ -57,12 +57,12 @@ def components(blocks: Sequence[Block], taken: Container[str] = ()) -> list[Comp
             group = base, len(labels[0])
             component = grouped.setdefault(group, grouped.get(group) or new(base))
         for number, parts in enumerate(labels, block.first):
-            key: Key = parts if len(parts) > 1 else parts[0] if parts else None
+            key: _Key = parts if len(parts) > 1 else parts[0] if parts else None
             component.members[_free(key, component, numbers)] = number
     return list(found.values())
 
 
-def _free(key: Key, component: Component, numbers: dict[tuple[str, Key], int]) -> Key:
+def _free(key: _Key, component: Component, numbers: dict[tuple[str, _Key], int]) -> _Key:
     """Return the index, with the next number where it is taken; `numbers` are those each index has come to."""
     if key not in component.members:
         return key

@@ -55,7 +55,7 @@ class LinearRow:
 
 
 @dataclass(frozen=True, eq=False)
-class Rows:
+class RowBlock:
     """Rows of one length: `lower <= coefficients · columns <= upper` wherever all of its literals are true.
 
     Attributes
@@ -156,7 +156,7 @@ class ConstraintModel:
         self.exactly_one: list[Columns] = []
         self.clauses: list[Clauses] = []
         self.linear: list[LinearRow] = []
-        self.rows: list[Rows] = []
+        self.rows: list[RowBlock] = []
         self.intervals: list[Intervals] = []
         self.no_overlaps: list[NoOverlap] = []
         self.objective_columns: list[Columns] = []
@@ -220,7 +220,7 @@ class ConstraintModel:
         if not count:
             return
         self.rows.append(
-            Rows(
+            RowBlock(
                 name,
                 columns,
                 np.broadcast_to(np.asarray(coefficients, dtype=np.int64), columns.shape),

@@ -32,7 +32,7 @@ def ending_of(path: str | Path) -> str:
     return found[0]
 
 
-def kind_of(path: str | Path) -> str:
+def file_kind(path: str | Path) -> str:
     """Return the kind of model, ``milp`` or ``cp``, that a file of this name holds."""
     ending = ending_of(path)
     return next(kind for kind, endings in ENDINGS.items() if ending in endings)

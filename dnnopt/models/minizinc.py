@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from dnnopt.base.errors import UnsupportedError
 from dnnopt.models.arrays import Block, Columns
-from dnnopt.models.constraint import Clauses, ConstraintModel, Intervals, LinearRow, NoOverlap, Rows, Whole
+from dnnopt.models.constraint import Clauses, ConstraintModel, Intervals, LinearRow, NoOverlap, RowBlock, Whole
 from dnnopt.models.portable import check_counts, column_names, header, safe_names
 
 # Names that MiniZinc, or what is written around the blocks, has another use for.
@@ -32,7 +32,7 @@ _TOTAL = """function var int: total(
 _KNOWN: dict[type, set[str]] = {
     Clauses: {"name", "columns", "positive"},
     LinearRow: {"name", "columns", "coefficients", "lower", "upper"},
-    Rows: {"name", "columns", "coefficients", "lower", "upper", "literals"},
+    RowBlock: {"name", "columns", "coefficients", "lower", "upper", "literals"},
     Intervals: {"name", "first", "start", "size", "presence"},
     NoOverlap: {"name", "intervals"},
 }
@@ -195,10 +195,10 @@ def _comment(words: str) -> str:
     return " ".join(words.split())
 
 
-def _in_blocks(rows: Iterable[LinearRow]) -> list[Rows]:
+def _in_blocks(rows: Iterable[LinearRow]) -> list[RowBlock]:
     """Return single rows as blocks of one row."""
     return [
-        Rows(
+        RowBlock(
             row.name,
             row.columns[None],
             row.coefficients[None],
@@ -210,9 +210,9 @@ def _in_blocks(rows: Iterable[LinearRow]) -> list[Rows]:
     ]
 
 
-def _add_rows(text: _Text, rows: Iterable[Rows]) -> None:
+def _add_rows(text: _Text, rows: Iterable[RowBlock]) -> None:
     """Add rows of one name, with the same sides and as many literals, together."""
-    families: dict[tuple[Any, ...], list[Rows]] = {}
+    families: dict[tuple[Any, ...], list[RowBlock]] = {}
     for block in rows:
         families.setdefault((block.name, _sides(block), block.literals.shape[1]), []).append(block)
     for (family, sides, literal_count), blocks in families.items():
@@ -220,13 +220,13 @@ def _add_rows(text: _Text, rows: Iterable[Rows]) -> None:
             _add_family(text, family, sides, literal_count, blocks)
 
 
-def _sides(block: Rows) -> tuple[str, ...]:
+def _sides(block: RowBlock) -> tuple[str, ...]:
     if block.lower is not None and block.upper is not None and (block.lower == block.upper).all():
         return ("=",)
     return tuple(sign for sign, side in ((">=", block.lower), ("<=", block.upper)) if side is not None)
 
 
-def _add_family(text: _Text, family: str, sides: Sequence[str], literal_count: int, blocks: Sequence[Rows]) -> None:
+def _add_family(text: _Text, family: str, sides: Sequence[str], literal_count: int, blocks: Sequence[RowBlock]) -> None:
     kept = [block.coefficients != 0 for block in blocks]
     counts = np.concatenate([keep.sum(axis=1) for keep in kept])
     name = text.identifier(family)

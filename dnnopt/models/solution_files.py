@@ -19,7 +19,7 @@ from dnnopt.base.errors import InputError
 from dnnopt.base.files import read_text
 from dnnopt.base.json_text import parse_json
 
-Values = dict[str, float]
+NamedValues = dict[str, float]
 _GLPK_ROW = re.compile(r" *\d+ (\S+)(?: +(?:\*|B|N[LUFS]))? +(\S+)")
 _CBC_STATUS = re.compile(r"(.*?) - objective\b", re.IGNORECASE)
 _XPRESS_ROW = re.compile(r' *\d+,"')
@@ -33,7 +33,7 @@ _NO_VALUES = re.compile(
 _SPLIT = re.compile(r"^( *\d+ \S+)\n(?= {19})", re.MULTILINE)
 
 
-def read_solution(path: str | Path, columns: Sequence[str], *, allow_large: bool = False) -> Values:
+def read_solution(path: str | Path, columns: Sequence[str], *, allow_large: bool = False) -> NamedValues:
     """Return the values in a solution file by the names of the columns; what it leaves out is 0.
 
     Parameters
@@ -69,7 +69,7 @@ def read_solution(path: str | Path, columns: Sequence[str], *, allow_large: bool
     return values
 
 
-def _read_highs(text: str, columns: Sequence[str]) -> Values:
+def _read_highs(text: str, columns: Sequence[str]) -> NamedValues:
     """Read the file of `HiGHS --solution_file`: after `# Columns`, `name value` (and in sparse ones the index)."""
     primal = text.partition("# Primal solution values")[2]
     lines = iter(primal.splitlines())
@@ -83,7 +83,7 @@ def _read_highs(text: str, columns: Sequence[str]) -> Values:
     return _listed(_until(lines, "#"))
 
 
-def _read_pretty(text: str, columns: Sequence[str]) -> Values:
+def _read_pretty(text: str, columns: Sequence[str]) -> NamedValues:
     """Read the pretty file of HiGHS: a table of the columns; the name is last, the value ends under its title."""
     found = re.search(r"^Model status: *(.*)$", text, re.MULTILINE)
     _refuse(found[1] if found else "")
@@ -92,7 +92,7 @@ def _read_pretty(text: str, columns: Sequence[str]) -> Values:
     return _named((line.split()[-1], line[:end].split()[-1], line) for line in lines)
 
 
-def _read_cbc(text: str, columns: Sequence[str]) -> Values:
+def _read_cbc(text: str, columns: Sequence[str]) -> NamedValues:
     """Read the file of CBC, or of python-mip: a status, then `index name value reduced-cost`.
 
     `**` marks what is off its bounds. With some `printingOptions` the rows come before the columns.
@@ -112,13 +112,13 @@ def _read_cbc(text: str, columns: Sequence[str]) -> Values:
     return _named(listed)
 
 
-def _read_cbc_table(text: str, columns: Sequence[str]) -> Values:
+def _read_cbc_table(text: str, columns: Sequence[str]) -> NamedValues:
     """Read the file of CBC with `printingOptions csv`: `name,value`, where names have commas too."""
     lines = text.splitlines()[1:]
     return _named((*line.rpartition(",")[::2], line) for line in lines)
 
 
-def _read_cplex(text: str, columns: Sequence[str]) -> Values:
+def _read_cplex(text: str, columns: Sequence[str]) -> NamedValues:
     """Read the XML file of CPLEX; of several solutions the first, which is the best one."""
     if "<!DOCTYPE" in text or "<!ENTITY" in text:
         raise InputError("", problem="not a solution file of CPLEX: it has a document type")
@@ -137,7 +137,7 @@ def _read_cplex(text: str, columns: Sequence[str]) -> Values:
     return _named((str(name), str(value), f"{name} {value}") for name, value in found)
 
 
-def _read_gurobi(text: str, columns: Sequence[str]) -> Values:
+def _read_gurobi(text: str, columns: Sequence[str]) -> NamedValues:
     """Read the JSON file of Gurobi: a list `Vars`, without what is 0."""
     data = parse_json(text, allow_large=True)  # the text is not too long
     if not isinstance(data, dict) or not isinstance(data.get("SolutionInfo"), dict):
@@ -153,7 +153,7 @@ def _read_gurobi(text: str, columns: Sequence[str]) -> Values:
     return _named(found)
 
 
-def _read_slx(text: str, columns: Sequence[str]) -> Values:
+def _read_slx(text: str, columns: Sequence[str]) -> NamedValues:
     """Read the .slx file of Xpress: a name, `C column value` lines, and the end; of several solutions the first."""
     body, end, _ = text.partition("\nENDATA")
     if not end:
@@ -168,7 +168,7 @@ def _read_slx(text: str, columns: Sequence[str]) -> Values:
     return _named(found)
 
 
-def _read_asc(text: str, columns: Sequence[str]) -> Values:
+def _read_asc(text: str, columns: Sequence[str]) -> NamedValues:
     """Read the .asc file of Xpress: `number,"name","type","status",value,...`; columns have the type C."""
     lines = text.splitlines()
     rows = list(csv.reader(lines, strict=True))
@@ -177,14 +177,14 @@ def _read_asc(text: str, columns: Sequence[str]) -> Values:
     )
 
 
-def _read_lp_solve(text: str, columns: Sequence[str]) -> Values:
+def _read_lp_solve(text: str, columns: Sequence[str]) -> NamedValues:
     """Read what lp_solve prints: a table of the variables; of several, the last."""
     found = _LP_SOLVE_NONE.match(text)
     _refuse(found[1] if found else "")
     return _listed(_until(iter(_LP_SOLVE.split(text)[-1].splitlines())))
 
 
-def _read_glpk_numbers(text: str, columns: Sequence[str]) -> Values:
+def _read_glpk_numbers(text: str, columns: Sequence[str]) -> NamedValues:
     """Read the file of `glpsol --write`: `j column value`, or `j column status value dual` for a linear program."""
     values = {}
     for line in text.splitlines():
@@ -206,7 +206,7 @@ def _check_glpk_status(words: Sequence[str], columns: Sequence[str]) -> None:
         raise InputError("", problem=f"the file holds no feasible solution (status {words[4]})")
 
 
-def _read_glpk_table(text: str, columns: Sequence[str]) -> Values:
+def _read_glpk_table(text: str, columns: Sequence[str]) -> NamedValues:
     """Read the file of `glpsol --output`: a table of the columns, with a mark or status before the value."""
     found = re.search(r"^Status: *(.*)$", text, re.MULTILINE)
     _refuse(found[1] if found else "")
@@ -220,7 +220,7 @@ def _read_glpk_table(text: str, columns: Sequence[str]) -> Values:
     return _named(listed)
 
 
-def _read_list(text: str, columns: Sequence[str]) -> Values:
+def _read_list(text: str, columns: Sequence[str]) -> NamedValues:
     """Read lines of `name value` or `name = value`; comments and states are left out.
 
     MiniZinc may print several solutions, with a line of dashes after each; the last one is the best.
@@ -236,7 +236,7 @@ def _read_list(text: str, columns: Sequence[str]) -> Values:
     return _listed(next((lines for lines in reversed(solutions) if any(line.strip() for line in lines)), []))
 
 
-def _listed(lines: Iterable[str]) -> Values:
+def _listed(lines: Iterable[str]) -> NamedValues:
     found = []
     for line in lines:
         words = line.replace(" = ", " ").split()
@@ -248,9 +248,9 @@ def _listed(lines: Iterable[str]) -> Values:
     return _named(found)
 
 
-def _named(found: Iterable[tuple[str, str, str]]) -> Values:
+def _named(found: Iterable[tuple[str, str, str]]) -> NamedValues:
     """Return the values by name; given are names, values and the lines they come from."""
-    values: Values = {}
+    values: NamedValues = {}
     for name, word, line in found:
         value = _number(word, line)
         if values.setdefault(name, value) != value:
@@ -282,7 +282,7 @@ def _number(word: str, line: str) -> float:
 
 
 # The last one takes what no other does.
-_READERS: list[tuple[Callable[[str], object], Callable[[str, Sequence[str]], Values]]] = [
+_READERS: list[tuple[Callable[[str], object], Callable[[str, Sequence[str]], NamedValues]]] = [
     (lambda text: "# Primal solution values" in text, _read_highs),
     (lambda text: re.match(r"Columns\n +Index Status", text), _read_pretty),
     (lambda text: re.search(r"^s (mip|bas|ipt) ", text, re.MULTILINE), _read_glpk_numbers),

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from dnnopt.base.errors import InputError
-from dnnopt.plot.style import axes_or_new, clean, colour, entry, figure_of, line, marker
+from dnnopt.plot.style import axes_or_new, clean, colour, figure_of, legend_entry, line, marker
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -49,7 +49,7 @@ def gaps(methods: Mapping[str, Sequence[float | None]], *, axes: Axes | None = N
             [100 * gap for gap in reached] + [end],
             [100 * share for share in shares] + [100 * shares[-1]],
             drawstyle="steps-post",
-            label=entry(name),
+            label=legend_entry(name),
             color=colour(index),
             linestyle=line(index),
             marker=marker(index),

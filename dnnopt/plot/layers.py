@@ -13,13 +13,13 @@ from dnnopt.plot.style import (
     axis_unit,
     clean,
     colour,
-    entry,
     figure_of,
     labelled,
+    legend_entry,
     marker,
     new_figure,
     plain,
-    shorten,
+    shorten_text,
 )
 from dnnopt.problem.networks import INPUT, OUTPUT, Network
 from dnnopt.problem.problem import Problem
@@ -77,7 +77,7 @@ def layers(problem: Problem, network: str | None = None, *, axes: tuple[Axes, Ax
             marker=marker(index),
             markersize=3.5 if named else 2.5,
             linewidth=0.7 if named else 0,
-            label=entry(f"{device.name}: {_total(row)}"),
+            label=legend_entry(f"{device.name}: {_total(row)}"),
         )
     if any(value > 0 for row in times for value in row):
         above.set_yscale("log")
@@ -98,7 +98,7 @@ def layers(problem: Problem, network: str | None = None, *, axes: tuple[Axes, Ax
     below.set(ylabel=labelled("tensors", unit), xlim=(-0.8, len(order) - 0.2))
     below.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
     if named:
-        below.set_xticks(list(places), [shorten(layer.name, 16) for layer in order], rotation=90, fontsize=7)
+        below.set_xticks(list(places), [shorten_text(layer.name, 16) for layer in order], rotation=90, fontsize=7)
     else:
         below.set_xlabel("layer, in topological order")
     clean(above)

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 
-def layered(order: Sequence[str], edges: Sequence[tuple[str, str]]) -> tuple[dict[str, int], dict[str, int]]:
+def columns_and_tracks(order: Sequence[str], edges: Sequence[tuple[str, str]]) -> tuple[dict[str, int], dict[str, int]]:
     """Return the column and the track of each node.
 
     Parameters

@@ -11,8 +11,8 @@ import numpy as np
 
 from dnnopt.base.units import counted, format_quantity
 from dnnopt.methods.result import Result
-from dnnopt.plot.layout import layered
-from dnnopt.plot.style import FAINT, INK, axes_or_new, colour, entry, figure_of, hatch, plain, shorten
+from dnnopt.plot.layout import columns_and_tracks
+from dnnopt.plot.style import FAINT, INK, axes_or_new, colour, figure_of, hatch, legend_entry, plain, shorten_text
 from dnnopt.plot.subject import headline, planned
 from dnnopt.problem.networks import INPUT, OUTPUT, Network
 from dnnopt.problem.plan import Plan
@@ -82,7 +82,9 @@ def placement(
     named = sum(len(network.layers) for network in problem.networks) <= _NAMED
     cell = _WIDE if named else _SMALL
     graphs = [_graph(problem, network, plan) for network in problem.networks]
-    layouts = [layered(list(devices), [(e.producer, e.consumer) for e in edges]) for devices, edges in graphs]
+    layouts = [
+        columns_and_tracks(list(devices), [(e.producer, e.consumer) for e in edges]) for devices, edges in graphs
+    ]
     columns = columns or _fitting_columns(layouts, cell)
     top = 0.0
     drawn: list[tuple[dict[str, _Node], list[_Edge]]] = []
@@ -193,7 +195,7 @@ def _draw_boxes(axes: Axes, problem: Problem, nodes: dict[str, _Node], cell: tup
             axes.add_collection(PatchCollection(ends, linewidth=1.2, zorder=3, **style))
     for node in nodes.values():
         if cell == _WIDE or _is_end(node.name):
-            text = shorten(node.name.removeprefix(_LAYER), _NAME_LENGTH)
+            text = shorten_text(node.name.removeprefix(_LAYER), _NAME_LENGTH)
             below = _is_end(node.name)
             axes.text(
                 node.x,
@@ -316,7 +318,7 @@ def _draw_legend(axes: Axes, problem: Problem, plan: Plan, metrics: dict[str, fl
         if count[device]:
             layers = counted(count[device], "layer")
             busy = format_quantity(metrics[f"busy({device})"], "s", 3)
-            entries.append(Patch(label=entry(f"{device}: {layers}, {busy}"), **_fill(index)))
+            entries.append(Patch(label=legend_entry(f"{device}: {layers}, {busy}"), **_fill(index)))
     axes.legend(
         handles=entries,
         loc="upper left",

@@ -15,12 +15,12 @@ from dnnopt.plot.style import (
     axis_unit,
     clean,
     colour,
-    entry,
     figure_of,
     hatch,
     labelled,
+    legend_entry,
     plain,
-    shorten,
+    shorten_text,
 )
 from dnnopt.plot.subject import headline, planned
 from dnnopt.plot.timetable import Bar, makespan, timetable
@@ -141,7 +141,7 @@ def _draw_row(
             axes.text(
                 (bar.start + bar.seconds / 2) / factor,
                 bottom + thickness / 2,
-                shorten(bar.name, room),
+                shorten_text(bar.name, room),
                 ha="center",
                 va="center",
                 fontsize=6.5,
@@ -154,7 +154,7 @@ def _draw_legend(axes: Axes, networks: list[str]) -> None:
     from matplotlib.patches import Patch
 
     entries = [
-        Patch(label=entry(name), facecolor=_LINK, edgecolor="white", hatch=hatch(index))
+        Patch(label=legend_entry(name), facecolor=_LINK, edgecolor="white", hatch=hatch(index))
         for index, name in enumerate(networks)
     ]
     axes.legend(handles=entries, loc="upper left", bbox_to_anchor=(1, 1), frameon=False, fontsize=8)

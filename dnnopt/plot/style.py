@@ -86,12 +86,12 @@ def plain(text: str) -> str:
     return visible(text).replace("$", r"\$")
 
 
-def entry(text: str) -> str:
+def legend_entry(text: str) -> str:
     """Return what makes a legend have an entry with this text: it would leave out one that begins with ``_``."""
     return plain(f" {text}" if text.startswith("_") else text)
 
 
-def shorten(text: str, length: int) -> str:
+def shorten_text(text: str, length: int) -> str:
     """Return a text to draw, without its middle where it is longer than `length`."""
     text = visible(text)
     if len(text) > length:

@@ -15,10 +15,10 @@ from dnnopt.plot.style import (
     axis_unit,
     clean,
     colour,
-    entry,
     figure_of,
     hatch,
     labelled,
+    legend_entry,
     line,
     marker,
     new_figure,
@@ -91,7 +91,7 @@ def _draw_values(axes: Axes, found: Sweep, per: float) -> None:
             linestyle=line(index),
             marker=marker(index),
             markersize=4,
-            label=entry(f"best {baseline}" if baseline == "all-on-one" else baseline),
+            label=legend_entry(f"best {baseline}" if baseline == "all-on-one" else baseline),
         )
     known = [
         (point.value / per, np.nan if point.objective is None else point.objective / factor) for point in found.points
@@ -138,7 +138,7 @@ def _draw_plans(axes: Axes, found: Sweep, per: float) -> None:
             )
             first += height
     handles = [
-        Patch(facecolor=colour(index), hatch=hatch(index), edgecolor="white", label=entry(device))
+        Patch(facecolor=colour(index), hatch=hatch(index), edgecolor="white", label=legend_entry(device))
         for index, device in enumerate(problem.platform.device_names())
         if device in used
     ]

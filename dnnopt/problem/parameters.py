@@ -14,7 +14,7 @@ from dnnopt.problem.expressions import parse_objective
 from dnnopt.problem.objectives import Term
 from dnnopt.problem.problem import Problem
 
-Kind = Literal["bandwidth", "memory", "deadline", "rate", "weight"]
+_Kind = Literal["bandwidth", "memory", "deadline", "rate", "weight"]
 _SYNTAX = "NAME=LOW..HIGH, such as 'bandwidth(wan-up)=1MB/s..100MB/s', 'memory(pi)=8MiB..64MiB' or 'deadline=50ms..1s'"
 # Dimension (of units.py) and SI unit of a value: with names in brackets, and without.
 _UNITS = {
@@ -40,7 +40,7 @@ class Parameter:
         Links, devices, networks; for a weight, the term.
     """
 
-    kind: Kind
+    kind: _Kind
     names: tuple[str, ...] = ()
 
     def __str__(self) -> str:

@@ -10,7 +10,7 @@ import math
 
 from dnnopt.problem.plan import Plan
 from dnnopt.problem.problem import Problem
-from dnnopt.referee import calls, metrics, schedule, timing
+from dnnopt.referee import call_latency, metrics, schedule, timing
 from dnnopt.referee.evaluation import Evaluation, Transmission, Violation
 from dnnopt.referee.facts import Facts, gather, link_seconds
 from dnnopt.referee.violations import constraint_violations, platform_violations
@@ -51,7 +51,7 @@ def _timing(facts: Facts, plan: Plan) -> tuple[metrics.Latencies, list[Violation
     if problem.execution == "parallel":
         return {network.name: timing.critical_path(facts, network) for network in problem.networks}, []
     if problem.execution == "call":
-        found = {network.name: calls.call_latency(facts, network) for network in problem.networks}
+        found = {network.name: call_latency.call_latency(facts, network) for network in problem.networks}
         return {name: latency for name, (latency, _) in found.items()}, [
             v for _, wrong in found.values() for v in wrong
         ]

@@ -26,7 +26,7 @@ def busy(facts: Facts, device: str) -> float:
     return math.fsum(seconds for key, seconds in facts.seconds.items() if facts.device_of[key] == device)
 
 
-def load(facts: Facts, resource: Resource, network: str | None = None) -> float:
+def resource_load(facts: Facts, resource: Resource, network: str | None = None) -> float:
     """Return `Σ t_vi + Σ s_τℓ w_τℓ` over the devices and links of a resource, for one network or all."""
     computing = [
         seconds
@@ -45,7 +45,7 @@ def period(facts: Facts) -> float:
     """Return the largest load, with one sample of every network."""
     if facts.unrouted():
         return math.inf
-    return max(load(facts, resource) for resource in facts.problem.platform.all_resources())
+    return max(resource_load(facts, resource) for resource in facts.problem.platform.all_resources())
 
 
 def energy(facts: Facts, devices: Collection[str] | None = None) -> float:
@@ -200,7 +200,9 @@ def measure(facts: Facts, latencies: Latencies) -> dict[str, float]:
     metrics = {"latency": total_latency(facts, latencies)}
     metrics |= {f"latency({network})": seconds for network, seconds in latencies.items()}
     metrics["period"] = period(facts)
-    metrics |= {f"load({resource.name})": load(facts, resource) for resource in problem.platform.all_resources()}
+    metrics |= {
+        f"load({resource.name})": resource_load(facts, resource) for resource in problem.platform.all_resources()
+    }
     metrics |= {f"busy({device})": busy(facts, device) for device in devices}
     metrics["energy"] = energy(facts)
     metrics |= {f"energy({device})": energy(facts, (device,)) for device in devices}

@@ -24,10 +24,10 @@ TINY = sys.float_info.min
 HALF_A_BYTE = 0.5  # memory is in whole bytes, and must stay exact where 1e-9 of it is more than one
 _INEXACT = 2.0**53  # from there on floats are not whole bytes
 
-Found = Iterator[Violation]
+Violations = Iterator[Violation]
 
 
-def platform_violations(facts: Facts) -> Found:
+def platform_violations(facts: Facts) -> Violations:
     """Yield the layers on devices that do not support them, and the pairs of devices without the route they need."""
     for key, seconds in facts.seconds.items():
         if math.isinf(seconds):
@@ -41,7 +41,7 @@ def platform_violations(facts: Facts) -> Found:
         yield Violation(f"route({origin}->{destination})", math.inf, "", message)
 
 
-def constraint_violations(facts: Facts, latencies: Latencies) -> Found:
+def constraint_violations(facts: Facts, latencies: Latencies) -> Violations:
     """Yield what violates the problem's constraints, in their order."""
     for constraint in facts.problem.subject_to:
         check = _custom if isinstance(constraint, CustomConstraint) else CHECKS[type(constraint)]
@@ -52,7 +52,7 @@ def _exceeds(value: float, limit: float, cap: float = math.inf) -> bool:
     return value - limit > min(TOLERANCE * max(abs(limit), TINY), cap)
 
 
-def _over(label: str, what: str, value: float, limit: float, unit: str, *, cap: float = math.inf) -> Found:
+def _over(label: str, what: str, value: float, limit: float, unit: str, *, cap: float = math.inf) -> Violations:
     """Yield a violation if `value` is above `limit` by more than rounding explains."""
     if _exceeds(value, limit, cap):
         found, allowed = told_apart(value, limit, unit)
@@ -68,7 +68,7 @@ def _rate(network: Network) -> float:
     return network.rate
 
 
-def _memory(facts: Facts, latencies: Latencies, entry: c.Memory) -> Found:
+def _memory(facts: Facts, latencies: Latencies, entry: c.Memory) -> Violations:
     for device in facts.problem.platform.devices:
         limit = entry.limit_on(device)
         if limit is not None:
@@ -77,7 +77,7 @@ def _memory(facts: Facts, latencies: Latencies, entry: c.Memory) -> Found:
             yield from _over(label, what, used, limit, "bytes", cap=HALF_A_BYTE if limit < _INEXACT else math.inf)
 
 
-def _deadline(facts: Facts, latencies: Latencies, entry: c.Deadline) -> Found:
+def _deadline(facts: Facts, latencies: Latencies, entry: c.Deadline) -> Violations:
     for network in facts.problem.networks:
         limit = entry.limit if entry.limit is not None else network.deadline
         if entry.network in (None, network.name):
@@ -87,7 +87,7 @@ def _deadline(facts: Facts, latencies: Latencies, entry: c.Deadline) -> Found:
             )
 
 
-def _bandwidth(facts: Facts, latencies: Latencies, entry: c.Bandwidth) -> Found:
+def _bandwidth(facts: Facts, latencies: Latencies, entry: c.Bandwidth) -> Violations:
     for link in facts.problem.platform.links:
         if entry.link not in (None, link.name):
             continue
@@ -103,48 +103,48 @@ def _bandwidth(facts: Facts, latencies: Latencies, entry: c.Bandwidth) -> Found:
             yield from _over(label, f"traffic of {link.name}", used, link.bandwidth, "bytes/s")
 
 
-def _energy(facts: Facts, latencies: Latencies, entry: c.Energy) -> Found:
+def _energy(facts: Facts, latencies: Latencies, entry: c.Energy) -> Violations:
     what = f"energy of {', '.join(entry.devices)}" if entry.devices else "energy"
     yield from _over(entry.label, what, metrics.energy(facts, entry.devices), entry.limit, "J")
 
 
-def _cost(facts: Facts, latencies: Latencies, entry: c.Cost) -> Found:
+def _cost(facts: Facts, latencies: Latencies, entry: c.Cost) -> Violations:
     yield from _over(entry.label, "cost", metrics.cost(facts), entry.limit, "USD")
 
 
-def _traffic(facts: Facts, latencies: Latencies, entry: c.Traffic) -> Found:
+def _traffic(facts: Facts, latencies: Latencies, entry: c.Traffic) -> Violations:
     what = f"traffic of {', '.join(entry.links)}" if entry.links else "traffic"
     yield from _over(entry.label, what, metrics.traffic(facts, entry.links), entry.limit, "bytes")
 
 
-def _leakage(facts: Facts, latencies: Latencies, entry: c.Leakage) -> Found:
+def _leakage(facts: Facts, latencies: Latencies, entry: c.Leakage) -> Violations:
     what = f"leakage, by {_listed([facts.title(*key) for key in metrics.exposed(facts)])}"
     yield from _over(entry.label, what, metrics.leakage(facts), entry.limit, "")
 
 
-def _worst_leakage(facts: Facts, latencies: Latencies, entry: c.WorstLeakage) -> Found:
+def _worst_leakage(facts: Facts, latencies: Latencies, entry: c.WorstLeakage) -> Violations:
     exposed = metrics.exposed(facts)
     worst = [facts.title(*key) for key, sensitivity in exposed.items() if _exceeds(sensitivity, entry.limit)]
     what = f"worst leakage, by {_listed(worst)}"
     yield from _over(entry.label, what, metrics.worst_leakage(facts), entry.limit, "")
 
 
-def _utilisation(facts: Facts, latencies: Latencies, entry: c.Utilisation) -> Found:
+def _utilisation(facts: Facts, latencies: Latencies, entry: c.Utilisation) -> Violations:
     for resource in facts.problem.platform.all_resources():
         used = math.fsum(
-            _rate(network) * metrics.load(facts, resource, network.name) for network in facts.problem.networks
+            _rate(network) * metrics.resource_load(facts, resource, network.name) for network in facts.problem.networks
         )
         yield from _over(f"utilisation({resource.name})", f"utilisation of {resource.name}", used, entry.limit, "")
 
 
-def _placement(facts: Facts, latencies: Latencies, entry: c.Placement) -> Found:
+def _placement(facts: Facts, latencies: Latencies, entry: c.Placement) -> Violations:
     device = facts.device_of[entry.network, entry.layer]
     if device not in entry.allowed:
         name, allowed = facts.title(entry.network, entry.layer), _listed(list(entry.allowed)) or "no device"
         yield Violation(entry.label, 1, "", f"layer {name} is on {device}, {allowed} allowed")
 
 
-def _colocate(facts: Facts, latencies: Latencies, entry: c.Colocate) -> Found:
+def _colocate(facts: Facts, latencies: Latencies, entry: c.Colocate) -> Violations:
     devices = dict.fromkeys(facts.device_of[entry.network, layer] for layer in entry.layers)
     if len(devices) > 1:
         yield Violation(
@@ -152,7 +152,7 @@ def _colocate(facts: Facts, latencies: Latencies, entry: c.Colocate) -> Found:
         )
 
 
-def _separate(facts: Facts, latencies: Latencies, entry: c.Separate) -> Found:
+def _separate(facts: Facts, latencies: Latencies, entry: c.Separate) -> Violations:
     together = [
         f"{u} and {v} on {facts.device_of[entry.network, u]}"
         for u, v in combinations(entry.layers, 2)
@@ -162,7 +162,7 @@ def _separate(facts: Facts, latencies: Latencies, entry: c.Separate) -> Found:
         yield Violation(entry.label, 1, "", f"layers that must be apart are together: {_listed(together)}")
 
 
-def _contiguous(facts: Facts, latencies: Latencies, entry: c.Contiguous) -> Found:
+def _contiguous(facts: Facts, latencies: Latencies, entry: c.Contiguous) -> Violations:
     for network in facts.problem.networks:
         if entry.network in (None, network.name):
             devices = {layer: facts.device_of[network.name, layer] for _, layer in facts.layers_of(network.name)}
@@ -172,7 +172,7 @@ def _contiguous(facts: Facts, latencies: Latencies, entry: c.Contiguous) -> Foun
                 yield Violation(f"contiguous({network.name})", 1, "", f"{network.name} is not contiguous: {reason}")
 
 
-def _monotone_tiers(facts: Facts, latencies: Latencies, entry: c.MonotoneTiers) -> Found:
+def _monotone_tiers(facts: Facts, latencies: Latencies, entry: c.MonotoneTiers) -> Violations:
     # Problem refuses the constraint for devices without a tier.
     tiers = {device.name: device.tier for device in facts.problem.platform.devices if device.tier is not None}
     back = []
@@ -188,32 +188,32 @@ def _monotone_tiers(facts: Facts, latencies: Latencies, entry: c.MonotoneTiers) 
         yield Violation(entry.label, 1, "", f"tensors go back: {_listed(back)}")
 
 
-def _max_devices(facts: Facts, latencies: Latencies, entry: c.MaxDevices) -> Found:
+def _max_devices(facts: Facts, latencies: Latencies, entry: c.MaxDevices) -> Violations:
     devices = list(dict.fromkeys(facts.device_of.values()))
     if len(devices) > entry.limit:
         message = f"layers run on {len(devices)} devices ({_listed(devices)}), {entry.limit} allowed"
         yield Violation(entry.label, len(devices) - entry.limit, "devices", message)
 
 
-def _max_cuts(facts: Facts, latencies: Latencies, entry: c.MaxCuts) -> Found:
+def _max_cuts(facts: Facts, latencies: Latencies, entry: c.MaxCuts) -> Violations:
     cuts = [f"{facts.title(copy.network, copy.tensor.name)} to {copy.destination}" for copy in metrics.cuts(facts)]
     if len(cuts) > entry.limit:
         message = f"{len(cuts)} cuts ({_listed(cuts)}), {entry.limit} allowed"
         yield Violation(entry.label, len(cuts) - entry.limit, "cuts", message)
 
 
-def _metric_limit(facts: Facts, latencies: Latencies, entry: c.MetricLimit) -> Found:
+def _metric_limit(facts: Facts, latencies: Latencies, entry: c.MetricLimit) -> Violations:
     unit = metrics.own_metric(facts, entry.metric).unit
     yield from _over(entry.label, entry.metric, metrics.own_value(facts, entry.metric), entry.limit, unit)
 
 
-def _custom(facts: Facts, latencies: Latencies, entry: CustomConstraint) -> Found:
+def _custom(facts: Facts, latencies: Latencies, entry: CustomConstraint) -> Violations:
     broken = entry.amount(facts.problem, facts.plan)
     if broken > TOLERANCE:
         yield Violation(entry.label, broken, "", f"{entry.label} is broken by {broken:g}")
 
 
-CHECKS: dict[type[Any], Callable[[Facts, Latencies, Any], Found]] = {
+CHECKS: dict[type[Any], Callable[[Facts, Latencies, Any], Violations]] = {
     c.Memory: _memory,
     c.Deadline: _deadline,
     c.Bandwidth: _bandwidth,

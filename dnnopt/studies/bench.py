@@ -36,7 +36,7 @@ _PROGRAM = "from dnnopt.cli.limited import limited; limited()"
 
 
 @dataclass(frozen=True)
-class Task:
+class BenchTask:
     """One problem to solve in one way.
 
     Attributes
@@ -74,7 +74,7 @@ def tasks(
     threads: int = 1,
     seed: int = 0,
     memory: float | None = None,
-) -> list[Task]:
+) -> list[BenchTask]:
     """Return the tasks for problems or sets of the library.
 
     Results go to ``runs/label/problem.json``; the label is the method, or the formulation and the solver.
@@ -99,7 +99,7 @@ def tasks(
     options = tuple(word for name, value in named.items() if value is not None for word in (f"--{name}", str(value)))
     label = "+".join(filter(None, (formulation or method, solver)))
     return [
-        Task(name, options, time_limit, str(runs / label / f"{name}.json"), memory, label)
+        BenchTask(name, options, time_limit, str(runs / label / f"{name}.json"), memory, label)
         for name in library.members(problems)
     ]
 
@@ -155,7 +155,7 @@ def fair_share(jobs: int) -> float | None:
         return None
 
 
-def run_task(task: Task, stop: threading.Event = _NEVER) -> dict[str, Any]:
+def run_task(task: BenchTask, stop: threading.Event = _NEVER) -> dict[str, Any]:
     """Solve a task's problem in a process of its own, and return its result file's data; it is there afterwards.
 
     Raises
@@ -225,7 +225,7 @@ def _end(process: Child) -> None:
     process.kill()
 
 
-def run_all(work: list[Task], jobs: int = 1) -> Iterator[tuple[Task, dict[str, Any]]]:
+def run_all(work: list[BenchTask], jobs: int = 1) -> Iterator[tuple[BenchTask, dict[str, Any]]]:
     """Yield each task with its result, as they end; tasks whose result is there already come first.
 
     Where the iteration ends early (Ctrl-C), so do the processes; what they have not finished is not there.

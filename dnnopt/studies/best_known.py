@@ -190,7 +190,7 @@ def _status(row: BestKnown) -> str:
     return "proved" if row.gap is not None and row.gap <= OPTIMAL_GAP else "open"
 
 
-def confirm(
+def confirm_values(
     names: Iterable[str], *, time_limit: float, threads: int = 1, again: bool = False, path: Path | None = None
 ) -> Iterator[tuple[BestKnown, str]]:
     """Ask a second engine for a better plan than each one that the table says is proved; yield what came of it.

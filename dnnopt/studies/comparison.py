@@ -33,7 +33,7 @@ HEURISTIC_LIMIT = 2.0
 
 
 @dataclass(frozen=True)
-class Row:
+class ComparisonRow:
     """One method on the problem.
 
     Attributes
@@ -74,7 +74,7 @@ class Comparison(Tabular):
     """
 
     problem: Problem
-    rows: tuple[Row, ...]
+    rows: tuple[ComparisonRow, ...]
     best: float | None
     bound: float | None
     results: tuple[Result, ...]
@@ -277,7 +277,7 @@ def _compared(problem: Problem, outcomes: Sequence[_Outcome], results: Sequence[
         objective = _objective(one)
         counts = one.evaluation is not None and one.evaluation.feasible
         rows.append(
-            Row(
+            ComparisonRow(
                 name=one.name,
                 status=one.status,
                 objective=objective,

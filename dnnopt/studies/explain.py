@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Group:
+class Removable:
     """A part of a problem that can be left out."""
 
     kind: str  # "constraint", "route" or "unsupported"
@@ -139,7 +139,7 @@ def explain_infeasibility(problem: Problem, time_limit: float = 30.0) -> Explana
     return Explanation(problem, "infeasible", tuple(group.label for group in needed), tuple(undetermined))
 
 
-def _batches(groups: Sequence[Group]) -> list[list[Group]]:
+def _batches(groups: Sequence[Removable]) -> list[list[Removable]]:
     """Return all groups of a kind together, as most kinds have nothing to do with it."""
     kinds = ("route", "unsupported")
     batches = [[group for group in groups if group.kind == kind] for kind in kinds]
@@ -147,28 +147,28 @@ def _batches(groups: Sequence[Group]) -> list[list[Group]]:
     return [batch for batch in batches if batch]
 
 
-def _groups(problem: Problem) -> list[Group]:
+def _groups(problem: Problem) -> list[Removable]:
     groups = []
     for index, spec in enumerate(problem.subject_to):
-        groups.append(Group("constraint", (spec.constraint, str(index)), f"{spec.label} (subject_to[{index}])"))
+        groups.append(Removable("constraint", (spec.constraint, str(index)), f"{spec.label} (subject_to[{index}])"))
     routed = {(route.origin, route.destination) for route in problem.platform.routes}
     names = problem.platform.device_names()
     for i in names:
         for j in names:
             if i != j and (i, j) not in routed:
-                groups.append(Group("route", (i, j), f"no route from {i} to {j}"))
+                groups.append(Removable("route", (i, j), f"no route from {i} to {j}"))
     for network, layers in problem.profile.time.items():
         for layer, times in layers.items():
             missing = [device for device, seconds in times.items() if seconds is None]
             if missing:
                 where = ", ".join(missing)
                 groups.append(
-                    Group("unsupported", (network, layer), f"layer {layer} of {network} cannot run on {where}")
+                    Removable("unsupported", (network, layer), f"layer {layer} of {network} cannot run on {where}")
                 )
     return groups
 
 
-def _relaxed(problem: Problem, groups: Sequence[Group]) -> Problem:
+def _relaxed(problem: Problem, groups: Sequence[Removable]) -> Problem:
     """Return the problem with just these groups, and nothing to minimise that could be infinite."""
     kept = {(group.kind, group.key) for group in groups}
     constraints = [
@@ -203,14 +203,14 @@ def _relaxed(problem: Problem, groups: Sequence[Group]) -> Problem:
     )
 
 
-def _answer(problem: Problem, groups: Sequence[Group], clock: Clock) -> Result | None:
+def _answer(problem: Problem, groups: Sequence[Removable], clock: Clock) -> Result | None:
     """Return what is found of the problem with just these groups; None: there is no time left."""
     from dnnopt.methods.solving import solve
 
     return None if clock.expired() else solve(_relaxed(problem, groups), time_limit=clock.left())
 
 
-def _infeasible(problem: Problem, groups: Sequence[Group], clock: Clock) -> bool | None:
+def _infeasible(problem: Problem, groups: Sequence[Removable], clock: Clock) -> bool | None:
     """Return whether the problem with just these groups is infeasible; None: not known in time."""
     answer = _answer(problem, groups, clock)
     if answer is None or (answer.plan is None and answer.status != "infeasible"):

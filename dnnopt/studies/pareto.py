@@ -50,7 +50,7 @@ Objective = Term | tuple[Term, ...]
 
 
 @dataclass(frozen=True)
-class Point:
+class FrontPoint:
     """A point of a front: a plan, its objectives (SI), and whether each was proved."""
 
     plan: Plan
@@ -66,7 +66,7 @@ class Front:
     ----------
     problem : Problem
         With the objectives as priorities.
-    points : tuple of Point
+    points : tuple of FrontPoint
         None dominates another; sorted by the first objective.
     tolerance : float
         A point that is not in the front is better in some objective than every point that it does not dominate by at
@@ -81,7 +81,7 @@ class Front:
     """
 
     problem: Problem
-    points: tuple[Point, ...]
+    points: tuple[FrontPoint, ...]
     tolerance: float
     complete: bool
     zones_left: tuple[tuple[float, ...], ...]
@@ -132,7 +132,7 @@ def pareto(
     solver: str | None = None,
     threads: int | None = None,
     seed: int = 0,
-    watch: Callable[[Point], None] | None = None,
+    watch: Callable[[FrontPoint], None] | None = None,
 ) -> Front:
     """Return the Pareto front of two or more objectives; the problem's own objective is left out.
 
@@ -166,7 +166,7 @@ def pareto(
     stages = range(len(compiled.objective))
     saved = [_most_saved(problem, compiled, stage) for stage in stages]
     zones: list[tuple[float, ...]] = [(math.inf,) * (len(stages) - 1)]
-    points: list[Point] = []
+    points: list[FrontPoint] = []
     proved = True
     with stop_on_interrupt(control):
         while zones and not clock.expired() and not control.stop.is_set():
@@ -189,7 +189,7 @@ def pareto(
                     proved = False
                     break
                 continue
-            point = Point(result.plan, result.evaluation.objectives, result.status == "optimal")
+            point = FrontPoint(result.plan, result.evaluation.objectives, result.status == "optimal")
             proved &= point.proved
             points.append(point)
             if watch is not None:
@@ -265,7 +265,7 @@ def heuristic_front(
             plan = plan_of(compiled, placement)
             evaluation = evaluate(problem, plan)
             if evaluation.feasible:
-                points.append(Point(plan, evaluation.objectives, proved=False))
+                points.append(FrontPoint(plan, evaluation.objectives, proved=False))
     everywhere = (math.inf,) * (len(compiled.objective) - 1)
     return Front(problem, _front(points), 0.0, False, (everywhere,), effort.clock.elapsed(), control.stop.is_set())
 
@@ -294,11 +294,11 @@ def _within(zone: tuple[float, ...], other: tuple[float, ...]) -> bool:
     return all(mine <= theirs for mine, theirs in zip(zone, other, strict=True))
 
 
-def _respects(point: Point, caps: dict[int, float]) -> bool:
+def _respects(point: FrontPoint, caps: dict[int, float]) -> bool:
     return all(point.objectives[index] <= cap for index, cap in caps.items())
 
 
-def _front(points: Sequence[Point]) -> tuple[Point, ...]:
+def _front(points: Sequence[FrontPoint]) -> tuple[FrontPoint, ...]:
     """Return the points that no other dominates, one of each, in the order of their objectives."""
     if not points:
         return ()

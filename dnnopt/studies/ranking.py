@@ -54,7 +54,7 @@ _PRICE_SECONDS = 2.0
 _ROUNDS = 4
 _BATCH = 20_000
 
-Key = tuple[int, ...]
+_Key = tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -233,14 +233,14 @@ class _Ranking:
         self.found: list[RankedPlan] = []
         self.exhausted = False
         self._classes = identical_devices(compiled)
-        self._keys: set[Key] = set()
+        self._keys: set[_Key] = set()
         self._watch = watch
 
     @property
     def full(self) -> bool:
         return len(self.found) >= self.k
 
-    def key(self, placement: Index) -> Key:
+    def key(self, placement: Index) -> _Key:
         """Return what plans have in common that differ only in the names of identical devices."""
         return tuple(canonical(self.compiled, placement, self._classes).tolist())
 
@@ -367,8 +367,8 @@ def _near(ranking: _Ranking, best: Index, seconds: float, control: Control) -> l
     if Evaluator.refuses(compiled) is not None:
         return []
     evaluator = evaluator_of(compiled)
-    known: dict[Key, tuple[float, Index]] = {}
-    tried: set[Key] = set()
+    known: dict[_Key, tuple[float, Index]] = {}
+    tried: set[_Key] = set()
     waiting = [best]
     ordered: list[tuple[float, Index]] = []
     for _ in range(_ROUNDS):

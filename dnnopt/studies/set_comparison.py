@@ -15,7 +15,7 @@ from dnnopt.base.tables import Tabular, as_html
 from dnnopt.methods.heuristics import BASELINES
 from dnnopt.models.solvers.interface import check_seconds
 from dnnopt.problem.problem import Problem, load
-from dnnopt.studies.bench import Task, tasks
+from dnnopt.studies.bench import BenchTask, tasks
 from dnnopt.studies.best_known import BestKnown, read_table
 from dnnopt.studies.comparison import HEURISTIC_LIMIT, excess
 
@@ -118,7 +118,7 @@ def set_tasks(
     threads: int = 1,
     seed: int = 0,
     memory: float | None = None,
-) -> list[Task]:
+) -> list[BenchTask]:
     """Return a task for each problem and method; results go to ``runs/method/problem.json``.
 
     Parameters

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Point:
+class SweepPoint:
     """The problem at one value of the parameter.
 
     Attributes
@@ -89,7 +89,7 @@ class Sweep(Tabular):
     scale : {"log", "linear"}
     tolerance : float
         Of break points: relative (log scale), or as a share of the range (linear scale).
-    points : tuple of Point
+    points : tuple of SweepPoint
         By their values; those asked for, and two at each break point.
     breaks : tuple of Break
     plans : tuple of Plan
@@ -108,7 +108,7 @@ class Sweep(Tabular):
     high: float
     scale: str
     tolerance: float
-    points: tuple[Point, ...]
+    points: tuple[SweepPoint, ...]
     breaks: tuple[Break, ...]
     plans: tuple[Plan, ...]
     complete: bool

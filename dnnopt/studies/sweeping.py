@@ -35,7 +35,7 @@ from dnnopt.problem.parameters import Parameter, parse_range
 from dnnopt.problem.plan import Plan, read_plan
 from dnnopt.problem.problem import Problem
 from dnnopt.referee import evaluate
-from dnnopt.studies.sweep import Break, Point, Sweep
+from dnnopt.studies.sweep import Break, Sweep, SweepPoint
 
 if TYPE_CHECKING:
     pass
@@ -60,7 +60,7 @@ def sweep(
     threads: int | None = None,
     seed: int = 0,
     output: Path | str | None = None,
-    watch: Callable[[Point], None] | None = None,
+    watch: Callable[[SweepPoint], None] | None = None,
 ) -> Sweep:
     """Return the optimal plans while a parameter varies, and where they change.
 
@@ -207,7 +207,7 @@ class _Run:
         solver: str | None,
         baselines: tuple[str, ...],
         folder: Path | None,
-        watch: Callable[[Point], None] | None,
+        watch: Callable[[SweepPoint], None] | None,
     ) -> None:
         self.problem = problem
         self.parameter = parameter
@@ -376,7 +376,7 @@ class _Run:
             low, high = (middle, high) if kept else (low, middle)
         return low, high
 
-    def point(self, value: float, plans: frozenset[int | None]) -> Point:
+    def point(self, value: float, plans: frozenset[int | None]) -> SweepPoint:
         """Return what is known at a value."""
         solved = self.solved[value]
         plan = min(plans, key=lambda index: -1 if index is None else index)
@@ -388,9 +388,9 @@ class _Run:
             bound = None if bound is None or solved.infeasible else min(bound, objective)
             gap = relative_gap(objective, bound)
             status = "optimal" if gap is not None and gap <= OPTIMAL_GAP else "feasible"
-        return Point(value, status, objective, bound, plan, solved.baselines, solved.seconds, solved.asked)
+        return SweepPoint(value, status, objective, bound, plan, solved.baselines, solved.seconds, solved.asked)
 
-    def points(self) -> tuple[Point, ...]:
+    def points(self) -> tuple[SweepPoint, ...]:
         """Return all points; the plans are numbered anew by where they are the best, and others are forgotten."""
         groups = self.segments()
         used = list(dict.fromkeys(plan for _, plan in groups if plan is not None))
@@ -400,7 +400,7 @@ class _Run:
         return tuple(p if p.plan is None else replace(p, plan=number[p.plan]) for p in points)
 
     @staticmethod
-    def breaks(points: Sequence[Point]) -> tuple[Break, ...]:
+    def breaks(points: Sequence[SweepPoint]) -> tuple[Break, ...]:
         """Return where neighbouring points have different plans."""
         return tuple(
             Break(a.value, b.value, a.plan, b.plan, all(p.status in ("optimal", "infeasible") for p in (a, b)))

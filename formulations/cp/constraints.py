@@ -17,10 +17,10 @@ from dnnopt.compiled.constraints import (
     DeviceCount,
     LinearLimit,
     MemoryLimit,
-    MonotoneTiers,
     MulticastTrees,
     ObjectiveLimit,
     Separation,
+    TierOrder,
 )
 from dnnopt.compiled.evaluator import memory_room
 from dnnopt.compiled.metrics import Index
@@ -133,7 +133,7 @@ def add_contiguity(literals: Literals, constraint: Contiguity) -> None:
                 model.add_clauses(constraint.label, columns, (False, False, True))
 
 
-def add_monotone_tiers(literals: Literals, constraint: MonotoneTiers) -> None:
+def add_monotone_tiers(literals: Literals, constraint: TierOrder) -> None:
     """Not `x_ui ∧ x_vj` where j is in a lower tier than i, for each edge (u, v) between layers."""
     c, x = literals.c, literals.x
     tiers = c.device_tier[c.executor_device]
@@ -183,7 +183,7 @@ CONSTRAINTS: dict[type, Callable[[Literals, Any], None]] = {
     Colocation: add_colocation,
     Separation: add_separation,
     Contiguity: add_contiguity,
-    MonotoneTiers: add_monotone_tiers,
+    TierOrder: add_monotone_tiers,
     DeviceCount: add_device_count,
     CutCount: add_cut_count,
     MulticastTrees: add_multicast_trees,

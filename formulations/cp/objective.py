@@ -12,11 +12,11 @@ from dnnopt.compiled.constraints import LatencyTerm, LinearTerm, MaxTerm, Object
 from dnnopt.compiled.evaluator import evaluator_of
 from dnnopt.compiled.scaling import all_on_one
 from dnnopt.formulations.cp.literals import Literals
+from dnnopt.formulations.implied import Entries
 from dnnopt.models.arrays import Columns, Values
 from dnnopt.models.constraint import TOLERANCE, Whole, scale_for
 from dnnopt.models.linear import summed
 
-Entries = tuple[Columns, Values]
 WholeEntries = tuple[Columns, Whole]
 _FINE_RESOLUTION = 2.0**52
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from dnnopt.base.errors import UnsupportedError
 from dnnopt.compiled.compiled import CompiledProblem
-from dnnopt.compiled.metrics import Array, Metric
+from dnnopt.compiled.metrics import Array, LinearMetric
 from dnnopt.formulations.implied import Axes, Entries, ImpliedVariables
 from dnnopt.formulations.milp.communication import Communication
 from dnnopt.formulations.milp.placement import add_placement
@@ -47,7 +47,7 @@ class Build(ImpliedVariables):
         self.start: Columns = np.zeros(0, dtype=np.int32)
         self.latency: list[int] = []
 
-    def entries(self, metric: Metric) -> Entries:
+    def entries(self, metric: LinearMetric) -> Entries:
         """Return the columns and coefficients of a linear metric, in the model's units; some may be zero."""
         columns, values = super().entries(metric)
         return columns, values / self.model.units.of(metric.unit)

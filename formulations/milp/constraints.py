@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from dnnopt.compiled.calls import CallTimes, call_times
+from dnnopt.compiled.call_times import CallTimes, call_times
 from dnnopt.compiled.compiled import CompiledProblem
 from dnnopt.compiled.constraints import (
     CallOrder,
@@ -21,10 +21,10 @@ from dnnopt.compiled.constraints import (
     Escape,
     LinearLimit,
     MemoryLimit,
-    MonotoneTiers,
     MulticastTrees,
     ObjectiveLimit,
     Separation,
+    TierOrder,
 )
 from dnnopt.compiled.metrics import Index
 from dnnopt.compiled.scaling import SI, unit_for
@@ -189,7 +189,7 @@ def _add_order(build: Build, network: str, before: Columns) -> None:
         build.model.add_rows(f"no_cycle({network})", columns, 1.0, upper=2.0, axes=lambda: (cycles,))
 
 
-def add_monotone_tiers(build: Build, constraint: MonotoneTiers) -> None:
+def add_monotone_tiers(build: Build, constraint: TierOrder) -> None:
     """`Σ_{i: tier_i >= θ} x_ui <= Σ_{i: tier_i >= θ} x_vi` for each edge (u, v) between layers and each tier θ."""
     c = build.c
     tiers = c.device_tier[c.executor_device]
@@ -309,7 +309,7 @@ CONSTRAINTS: dict[type, Callable[[Build, Any], None]] = {
     Colocation: add_colocation,
     Separation: add_separation,
     Contiguity: add_contiguity,
-    MonotoneTiers: add_monotone_tiers,
+    TierOrder: add_monotone_tiers,
     DeviceCount: add_device_count,
     CutCount: add_cut_count,
     CallOrder: add_call_order,

@@ -136,7 +136,7 @@ TRIED = [
     (kinds.Separation, dp.Separate(network="net", layers=("a", "c")), ()),
     (kinds.Separation, dp.Separate(network="net", layers=("b", "c")), ()),
     (kinds.Contiguity, dp.Contiguous(), ()),
-    (kinds.MonotoneTiers, dp.MonotoneTiers(), ()),
+    (kinds.TierOrder, dp.MonotoneTiers(), ()),
     (kinds.DeviceCount, dp.MaxDevices(limit=1), ()),
     (kinds.CutCount, dp.MaxCuts(limit=1), ()),
     (kinds.CutCount, dp.MaxCuts(limit=0), ()),

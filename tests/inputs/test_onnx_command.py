@@ -6,7 +6,7 @@ from typer.testing import CliRunner
 
 from dnnopt.base.errors import InputError
 from dnnopt.cli import app
-from dnnopt.inputs.onnx.costs import Cost, Operator, Value
+from dnnopt.inputs.onnx.costs import Operator, OperatorCost, Value
 from dnnopt.inputs.onnx.own_costs import parse_cost
 
 OPERATOR = Operator("MyOp", (Value((2, 3)), None, Value((4,), 16)), (None, Value((5,)), Value((6,), 8)))
@@ -29,12 +29,12 @@ OPERATOR = Operator("MyOp", (Value((2, 3)), None, Value((4,), 16)), (None, Value
 )
 def test_costs_are_sums_of_products_of_sizes(text, flops):
     name, cost = parse_cost(f"com.acme:MyOp={text}")
-    assert (name, cost(OPERATOR)) == ("com.acme:MyOp", Cost(flops))
+    assert (name, cost(OPERATOR)) == ("com.acme:MyOp", OperatorCost(flops))
 
 
 def test_bytes_count_bytes():
-    assert parse_cost("MyOp=2*out, bytes=in + out")[1](OPERATOR) == Cost(22, 24 + 8 + 20 + 6)
-    assert parse_cost("MyOp=0,bytes=0")[1](OPERATOR) == Cost(0, 0)
+    assert parse_cost("MyOp=2*out, bytes=in + out")[1](OPERATOR) == OperatorCost(22, 24 + 8 + 20 + 6)
+    assert parse_cost("MyOp=0,bytes=0")[1](OPERATOR) == OperatorCost(0, 0)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import onnx
 import pytest
 
-from dnnopt.inputs.onnx.costs import COSTS, DATA_INPUTS, PICKS, VIEWS, Operator, Value, traffic
+from dnnopt.inputs.onnx.costs import COSTS, DATA_INPUTS, PICKS, VIEWS, Operator, Value, bytes_moved
 
 
 def operator(op, inputs, outputs, **attributes):
@@ -161,22 +161,22 @@ def test_attention_is_its_two_products_and_the_softmax():
 
 def test_ordinary_operators_move_inputs_and_outputs():
     relu = operator("Relu", [(10,)], [(10,)])
-    assert traffic(relu, [40]) == 80
+    assert bytes_moved(relu, [40]) == 80
 
 
 def test_views_move_nothing():
     for op in ("Reshape", "Flatten", "Squeeze", "Unsqueeze"):
-        assert traffic(operator(op, [(2, 5)], [(10,)]), [40, 8]) == 0
+        assert bytes_moved(operator(op, [(2, 5)], [(10,)]), [40, 8]) == 0
 
 
 def test_gather_reads_the_rows_that_it_picks_and_its_indices():
     gather = operator("Gather", [(1000, 8), (3,)], [(3, 8)])
-    assert traffic(gather, [32000, 24]) == 96 + 96 + 24
+    assert bytes_moved(gather, [32000, 24]) == 96 + 96 + 24
 
 
 def test_gather_reads_a_small_table_once_at_most():
     gather = operator("Gather", [(2, 8), (100,)], [(100, 8)])
-    assert traffic(gather, [64, 800]) == 64 + 800 + 3200
+    assert bytes_moved(gather, [64, 800]) == 64 + 800 + 3200
 
 
 def test_bytes_of_elements_below_eight_bits_are_packed():

@@ -9,7 +9,7 @@ from onnx import TensorProto, helper
 from onnx_models import attention_block, floats, integers, layers, model, node, tensors
 
 from dnnopt.base.errors import InputError
-from dnnopt.inputs.onnx.costs import Cost
+from dnnopt.inputs.onnx.costs import OperatorCost
 from dnnopt.inputs.onnx.reader import read_onnx
 
 
@@ -32,11 +32,16 @@ def test_operator_of_another_domain_does_not_get_the_cost_of_its_namesake(read):
 
 def test_cost_may_be_that_of_one_domain_and_may_say_the_bytes(read):
     nodes = [node("Relu", ["x"], ["a"], domain="mine"), node("Relu", ["a"], ["y"])]
-    own = {"mine:Relu": lambda op: Cost(5, 2 * op.out.bytes), "other:Relu": lambda op: 9}
+    own = {"mine:Relu": lambda op: OperatorCost(5, 2 * op.out.bytes), "other:Relu": lambda op: 9}
     network = read(nodes, {"x": [10]}, ["y"], domains=["mine"], value_info=[("a", [10])], options={"costs": own})
     assert [(layer.flops, layer.bytes) for layer in network.layers] == [(5, 80), (10, 80)]
     with pytest.raises(InputError, match=r"costs\['Relu'\]: got -1, expected a number >= 0 of bytes"):
-        read([node("Relu", ["x"], ["y"])], {"x": [10]}, ["y"], options={"costs": {"Relu": lambda op: Cost(1, -1)}})
+        read(
+            [node("Relu", ["x"], ["y"])],
+            {"x": [10]},
+            ["y"],
+            options={"costs": {"Relu": lambda op: OperatorCost(1, -1)}},
+        )
 
 
 def test_cost_can_be_supplied_and_sees_shapes_and_attributes(read):

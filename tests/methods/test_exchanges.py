@@ -17,7 +17,7 @@ import dnnopt as dp
 from dnnopt.compiled import constraints as kinds
 from dnnopt.compiled.compiled import CompiledProblem
 from dnnopt.compiled.compiler import compile_problem
-from dnnopt.compiled.metrics import Metric
+from dnnopt.compiled.metrics import LinearMetric
 from dnnopt.compiled.scheduling import plan_of
 from dnnopt.compiled.symmetry import identical_devices
 from dnnopt.problem.objectives import largest
@@ -310,7 +310,7 @@ def test_every_field_of_a_constraint_is_one_that_tells_devices_apart_or_cannot()
         f"{kind.__name__}.{name}" for kind in kinds.CompiledConstraint.__args__ for name in names_of(kind) - {"label"}
     }
     assert every == {name for name, _ in limits(c)} | WITHOUT_DEVICES
-    assert names_of(Metric) == {name for name, _ in metrics(c)} | {"name", "unit", "scale", "gamma"}
+    assert names_of(LinearMetric) == {name for name, _ in metrics(c)} | {"name", "unit", "scale", "gamma"}
 
 
 def test_devices_that_differ_in_a_constraint_or_a_term_are_not_identical():

@@ -16,7 +16,7 @@ from dnnopt.methods.exact import labels
 from dnnopt.methods.pool import Pool
 from dnnopt.methods.programs.frontier import Frontier
 from dnnopt.methods.programs.label_search import LabelSearch
-from dnnopt.methods.programs.rows import Row, rows_of
+from dnnopt.methods.programs.rows import PlanSum, rows_of
 from dnnopt.methods.programs.tree_program import TreeProgram
 from dnnopt.methods.solving import solve
 from dnnopt.models.solvers.interface import Clock, Control, Limits
@@ -110,7 +110,7 @@ def test_tables_begin_with_the_optimum_of_the_tree_program(transport):
             return
         draw = np.random.default_rng(seed)
         sizes = c.time.shape, (len(c.tensor_names), len(c.link_names))
-        rows = [Row(draw.uniform(-1, 2, sizes[0]), draw.uniform(0, 1, sizes[1])) for _ in range(2)]
+        rows = [PlanSum(draw.uniform(-1, 2, sizes[0]), draw.uniform(0, 1, sizes[1])) for _ in range(2)]
         weights = draw.uniform(0, 1, (3, 2))
         found = Frontier(c, rows).tables(weights)[0][0]
         program = TreeProgram(c)

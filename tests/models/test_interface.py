@@ -15,7 +15,7 @@ from dnnopt.formulations import registry
 from dnnopt.methods.formulated import run_formulation
 from dnnopt.methods.pool import Pool
 from dnnopt.methods.solving import formulate, solve
-from dnnopt.models.solvers import kind_of, names
+from dnnopt.models.solvers import names, solver_kind
 from dnnopt.models.solvers import solver as solver_of
 from dnnopt.models.solvers.interface import Control, Limits
 from dnnopt.problem.constraints import MaxDevices
@@ -228,8 +228,8 @@ def test_the_bound_of_a_negative_objective_is_not_above_it(solver):
     devices = [Device(name="p", idle_power=3.0), Device(name="q", idle_power=3.0)]
     net = network("a", weight=0.0)
     one = problem(net, platform(devices), {"a": (2, 4)}, minimize=energy(idle=True))
-    name = "cp-assignment" if kind_of(solver) == "cp" else "edgewise"
+    name = "cp-assignment" if solver_kind(solver) == "cp" else "edgewise"
     model = formulate(one, name)
-    outcome = solver_of(solver, kind_of(solver))(model, Limits(threads=1), None, Control())
+    outcome = solver_of(solver, solver_kind(solver))(model, Limits(threads=1), None, Control())
     assert outcome.objective * model.objective_unit == pytest.approx(-12)
     assert outcome.bound * model.objective_unit == pytest.approx(-12)

@@ -4,7 +4,7 @@ import pytest
 from builders import network, plan, platform, problem
 
 import dnnopt as dp
-from dnnopt.studies.pareto import Front, Point
+from dnnopt.studies.pareto import Front, FrontPoint
 
 pytest.importorskip("matplotlib", reason="matplotlib is not installed")
 
@@ -13,7 +13,7 @@ def front(*points, unproved=(), complete=True):
     goals = [dp.latency(), dp.energy(), dp.cost(), dp.traffic()][: len(points[0])] if points else [dp.latency()]
     terms = [goal.replace(priority=priority) for priority, goal in enumerate(goals)]
     one = problem(network("a"), platform("p"), {"a": (1,)}, minimize=terms)
-    found = tuple(Point(plan("a:p"), values, index not in unproved) for index, values in enumerate(points))
+    found = tuple(FrontPoint(plan("a:p"), values, index not in unproved) for index, values in enumerate(points))
     return Front(one, found, 1e-3, complete, (), 2.0)
 
 

@@ -4,7 +4,7 @@ import pytest
 from builders import layer, link, network, plan, platform, problem, tensor
 
 import dnnopt as dp
-from dnnopt.plot.layout import layered
+from dnnopt.plot.layout import columns_and_tracks
 
 pytest.importorskip("matplotlib", reason="matplotlib is not installed")
 
@@ -116,7 +116,7 @@ def test_it_draws_on_given_axes(branching):
 def test_layout_puts_every_node_after_its_producers_and_no_two_in_one_place():
     net = dp.network("googlenet")
     edges = [(t.producer, c) for t in net.tensors for c in t.consumers if t.producer != "input" and c != "output"]
-    columns, tracks = layered([net.layers[index].name for index in net.order], edges)
+    columns, tracks = columns_and_tracks([net.layers[index].name for index in net.order], edges)
     assert all(columns[producer] < columns[consumer] for producer, consumer in edges)
     places = [(columns[name], tracks[name]) for name in columns]
     assert len(set(places)) == len(net.layers)
@@ -124,7 +124,7 @@ def test_layout_puts_every_node_after_its_producers_and_no_two_in_one_place():
 
 
 def test_layout_puts_a_node_that_waits_for_nothing_just_before_its_consumer():
-    columns, _ = layered(["weights", "a", "b", "c"], [("a", "b"), ("b", "c"), ("weights", "c")])
+    columns, _ = columns_and_tracks(["weights", "a", "b", "c"], [("a", "b"), ("b", "c"), ("weights", "c")])
     assert columns == {"weights": 1, "a": 0, "b": 1, "c": 2}
 
 

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 from dnnopt.base.errors import InputError
-from dnnopt.compiled.metrics import Metric
+from dnnopt.compiled.metrics import LinearMetric
 
 
 def metric(**changes):
     parts = {"per_copy": [1.0, 0.0], "per_byte": [0.0, 2.0], "scale": [1.0], "gamma": [0.5]}
     arrays = {name: np.array(changes.get(name, values)) for name, values in parts.items()}
-    return Metric(name="energy", unit="J", alpha=np.array([[-1.0, 2.0]]), **arrays)
+    return LinearMetric(name="energy", unit="J", alpha=np.array([[-1.0, 2.0]]), **arrays)
 
 
 def test_placement_coefficients_may_be_negative():

@@ -10,8 +10,8 @@ from builders import link, network, plan, platform, problem, tensor
 import dnnopt as dp
 from dnnopt.base.files import dump_json
 from dnnopt.studies import best_known
-from dnnopt.studies.bench import Task, run_all, run_task, tasks
-from dnnopt.studies.best_known import confirm, read_table, update, verify
+from dnnopt.studies.bench import BenchTask, run_all, run_task, tasks
+from dnnopt.studies.best_known import confirm_values, read_table, update, verify
 from dnnopt.studies.features import features
 
 NAME = "resnet50-pi4-wifi-nx-wan-t4"
@@ -171,13 +171,13 @@ def test_damaged_tables_are_refused_by_line_and_column(table, change, words):
 
 def test_a_second_engine_is_asked_of_proofs_and_the_table_says_which(table):
     best_known.write_table([replace(row, confirmed_by="") for row in read_table(table).values()], table)
-    [(row, contradiction)] = confirm([NAME, "core/001"], time_limit=60, path=table)
+    [(row, contradiction)] = confirm_values([NAME, "core/001"], time_limit=60, path=table)
     assert (row.problem, contradiction, row.status) == (NAME, "", "proved")
     assert row.confirmed_by == "cp-assignment (cpsat)"  # not the engine of the proof
     assert row.confirming > 0
     assert read_table(table)[NAME] == row
-    assert list(confirm([NAME], time_limit=60, path=table)) == []  # it is confirmed now
-    assert [row.problem for row, _ in confirm([NAME], time_limit=60, path=table, again=True)] == [NAME]
+    assert list(confirm_values([NAME], time_limit=60, path=table)) == []  # it is confirmed now
+    assert [row.problem for row, _ in confirm_values([NAME], time_limit=60, path=table, again=True)] == [NAME]
 
 
 def test_a_proof_that_a_second_engine_refutes_is_open_again(tmp_path, solved):
@@ -186,7 +186,7 @@ def test_a_proof_that_a_second_engine_refutes_is_open_again(tmp_path, solved):
     [row] = read_table(table).values()
     wrong = replace(row, status="proved", bound=row.objective, bound_by="edgewise+sum (highs)")
     best_known.write_table([wrong], table)
-    [(row, contradiction)] = confirm([NAME], time_limit=60, path=table)
+    [(row, contradiction)] = confirm_values([NAME], time_limit=60, path=table)
     assert "edgewise+sum (highs) claims" in contradiction
     assert (row.status, row.bound, row.confirmed_by) == ("open", None, "")
     assert list(verify(table)) == [(row, None)]
@@ -208,7 +208,7 @@ def test_runs_are_resumed_and_a_dead_process_is_an_outcome(tmp_path):
     (tmp_path / "auto" / f"{NAME}.json").write_text(json.dumps(changed), encoding="utf-8")
     [(_, again)] = run_all(work)
     assert again["message"] == "kept"
-    dead = run_task(Task(NAME, ("--no-such-option",), 1.0, str(tmp_path / "dead.json")))
+    dead = run_task(BenchTask(NAME, ("--no-such-option",), 1.0, str(tmp_path / "dead.json")))
     assert (dead["status"], dead["placement"]) == ("error", None)
     assert dead["message"]
     shutil.copy(tmp_path / "dead.json", tmp_path / "auto" / "dead.json")

@@ -20,7 +20,7 @@ from dnnopt.problem.objectives import latency, period
 from dnnopt.problem.words import letters, strip
 from dnnopt.referee import evaluate
 from dnnopt.studies import bench, comparison
-from dnnopt.studies.bench import Task, run_all, run_task
+from dnnopt.studies.bench import BenchTask, run_all, run_task
 from dnnopt.studies.best_known import read_table
 from dnnopt.studies.set_comparison import set_tasks, summarise
 
@@ -272,7 +272,7 @@ def test_methods_run_over_a_set_and_go_on_where_they_were_stopped(tmp_path):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the limit on memory is of Linux")
 def test_a_process_that_needs_more_memory_than_it_may_is_an_outcome(tmp_path):
-    task = Task("small/001", (), 1.0, str(tmp_path / "out.json"), memory=40e6)
+    task = BenchTask("small/001", (), 1.0, str(tmp_path / "out.json"), memory=40e6)
     data = run_task(task)
     assert (data["status"], data["objective"]) == ("error", None)
     assert data["message"]
@@ -285,7 +285,7 @@ def test_no_heuristic_has_the_name_of_an_exact_method():
 
 def test_a_process_that_does_not_end_in_time_is_an_outcome(tmp_path, monkeypatch):
     monkeypatch.setattr(bench, "_GRACE", 0.0)
-    data = run_task(Task("hard/001", (), 0.2, str(tmp_path / "out.json")))
+    data = run_task(BenchTask("hard/001", (), 0.2, str(tmp_path / "out.json")))
     assert (data["status"], data["objective"]) == ("error", None)
     assert "ended, as it ran" in data["message"]
     assert [file.name for file in tmp_path.iterdir()] == ["out.json"]

@@ -10,7 +10,7 @@ from dnnopt.inputs.generators.networks import draft_network
 from dnnopt.inputs.generators.platforms import TOPOLOGIES, build_platform, machines, ramp
 from dnnopt.inputs.generators.recipe import Recipe
 from dnnopt.inputs.generators.stream import Stream
-from dnnopt.inputs.generators.tightness import Placement, blocks, capacities, deadline, lower_bound, weights_on
+from dnnopt.inputs.generators.tightness import DeviceOfLayer, blocks, capacities, deadline, lower_bound, weights_on
 from dnnopt.problem.constraints import Colocate, Constraint, Deadline, Memory
 from dnnopt.problem.objectives import Term, energy, latency, period
 from dnnopt.problem.plan import Plan
@@ -119,7 +119,7 @@ def _objective(recipe: Recipe) -> Term:
     return period() if recipe.execution == "pipelined" else latency()
 
 
-def _plan(problem: Problem, placement: Placement) -> Plan:
+def _plan(problem: Problem, placement: DeviceOfLayer) -> Plan:
     names = problem.platform.device_names()
     return Plan(
         placement={

@@ -218,8 +218,8 @@ def layered(draft: Draft, stream: Stream, size: int) -> None:
     add("last", [v for v in range(len(draft.works)) if v not in used] or [RAW])
 
 
-Kind = Callable[[Draft, Stream, int], None]
-KINDS: dict[str, Kind] = {
+_Kind = Callable[[Draft, Stream, int], None]
+KINDS: dict[str, _Kind] = {
     "chain": chain,
     "series-parallel": series_parallel,
     "inception": inception,

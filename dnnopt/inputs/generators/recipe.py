@@ -14,7 +14,7 @@ from dnnopt.problem.constraints import AnyConstraint
 from dnnopt.problem.objectives import Term, as_terms
 from dnnopt.problem.problem import Transport
 
-Count = Annotated[int, Field(strict=True, ge=1)]
+_Count = Annotated[int, Field(strict=True, ge=1)]
 Ratio = Annotated[Number, Field(ge=1)]
 
 
@@ -57,10 +57,10 @@ class Recipe(Record):
     """
 
     kinds: Annotated[tuple[str, ...], Field(min_length=1)]
-    size: Count = 30
-    devices: Count = 3
+    size: _Count = 30
+    devices: _Count = 3
     topology: str = "mesh"
-    hosts: Count = 2
+    hosts: _Count = 2
     heterogeneity: Ratio = 8.0
     link_heterogeneity: Ratio = 4.0
     communication: Positive = 1.0

@@ -9,10 +9,10 @@ from math import ceil
 from dnnopt.inputs.generators.draft import Draft
 from dnnopt.inputs.generators.platforms import Machine
 
-Placement = list[list[int]]  # a device for each layer of each network
+DeviceOfLayer = list[list[int]]  # a device for each layer of each network
 
 
-def blocks(drafts: Sequence[Draft], shares: Sequence[Fraction]) -> Placement:
+def blocks(drafts: Sequence[Draft], shares: Sequence[Fraction]) -> DeviceOfLayer:
     """Return the block placement: the layers in order, a block to each device in order, by their own weights.
 
     A device takes layers until it and those before it have (at least) their shares of all these. Layers that share a
@@ -25,7 +25,7 @@ def blocks(drafts: Sequence[Draft], shares: Sequence[Fraction]) -> Placement:
         Of each device; they add up to 1.
     """
     total = sum(work.weights for draft in drafts for work in draft.works)
-    placement: Placement = []
+    placement: DeviceOfLayer = []
     device, placed, until = 0, 0, shares[0] * total
     for draft in drafts:
         leader = {v: group[0] for group in draft.together for v in group}
@@ -44,7 +44,7 @@ def blocks(drafts: Sequence[Draft], shares: Sequence[Fraction]) -> Placement:
     return placement
 
 
-def weights_on(drafts: Sequence[Draft], placement: Placement, devices: int) -> list[int]:
+def weights_on(drafts: Sequence[Draft], placement: DeviceOfLayer, devices: int) -> list[int]:
     """Return the bytes of weights on each device; what layers share counts once on each."""
     held = [0] * devices
     for draft, where in zip(drafts, placement, strict=True):

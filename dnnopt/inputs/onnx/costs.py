@@ -80,7 +80,7 @@ class Operator:
         return next(value for value in self.outputs if value is not None)
 
 
-class Cost(NamedTuple):
+class OperatorCost(NamedTuple):
     """What a cost function may return where the bytes are not those of every input and output.
 
     Attributes
@@ -94,7 +94,7 @@ class Cost(NamedTuple):
     bytes: float | None = None
 
 
-CostFunction = Callable[[Operator], "float | Cost"]
+CostFunction = Callable[[Operator], "float | OperatorCost"]
 _Flops = Callable[[Operator], float]
 
 
@@ -293,7 +293,7 @@ _WITH_SETTINGS = """
 DATA_INPUTS = dict.fromkeys(_WITH_SETTINGS.split(), 1)
 
 
-def traffic(node: Operator, read: Iterable[float]) -> float:
+def bytes_moved(node: Operator, read: Iterable[float]) -> float:
     """Return the bytes that an operator reads and writes.
 
     Parameters

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from dnnopt.inputs.onnx import costs as onnx_costs
-from dnnopt.inputs.onnx.costs import Cost, CostFunction, Operator
+from dnnopt.inputs.onnx.costs import CostFunction, Operator, OperatorCost
 from dnnopt.inputs.onnx.microsoft import DOMAIN, STANDARD, cross_attention, grouped, has, self_attention
 
 
@@ -48,7 +48,7 @@ def _inner(node: Operator) -> int:
     return shape[-2] if len(shape) > 1 and node.attributes.get("transA") else shape[-1]
 
 
-def _embedding_cost(node: Operator) -> Cost:
+def _embedding_cost(node: Operator) -> OperatorCost:
     """Rows of two or three tables are added up and normalised; the tables are read where rows are picked."""
     ids = node.input(0)
     quantised = node.op.endswith("QEmbedLayerNormalization")
@@ -58,17 +58,17 @@ def _embedding_cost(node: Operator) -> Cost:
     read = sum(rows * table.bits // 8 for table in tables if table is not None)
     others = [value for index, value in enumerate(node.inputs) if index not in (2, 3, 4) and value is not None]
     written = sum(value.bytes for value in node.outputs if value is not None)
-    return Cost(flops, read + sum(value.bytes for value in others) + written)
+    return OperatorCost(flops, read + sum(value.bytes for value in others) + written)
 
 
-def _blocks_cost(node: Operator) -> Cost:
+def _blocks_cost(node: Operator) -> OperatorCost:
     table, indices, scales, out = node.input(0), node.input(1), node.input(2), node.out
     picked = min(1.0, indices.size / max(table.shape[node.attributes.get("gather_axis", 0)], 1))
     stored = table.bytes + scales.bytes + (node.input(3).bytes if has(node, 3) else 0)
-    return Cost(2 * out.size, picked * stored + indices.bytes + out.bytes)
+    return OperatorCost(2 * out.size, picked * stored + indices.bytes + out.bytes)
 
 
-def _experts_cost(node: Operator) -> Cost:
+def _experts_cost(node: Operator) -> OperatorCost:
     """Each token meets `k` experts; of their weights, at most as many are read as tokens meet."""
     quantised = node.op.endswith("QMoE")
     first = (2, 5, 8) if quantised else (2, 4, 6)
@@ -79,7 +79,7 @@ def _experts_cost(node: Operator) -> Cost:
     weights = [value for value in node.inputs[2:] if value is not None]
     read = min(1.0, tokens * k / experts) * sum(value.bytes for value in weights)
     moved = node.input(0).bytes + node.input(1).bytes + node.out.bytes
-    return Cost(2 * tokens * k * products + 5 * node.input(1).size, read + moved)
+    return OperatorCost(2 * tokens * k * products + 5 * node.input(1).size, read + moved)
 
 
 def _projected(past: int) -> CostFunction:

@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 from dnnopt.base.errors import InputError
 from dnnopt.base.units import parse_quantity
-from dnnopt.inputs.onnx.costs import Cost, CostFunction, Operator, Value
+from dnnopt.inputs.onnx.costs import CostFunction, Operator, OperatorCost, Value
 
 _SIZE = re.compile(r"(in|out)(\d{0,6})")
 _EXAMPLE = "a cost such as 'com.acme:MyOp=2*out' or 'MyOp=2*out + in0, bytes=in + out'"
@@ -34,12 +34,12 @@ def parse_cost(text: str) -> tuple[str, CostFunction]:
         raise InputError(_EXAMPLE, value=text)
     flops = _sum(parts[0], text)
     if len(parts) == 1:
-        return name.strip(), lambda node: Cost(flops(node, _elements))
+        return name.strip(), lambda node: OperatorCost(flops(node, _elements))
     what, equals, moved_text = parts[1].partition("=")
     if what.strip() != "bytes" or not equals:
         raise InputError(_EXAMPLE, value=text)
     moved = _sum(moved_text, text)
-    return name.strip(), lambda node: Cost(flops(node, _elements), moved(node, _bytes))
+    return name.strip(), lambda node: OperatorCost(flops(node, _elements), moved(node, _bytes))
 
 
 _Unit = Callable[[Value], float]

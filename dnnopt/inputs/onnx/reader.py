@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dnnopt.base.errors import InputError
-from dnnopt.inputs.onnx.costs import COSTS, DATA_INPUTS, Cost, CostFunction, Operator, traffic
+from dnnopt.inputs.onnx.costs import COSTS, DATA_INPUTS, CostFunction, Operator, OperatorCost, bytes_moved
 from dnnopt.inputs.onnx.file import join
 from dnnopt.inputs.onnx.graph import OnnxGraph
 from dnnopt.inputs.onnx.microsoft_costs import COSTS as MICROSOFT_COSTS
@@ -77,8 +77,8 @@ def read_onnx(
         FLOP of operators, for those that are not known or to be counted otherwise: functions of a
         `dnnopt.inputs.onnx.costs.Operator`, as in ``{"MyOp": lambda node: 3 * node.out.size}``, or
         ``{"com.acme:MyOp": ...}`` for that of one domain alone. A function may return a
-        `dnnopt.inputs.onnx.costs.Cost` instead, with bytes. An operator with graphs of its own (If, Loop, Scan) that
-        has such a cost is one layer.
+        `dnnopt.inputs.onnx.costs.OperatorCost` instead, with bytes. An operator with graphs of its own (If, Loop,
+        Scan) that has such a cost is one layer.
     allow_large : bool
         Whether functions may become any number of nodes.
 
@@ -164,7 +164,7 @@ def _layer(graph: OnnxGraph, node: Node, name: str, own_costs: Mapping[str, Cost
         name=name,
         op=node.op,
         flops=flops,
-        bytes=traffic(operator, [read[value] for value in order if value in read]) if moved is None else moved,
+        bytes=bytes_moved(operator, [read[value] for value in order if value in read]) if moved is None else moved,
         activations=sum(value.bytes for value in operator.outputs if value is not None),
     )
 
@@ -209,7 +209,7 @@ def _cost(
         found = own_costs[key](operator) if key is not None else _COSTS[node.key](operator)
     except MALFORMED as error:
         raise graph.error(f"the cost of {node.label} cannot be worked out: {what_is_wrong(error)}") from None
-    cost = found if isinstance(found, Cost) else Cost(found)
+    cost = found if isinstance(found, OperatorCost) else OperatorCost(found)
     amounts = {"FLOP": cost.flops} if cost.bytes is None else {"FLOP": cost.flops, "bytes": cost.bytes}
     for what, amount in amounts.items():
         if isinstance(amount, bool) or not isinstance(amount, Real) or not 0 <= amount < math.inf:

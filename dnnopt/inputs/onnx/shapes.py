@@ -12,7 +12,7 @@ from dnnopt.inputs.onnx.costs import Operator, Value, einsum_extents
 from dnnopt.inputs.onnx.file import BITS, check_sizes, type_name
 from dnnopt.inputs.onnx.functions import Node
 from dnnopt.inputs.onnx.microsoft import SHAPES, STANDARD, Standard
-from dnnopt.inputs.onnx.older import in_newer_terms, rewritten
+from dnnopt.inputs.onnx.older import Arrays, in_newer_terms, rewritten
 from dnnopt.inputs.onnx.values import constant_tensor
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 # What malformed attributes and missing inputs raise in rules and costs.
 MALFORMED = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError)
 Types = Mapping[str, "TypeProto"]
-Arrays = Mapping[str, "np.ndarray"]
 
 
 def shape_of(type_: TypeProto) -> tuple[int, ...] | None:

@@ -30,19 +30,19 @@ from dnnopt.compiled.constraints import (
     LinearTerm,
     MaxTerm,
     MemoryLimit,
-    MonotoneTiers,
     ObjectiveLimit,
     PeriodTerm,
     Separation,
+    TierOrder,
 )
 from dnnopt.compiled.metrics import Array, Index, Mask
 from dnnopt.compiled.scope import Scope
 from dnnopt.methods.programs import rows as sums
-from dnnopt.methods.programs.rows import Row
+from dnnopt.methods.programs.rows import PlanSum
 
 SCOPE = Scope(
     enforces=frozenset(
-        {LinearLimit, MemoryLimit, ObjectiveLimit, Colocation, Separation, MonotoneTiers, DeviceCount, CutCount}
+        {LinearLimit, MemoryLimit, ObjectiveLimit, Colocation, Separation, TierOrder, DeviceCount, CutCount}
     ),
     terms=frozenset({LinearTerm, PeriodTerm, MaxTerm}),
     exposure=False,
@@ -56,7 +56,7 @@ class TooManyStatesError(ValueError):
 
 
 @dataclass(frozen=True, eq=False)
-class Use:
+class SlotUse:
     """What a node's device does to one slot.
 
     Attributes
@@ -82,7 +82,7 @@ class Use:
 
 
 @dataclass(frozen=True, eq=False)
-class Step:
+class FrontierStep:
     """The placement of one node.
 
     Attributes
@@ -90,7 +90,7 @@ class Step:
     node : int
     sizes, sizes_after : tuple of int
         Number of codes of each slot before the step, and after it.
-    uses : tuple of Use
+    uses : tuple of SlotUse
     begun : tuple of arrays (D,)
         The first code of each slot that begins, for each device of the node; these slots come last.
     """
@@ -98,7 +98,7 @@ class Step:
     node: int
     sizes: tuple[int, ...]
     sizes_after: tuple[int, ...]
-    uses: tuple[Use, ...]
+    uses: tuple[SlotUse, ...]
     begun: tuple[Index, ...]
 
 
@@ -108,7 +108,7 @@ class Frontier:
     Parameters
     ----------
     compiled : CompiledProblem
-    rows : sequence of Row
+    rows : sequence of PlanSum
 
     Raises
     ------
@@ -116,7 +116,7 @@ class Frontier:
         If there are more than `MOST_STATES` over all steps.
     """
 
-    def __init__(self, compiled: CompiledProblem, rows: Sequence[Row]) -> None:
+    def __init__(self, compiled: CompiledProblem, rows: Sequence[PlanSum]) -> None:
         self.c = compiled
         self.rows = tuple(rows)
         self.alpha = np.stack([row.alpha for row in rows], axis=-1)  # (N, k, R)
@@ -157,14 +157,14 @@ class Frontier:
             table[:, -1, number] = row.copy
         return table
 
-    def sent(self, use: Use, digits: Index, devices: Index) -> Array:
+    def sent(self, use: SlotUse, digits: Index, devices: Index) -> Array:
         """Return what uses of a slot add to the rows (B, R), for its codes (B,) and the node's devices (B,)."""
         total = np.zeros((len(digits), len(self.rows)))
         for tensor, features in zip(use.tensors, use.sent, strict=True):
             total += features[digits, devices] @ self._per_feature[tensor]
         return total
 
-    def weighed(self, use: Use, weights: Array) -> Array:
+    def weighed(self, use: SlotUse, weights: Array) -> Array:
         """Return what uses of a slot add to weighted sums of rows (codes, D, M); inf where the device is forbidden."""
         total = np.zeros((*use.after.shape, len(weights)))
         for tensor, features in zip(use.tensors, use.sent, strict=True):
@@ -199,7 +199,7 @@ class Frontier:
         assert len(found) == len(c.node_names) + 1
         return found[::-1]
 
-    def _before(self, step: Step, after: Array, weights: Array) -> Array:
+    def _before(self, step: FrontierStep, after: Array, weights: Array) -> Array:
         """Return the table before a step from that after it."""
         c = self.c
         before = np.full((*step.sizes, len(weights)), np.inf)
@@ -249,7 +249,7 @@ class _Copies:
         number[[code[0] for code in self.codes]] = np.arange(len(self.codes))
         return number
 
-    def use(self, axis: int, node: int, edges: list[int]) -> Use:
+    def use(self, axis: int, node: int, edges: list[int]) -> SlotUse:
         """Return what a consumer does, and go on to the codes after it."""
         builder, c = self.builder, self.builder.c
         tensors = c.edge_tensor[edges].tolist()
@@ -263,7 +263,7 @@ class _Copies:
         for edge in edges:
             after = np.where(builder.passes[edge][origin], after, -1)
         self.codes = list(codes)
-        return Use(axis, after if self.left else np.minimum(after, 0), bool(self.left), tuple(tensors), sent)
+        return SlotUse(axis, after if self.left else np.minimum(after, 0), bool(self.left), tuple(tensors), sent)
 
 
 class _Group:
@@ -291,7 +291,7 @@ class _Group:
         """Return the code of each device of the first member (D,)."""
         return np.arange(self.devices)
 
-    def use(self, axis: int) -> Use:
+    def use(self, axis: int) -> SlotUse:
         """Return what a member does, and go on to the codes after it."""
         self.left -= 1
         codes: dict[_Code, int] = {}
@@ -301,7 +301,7 @@ class _Group:
                 if self._permits(code, device):
                     after[number, device] = codes.setdefault(self._code(code[0], device), len(codes))
         self.codes = list(codes) or self.codes[:1]  # one at least, even if nothing leads to it
-        return Use(axis, after if self.left else np.minimum(after, 0), bool(self.left), (), ())
+        return SlotUse(axis, after if self.left else np.minimum(after, 0), bool(self.left), (), ())
 
 
 _Moved = tuple[tuple[_Code, ...], Index, tuple[NDArray[np.float32], ...]]
@@ -332,7 +332,7 @@ class _Builder:
     def _passes(self) -> Mask:
         """Return whether each edge may have its ends on two devices (E, D, D)."""
         c, moves = self.c, self.c.edge_moves
-        if any(isinstance(constraint, MonotoneTiers) for constraint in c.constraints):
+        if any(isinstance(constraint, TierOrder) for constraint in c.constraints):
             between = c.is_layer[c.edge_producer] & c.is_layer[c.edge_consumer]
             down = c.device_tier[c.pair_origin] > c.device_tier[c.pair_destination]
             moves = moves & ~(between[:, None] & down)
@@ -431,7 +431,7 @@ class _Builder:
                 if not waits[consumer]:
                     ready.append(consumer)
 
-    def steps(self) -> list[Step]:
+    def steps(self) -> list[FrontierStep]:
         """Return the steps."""
         c = self.c
         groups: dict[int, list[int]] = {}  # node: numbers of the groups that it is in
@@ -448,11 +448,11 @@ class _Builder:
                 nodes_of.append((constraint, list(members)))
         open_slots: list[tuple[str, int]] = []
         slots: dict[tuple[str, int], _Copies | _Group] = {}
-        steps: list[Step] = []
+        steps: list[FrontierStep] = []
         states = 0
         for node in self.order():
             sizes = tuple(len(slots[key].codes) for key in open_slots)
-            uses: list[Use] = []
+            uses: list[SlotUse] = []
             begun: list[Index] = []
             beginning: list[tuple[str, int]] = []
             by_producer: dict[int, list[int]] = {}
@@ -480,7 +480,7 @@ class _Builder:
                 begun.append(copies.begin())
             open_slots = [key for key in open_slots if slots[key].left] + beginning
             sizes_after = tuple(len(slots[key].codes) for key in open_slots)
-            steps.append(Step(node, sizes, sizes_after, tuple(uses), tuple(begun)))
+            steps.append(FrontierStep(node, sizes, sizes_after, tuple(uses), tuple(begun)))
             states += math.prod(sizes_after)
             if states > MOST_STATES:
                 raise TooManyStatesError(f"more than {MOST_STATES:,} states of what is alive at once")

@@ -22,7 +22,7 @@ from dnnopt.compiled.compiled import CompiledProblem
 from dnnopt.compiled.constraints import MemoryLimit
 from dnnopt.compiled.metrics import Array, Index, Mask
 from dnnopt.methods.programs import rows as sums
-from dnnopt.methods.programs.frontier import Frontier, Step
+from dnnopt.methods.programs.frontier import Frontier, FrontierStep
 from dnnopt.methods.programs.rows import rows_of
 from dnnopt.models.solvers.interface import Clock, Control
 
@@ -36,7 +36,7 @@ _MOST_ENTRIES = 30_000_000
 
 
 @dataclass(frozen=True, eq=False)
-class Found:
+class LabelResult:
     """What a label search found.
 
     Attributes
@@ -164,7 +164,7 @@ class LabelSearch:
         """The best of the Lagrangian bounds with these prices."""
         return float((self.tables[0][0] - self.charged).max())
 
-    def run(self, width: int, cap: float, clock: Clock, control: Control, floor: float = -np.inf) -> Found:
+    def run(self, width: int, cap: float, clock: Clock, control: Control, floor: float = -np.inf) -> LabelResult:
         """Search for plans of at most `cap`.
 
         Parameters
@@ -192,7 +192,7 @@ class LabelSearch:
         self._samples = []
         for number, step in enumerate(self.frontier.steps):
             if clock.expired() or control.stop.is_set():
-                return Found(nowhere, min(left_out, float(labels.lower.min()), cap))
+                return LabelResult(nowhere, min(left_out, float(labels.lower.min()), cap))
             labels, out = self._children(step, self.tables[number + 1], labels, most[0], _SPARE * width)
             left_out = min(left_out, out)
             labels = labels.take(self._fits(labels, most - least_left[number]))
@@ -202,11 +202,13 @@ class LabelSearch:
             trail.append((labels.parent, labels.executor))
             self._samples.append((number, labels.state[:_SAMPLES], labels.values[:_SAMPLES]))
             if not len(labels.lower):
-                return Found(nowhere, min(left_out, cap))
+                return LabelResult(nowhere, min(left_out, cap))
         best = np.argsort(labels.values[:, : self.weighed].max(axis=1), kind="stable")
-        return Found(self._placements(trail, best), min(left_out, cap))
+        return LabelResult(self._placements(trail, best), min(left_out, cap))
 
-    def _children(self, step: Step, table: Array, labels: _Labels, cap: float, most: int) -> tuple[_Labels, float]:
+    def _children(
+        self, step: FrontierStep, table: Array, labels: _Labels, cap: float, most: int
+    ) -> tuple[_Labels, float]:
         """Return the labels after a step in the order of their bounds, and the least bound of those left out."""
         c, frontier = self.c, self.frontier
         executors = np.flatnonzero(c.allowed[step.node])

@@ -26,7 +26,7 @@ from dnnopt.compiled.metrics import Array, Index
 from dnnopt.compiled.scope import Scope
 from dnnopt.compiled.symmetry import identical_devices
 from dnnopt.methods.programs import rows as sums
-from dnnopt.methods.programs.rows import Row, rows_of
+from dnnopt.methods.programs.rows import PlanSum, rows_of
 from dnnopt.methods.programs.tree_program import Marginals, TreeProgram
 from dnnopt.models.linear import LinearModel
 from dnnopt.models.solvers.interface import Clock, Control, Limits
@@ -51,7 +51,7 @@ class Lagrangian:
 
     Attributes
     ----------
-    objective, limits : tuple of Row
+    objective, limits : tuple of PlanSum
     bound : float
         SI; -inf before `maximize`, inf where no placement is allowed.
     prices : array
@@ -171,7 +171,7 @@ class Lagrangian:
         return Marginals(nodes, edges)
 
 
-def _with_means(c: CompiledProblem, row: Row) -> Row:
+def _with_means(c: CompiledProblem, row: PlanSum) -> PlanSum:
     """Return the row with the mean of each peak over all nodes that have one: never more than the largest hosted."""
     if row.peaks is None:
         return row
@@ -179,7 +179,7 @@ def _with_means(c: CompiledProblem, row: Row) -> Row:
     return replace(row, alpha=row.alpha + means[:, None] * (c.executor_device == row.device))
 
 
-def _alike_rows(rows: tuple[Row, ...], weighed: int, classes: list[list[int]]) -> list[list[int]]:
+def _alike_rows(rows: tuple[PlanSum, ...], weighed: int, classes: list[list[int]]) -> list[list[int]]:
     """Return groups of rows of identical devices: of the objective's, and of the limits'."""
     groups = []
     for members in classes:

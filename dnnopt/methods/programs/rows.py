@@ -23,11 +23,11 @@ from dnnopt.compiled.constraints import (
     ObjectiveTerm,
     PeriodTerm,
 )
-from dnnopt.compiled.metrics import Array, Metric
+from dnnopt.compiled.metrics import Array, LinearMetric
 
 
 @dataclass(frozen=True, eq=False)
-class Row:
+class PlanSum:
     """A sum over a plan.
 
     Attributes
@@ -56,7 +56,7 @@ class Row:
     peaks: Array | None = None
     buffers: float = 0.0
 
-    def within(self, limit: float) -> Row:
+    def within(self, limit: float) -> PlanSum:
         """Return the row with a limit on it, both divided by its size."""
         size = abs(limit) or 1.0
         return replace(
@@ -69,18 +69,18 @@ class Row:
             buffers=self.buffers / size,
         )
 
-    def plus(self, other: Row, weight: float = 1.0) -> Row:
+    def plus(self, other: PlanSum, weight: float = 1.0) -> PlanSum:
         """Return the sum of this row and `weight` times another's coefficients; the device is the other's."""
         alpha, beta = self.alpha + weight * other.alpha, self.beta + weight * other.beta
         return replace(self, alpha=alpha, beta=beta, device=other.device)
 
 
 @dataclass(frozen=True)
-class Rows:
+class PlanSums:
     """The rows of a problem's objective, and of its limits."""
 
-    objective: tuple[Row, ...]
-    limits: tuple[Row, ...]
+    objective: tuple[PlanSum, ...]
+    limits: tuple[PlanSum, ...]
 
 
 def refuses(compiled: CompiledProblem) -> str | None:
@@ -88,9 +88,9 @@ def refuses(compiled: CompiledProblem) -> str | None:
     return refuses_terms(compiled.objective[0])
 
 
-def rows_of(compiled: CompiledProblem) -> Rows:
+def rows_of(compiled: CompiledProblem) -> PlanSums:
     """Return the rows of the objective (`refuses` must not refuse it), and of all limits that are such sums."""
-    limits: list[Row] = []
+    limits: list[PlanSum] = []
     for constraint in compiled.constraints:
         match constraint:
             case LinearLimit():
@@ -101,7 +101,7 @@ def rows_of(compiled: CompiledProblem) -> Rows:
                 limits += [row.within(constraint.limit) for row in _largest(compiled, constraint.terms)]
             case CutCount():
                 limits.append(replace(_zero(compiled), copy=1.0).within(constraint.limit))
-    return Rows(tuple(_largest(compiled, compiled.objective[0])), tuple(limits))
+    return PlanSums(tuple(_largest(compiled, compiled.objective[0])), tuple(limits))
 
 
 def refuses_terms(terms: tuple[ObjectiveTerm, ...]) -> str | None:
@@ -116,15 +116,15 @@ def refuses_terms(terms: tuple[ObjectiveTerm, ...]) -> str | None:
     return None
 
 
-def _zero(c: CompiledProblem) -> Row:
-    return Row(np.zeros(c.time.shape), np.zeros((len(c.tensor_names), len(c.link_names))))
+def _zero(c: CompiledProblem) -> PlanSum:
+    return PlanSum(np.zeros(c.time.shape), np.zeros((len(c.tensor_names), len(c.link_names))))
 
 
-def _metric(c: CompiledProblem, metric: Metric) -> Row:
-    return Row(metric.alpha, metric.link_charges(c.tensor_bytes))
+def _metric(c: CompiledProblem, metric: LinearMetric) -> PlanSum:
+    return PlanSum(metric.alpha, metric.link_charges(c.tensor_bytes))
 
 
-def _memory(c: CompiledProblem, limit: MemoryLimit) -> Row:
+def _memory(c: CompiledProblem, limit: MemoryLimit) -> PlanSum:
     here = c.executor_device == limit.device
     row = replace(
         _zero(c),
@@ -136,10 +136,10 @@ def _memory(c: CompiledProblem, limit: MemoryLimit) -> Row:
     return row.within(limit.limit)
 
 
-def _largest(c: CompiledProblem, terms: tuple[ObjectiveTerm, ...]) -> list[Row]:
+def _largest(c: CompiledProblem, terms: tuple[ObjectiveTerm, ...]) -> list[PlanSum]:
     """Return rows of which the largest is the sum of the terms."""
     common = _zero(c)
-    parts: list[Row] = []
+    parts: list[PlanSum] = []
     for term in terms:
         match term:
             case LinearTerm():
@@ -152,7 +152,7 @@ def _largest(c: CompiledProblem, terms: tuple[ObjectiveTerm, ...]) -> list[Row]:
     return [common.plus(part) for part in parts] or [common]
 
 
-def loads_of(c: CompiledProblem) -> list[Row]:
+def loads_of(c: CompiledProblem) -> list[PlanSum]:
     """Return the load of each resource (SI)."""
     rows = []
     for load, devices, links in zip(c.loads, c.resource_devices, c.resource_links, strict=True):

@@ -21,7 +21,7 @@ from dnnopt.compiled.evaluator import memory_room
 from dnnopt.compiled.metrics import Array, Index, Mask
 from dnnopt.formulations.milp.communication.boundary import ends_of_routes
 from dnnopt.methods.programs.items import Items
-from dnnopt.methods.programs.rows import Row, linear_costs, loads_of
+from dnnopt.methods.programs.rows import PlanSum, linear_costs, loads_of
 
 _MOST_KEPT = 2_000_000  # entries of a matrix
 
@@ -36,14 +36,14 @@ class Ends:
         Links by which each device sends, and by which it receives.
     owner : array (Q,)
         The device whose stage loads each resource; -1: none does, or several do.
-    total : Row, optional
+    total : PlanSum, optional
         What is summed over stages: a linear objective, or the load of the one resource that several devices load.
     """
 
     sends: Mask
     receives: Mask
     owner: Index
-    total: Row | None
+    total: PlanSum | None
 
 
 def ends_of(compiled: CompiledProblem) -> Ends | str:
@@ -65,7 +65,7 @@ def ends_of(compiled: CompiledProblem) -> Ends | str:
             return f"several resources of several devices ({', '.join(c.resource_names[one] for one in shared)})"
         total = loads_of(c)[shared[0]] if shared else None
     else:
-        total = Row(*linear_costs(c))
+        total = PlanSum(*linear_costs(c))
     if total is not None and c.transport == "multicast":
         several = total.beta.any(axis=0) & (receives.sum(axis=0) > 1)
         if several.any():
@@ -160,7 +160,7 @@ class Sum:
 
 
 @dataclass(frozen=True, eq=False)
-class Memory:
+class StageMemory:
     """A memory limit: what a stage's items and buffers take, peaks (P, I) of items, and what there is."""
 
     used: Sum
@@ -247,7 +247,7 @@ class Stages:
         np.add.at(total, self.items.of_node[layers], values[layers])
         return total
 
-    def _sum(self, device: int, row: Row, *, seen: bool = False) -> Sum:
+    def _sum(self, device: int, row: PlanSum, *, seen: bool = False) -> Sum:
         """Return what the device's stages add to a sum; `seen`: of two devices, also what the other sends and gets."""
         sends, receives = self._ends.sends, self._ends.receives
         if seen and len(sends) == 2:  # what one sends, the other receives
@@ -259,7 +259,7 @@ class Stages:
             self._add_flow(found, flow, device, float(received[flow.tensor]), float(sent[flow.tensor]))
         return found
 
-    def _memory_of(self, device: int) -> list[Memory]:
+    def _memory_of(self, device: int) -> list[StageMemory]:
         """Return the device's memory limits."""
         found, layers = [], self.c.is_layer
         for limit in self.c.constraints:
@@ -273,7 +273,7 @@ class Stages:
                 peaks = np.zeros((len(self.items.before), len(limit.peaks)))
                 np.maximum.at(peaks, self.items.of_node[layers], limit.peaks[:, layers].T)
                 room = memory_room(limit.limit)
-                found.append(Memory(used, peaks.T, limit.limit + room))
+                found.append(StageMemory(used, peaks.T, limit.limit + room))
         return found
 
     def _find_flows(self, *, by_edge: bool) -> list[_Flow]:

@@ -26,7 +26,7 @@ def names(kind: str | None = None) -> list[str]:
     return [name for name, (_, solves) in _SOLVERS.items() if kind in (None, solves)]
 
 
-def kind_of(name: str) -> str:
+def solver_kind(name: str) -> str:
     """Return the kind of models that a solver solves, ``milp`` or ``cp``.
 
     Raises
@@ -57,7 +57,7 @@ def solver(name: str, kind: str) -> Solver:
     InputError
         If there is none, it is not installed, or it does not solve models of this kind.
     """
-    if kind_of(name) != kind:
+    if solver_kind(name) != kind:
         raise InputError(f"a solver for {kind} models: {', '.join(names(kind))}", field="solver", value=name)
     if name.startswith(_PYOMO):
         through_pyomo, own = import_module("dnnopt.models.solvers.pyomo_solver"), name.removeprefix(_PYOMO)

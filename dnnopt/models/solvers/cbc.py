@@ -34,7 +34,7 @@ _INFEASIBLE = re.compile(
 _RESULT = re.compile(r"^(Result|Lower bound|Enumerated nodes)(?: - |: *)(.*)$", re.MULTILINE)
 
 
-def command(model: Path, solution: Path, start: Path | None, limits: Limits, tolerance: float) -> list[str]:
+def command_line(model: Path, solution: Path, start: Path | None, limits: Limits, tolerance: float) -> list[str]:
     """Return the command line. Gap 0 apart from the relative one asked for: CBC's own are absolute, and wide."""
     import cbcbox
 
@@ -70,7 +70,9 @@ def solve(model: LinearModel, limits: Limits, start: Values | None, control: Con
             lines = [f"{column} c{column} {float(start[column])!r} 0" for column in nonzero]
             start_file.write_text("\n".join(["start", *lines]) + "\n", encoding="utf-8")
         left = limits.within(clock.left())
-        output, killed = _run(command(mps, solution, start_file, left, tolerance_for(arrays)), folder, left, control)
+        output, killed = _run(
+            command_line(mps, solution, start_file, left, tolerance_for(arrays)), folder, left, control
+        )
         log.write_text(output, encoding="utf-8")
         if control.log is not None:
             Path(control.log).write_text(output, encoding="utf-8")

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from ortools.sat.python import cp_model
 
-from dnnopt.models.constraint import ConstraintModel, Intervals, Rows
+from dnnopt.models.constraint import ConstraintModel, Intervals, RowBlock
 from dnnopt.models.solvers.interface import Control, Limits, Outcome, Values, run_in_thread
 
 _EXACT = 2.0**53  # whole numbers below it are exact as floating-point numbers
@@ -55,7 +55,7 @@ def _intervals(cp: cp_model.CpModel, variables: list[cp_model.IntVar], block: In
     ]
 
 
-def _add_rows(cp: cp_model.CpModel, variables: list[cp_model.IntVar], rows: Rows) -> None:
+def _add_rows(cp: cp_model.CpModel, variables: list[cp_model.IntVar], rows: RowBlock) -> None:
     lower = repeat(cp_model.INT_MIN) if rows.lower is None else rows.lower.tolist()
     upper = repeat(cp_model.INT_MAX) if rows.upper is None else rows.upper.tolist()
     parts = zip(rows.columns, rows.coefficients, rows.literals.tolist(), lower, upper, strict=False)

@@ -10,14 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
 from dnnopt.base.errors import InputError
 from dnnopt.base.interrupts import stop_on_interrupt as stop_on_interrupt
 from dnnopt.base.sizes import check_threads
-
-Values = NDArray[np.float64]
+from dnnopt.models.arrays import Values as Values
 
 
 def check_seconds(limit: float | None, field: str) -> None:

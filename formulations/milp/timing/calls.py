@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from dnnopt.compiled.calls import CallTimes, call_times
+from dnnopt.compiled.call_times import CallTimes, call_times
 from dnnopt.compiled.evaluator import evaluator_of
 from dnnopt.compiled.metrics import Index
 from dnnopt.compiled.windows import latency_limits
