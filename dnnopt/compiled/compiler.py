@@ -10,13 +10,9 @@ import numpy as np
 from dnnopt.compiled.compiled import CompiledProblem
 from dnnopt.compiled.constraints import (
     CallOrder,
-    Colocation,
     CompiledConstraint,
-    Contiguity,
     CustomLimit,
-    CutCount,
     DeadlineLimit,
-    DeviceCount,
     LatencyTerm,
     LinearLimit,
     LinearTerm,
@@ -25,13 +21,12 @@ from dnnopt.compiled.constraints import (
     MulticastTrees,
     ObjectiveTerm,
     PeriodTerm,
-    Separation,
-    TierOrder,
     WeightGroups,
     WorstLeakageTerm,
 )
+from dnnopt.compiled.logical import COMPILERS, Nodes
 from dnnopt.compiled.metrics import Array, LinearMetric, Mask
-from dnnopt.compiled.structure import Routes, conflicts, paths_between
+from dnnopt.compiled.structure import Routes, conflicts
 from dnnopt.problem import constraints as specs
 from dnnopt.problem.custom import CustomConstraint
 from dnnopt.problem.networks import INPUT, OUTPUT, Network
@@ -434,30 +429,17 @@ class _Compiler:
                 return [LinearLimit(label, self._own_metric(spec.metric), spec.limit)]
             case CustomConstraint():
                 return [CustomLimit(label, spec, partial(spec.amount, self.problem))]
-            case specs.Colocate():
-                return [Colocation(label, self._layer_nodes(spec.network, spec.layers))]
-            case specs.Separate():
-                return [Separation(label, self._layer_nodes(spec.network, spec.layers))]
-            case specs.Contiguous():
-                return [
-                    self._contiguity(f"contiguous({network.name})", self._layer_nodes(network.name, spec.layers))
-                    for network in self.problem.networks
-                    if spec.network in (None, network.name)
-                ]
-            case specs.MonotoneTiers():
-                return [TierOrder(label)]
-            case specs.MaxDevices():
-                return [DeviceCount(label, spec.limit)]
-            case specs.MaxCuts():
-                return [CutCount(label, spec.limit)]
+            case _:
+                return [*COMPILERS[type(spec)](spec, self._nodes_of_layers())]
+
+    def _nodes_of_layers(self) -> Nodes:
+        uses = zip(self.producer[self.use_tensor].tolist(), self.use_consumer.tolist(), strict=True)
+        edges = tuple((u, v) for u, v in uses if u >= 0)
+        return Nodes(tuple(self.networks), self._layer_nodes, edges, len(self.node_names))
 
     def _layer_nodes(self, network: str, layers: Sequence[str] | None) -> tuple[int, ...]:
         chosen = layers if layers is not None else [layer.name for layer in self.problem.network(network).layers]
         return tuple(sorted(self.nodes[network, name] for name in chosen))
-
-    def _contiguity(self, label: str, nodes: tuple[int, ...]) -> Contiguity:
-        uses = zip(self.producer[self.use_tensor].tolist(), self.use_consumer.tolist(), strict=True)
-        return Contiguity(label, nodes, paths_between(nodes, ((u, v) for u, v in uses if u >= 0), len(self.node_names)))
 
     def _memory(self, spec: specs.Memory) -> list[MemoryLimit]:
         resident = self.weights + self.activations if spec.rule == "weights+activations" else self.weights

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -144,62 +145,26 @@ class ObjectiveLimit:
     limit: float
 
 
-@dataclass(frozen=True)
-class Colocation:
-    """The nodes share one device."""
-
-    label: str
-    nodes: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class Separation:
-    """No two of the nodes share a device."""
-
-    label: str
-    nodes: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class Contiguity:
-    """The devices can be put in an order in which every path between these nodes (of one network) goes forwards.
-
-    That is: what a device runs of the nodes is convex, and the quotient graph is acyclic.
+class Logical:
+    """Base of logical constraints, which are rules that a placement keeps or breaks (see `logical.py`).
 
     Attributes
     ----------
     label : str
-    nodes : tuple of int
-    edges : tuple of (int, int)
-        Pairs of nodes with a path between them on which no other of the nodes lies; every path is made of these.
+        Names it in reports and errors.
+    names_devices : bool
+        Whether devices that are alike may not be exchanged in what it says.
     """
 
     label: str
-    nodes: tuple[int, ...]
-    edges: tuple[tuple[int, int], ...]
+    names_devices: ClassVar[bool] = True
 
+    def excess(self, c: Any, devices: Index, pairs: Index) -> Array:
+        """Return by how much placements break it (B,), given the devices of nodes (B, N) and the pairs of edges (B, E).
 
-@dataclass(frozen=True)
-class TierOrder:
-    """No edge between layers goes to a lower tier."""
-
-    label: str
-
-
-@dataclass(frozen=True)
-class DeviceCount:
-    """At most `limit` devices run layers."""
-
-    label: str
-    limit: int
-
-
-@dataclass(frozen=True)
-class CutCount:
-    """At most `limit` (tensor, destination device) pairs."""
-
-    label: str
-    limit: int
+        `c` is the CompiledProblem.
+        """
+        raise NotImplementedError
 
 
 @dataclass(frozen=True)
@@ -255,12 +220,7 @@ CompiledConstraint = (
     | MemoryLimit
     | DeadlineLimit
     | ObjectiveLimit
-    | Colocation
-    | Separation
-    | Contiguity
-    | TierOrder
-    | DeviceCount
-    | CutCount
+    | Logical
     | CallOrder
     | MulticastTrees
     | CustomLimit

@@ -16,26 +16,21 @@ from dnnopt.compiled.call_times import call_times
 from dnnopt.compiled.compiled import CompiledProblem, kept
 from dnnopt.compiled.constraints import (
     CallOrder,
-    Colocation,
-    CompiledConstraint,
-    Contiguity,
     CustomLimit,
-    CutCount,
     DeadlineLimit,
-    DeviceCount,
     LatencyTerm,
     LinearLimit,
     LinearTerm,
+    Logical,
     MaxTerm,
     MemoryLimit,
     MulticastTrees,
     ObjectiveLimit,
     ObjectiveTerm,
     PeriodTerm,
-    Separation,
-    TierOrder,
     WorstLeakageTerm,
 )
+from dnnopt.compiled.logical import LOGICAL
 from dnnopt.compiled.metrics import Array, Index, LinearMetric, Mask
 from dnnopt.compiled.scheduling import scheduler_of
 from dnnopt.compiled.scope import Scope
@@ -59,15 +54,10 @@ SCOPE = Scope(
             MemoryLimit,
             DeadlineLimit,
             ObjectiveLimit,
-            Colocation,
-            Separation,
-            Contiguity,
-            TierOrder,
-            DeviceCount,
-            CutCount,
             CallOrder,
             MulticastTrees,
             CustomLimit,
+            *LOGICAL,
         }
     ),
     terms=frozenset({LinearTerm, LatencyTerm, PeriodTerm, WorstLeakageTerm, MaxTerm}),
@@ -301,44 +291,25 @@ class Evaluator:
                     latencies = self.latencies(placements) if latencies is None else latencies
                     excess += ~np.isfinite(latencies[:, constraint.network])
                     continue
-                case _:
-                    excess += self._logical_excess(constraint, placements, pairs)
+                case Logical():
+                    excess += constraint.excess(c, self.devices(placements), pairs)
                     continue
+                case MulticastTrees():
+                    excess += self._tensors_without_tree(constraint, pairs)
+                    continue
+                case CustomLimit():
+                    found = np.array([constraint.violation(c.plan(placement)) for placement in placements])
+                    excess += found * (found > TOLERANCE)
+                    continue
+                case _:
+                    what = f"the constraint {constraint.label} cannot be evaluated for many plans"
+                    raise UnsupportedError("", problem=what)
             over = value - limit
             room = TOLERANCE * max(abs(limit), TINY)
             if isinstance(constraint, MemoryLimit):
                 room = memory_room(limit)
             excess += np.where(over > room, over / (abs(limit) or 1.0), 0.0)
         return excess
-
-    def _logical_excess(self, constraint: CompiledConstraint, placements: Index, pairs: Index) -> Array:
-        c = self.compiled
-        devices = self.devices(placements)
-        match constraint:
-            case Colocation():
-                here = devices[:, list(constraint.nodes)]
-                return (here != here[:, :1]).sum(axis=1).astype(float)
-            case Separation():
-                here = np.sort(devices[:, list(constraint.nodes)], axis=1)
-                return (np.diff(here, axis=1) == 0).sum(axis=1).astype(float)
-            case Contiguity():
-                return self._cyclic_devices(constraint, devices)
-            case TierOrder():
-                u, v = c.edge_producer, c.edge_consumer
-                between = c.is_layer[u] & c.is_layer[v]
-                tiers = c.device_tier[devices]
-                return (tiers[:, u[between]] > tiers[:, v[between]]).sum(axis=1).astype(float)
-            case DeviceCount():
-                used = (devices[:, c.is_layer][:, :, None] == np.arange(len(c.device_names))).any(axis=1).sum(axis=1)
-                return np.maximum(used - constraint.limit, 0).astype(float)
-            case CustomLimit():
-                found = [constraint.violation(c.plan(placement)) for placement in placements]
-                return np.array(found) * (np.array(found) > TOLERANCE)
-            case CutCount():
-                return np.maximum(self.first_copies(pairs).sum(axis=1) - constraint.limit, 0).astype(float)
-            case MulticastTrees():
-                return self._tensors_without_tree(constraint, pairs)
-        raise UnsupportedError("", problem=f"the constraint {constraint.label} cannot be evaluated for many plans")
 
     def _tensors_without_tree(self, constraint: MulticastTrees, pairs: Index) -> Array:
         """Return how many tensors go to two devices whose routes reach a link in two ways (B,)."""
@@ -350,21 +321,6 @@ class Evaluator:
         for origin, first, second in constraint.conflicts:
             broken |= sent[:, :, c.pair_number[origin, first]] & sent[:, :, c.pair_number[origin, second]]
         return broken.sum(axis=1).astype(float)
-
-    def _cyclic_devices(self, constraint: Contiguity, devices: Index) -> Array:
-        """Return how many devices lie on a cycle of the quotient graph (B,)."""
-        size = len(self.compiled.device_names)
-        reach = np.zeros((len(devices), size, size), dtype=bool)
-        if not constraint.edges:
-            return np.zeros(len(devices))
-        u, v = np.array(constraint.edges).T
-        batch = np.repeat(np.arange(len(devices)), len(u))
-        origin, destination = devices[:, u].ravel(), devices[:, v].ravel()
-        moved = origin != destination
-        reach[batch[moved], origin[moved], destination[moved]] = True
-        for _ in range(max(size - 1, 1).bit_length()):
-            reach |= reach @ reach
-        return np.diagonal(reach, axis1=1, axis2=2).sum(axis=1).astype(float)
 
 
 def _true(mask: Mask) -> tuple[Index, Index]:

@@ -20,7 +20,6 @@ import numpy as np
 
 from dnnopt.compiled.compiled import CompiledProblem
 from dnnopt.compiled.constraints import (
-    Colocation,
     DeadlineLimit,
     LatencyTerm,
     LinearLimit,
@@ -32,6 +31,7 @@ from dnnopt.compiled.constraints import (
     PeriodTerm,
     WorstLeakageTerm,
 )
+from dnnopt.compiled.logical import Colocation
 from dnnopt.compiled.metrics import Array, Index, LinearMetric, Mask
 from dnnopt.compiled.scope import Scope
 from dnnopt.compiled.windows import Durations, Windows

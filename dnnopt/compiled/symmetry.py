@@ -9,11 +9,7 @@ import numpy as np
 from dnnopt.compiled.compiled import CompiledProblem, kept
 from dnnopt.compiled.constraints import (
     CallOrder,
-    Colocation,
-    Contiguity,
-    CutCount,
     DeadlineLimit,
-    DeviceCount,
     Escape,
     LatencyTerm,
     LinearLimit,
@@ -24,10 +20,9 @@ from dnnopt.compiled.constraints import (
     ObjectiveLimit,
     ObjectiveTerm,
     PeriodTerm,
-    Separation,
-    TierOrder,
     WorstLeakageTerm,
 )
+from dnnopt.compiled.logical import LOGICAL
 from dnnopt.compiled.metrics import Index, LinearMetric
 from dnnopt.compiled.scope import Scope
 
@@ -40,15 +35,10 @@ SCOPE = Scope(
             MemoryLimit,
             DeadlineLimit,
             ObjectiveLimit,
-            Colocation,
-            Separation,
-            Contiguity,
-            TierOrder,
-            DeviceCount,
-            CutCount,
             CallOrder,
             MulticastTrees,
             Escape,
+            *(kind for kind in LOGICAL if not kind.names_devices),
         }
     ),
     terms=frozenset({LinearTerm, LatencyTerm, PeriodTerm, WorstLeakageTerm, MaxTerm}),

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import get_args
+from typing import Any, get_args
 
 from dnnopt.compiled import evaluator, presolve, symmetry
 from dnnopt.compiled.compiler import compile_problem
-from dnnopt.compiled.constraints import CompiledConstraint, Escape, ObjectiveTerm
+from dnnopt.compiled.constraints import Escape, ObjectiveTerm
+from dnnopt.compiled.logical import KINDS
 from dnnopt.compiled.scope import Scope
 from dnnopt.formulations import registry
 from dnnopt.methods.bounds import chains, contiguous, escapes
@@ -32,24 +33,11 @@ _TERMS: dict[str, Term] = {
     "own metric": Term(metric="own"),
     "maximum": Term(metric="energy", over="max"),
 }
-_CONSTRAINTS: dict[str, c.Constraint] = {
-    "memory": c.Memory(rule="weights+largest_activation", buffers=1),
-    "deadline": c.Deadline(limit=1.0),
-    "bandwidth": c.Bandwidth(),
-    "energy": c.Energy(limit=1.0),
-    "cost": c.Cost(limit=1.0),
-    "traffic": c.Traffic(limit=1.0),
-    "leakage": c.Leakage(limit=1.0),
-    "worst leakage": c.WorstLeakage(limit=0.5),
-    "own metric": c.MetricLimit(metric="own", limit=1.0),
-    "utilisation": c.Utilisation(),
-    "placement": c.Placement(network="net", layer="a", allowed=("end",)),
-    "colocate": c.Colocate(network="net", layers=("a", "b")),
-    "separate": c.Separate(network="net", layers=("a", "b")),
-    "contiguous": c.Contiguous(),
-    "monotone tiers": c.MonotoneTiers(),
-    "max devices": c.MaxDevices(limit=1),
-    "max cuts": c.MaxCuts(limit=1),
+# What the fields are that a constraint must have, and further ones that are the hardest to support.
+_REQUIRED = {"limit": 0, "network": "net", "layer": "a", "layers": ("a", "b"), "allowed": ("end",), "metric": "own"}
+_HARDEST: dict[type, dict[str, Any]] = {
+    c.Memory: {"rule": "weights+largest_activation", "buffers": 1},
+    c.Deadline: {"limit": 1.0},
 }
 _EXECUTIONS = ("sequential", "parallel", "scheduled", "pipelined", "call")
 
@@ -81,6 +69,14 @@ def _problem(**fields: object) -> Problem:
     return Problem(network, platform, **(base | fields))  # type: ignore[arg-type]
 
 
+def _constraints() -> Iterator[tuple[str, c.Constraint]]:
+    """Yield a constraint of each kind, and its name."""
+    for kind in get_args(c.Constraint):
+        fields = {name: _REQUIRED[name] for name, field in kind.model_fields.items() if field.is_required()}
+        constraint = kind(**fields, **_HARDEST.get(kind, {}))
+        yield constraint.constraint.replace("_", " "), constraint
+
+
 def _features() -> Iterator[tuple[str, str, Problem]]:
     """Yield (group, feature, a problem with it)."""
     for execution in _EXECUTIONS:
@@ -88,10 +84,10 @@ def _features() -> Iterator[tuple[str, str, Problem]]:
     for name, term in _TERMS.items():
         if name != "latency":
             yield "objective", name, _problem(minimize=term)
-    for name, constraint in _CONSTRAINTS.items():
+    for name, constraint in _constraints():
         yield "constraint", name, _problem(subject_to=[constraint])
     tied = SharedAcross(name="tied", bytes=1e6, layers=(("net", "a"), ("net", "b")))
-    yield "weights", "shared", _problem(subject_to=[_CONSTRAINTS["memory"]], shared_weights=[tied])
+    yield "weights", "shared", _problem(subject_to=[c.Memory()], shared_weights=[tied])
     for transport in ("unicast", "multicast", "per_edge"):
         yield "transport", transport, _problem(transport=transport)
 
@@ -149,7 +145,7 @@ def parts_markdown() -> str:
         if name not in registry.names():
             alike.setdefault(scope, []).append(name)
     lines = ["| | " + " | ".join(map(", ".join, alike.values())) + " |", "|---|" + "---|" * len(alike)]
-    for kind in get_args(CompiledConstraint):
+    for kind in KINDS:
         if kind is not Escape:  # no constraint of a problem's own
             cells = ["yes" if kind in scope.enforces else "left out" if scope.relaxes else "no" for scope in alike]
             lines.append(f"| {kind.__name__} | " + " | ".join(cells) + " |")

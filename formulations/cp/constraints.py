@@ -9,20 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from dnnopt.compiled.constraints import (
-    Colocation,
-    Contiguity,
-    CutCount,
-    DeadlineLimit,
-    DeviceCount,
-    LinearLimit,
-    MemoryLimit,
-    MulticastTrees,
-    ObjectiveLimit,
-    Separation,
-    TierOrder,
-)
+from dnnopt.compiled.constraints import DeadlineLimit, LinearLimit, MemoryLimit, MulticastTrees, ObjectiveLimit
 from dnnopt.compiled.evaluator import memory_room
+from dnnopt.compiled.logical import Colocation, Contiguity, CutCount, DeviceCount, Separation, TierOrder
 from dnnopt.compiled.metrics import Index
 from dnnopt.formulations.cp.literals import Literals
 from dnnopt.formulations.cp.objective import add_objective_limit

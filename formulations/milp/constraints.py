@@ -12,20 +12,15 @@ from dnnopt.compiled.call_times import CallTimes, call_times
 from dnnopt.compiled.compiled import CompiledProblem
 from dnnopt.compiled.constraints import (
     CallOrder,
-    Colocation,
-    Contiguity,
     CustomLimit,
-    CutCount,
     DeadlineLimit,
-    DeviceCount,
     Escape,
     LinearLimit,
     MemoryLimit,
     MulticastTrees,
     ObjectiveLimit,
-    Separation,
-    TierOrder,
 )
+from dnnopt.compiled.logical import Colocation, Contiguity, CutCount, DeviceCount, Separation, TierOrder
 from dnnopt.compiled.metrics import Index
 from dnnopt.compiled.scaling import SI, unit_for
 from dnnopt.formulations.edges import at_device, device_order, edge_labels, pair_labels

@@ -17,9 +17,11 @@ from scheduled_optimum import scheduled_optimum
 import dnnopt as dp
 from dnnopt.base.errors import UnsupportedError
 from dnnopt.compiled import constraints as kinds
+from dnnopt.compiled import logical
 from dnnopt.compiled.compiler import compile_problem
 from dnnopt.compiled.evaluator import Evaluator
 from dnnopt.compiled.presolve import presolve
+from dnnopt.compiled.scope import Scope
 from dnnopt.compiled.symmetry import identical_devices
 from dnnopt.formulations import registry
 from dnnopt.formulations.cp import constraints as cp
@@ -131,15 +133,15 @@ TRIED = [
     (kinds.MemoryLimit, dp.memory("weights+largest_activation", limits={"p": 6}), ()),
     (kinds.MemoryLimit, dp.memory(buffers=1, limits={"p": 4}), ()),
     (kinds.MemoryLimit, dp.memory(limits={"p": 1}), (dp.Contiguous(),)),
-    (kinds.Colocation, dp.Colocate(network="net", layers=("a", "b")), ()),
-    (kinds.Colocation, dp.Colocate(network="net", layers=("a", "b")), (dp.Contiguous(),)),
-    (kinds.Separation, dp.Separate(network="net", layers=("a", "c")), ()),
-    (kinds.Separation, dp.Separate(network="net", layers=("b", "c")), ()),
-    (kinds.Contiguity, dp.Contiguous(), ()),
-    (kinds.TierOrder, dp.MonotoneTiers(), ()),
-    (kinds.DeviceCount, dp.MaxDevices(limit=1), ()),
-    (kinds.CutCount, dp.MaxCuts(limit=1), ()),
-    (kinds.CutCount, dp.MaxCuts(limit=0), ()),
+    (logical.Colocation, dp.Colocate(network="net", layers=("a", "b")), ()),
+    (logical.Colocation, dp.Colocate(network="net", layers=("a", "b")), (dp.Contiguous(),)),
+    (logical.Separation, dp.Separate(network="net", layers=("a", "c")), ()),
+    (logical.Separation, dp.Separate(network="net", layers=("b", "c")), ()),
+    (logical.Contiguity, dp.Contiguous(), ()),
+    (logical.TierOrder, dp.MonotoneTiers(), ()),
+    (logical.DeviceCount, dp.MaxDevices(limit=1), ()),
+    (logical.CutCount, dp.MaxCuts(limit=1), ()),
+    (logical.CutCount, dp.MaxCuts(limit=0), ()),
     (kinds.CustomLimit, Together(), ()),
 ]
 OBJECTIVES = {
@@ -201,7 +203,7 @@ def test_each_case_has_its_kind_of_constraint_which_changes_the_optimum(case):
 
 
 def test_there_is_a_case_for_every_kind_of_constraint():
-    assert {case.kind for case in CASES} == set(get_args(kinds.CompiledConstraint))
+    assert {case.kind for case in CASES} == set(logical.KINDS)
 
 
 # What parts say of them
@@ -307,6 +309,14 @@ class Unheard:
     label: str = "unheard of"
 
 
+@dataclass(frozen=True)
+class UnheardRule(Unheard, kinds.Logical):
+    """A kind of logical constraint that no part has heard of; no placement keeps to it."""
+
+    def excess(self, c, devices, pairs):
+        return np.ones(len(devices))
+
+
 def answer(part, c):
     """Return why a part refuses a problem, as whoever uses it would learn it; None: it does not."""
     if part in EXACT:
@@ -342,7 +352,7 @@ def one_of(kind):
     return next(one for case in CASES for one in case.compiled().constraints if type(one) is kind)
 
 
-@pytest.mark.parametrize("kind", get_args(kinds.CompiledConstraint), ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("kind", logical.KINDS, ids=lambda kind: kind.__name__)
 def test_every_part_enforces_leaves_out_or_refuses_by_name_every_kind_of_constraint(kind):
     assert ignored(kind, one_of(kind)) == []
 
@@ -358,12 +368,25 @@ def test_a_formulation_refuses_by_name_what_its_table_of_constraints_lacks(name,
             assert registry.find(name).supports(c) == f"the constraint {constraint.label}"
 
 
-def test_a_new_kind_of_constraint_is_refused_by_every_part_that_does_not_leave_out_others(monkeypatch):
-    monkeypatch.setattr(kinds, "CompiledConstraint", kinds.CompiledConstraint | Unheard)
-    assert Unheard in get_args(kinds.CompiledConstraint)
-    assert ignored(Unheard, Unheard()) == []
-    monkeypatch.setattr(exact.chain, "refuses", lambda c: None)
-    assert ignored(Unheard, Unheard()) == ["chain"]
+def relaxing():
+    return {part for part, scope in parts().items() if scope.relaxes}
+
+
+def test_only_what_yields_bounds_and_choices_that_go_may_leave_constraints_out():
+    bounds_alone = {name for name in registry.names() if registry.find(name).value == "bound"}
+    assert relaxing() <= {"presolve", "Lagrangian", "chain bound", "escapes", contiguous.SOURCE} | bounds_alone
+
+
+@pytest.mark.parametrize("new", [Unheard(), UnheardRule()], ids=["any", "logical"])
+def test_a_new_kind_of_constraint_is_refused_by_every_part_that_does_not_leave_out_others(new):
+    assert ignored(type(new), new) == []
+
+
+@pytest.mark.parametrize("part", sorted(set(parts()) - relaxing()))
+def test_a_part_that_forgets_to_ask_for_constraints_is_found(part, monkeypatch):
+    scope, asked = parts()[part], Scope._constraint_outside
+    monkeypatch.setattr(Scope, "_constraint_outside", lambda self, *one: () if self == scope else asked(self, *one))
+    assert part in ignored(UnheardRule, UnheardRule())
 
 
 def test_nothing_looks_past_a_constraint_that_it_has_not_heard_of():
@@ -378,6 +401,8 @@ def test_nothing_looks_past_a_constraint_that_it_has_not_heard_of():
     alike = compile_problem(problem(network("a b"), platform("p q"), {"a": (1, 1), "b": (2, 2)}))
     assert identical_devices(alike) == [[0, 1]]
     assert identical_devices(replace(alike, constraints=(Unheard(),))) == []
+    assert identical_devices(replace(alike, constraints=(UnheardRule(),))) == []
+    assert (Evaluator(replace(c, constraints=(UnheardRule(),))).excess(np.zeros((2, 3), dtype=np.int64)) == 1).all()
     bound = Lagrangian(strange)
     bound.maximize(LIMITS, Control())
     assert bound.bound <= best(one) * (1 + SAME)
@@ -408,7 +433,7 @@ def test_parts_know_the_executions_and_transports_that_there_are():
         assert scope.executions <= set(get_args(Execution))
         assert scope.transports == set(get_args(Transport))
         assert scope.terms <= set(get_args(kinds.ObjectiveTerm))
-        assert scope.enforces <= set(get_args(kinds.CompiledConstraint))
+        assert scope.enforces <= set(logical.KINDS)
 
 
 def test_every_exact_method_and_every_bound_is_a_part():

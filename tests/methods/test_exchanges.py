@@ -15,6 +15,7 @@ from limits import placement_plan
 
 import dnnopt as dp
 from dnnopt.compiled import constraints as kinds
+from dnnopt.compiled import logical
 from dnnopt.compiled.compiled import CompiledProblem
 from dnnopt.compiled.compiler import compile_problem
 from dnnopt.compiled.metrics import LinearMetric
@@ -306,9 +307,7 @@ WITHOUT_DEVICES = {
 
 def test_every_field_of_a_constraint_is_one_that_tells_devices_apart_or_cannot():
     c = symmetric()
-    every = {
-        f"{kind.__name__}.{name}" for kind in kinds.CompiledConstraint.__args__ for name in names_of(kind) - {"label"}
-    }
+    every = {f"{kind.__name__}.{name}" for kind in logical.KINDS for name in names_of(kind) - {"label"}}
     assert every == {name for name, _ in limits(c)} | WITHOUT_DEVICES
     assert names_of(LinearMetric) == {name for name, _ in metrics(c)} | {"name", "unit", "scale", "gamma"}
 

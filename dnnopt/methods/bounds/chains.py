@@ -19,8 +19,9 @@ from itertools import product
 import numpy as np
 
 from dnnopt.compiled.compiled import CompiledProblem
-from dnnopt.compiled.constraints import Contiguity, LatencyTerm, MemoryLimit
+from dnnopt.compiled.constraints import LatencyTerm, MemoryLimit
 from dnnopt.compiled.evaluator import memory_room
+from dnnopt.compiled.logical import Contiguity
 from dnnopt.compiled.metrics import Array, Index
 from dnnopt.compiled.scope import Scope
 from dnnopt.methods.exact.ideals import device_classes

@@ -17,7 +17,7 @@ from dataclasses import replace
 import numpy as np
 
 from dnnopt.compiled.compiled import CompiledProblem
-from dnnopt.compiled.constraints import Contiguity
+from dnnopt.compiled.logical import Contiguity
 from dnnopt.methods.exact import ideals
 from dnnopt.methods.pool import Pool
 from dnnopt.methods.programs.stages import shared_resources

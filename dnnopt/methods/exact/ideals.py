@@ -29,7 +29,8 @@ from itertools import product
 import numpy as np
 
 from dnnopt.compiled.compiled import CompiledProblem
-from dnnopt.compiled.constraints import Colocation, Contiguity, LinearTerm, MemoryLimit, PeriodTerm
+from dnnopt.compiled.constraints import LinearTerm, MemoryLimit, PeriodTerm
+from dnnopt.compiled.logical import Colocation, Contiguity
 from dnnopt.compiled.metrics import Array, Index
 from dnnopt.compiled.scope import Scope
 from dnnopt.compiled.symmetry import identical_devices

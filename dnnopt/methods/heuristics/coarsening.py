@@ -16,8 +16,9 @@ from dataclasses import replace
 import numpy as np
 
 from dnnopt.compiled.compiled import CompiledProblem
-from dnnopt.compiled.constraints import Colocation, MemoryLimit
+from dnnopt.compiled.constraints import MemoryLimit
 from dnnopt.compiled.evaluator import Evaluator
+from dnnopt.compiled.logical import Colocation
 from dnnopt.compiled.metrics import Array, Index
 from dnnopt.compiled.presolve import presolve
 from dnnopt.methods.heuristics.baseline import Baseline

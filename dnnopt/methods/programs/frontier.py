@@ -22,19 +22,15 @@ from numpy.typing import NDArray
 
 from dnnopt.compiled.compiled import CompiledProblem
 from dnnopt.compiled.constraints import (
-    Colocation,
     CompiledConstraint,
-    CutCount,
-    DeviceCount,
     LinearLimit,
     LinearTerm,
     MaxTerm,
     MemoryLimit,
     ObjectiveLimit,
     PeriodTerm,
-    Separation,
-    TierOrder,
 )
+from dnnopt.compiled.logical import Colocation, CutCount, DeviceCount, Separation, TierOrder
 from dnnopt.compiled.metrics import Array, Index, Mask
 from dnnopt.compiled.scope import Scope
 from dnnopt.methods.programs import rows as sums

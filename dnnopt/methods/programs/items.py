@@ -21,7 +21,8 @@ from functools import cached_property
 import numpy as np
 
 from dnnopt.compiled.compiled import CompiledProblem
-from dnnopt.compiled.constraints import Colocation, Contiguity, MemoryLimit
+from dnnopt.compiled.constraints import MemoryLimit
+from dnnopt.compiled.logical import Colocation, Contiguity
 from dnnopt.compiled.metrics import Array, Index, Mask
 
 

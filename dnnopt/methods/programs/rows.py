@@ -14,7 +14,6 @@ import numpy as np
 
 from dnnopt.compiled.compiled import CompiledProblem
 from dnnopt.compiled.constraints import (
-    CutCount,
     LinearLimit,
     LinearTerm,
     MaxTerm,
@@ -23,6 +22,7 @@ from dnnopt.compiled.constraints import (
     ObjectiveTerm,
     PeriodTerm,
 )
+from dnnopt.compiled.logical import CutCount
 from dnnopt.compiled.metrics import Array, LinearMetric
 
 
