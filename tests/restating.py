@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any
 
+from dnnopt.problem.metrics import STANDARD
 from dnnopt.problem.networks import Network
-from dnnopt.problem.objectives import UNITS, Term
+from dnnopt.problem.objectives import Term
 from dnnopt.problem.platforms import Device, Link
 from dnnopt.problem.problem import Problem
 from dnnopt.problem.profiles import Profile
@@ -111,7 +112,7 @@ def _profile(profile: Profile, by: Factors) -> Any:
 
 
 def _term(term: Term, by: Factors) -> Any:
-    return _times(term, weight=by.objective / by.of(UNITS[term.metric]))
+    return _times(term, weight=by.objective / by.of(STANDARD[term.metric].unit))
 
 
 def _constraint(constraint: Any, by: Factors) -> Any:

@@ -5,7 +5,7 @@ from collections import defaultdict
 
 from test_rooms import FILES
 
-from dnnopt.problem.objectives import UNITS
+from dnnopt.problem.metrics import STANDARD
 
 # Plug-in modules of one kind have these alike, one in each.
 PROTOCOLS = {
@@ -16,7 +16,7 @@ PROTOCOLS = {
     "dnnopt.formulations.milp.timing.": {"add"},
 }
 # What is public stands for the term, the definition of which is the referee's, or for the study that is drawn.
-PUBLIC = {*UNITS, "memory", "solve", "sweep"}
+PUBLIC = {*STANDARD, "memory", "solve", "sweep"}
 REGISTRIES = {"dnnopt.problem.library", "dnnopt.models.solvers", "dnnopt.formulations.registry"}  # each has `names`
 
 

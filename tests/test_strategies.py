@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from strategies import EXECUTIONS, problems
 
 from dnnopt.problem import constraints
-from dnnopt.problem.objectives import UNITS
+from dnnopt.problem.metrics import STANDARD
 
 
 def test_random_problems_have_everything_and_are_feasible_and_infeasible_with_limits_that_bind():
@@ -49,6 +49,6 @@ def test_random_problems_have_everything_and_are_feasible_and_infeasible_with_li
             seen["sink"] += network.sink is not None
 
     drawn = set(get_args(constraints.Constraint)) - {constraints.MetricLimit}  # needs a metric of the problem's own
-    wanted = {*drawn, *UNITS, *EXECUTIONS, "unicast", "multicast", "per_edge"}
+    wanted = {*drawn, *STANDARD, *EXECUTIONS, "unicast", "multicast", "per_edge"}
     least = Counter({"feasible": 80, "infeasible": 30, "a limit binds": 10})
     check_until(check, lambda: seen >= least and all(seen[what] > 1 for what in wanted | set(seen)))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -29,6 +30,7 @@ from dnnopt.compiled.metrics import Array, LinearMetric, Mask
 from dnnopt.compiled.structure import Routes, conflicts
 from dnnopt.problem import constraints as specs
 from dnnopt.problem.custom import CustomConstraint
+from dnnopt.problem.metrics import STANDARD
 from dnnopt.problem.networks import INPUT, OUTPUT, Network
 from dnnopt.problem.objectives import Term
 from dnnopt.problem.platforms import TIERS, Link
@@ -355,15 +357,7 @@ class _Compiler:
             return [PeriodTerm(term.weight)]
         if term.metric == "worst_leakage":
             return [WorstLeakageTerm(term.weight)]
-        if term.metric == "cost":
-            return [LinearTerm(term.weight, self._cost())]
-        if term.metric == "traffic":
-            return [LinearTerm(term.weight, self._traffic(term.links))]
-        if term.metric == "leakage":
-            return [LinearTerm(term.weight, self._metric("leakage", "", gamma=self.sensitivity))]
-        if term.metric != "energy":
-            return [LinearTerm(term.weight, self._own_metric(term.metric))]
-        terms: list[LinearTerm | LatencyTerm] = [LinearTerm(term.weight, self._energy(term.devices))]
+        terms: list[LinearTerm | LatencyTerm] = [LinearTerm(term.weight, self._linear(term.metric, term))]
         if term.idle:
             idle = np.array(
                 [
@@ -375,13 +369,18 @@ class _Compiler:
             terms.extend(self._latency_terms(term.weight * float(idle.sum()), None))
         return [*terms]
 
+    def _linear(self, metric: str, of: Any) -> LinearMetric:
+        """Return a linear metric as arrays, of the devices or links that a term or a constraint names."""
+        return _LINEAR[metric](self, of) if metric in _LINEAR else self._own_metric(metric)
+
     def _parts(self, term: Term) -> list[LinearTerm | LatencyTerm]:
         """Return what the largest of is asked for."""
-        if term.metric == "latency":
+        parts = STANDARD[term.metric].parts
+        if parts == "networks":
             return [part for name in self.networks for part in self._latency_terms(1.0, name)]
-        if term.metric == "energy":
-            return [LinearTerm(1.0, self._energy((name,))) for name in term.devices or self.devices]
-        return [LinearTerm(1.0, self._traffic((name,))) for name in term.links or self.links]
+        names = getattr(term, parts) or getattr(self, parts)
+        alone = [Term(metric=term.metric, **{parts: (name,)}) for name in names]
+        return [LinearTerm(1.0, self._linear(term.metric, one)) for one in alone]
 
     # Constraints
 
@@ -414,19 +413,13 @@ class _Compiler:
                 return [
                     LinearLimit(f"{label}({n})", m, spec.limit) for n, m in zip(self.resource_names, loads, strict=True)
                 ]
-            case specs.Energy():
-                return [LinearLimit(label, self._energy(spec.devices), spec.limit)]
-            case specs.Cost():
-                return [LinearLimit(label, self._cost(), spec.limit)]
-            case specs.Traffic():
-                return [LinearLimit(label, self._traffic(spec.links), spec.limit)]
-            case specs.Leakage():
-                return [LinearLimit(label, self._metric("leakage", "", gamma=self.sensitivity), spec.limit)]
+            case specs.Energy() | specs.Cost() | specs.Traffic() | specs.Leakage():
+                return [LinearLimit(label, self._linear(spec.constraint, spec), spec.limit)]
             case specs.WorstLeakage():
                 above = (self.sensitivity > spec.limit * (1 + 1e-9)).astype(float)
                 return [LinearLimit(label, self._metric("tensors exposed above the cap", "", gamma=above), 0.0)]
             case specs.MetricLimit():
-                return [LinearLimit(label, self._own_metric(spec.metric), spec.limit)]
+                return [LinearLimit(label, self._linear(spec.metric, Term(metric=spec.metric)), spec.limit)]
             case CustomConstraint():
                 return [CustomLimit(label, spec, partial(spec.amount, self.problem))]
             case _:
@@ -479,3 +472,12 @@ class _Compiler:
             for link in self._links
             if spec.link in (None, link.name)
         ]
+
+
+# Standard metrics that are linear, as arrays, of the devices or links that a term or a constraint names.
+_LINEAR: dict[str, Callable[[_Compiler, Any], LinearMetric]] = {
+    "energy": lambda to, of: to._energy(of.devices),
+    "cost": lambda to, of: to._cost(),
+    "traffic": lambda to, of: to._traffic(of.links),
+    "leakage": lambda to, of: to._metric("leakage", "", gamma=to.sensitivity),
+}

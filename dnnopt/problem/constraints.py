@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
     Field,
@@ -150,7 +150,7 @@ class WorstLeakage(_Kind):
 
 
 class MetricLimit(_Kind):
-    """One of the problem's own metrics at most `limit`."""
+    """A metric that has no other constraint, such as one of the problem's own, at most `limit`."""
 
     constraint: Literal["metric"] = "metric"
     metric: Name
@@ -281,6 +281,8 @@ Constraint = (
     | MaxDevices
     | MaxCuts
 )
+
+KINDS: dict[str, type[Constraint]] = {kind.model_fields["constraint"].default: kind for kind in get_args(Constraint)}
 
 
 def _own_as_it_is(value: Any, read: ValidatorFunctionWrapHandler) -> Any:

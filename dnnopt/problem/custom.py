@@ -14,8 +14,8 @@ from pydantic import model_validator
 
 from dnnopt.base.errors import InputError
 from dnnopt.base.records import Name, Number, Record
+from dnnopt.problem.metrics import STANDARD
 
-STANDARD_METRICS = ("latency", "period", "energy", "cost", "leakage", "worst_leakage", "traffic")
 _NAME = re.compile(r"[A-Za-z_]\w*")
 
 
@@ -53,7 +53,7 @@ class Metric(Record):
     def _check(self) -> Metric:
         if not _NAME.fullmatch(self.name):
             raise InputError("a name of letters, digits and underscores, no digit first", field="name", value=self.name)
-        if self.name in STANDARD_METRICS:
+        if self.name in STANDARD:
             raise InputError("a name that no standard metric has", field="name", value=self.name)
         return self
 

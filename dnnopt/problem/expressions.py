@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
+from typing import Any
 
 from dnnopt.base.errors import InputError
 from dnnopt.base.units import parse_quantity
-from dnnopt.problem import objectives
 from dnnopt.problem.constraints import Constraint
-from dnnopt.problem.custom import STANDARD_METRICS
+from dnnopt.problem.metrics import STANDARD, about
 from dnnopt.problem.objectives import Term, limit_on
 
 _TERM = re.compile(r"(?:(?P<weight>[\d.eE+-]+)\s*\*\s*)?(?P<metric>[A-Za-z_]\w*)\s*(?:\((?P<arguments>[^()]*)\))?")
-_DIMENSION = {"latency": "time", "energy": "energy", "cost": "money", "traffic": "bytes"}
 
 
 def parse_objective(text: str, own: Collection[str] = ()) -> tuple[Term, ...]:
@@ -40,27 +39,29 @@ def parse_constraint(text: str) -> Constraint:
     if not operator:
         raise InputError("a limit such as 'energy(pi) <= 2 J'", value=text)
     term = _parse_term(left.strip(), text)
-    return limit_on(term, parse_quantity(right, _DIMENSION.get(term.metric, "number")))
+    return limit_on(term, parse_quantity(right, about(term.metric).dimension))
 
 
 def _parse_term(text: str, whole: str, own: Collection[str] = ()) -> Term:
     match = _TERM.fullmatch(text)
-    known = (*STANDARD_METRICS, *own)
+    known = (*STANDARD, *own)
     if not match or match["metric"] not in known:
         raise InputError(f"terms of {', '.join(known)}, such as '0.5*latency + 2*energy(pi)'", value=whole)
     arguments = [name.strip() for name in (match["arguments"] or "").split(",") if name.strip()]
     metric = match["metric"]
-    if metric == "energy":
-        idle = "idle" in arguments
-        term = objectives.energy(*(name for name in arguments if name != "idle"), idle=idle)
-    elif metric == "traffic":
-        term = objectives.traffic(*arguments)
-    elif metric == "latency" and len(arguments) <= 1:
-        term = objectives.latency(*arguments)
-    elif not arguments:
-        term = Term(metric=metric)
-    else:
-        raise InputError(f"no names in brackets after {metric!r}", value=text)
+    options = about(metric).options
+    fields: dict[str, Any] = {}
+    if "idle" in options and "idle" in arguments:
+        fields["idle"] = True
+        arguments = [name for name in arguments if name != "idle"]
+    if "network" in options and len(arguments) == 1:
+        fields["network"] = arguments[0]
+    elif arguments:
+        several = [option for option in options if option in ("devices", "links")]
+        if not several:
+            raise InputError(f"no names in brackets after {metric!r}", value=text)
+        fields[several[0]] = tuple(arguments)
+    term = Term(metric=metric, **fields)
     if match["weight"] is None:
         return term
     return term * parse_quantity(match["weight"], "number")

@@ -14,13 +14,10 @@ from pydantic import Field, model_validator
 
 from dnnopt.base.errors import InputError
 from dnnopt.base.records import Flag, Name, Number, Record
-from dnnopt.problem.constraints import Constraint, Cost, Deadline, Energy, Leakage, MetricLimit, Traffic, WorstLeakage
-from dnnopt.problem.custom import STANDARD_METRICS
+from dnnopt.problem.constraints import KINDS, Constraint
+from dnnopt.problem.metrics import STANDARD, about
 
-UNITS = {
-    "latency": "s", "period": "s", "energy": "J", "cost": "USD", "leakage": "", "worst_leakage": "", "traffic": "bytes",
-}  # fmt: skip
-_OPTIONS = {"network": ("latency",), "devices": ("energy",), "idle": ("energy",), "links": ("traffic",)}
+_OPTIONS = ("network", "devices", "idle", "links")
 
 
 class Term(Record):
@@ -29,8 +26,7 @@ class Term(Record):
     Attributes
     ----------
     metric : str
-        ``latency``, ``period``, ``energy``, ``cost``, ``leakage``, ``worst_leakage``, ``traffic``, or the name of one
-        of the problem's own metrics.
+        ``latency`` or another standard metric (`dnnopt.problem.metrics.STANDARD`), or one of the problem's own.
     weight : float
     priority : int
         Terms of one priority are summed; lower priorities are optimised first.
@@ -57,12 +53,14 @@ class Term(Record):
 
     @model_validator(mode="after")
     def _check(self) -> Term:
-        if self.over == "max" and (self.metric not in ("latency", "energy", "traffic") or self.network or self.idle):
+        known = about(self.metric)
+        if self.over == "max" and (not known.parts or self.network or self.idle):
             raise InputError("'sum' (a maximum is over networks, devices or links)", field="over", value="max")
-        for option, metrics in _OPTIONS.items():
-            if getattr(self, option) and self.metric not in metrics:
+        for option in _OPTIONS:
+            if getattr(self, option) and option not in known.options:
+                fitting = next(one.name for one in STANDARD.values() if option in one.options)
                 raise InputError(
-                    f"no such key for {self.metric!r} (it goes with {metrics[0]!r})",
+                    f"no such key for {self.metric!r} (it goes with {fitting!r})",
                     field=option,
                     value=getattr(self, option),
                 )
@@ -71,7 +69,7 @@ class Term(Record):
     @property
     def unit(self) -> str:
         """Unit of a standard metric; empty for a pure number, and for a metric of the problem's own."""
-        return UNITS.get(self.metric, "")
+        return about(self.metric).unit
 
     def __mul__(self, factor: float) -> Term:
         return Term(**(dict(self) | {"weight": self.weight * factor}))
@@ -98,18 +96,11 @@ def limit_on(term: Term, limit: float) -> Constraint:
     """
     if term.weight != 1.0 or term.idle or term.over == "max":
         raise InputError("a metric without weight, idle energy or maximum on the left of <=", value=term.metric)
-    if term.metric == "latency":
-        return Deadline(limit=limit, network=term.network)
-    if term.metric == "energy":
-        return Energy(limit=limit, devices=term.devices)
-    if term.metric == "traffic":
-        return Traffic(limit=limit, links=term.links)
-    plain: dict[str, Any] = {"cost": Cost, "leakage": Leakage, "worst_leakage": WorstLeakage}
-    if term.metric in plain:
-        return plain[term.metric](limit=limit)
-    if term.metric not in STANDARD_METRICS:
-        return MetricLimit(metric=term.metric, limit=limit)
-    raise InputError("a metric that can be limited", value=term.metric)
+    kind = KINDS.get(about(term.metric).limit)
+    if kind is None:
+        raise InputError("a metric that can be limited", value=term.metric)
+    said = {name: getattr(term, name) for name in ("metric", *_OPTIONS) if name in kind.model_fields}
+    return kind(limit=limit, **said)
 
 
 def latency(network: str | None = None) -> Term:

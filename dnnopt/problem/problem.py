@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, partial
 from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -18,7 +18,8 @@ from dnnopt.base.records import Record, check_known, check_unique
 from dnnopt.base.sizes import check_layers_and_devices
 from dnnopt.problem import library
 from dnnopt.problem.constraints import AnyConstraint, Constraint
-from dnnopt.problem.custom import STANDARD_METRICS, CustomConstraint, Metric
+from dnnopt.problem.custom import CustomConstraint, Metric
+from dnnopt.problem.metrics import STANDARD, about
 from dnnopt.problem.networks import Network, SharedAcross, network_of
 from dnnopt.problem.objectives import Term, as_terms
 from dnnopt.problem.platforms import Platform
@@ -159,13 +160,16 @@ class Problem(Record):
         for index, metric in enumerate(self.metrics):
             self._check_metric(metric, f"metrics[{index}]")
         for index, term in enumerate(self.minimize):
-            check_known(term.metric, (*STANDARD_METRICS, *own), f"minimize[{index}].metric", "metric")
+            check_known(term.metric, (*STANDARD, *own), f"minimize[{index}].metric", "metric")
             self._check_names(term, f"minimize[{index}]")
-            self._check_needs(term.metric, f"minimize[{index}].metric", "")
+            self._check_exposure(term.metric, f"minimize[{index}].metric")
         for index, constraint in enumerate(self.subject_to):
             if constraint.constraint == "metric":
-                check_known(constraint.metric, own, f"subject_to[{index}].metric", "metric of the problem's own")
+                limited = (*own, *(name for name, metric in STANDARD.items() if metric.limit == "metric"))
+                check_known(constraint.metric, limited, f"subject_to[{index}].metric", "metric of the problem's own")
+                self._check_exposure(constraint.metric, f"subject_to[{index}].metric")
             self._check_names(constraint, f"subject_to[{index}]")
+            self._check_exposure(constraint.constraint, f"subject_to[{index}].constraint")
             self._check_needs(constraint.constraint, f"subject_to[{index}].constraint", constraint)
         return self
 
@@ -298,29 +302,31 @@ class Problem(Record):
             known = tuple(tensor.name for tensor in self.network(name).tensors)
             for tensor in tensors:
                 check_known(tensor, known, f"{field}.exposed.{name}", "tensor")
-            self._check_needs("leakage", f"{field}.exposed", None)
+            self._check_exposure("leakage", f"{field}.exposed")
 
     def _layer_names(self, network: str | None) -> frozenset[str]:
         return frozenset() if network is None else self.network(network).layer_names
 
+    def _check_exposure(self, metric: str, field: str) -> None:
+        """Check that it is known what is exposed, if a metric reads it."""
+        if not about(metric).exposure:
+            return
+        for index, device in enumerate(self.platform.devices):
+            if device.trusted is None:
+                raise _missing(metric, field, f"platform.devices[{index}].trusted", "true or false")
+        for index, link in enumerate(self.platform.links):
+            if link.trusted is None:
+                raise _missing(metric, field, f"platform.links[{index}].trusted", "true or false")
+        for a, network in enumerate(self.networks):
+            for index, tensor in enumerate(network.tensors):
+                if tensor.sensitivity is None:
+                    where = f"networks[{a}].tensors[{index}].sensitivity"
+                    raise _missing(metric, field, where, "a number from 0 to 1")
+
     def _check_needs(self, kind: str, field: str, record: Any) -> None:
-        """Check that the data which a metric or constraint reads are there."""
-
-        def missing(where: str, what: str) -> InputError:
-            return InputError("", field=where, problem=f"missing: {kind!r} ({field}) needs {what}")
-
-        if kind in ("leakage", "worst_leakage"):
-            for index, device in enumerate(self.platform.devices):
-                if device.trusted is None:
-                    raise missing(f"platform.devices[{index}].trusted", "true or false")
-            for index, link in enumerate(self.platform.links):
-                if link.trusted is None:
-                    raise missing(f"platform.links[{index}].trusted", "true or false")
-            for a, network in enumerate(self.networks):
-                for index, tensor in enumerate(network.tensors):
-                    if tensor.sensitivity is None:
-                        raise missing(f"networks[{a}].tensors[{index}].sensitivity", "a number from 0 to 1")
-        elif kind == "memory":
+        """Check that the data which a constraint reads are there."""
+        missing = partial(_missing, kind, field)
+        if kind == "memory":
             for a, network in enumerate(self.networks):
                 for index, layer in enumerate(network.layers):
                     if layer.weights is None:
@@ -339,6 +345,10 @@ class Problem(Record):
             for a, network in enumerate(self.networks):
                 if record.network in (None, network.name) and network.deadline is None:
                     raise missing(f"networks[{a}].deadline", "seconds (the constraint has no limit of its own)")
+
+
+def _missing(kind: str, field: str, where: str, what: str) -> InputError:
+    return InputError("", field=where, problem=f"missing: {kind!r} ({field}) needs {what}")
 
 
 def read_problem(path: str | Path | Traversable, *, allow_large: bool = False) -> Problem:

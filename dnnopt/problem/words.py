@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from dnnopt.base.console import words
 from dnnopt.base.text import COLOURS, visible
 from dnnopt.base.units import format_quantity
+from dnnopt.problem.metrics import STANDARD
 from dnnopt.problem.plan import Plan
 from dnnopt.problem.problem import Problem
 
@@ -20,15 +21,6 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 _LEAST_STRIP, _MOST_STRIP = 12, 80
-_METRICS = {
-    "latency": "s",
-    "period": "s",
-    "energy": "J",
-    "cost": "USD",
-    "traffic": "bytes",
-    "leakage": "",
-    "worst_leakage": "",
-}
 _OTHER = "?"  # devices beyond the alphabet
 
 
@@ -157,8 +149,8 @@ def where(problem: Problem, plan: Plan) -> str:
 def metric_line(metrics: Mapping[str, float]) -> str:
     """Return the main metrics in one line."""
     parts = [
-        f"{name.replace('_', ' ')} {format_quantity(metrics[name], unit)}"
-        for name, unit in _METRICS.items()
+        f"{name.replace('_', ' ')} {format_quantity(metrics[name], metric.unit)}"
+        for name, metric in STANDARD.items()
         if name in metrics and math.isfinite(metrics[name])
     ]
     return ", ".join(parts)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 from dnnopt.problem.constraints import Memory, MemoryRule
-from dnnopt.problem.custom import Metric
+from dnnopt.problem.metrics import STANDARD, about
 from dnnopt.problem.networks import Network
 from dnnopt.problem.objectives import Term
 from dnnopt.problem.platforms import Device, Resource
@@ -151,14 +151,14 @@ def worst_leakage(facts: Facts) -> float:
     return max(exposed(facts).values(), default=0.0)
 
 
-def own_metric(facts: Facts, name: str) -> Metric:
-    """Return one of the problem's own metrics."""
-    return next(metric for metric in facts.problem.metrics if metric.name == name)
+def metric_unit(facts: Facts, name: str) -> str:
+    """Return the unit of a metric: a standard one, or one of the problem's own."""
+    return next((metric.unit for metric in facts.problem.metrics if metric.name == name), about(name).unit)
 
 
 def own_value(facts: Facts, name: str) -> float:
     """Return the value of one of the problem's own metrics."""
-    own = own_metric(facts, name)
+    own = next(metric for metric in facts.problem.metrics if metric.name == name)
     parts = []
     for (network, layer), device in facts.device_of.items():
         parts.append(own.layers.get(network, {}).get(layer, {}).get(device, 0.0))
@@ -212,13 +212,14 @@ def measure(facts: Facts, latencies: Latencies) -> dict[str, float]:
     if all(layer.weights is not None for network in problem.networks for layer in network.layers):
         listed = next((entry for entry in problem.subject_to if isinstance(entry, Memory)), Memory())
         metrics |= {f"memory({device})": memory(facts, device, listed.rule, listed.buffers) for device in devices}
-    if _leakage_is_defined(problem.networks, [*problem.platform.devices, *problem.platform.links]):
-        metrics |= {"leakage": leakage(facts), "worst_leakage": worst_leakage(facts)}
+    exposure = _exposure_is_known(problem.networks, [*problem.platform.devices, *problem.platform.links])
+    others = [one.name for one in STANDARD.values() if one.name not in metrics and (exposure or not one.exposure)]
+    metrics |= {name: value_of(facts, latencies, Term(metric=name)) for name in others}
     metrics |= {metric.name: own_value(facts, metric.name) for metric in problem.metrics}
     return metrics
 
 
-def _leakage_is_defined(networks: tuple[Network, ...], places: list) -> bool:
+def _exposure_is_known(networks: tuple[Network, ...], places: list) -> bool:
     sensitivities = [tensor.sensitivity for network in networks for tensor in network.tensors]
     return None not in sensitivities and all(place.trusted is not None for place in places)
 
@@ -227,34 +228,45 @@ def _term(facts: Facts, latencies: Latencies, term: Term) -> float:
     """Return the value of one term, before its weight."""
     if term.over == "max":
         return _largest(facts, latencies, term)
-    match term.metric:
-        case "latency":
-            return total_latency(facts, latencies) if term.network is None else latencies[term.network]
-        case "period":
-            return period(facts)
-        case "energy":
-            idle = idle_energy(facts, term.devices, total_latency(facts, latencies)) if term.idle else 0.0
-            return energy(facts, term.devices) + idle
-        case "cost":
-            return cost(facts)
-        case "leakage":
-            return leakage(facts)
-        case "worst_leakage":
-            return worst_leakage(facts)
-        case "traffic":
-            return traffic(facts, term.links)
-        case own:
-            return own_value(facts, own)
+    return value_of(facts, latencies, term)
+
+
+def value_of(facts: Facts, latencies: Latencies, term: Term) -> float:
+    """Return the value of a term's metric: a standard one, or one of the problem's own."""
+    if term.metric in DEFINITIONS:
+        return DEFINITIONS[term.metric](facts, latencies, term)
+    return own_value(facts, term.metric)
 
 
 def _largest(facts: Facts, latencies: Latencies, term: Term) -> float:
-    """Return the largest latency of a network, energy of one of the devices, or traffic of one of the links."""
-    platform = facts.problem.platform
-    if term.metric == "latency":
+    """Return the largest latency of a network, or the largest value for one of the devices or links."""
+    parts = STANDARD[term.metric].parts
+    if parts == "networks":
         return max(latencies.values())
-    if term.metric == "energy":
-        return max(energy(facts, (device,)) for device in term.devices or platform.device_names())
-    return max((traffic(facts, (link,)) for link in term.links or [link.name for link in platform.links]), default=0.0)
+    platform = facts.problem.platform
+    every = platform.device_names() if parts == "devices" else [link.name for link in platform.links]
+    alone = [Term(metric=term.metric, **{parts: (name,)}) for name in getattr(term, parts) or every]
+    return max((value_of(facts, latencies, one) for one in alone), default=0.0)
+
+
+def _energy_of(facts: Facts, latencies: Latencies, term: Term) -> float:
+    idle = idle_energy(facts, term.devices, total_latency(facts, latencies)) if term.idle else 0.0
+    return energy(facts, term.devices) + idle
+
+
+def _latency_of(facts: Facts, latencies: Latencies, term: Term) -> float:
+    return total_latency(facts, latencies) if term.network is None else latencies[term.network]
+
+
+DEFINITIONS: dict[str, Callable[[Facts, Latencies, Term], float]] = {
+    "latency": _latency_of,
+    "period": lambda facts, latencies, term: period(facts),
+    "energy": _energy_of,
+    "cost": lambda facts, latencies, term: cost(facts),
+    "traffic": lambda facts, latencies, term: traffic(facts, term.links),
+    "leakage": lambda facts, latencies, term: leakage(facts),
+    "worst_leakage": lambda facts, latencies, term: worst_leakage(facts),
+}
 
 
 def _times(weight: float, value: float) -> float:

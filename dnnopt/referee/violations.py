@@ -12,6 +12,7 @@ from typing import Any
 from dnnopt.problem import constraints as c
 from dnnopt.problem.custom import CustomConstraint
 from dnnopt.problem.networks import INPUT, OUTPUT, Network
+from dnnopt.problem.objectives import Term
 from dnnopt.problem.platforms import TIERS
 from dnnopt.referee import metrics
 from dnnopt.referee.contiguity import why_not_contiguous
@@ -203,8 +204,8 @@ def _max_cuts(facts: Facts, latencies: Latencies, entry: c.MaxCuts) -> Violation
 
 
 def _metric_limit(facts: Facts, latencies: Latencies, entry: c.MetricLimit) -> Violations:
-    unit = metrics.own_metric(facts, entry.metric).unit
-    yield from _over(entry.label, entry.metric, metrics.own_value(facts, entry.metric), entry.limit, unit)
+    value = metrics.value_of(facts, latencies, Term(metric=entry.metric))
+    yield from _over(entry.label, entry.metric, value, entry.limit, metrics.metric_unit(facts, entry.metric))
 
 
 def _custom(facts: Facts, latencies: Latencies, entry: CustomConstraint) -> Violations:

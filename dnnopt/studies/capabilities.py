@@ -16,20 +16,15 @@ from dnnopt.methods.exact import EXACT
 from dnnopt.methods.programs import lagrangian
 from dnnopt.problem import constraints as c
 from dnnopt.problem.custom import LinkCharge, Metric
+from dnnopt.problem.metrics import STANDARD
 from dnnopt.problem.networks import Layer, Network, SharedAcross, Tensor
 from dnnopt.problem.objectives import Term
 from dnnopt.problem.platforms import Device, Link, Platform, Route
 from dnnopt.problem.problem import Problem
 
 _TERMS: dict[str, Term] = {
-    "latency": Term(metric="latency"),
-    "period": Term(metric="period"),
-    "energy": Term(metric="energy"),
+    **{name.replace("_", " "): Term(metric=name) for name in STANDARD},
     "idle energy": Term(metric="energy", idle=True),
-    "cost": Term(metric="cost"),
-    "leakage": Term(metric="leakage"),
-    "worst leakage": Term(metric="worst_leakage"),
-    "traffic": Term(metric="traffic"),
     "own metric": Term(metric="own"),
     "maximum": Term(metric="energy", over="max"),
 }

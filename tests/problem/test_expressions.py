@@ -4,8 +4,8 @@ import pytest
 
 from dnnopt.base.errors import InputError
 from dnnopt.problem import constraints as c
-from dnnopt.problem.custom import STANDARD_METRICS
 from dnnopt.problem.expressions import parse_constraint, parse_objective
+from dnnopt.problem.metrics import STANDARD
 from dnnopt.problem.objectives import cost, energy, latency, leakage, period, traffic, worst_leakage
 
 
@@ -49,7 +49,7 @@ def test_objective_that_is_written_out_and_parsed_again_is_the_same():
         2.0 * worst_leakage(),
         7.0 * traffic("up"),
     )
-    assert {term.metric for term in terms} == set(STANDARD_METRICS)
+    assert {term.metric for term in terms} == set(STANDARD)
     assert parse_objective(" + ".join(map(as_text, terms))) == terms
 
 
