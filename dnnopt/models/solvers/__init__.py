@@ -1,29 +1,37 @@
-"""Solvers behind one interface, one file each."""
+"""Solvers behind one interface, one file and one row of `_SOLVERS` each."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
 
 from dnnopt.base.errors import InputError
 from dnnopt.models.solvers.interface import Solver
 
-# name -> (module, kind of model that it solves); modules are imported when first used, as that is slow
+
+@dataclass(frozen=True)
+class _Listed:
+    """A solver: what its module, of the same name, solves with `solve`; modules are imported when first used."""
+
+    kind: str  # of models, "milp" or "cp"
+    unpresolved: bool = False  # whether it has `solve_unpresolved`: presolve is where wrong optima have come from
+    needs: str = ""  # module that may be missing, for which the extra of the solver's name is there
+
+
 _SOLVERS = {
-    "highs": ("dnnopt.models.solvers.highs", "milp"),
-    "cbc": ("dnnopt.models.solvers.cbc", "milp"),
-    "scip": ("dnnopt.models.solvers.scip", "milp"),
-    "cpsat": ("dnnopt.models.solvers.cpsat", "cp"),
+    "highs": _Listed("milp", unpresolved=True),
+    "cbc": _Listed("milp"),
+    "scip": _Listed("milp", needs="pyscipopt"),
+    "cpsat": _Listed("cp", unpresolved=True),
 }
-# The same without their presolve, which is where wrong optima have come from.
 _UNPRESOLVED = "-unpresolved"
-_HAVE_UNPRESOLVED = ("highs", "cpsat")
 _PYOMO = "pyomo:"
 
 
 def names(kind: str | None = None) -> list[str]:
     """Return the names of all solvers, or of those for ``milp`` or ``cp`` models; ``pyomo:NAME`` are further ones."""
-    return [name for name, (_, solves) in _SOLVERS.items() if kind in (None, solves)]
+    return [name for name, one in _SOLVERS.items() if kind in (None, one.kind)]
 
 
 def solver_kind(name: str) -> str:
@@ -38,15 +46,15 @@ def solver_kind(name: str) -> str:
         return "milp"
     plain = _plain(name)
     if plain not in _SOLVERS:
-        unpresolved = ", ".join(other + _UNPRESOLVED for other in _HAVE_UNPRESOLVED)
+        unpresolved = ", ".join(other + _UNPRESOLVED for other, one in _SOLVERS.items() if one.unpresolved)
         raise InputError(f"one of {', '.join(names())}, {unpresolved}, or pyomo:NAME", field="solver", value=name)
-    return _SOLVERS[plain][1]
+    return _SOLVERS[plain].kind
 
 
 def _plain(name: str) -> str:
     """Return the name of the solver with its presolve."""
     plain = name.removesuffix(_UNPRESOLVED)
-    return plain if plain in _HAVE_UNPRESOLVED else name
+    return plain if plain in _SOLVERS and _SOLVERS[plain].unpresolved else name
 
 
 def solver(name: str, kind: str) -> Solver:
@@ -63,10 +71,12 @@ def solver(name: str, kind: str) -> Solver:
         through_pyomo, own = import_module("dnnopt.models.solvers.pyomo_solver"), name.removeprefix(_PYOMO)
         through_pyomo.interface(own)  # refuses what is not there
         return partial(through_pyomo.solve, own)
+    plain = _plain(name)
     try:
-        module = import_module(_SOLVERS[_plain(name)][0])
-        return module.solve if name in _SOLVERS else module.solve_unpresolved
+        module = import_module(f"{__name__}.{plain}")
     except ModuleNotFoundError as error:
-        if error.name != "pyscipopt":
+        if error.name != _SOLVERS[plain].needs:
             raise
-        raise InputError("", field="solver", problem='SCIP is not installed: pip install "dnnopt[scip]"') from None
+        words = f'{name.upper()} is not installed: pip install "dnnopt[{name}]"'
+        raise InputError("", field="solver", problem=words) from None
+    return module.solve if name == plain else module.solve_unpresolved
