@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from dnnopt.base.errors import InputError
-from dnnopt.plot.style import axes_or_new, clean, colour, figure_of, legend_entry, line, marker
+from dnnopt.plot.style import axes_or_new, clean, colour, figure_of, legend_entry, line_style, marker
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -51,7 +51,7 @@ def gaps(methods: Mapping[str, Sequence[float | None]], *, axes: Axes | None = N
             drawstyle="steps-post",
             label=legend_entry(name),
             color=colour(index),
-            linestyle=line(index),
+            linestyle=line_style(index),
             marker=marker(index),
             markevery=slice(0, -1, max(1, len(reached) // 8)),
             markersize=4,

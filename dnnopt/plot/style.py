@@ -36,7 +36,7 @@ def marker(index: int) -> str:
     return MARKERS[index % len(MARKERS)]
 
 
-def line(index: int) -> str | tuple[int, tuple[int, ...]]:
+def line_style(index: int) -> str | tuple[int, tuple[int, ...]]:
     """Return the line style that goes with a colour."""
     return LINES[index % len(LINES)]
 

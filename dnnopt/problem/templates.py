@@ -56,7 +56,7 @@ def star(
     leaves = [device for device in known if device != centre]
     joints = _spread(links, len(leaves), "one for each device" + (" but the centre" if centre else ""))
     by_leaf = dict(zip(leaves, joints, strict=True))
-    wired = wiring.star(list(known), centre)
+    wired = wiring.star_wiring(list(known), centre)
     of = {wire.name: by_leaf[_ends(wire, centre)[0]] for wire in wired.wires}
     return _platform("star", known, wired, of, name, override, centre)
 
@@ -70,7 +70,9 @@ def mesh(devices: Devices, links: Joints, *, name: str = "", override: Mapping[s
     known = _named(devices)
     names = list(known)
     pairs = list(combinations(names, 2))
-    return _pairwise("mesh", known, wiring.mesh(names), pairs, links, "one for each pair of devices", name, override)
+    return _pairwise(
+        "mesh", known, wiring.mesh_wiring(names), pairs, links, "one for each pair of devices", name, override
+    )
 
 
 def line(devices: Devices, links: Joints, *, name: str = "", override: Mapping[str, Any] | None = None) -> Platform:
@@ -82,7 +84,9 @@ def line(devices: Devices, links: Joints, *, name: str = "", override: Mapping[s
     known = _named(devices)
     names = list(known)
     pairs = list(pairwise(names))
-    return _pairwise("line", known, wiring.line(names), pairs, links, "one for each two neighbours", name, override)
+    return _pairwise(
+        "line", known, wiring.line_wiring(names), pairs, links, "one for each two neighbours", name, override
+    )
 
 
 def _pairwise(

@@ -26,13 +26,13 @@ class Wiring:
     media: tuple[tuple[str, ...], ...] = ()
 
 
-def mesh(names: Sequence[str]) -> Wiring:
+def mesh_wiring(names: Sequence[str]) -> Wiring:
     """Join every two devices by a link either way."""
     wires = tuple(Wire(f"{i}->{j}", i, j) for i, j in permutations(names, 2))
     return Wiring(wires, {pair: (f"{pair[0]}->{pair[1]}",) for pair in permutations(names, 2)})
 
 
-def star(names: Sequence[str], centre: str | None = None) -> Wiring:
+def star_wiring(names: Sequence[str], centre: str | None = None) -> Wiring:
     """Join every device to a switch by a link either way, or to the device among them that is the centre."""
     leaves = [name for name in names if name != centre]
     wires = tuple(
@@ -45,7 +45,7 @@ def star(names: Sequence[str], centre: str | None = None) -> Wiring:
     return Wiring(wires, routes)
 
 
-def line(names: Sequence[str]) -> Wiring:
+def line_wiring(names: Sequence[str]) -> Wiring:
     """Join neighbours by a link either way; others talk over those between them."""
     hops = [*pairwise(names), *((j, i) for i, j in pairwise(names))]
     routes = {}

@@ -27,7 +27,7 @@ def test_importing_dnnopt_and_its_plots_imports_no_matplotlib():
 
 def test_colours_and_hatches_repeat_together_only_after_56():
     assert len({(style.colour(index), style.hatch(index)) for index in range(56)}) == 56
-    assert len({(style.colour(index), style.line(index), style.marker(index)) for index in range(40)}) == 40
+    assert len({(style.colour(index), style.line_style(index), style.marker(index)) for index in range(40)}) == 40
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ def test_axes_have_the_unit_that_fits_the_largest_value(values, unit, expected):
 
 @pytest.mark.parametrize(("length", "expected"), [(9, "inception"), (5, "in…on"), (2, "i…"), (1, "…")])
 def test_long_names_lose_their_middle(length, expected):
-    assert style.shorten("inception", length) == expected
+    assert style.shorten_text("inception", length) == expected
 
 
 def test_notebooks_get_a_png():

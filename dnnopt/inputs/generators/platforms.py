@@ -10,7 +10,7 @@ from itertools import permutations
 from dnnopt.inputs.generators.draft import Draft, Work
 from dnnopt.inputs.generators.stream import Stream
 from dnnopt.problem.platforms import TIERS, Device, Link, Platform, Resource, Route, Tier
-from dnnopt.problem.wiring import Wire, Wiring, line, mesh, star
+from dnnopt.problem.wiring import Wire, Wiring, line_wiring, mesh_wiring, star_wiring
 
 FLOPS_PER_S = 10**10  # of the slowest device
 BYTES_PER_S = 4 * 10**9
@@ -92,10 +92,10 @@ def _hosts(names: Sequence[str], hosts: int) -> Wiring:
 
 
 TOPOLOGIES: dict[str, Callable[[Sequence[str], int], Wiring]] = {
-    "mesh": lambda names, hosts: mesh(names),
-    "star": lambda names, hosts: star(names),
+    "mesh": lambda names, hosts: mesh_wiring(names),
+    "star": lambda names, hosts: star_wiring(names),
     "shared": _shared,
-    "line": lambda names, hosts: line(names),
+    "line": lambda names, hosts: line_wiring(names),
     "hosts": _hosts,
 }
 
