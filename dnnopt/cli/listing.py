@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,11 +12,17 @@ from dnnopt.cli.app import emit, say, tell
 from dnnopt.cli.options import VerboseOption
 from dnnopt.cli.target import command
 
+if TYPE_CHECKING:
+    from dnnopt.problem.catalogue import Entry
+
 
 @command("list")
 def list_command(
     kind: Annotated[
-        str, typer.Argument(help="networks, platforms, problems, formulations, solvers, methods or heuristics.")
+        str,
+        typer.Argument(
+            help="networks, platforms, devices, links, problems, formulations, solvers, methods or heuristics."
+        ),
     ],
     verbose: VerboseOption = False,
 ) -> None:
@@ -39,14 +45,19 @@ def list_command(
         return of_all_kinds()
 
     kinds: dict[str, Callable[[], list[str]]] = {
-        "networks": lambda: library.names("networks"),
         "platforms": lambda: library.names("platforms"),
         "problems": lambda: library.names("problems"),
         "formulations": formulations,
         "solvers": solvers,
         "methods": methods,
     }
-    known = [*kinds, "heuristics"]
+    tables: dict[str, Callable[[bool], None]] = {
+        "networks": _list_networks,
+        "devices": _list_devices,
+        "links": _list_links,
+        "heuristics": _list_heuristics,
+    }
+    known = [*tables, *kinds]
     if kind not in known:
         raise InputError(f"one of {', '.join(known)}", field="KIND", value=kind)
     if kind == "formulations" and verbose:
@@ -54,8 +65,8 @@ def list_command(
 
         emit(markdown())
         return
-    if kind in ("networks", "heuristics"):
-        _list_networks() if kind == "networks" else _list_heuristics()
+    if kind in tables:
+        tables[kind](verbose)
         return
     for name in kinds[kind]():
         tell(_described(kind, name) if verbose else name)
@@ -65,7 +76,7 @@ def list_command(
         emit("\n" + parts_markdown())
 
 
-def _list_networks() -> None:
+def _list_networks(verbose: bool) -> None:
     """Print a table: one network a line, its name first."""
     from dnnopt.problem import library
 
@@ -79,7 +90,7 @@ def _list_networks() -> None:
     say("\nNAME@layer and NAME@block are the same networks in fewer, larger layers.")
 
 
-def _list_heuristics() -> None:
+def _list_heuristics(verbose: bool) -> None:
     """Print a table: one heuristic a line, its name first."""
     from dnnopt.methods.heuristics import BASELINES
 
@@ -87,6 +98,56 @@ def _list_heuristics() -> None:
     for baseline in BASELINES.values():
         rows.append((baseline.name, "at its limit" if baseline.searches else "soon", baseline.summary, baseline.source))
     _print_columns(rows)
+
+
+def _list_devices(verbose: bool) -> None:
+    """Print a table: one device of the catalogue a line, its name first."""
+    from dnnopt.problem import catalogue
+
+    entries = catalogue.devices().values()
+    if not verbose:
+        _print_columns([("name", "tier", "what it is"), *((e.name, e.tier, e.title) for e in entries)])
+        return
+    units = {"memory": "B", "flops_per_s": "FLOP/s", "bytes_per_s": "B/s"}
+    rows: list[Sequence[str]] = [("name", "memory", "FLOP/s", "bytes/s", "share", "power W", "idle W", "USD/h")]
+    for entry in entries:
+        made = entry.device()
+        rates = [_figure(entry, field).removesuffix(unit) for field, unit in units.items()]
+        rates[1] += "" if entry.precision == "FP32" else f" {entry.precision}"
+        plain = {"efficiency": made.efficiency, "power": made.power, "idle_power": made.idle_power}
+        others = [_figure(entry, field, f"{value:g}") for field, value in plain.items()]
+        rows.append([entry.name, *rates, *others, _figure(entry, "price", f"{made.price * 3600:.3g}")])
+    _print_columns(rows, numbers=range(1, 8))
+    say(f"\nshare: of both rates that is achieved; FP32 where nothing else stands.\n{_MARKS}")
+
+
+def _list_links(verbose: bool) -> None:
+    """Print a table: one link of the catalogue a line, its name first."""
+    from dnnopt.problem import catalogue
+
+    entries = catalogue.links().values()
+    if not verbose:
+        _print_columns([("name", "kind", "what it is"), *((e.name, e.kind, e.title) for e in entries)])
+        return
+    rows: list[Sequence[str]] = [("name", "up", "down", "latency", "send", "receive")]
+    for entry in entries:
+        rates = [_figure(entry, f"bandwidth_{way}") or _figure(entry, "bandwidth") for way in ("up", "down")]
+        others = [_figure(entry, field) for field in ("latency", "send_energy_per_byte", "receive_energy_per_byte")]
+        rows.append((entry.name, *rates, *others))
+    _print_columns(rows, numbers=range(1, 6))
+    say(f"\n{_MARKS}")
+
+
+_MARKS = "~ estimate, * from memory; 'platform new' writes all sources."
+
+
+def _figure(entry: Entry, field: str, shown: str | None = None) -> str:
+    """Return a number of the catalogue as it stands there, or as `shown`, and how well it is known."""
+    figure = entry.figures.get(field)
+    if figure is None:
+        return ""
+    mark = {"estimate": "~", "recalled": "*"}.get(figure.evidence, "")
+    return mark + (str(figure.value) if shown is None else shown)
 
 
 def _print_columns(rows: Sequence[Sequence[str]], numbers: Sequence[int] = ()) -> None:

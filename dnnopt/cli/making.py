@@ -1,4 +1,4 @@
-"""Commands that make problem files: of other tools' workloads, and of seeded generators."""
+"""Commands that make files: problems of other tools' workloads and of seeded generators, platforms of a catalogue."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from dnnopt.base.errors import InputError
 from dnnopt.base.text import visible
 from dnnopt.cli.app import app, guarded, say, tell
 from dnnopt.cli.options import AllowLargeOption, SeedOption, VerboseOption, checked_file, whole
-from dnnopt.cli.target import command, named
+from dnnopt.cli.target import assignments, command, named
 
 if TYPE_CHECKING:
+    from dnnopt.problem.platforms import Device
     from dnnopt.problem.problem import Problem
 
 FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="The other tool's file.")]
@@ -25,6 +26,9 @@ importing = typer.Typer(
     help="Read another tool's workload, and write it as a problem file.", no_args_is_help=True, rich_markup_mode=None
 )
 app.add_typer(importing, name="import")
+
+platforms = typer.Typer(help="Make a platform of one's own.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(platforms, name="platform")
 
 
 def _imports(name: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -172,3 +176,62 @@ def generate_command(
     _write(made.problem, output)
     if witness is not None:
         write_plan(made.witness, witness)
+
+
+@platforms.command("new")
+@guarded
+def new_platform_command(
+    devices: Annotated[
+        str, typer.Option(metavar="KIND,...", help="Such as 'pi5,orin-nano'; NAME=KIND gives one a name of its own.")
+    ],
+    links: Annotated[str, typer.Option(metavar="KIND,...", help="Such as 'wifi,ethernet-1g'; the last one repeats.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Platform file to write.", callback=checked_file)],
+    topology: Annotated[
+        str,
+        typer.Option(
+            help="star (a link from each device to a router), line (from each to the next) or mesh (for each pair)."
+        ),
+    ] = "star",
+    centre: Annotated[str | None, typer.Option(help="Of a star: the device in place of the router.")] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Another number, such as 'pi5.memory=2 GiB'; may be repeated."),
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="Default: that of the file.")] = None,
+    verbose: VerboseOption = False,
+) -> None:
+    """Join devices and links of the catalogue ('list devices', 'list links') to a platform, and write it as a file."""
+    from dnnopt.base.units import counted
+    from dnnopt.problem import templates
+    from dnnopt.problem.platforms import write_platform
+
+    if topology not in templates.TOPOLOGIES:
+        raise InputError(f"one of {', '.join(templates.TOPOLOGIES)}", field="--topology", value=topology)
+    if centre is not None and topology != "star":
+        raise InputError("", field="--centre", problem="goes with --topology star")
+    own = {"name": name or output.name.removesuffix(".gz").removesuffix(".json")}
+    if centre is not None:
+        own["centre"] = centre
+    numbers = assignments(set_, "--set", str.strip)
+    try:
+        made = getattr(templates, topology)(
+            [_device(text) for text in _listed(devices)], _listed(links), override=numbers, **own
+        )
+    except InputError as error:
+        field = error.field.replace("override", "set", 1)
+        raise InputError("", field=f"--{field}", problem=error.problem) from None
+    write_platform(made, output)
+    speak = tell if output.is_file() else say
+    speak(visible(f"{output}: {', '.join(made.device_names())}; {counted(len(made.links), 'link')}"))
+
+
+def _listed(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",")]
+
+
+def _device(text: str) -> str | Device:
+    """Return the name of a kind of device, or the device of that kind that has a name of its own."""
+    from dnnopt.problem import catalogue
+
+    name, equals, kind = (part.strip() for part in text.rpartition("="))
+    return named(lambda kind: catalogue.device(kind, name=name), kind, "devices") if equals else text

@@ -173,7 +173,7 @@ def _network_problem(
     sink = source if sink is None else sink
     ends = {"source": None if source == "none" else source, "sink": None if sink == "none" else sink}
     limits: list[Any] = [named(parse_constraint, text, "--subject-to") for text in subject_to or ()]
-    memory_limits = _assignments(memory, "--memory", lambda text: parse_quantity(text, "bytes"))
+    memory_limits = assignments(memory, "--memory", lambda text: parse_quantity(text, "bytes"))
     if no_memory and memory:
         raise InputError("", field="--no-memory", problem="contradicts --memory")
     if not no_memory:
@@ -217,7 +217,7 @@ def _merged(profiles: dict[Path, Profile], network: Network, platform: Platform)
 
 def read_dimensions(texts: list[str] | None) -> dict[str, int]:
     """Return the sizes that ``--dim`` gives."""
-    return _assignments(texts, "--dim", _whole)
+    return assignments(texts, "--dim", _whole)
 
 
 def read_costs(texts: list[str] | None) -> dict[str, CostFunction]:
@@ -244,7 +244,7 @@ def _whole(text: str) -> int:
     return whole(text.strip(), 0)
 
 
-def _assignments(texts: list[str] | None, option: str, read: Callable[[str], Any]) -> dict[str, Any]:
+def assignments(texts: list[str] | None, option: str, read: Callable[[str], Any]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for text in texts or ():
         name, equals, value = text.partition("=")
