@@ -10,7 +10,17 @@ import math
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, ValidationError, ValidationInfo
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    StrictBool,
+    ValidationError,
+    ValidationInfo,
+)
+from pydantic_core import CoreSchema, core_schema
 
 from dnnopt.base.errors import InputError
 from dnnopt.base.units import parse_quantity
@@ -184,24 +194,33 @@ def _quantity(dimension: str, least: float) -> Callable[[Any, ValidationInfo], A
     return read
 
 
-def _reader(dimension: str, least: float = _LEAST) -> BeforeValidator:
-    return BeforeValidator(_quantity(dimension, least))
+class _Reader:
+    """Reads a quantity, and tells its dimension in JSON Schemas (see `dnnopt.methods.schemas`)."""
+
+    def __init__(self, dimension: str, least: float = _LEAST):
+        self._dimension, self._read = dimension, _quantity(dimension, least)
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.with_info_before_validator_function(self._read, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {**handler(schema), "dimension": self._dimension}
 
 
-Moment = Annotated[float, _reader("time", 0.0), Field(ge=0)]  # seconds since the start
-Seconds = Annotated[float, _reader("time"), Field(ge=0)]
-Bytes = Annotated[float, _reader("bytes"), Field(ge=0)]
-Flop = Annotated[float, _reader("flop"), Field(ge=0)]
-Watts = Annotated[float, _reader("power"), Field(ge=0)]
-DollarsPerSecond = Annotated[float, _reader("money per second"), Field(ge=0)]
-DollarsPerByte = Annotated[float, _reader("money per byte"), Field(ge=0)]
-JoulesPerByte = Annotated[float, _reader("energy per byte"), Field(ge=0)]
-FlopPerSecond = Annotated[float, _reader("flop rate"), Field(gt=0)]
-BytesPerSecond = Annotated[float, _reader("bandwidth"), Field(gt=0)]
-Number = Annotated[float, _reader("number"), Field(ge=0)]
-Positive = Annotated[float, _reader("number"), Field(gt=0)]
-Probability = Annotated[float, _reader("number"), Field(ge=0, le=1)]
-Fraction = Annotated[float, _reader("number"), Field(gt=0, le=1)]
+Moment = Annotated[float, _Reader("time", 0.0), Field(ge=0)]  # seconds since the start
+Seconds = Annotated[float, _Reader("time"), Field(ge=0)]
+Bytes = Annotated[float, _Reader("bytes"), Field(ge=0)]
+Flop = Annotated[float, _Reader("flop"), Field(ge=0)]
+Watts = Annotated[float, _Reader("power"), Field(ge=0)]
+DollarsPerSecond = Annotated[float, _Reader("money per second"), Field(ge=0)]
+DollarsPerByte = Annotated[float, _Reader("money per byte"), Field(ge=0)]
+JoulesPerByte = Annotated[float, _Reader("energy per byte"), Field(ge=0)]
+FlopPerSecond = Annotated[float, _Reader("flop rate"), Field(gt=0)]
+BytesPerSecond = Annotated[float, _Reader("bandwidth"), Field(gt=0)]
+Number = Annotated[float, _Reader("number"), Field(ge=0)]
+Positive = Annotated[float, _Reader("number"), Field(gt=0)]
+Probability = Annotated[float, _Reader("number"), Field(ge=0, le=1)]
+Fraction = Annotated[float, _Reader("number"), Field(gt=0, le=1)]
 Name = Annotated[str, Field(min_length=1)]
 Flag = StrictBool
 

@@ -71,6 +71,16 @@ def parse_quantity(text: str, dimension: str) -> float:
     raise InputError(f"{dimension} such as {_EXAMPLE[dimension]!r}", value=text)
 
 
+def si_unit(dimension: str) -> str:
+    """Return the unit of a bare number: ``B/s`` for ``bandwidth``; empty for a pure number."""
+    return next(unit for unit, factor in _UNITS[dimension].items() if factor == 1.0)
+
+
+def example(dimension: str) -> str:
+    """Return a text that `parse_quantity` reads, such as ``20 Mbit/s`` for ``bandwidth``."""
+    return _EXAMPLE[dimension]
+
+
 _FORMATS: dict[str, list[tuple[float, str]]] = {
     "s": [(1.0, "s"), (1e-3, "ms"), (1e-6, "us"), (1e-9, "ns")],
     "bytes": [(1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (1.0, "B")],

@@ -185,3 +185,19 @@ def versions_command(verbose: VerboseOption = False) -> None:
     from dnnopt.base.versions import show_versions
 
     show_versions()
+
+
+@command("schema")
+def schema_command(
+    kind: Annotated[str, typer.Argument(help="problem, platform, network, profile, plan or result.")],
+    keys: Annotated[bool, typer.Option("--keys", help="Its keys, as Markdown tables.")] = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Print the JSON Schema of a kind of file."""
+    from dnnopt.base.files import dump_json
+    from dnnopt.methods import schemas
+
+    try:
+        emit(schemas.keys(kind) if keys else dump_json(schemas.schema(kind)))
+    except InputError as error:
+        raise error.within(field="KIND") from None

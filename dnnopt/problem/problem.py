@@ -28,8 +28,8 @@ from dnnopt.problem.profiles import Profile, layer_seconds
 Execution = Literal["sequential", "parallel", "scheduled", "pipelined", "call"]
 Transport = Literal["unicast", "multicast", "per_edge"]
 _PROVENANCE = ("provenance", "measurements")
-_BASE_KEYS = ("base", "name", "source", "sink", "rate", "deadline", "weight")
-_DECAY = "sensitivity_decay"
+BASE_KEYS = ("base", "name", "source", "sink", "rate", "deadline", "weight")
+DECAY = "sensitivity_decay"
 
 
 def _network_from_library(value: Any) -> Any:
@@ -41,21 +41,21 @@ def _network_from_library(value: Any) -> Any:
         return library.network(value)
     if isinstance(value, dict) and "base" in value:
         for key in value:
-            if key not in (*_BASE_KEYS, _DECAY):
-                raise InputError(f"one of {', '.join((*_BASE_KEYS, _DECAY))}", field=key, value=value[key])
-        fields = {name: value[name] for name in _BASE_KEYS[1:] if name in value}
+            if key not in (*BASE_KEYS, DECAY):
+                raise InputError(f"one of {', '.join((*BASE_KEYS, DECAY))}", field=key, value=value[key])
+        fields = {name: value[name] for name in BASE_KEYS[1:] if name in value}
         if not isinstance(value["base"], str):
             raise InputError("the name of a network in the library", field="base", value=value["base"])
         found = library.network(value["base"])
-        if _DECAY in value:
-            found = found.with_sensitivity(_decay(value[_DECAY]))
+        if DECAY in value:
+            found = found.with_sensitivity(_decay(value[DECAY]))
         return dict(found.to_data(), **fields)
     return value
 
 
 def _decay(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 1:
-        raise InputError("a number > 0 and <= 1", field=_DECAY, value=value)
+        raise InputError("a number > 0 and <= 1", field=DECAY, value=value)
     return float(value)
 
 
@@ -84,7 +84,9 @@ class Problem(Record):
     execution : {"sequential", "parallel", "scheduled", "pipelined", "call"}
         What latency means (see ``docs/model.md``).
     minimize : Term, sum of terms, or list of either
+        Terms of one priority add up.
     subject_to : sequence of Constraint
+        What every plan must satisfy.
     transport : {"unicast", "multicast", "per_edge"}
         How copies are charged: per (tensor, destination device), per (tensor, link), or per edge.
     profile : Profile
