@@ -18,6 +18,12 @@ def programs(text):
     return re.findall(r"```python\n(.*?)```\n\n```\n(.*?)```", text, re.DOTALL)
 
 
+def without_times(text):
+    """Return a text's lines without run times, which stand at the ends of lines, and what their widths change."""
+    lines = [re.sub(r"\s+(time|[\d.e-]+ s)$", "", line.rstrip()) for line in text.rstrip().split("\n")]
+    return [re.sub(r" in [\d.e-]+$", " in", line) for line in lines]
+
+
 def printed(code):
     """Return what a program prints."""
     stream = io.StringIO()

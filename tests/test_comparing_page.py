@@ -5,16 +5,10 @@ import subprocess
 import sys
 
 import pytest
-from pages import page, printed, programs
+from pages import page, printed, programs, without_times
 
 PAGE = page("comparing.md")
 COMMANDS = re.findall(r"^```\n\$ ([^\n]*)\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
-
-
-def without_times(text):
-    """Return a text without run times, which stand at the ends of lines, and what their widths change."""
-    lines = [re.sub(r"\s+(time|[\d.e-]+ s)$", "", line.rstrip()) for line in text.rstrip().split("\n")]
-    return [re.sub(r" in [\d.e-]+$", " in", line) for line in lines]
 
 
 @pytest.mark.parametrize(("command", "output"), COMMANDS, ids=[command.split()[1] for command, _ in COMMANDS])
