@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from dnnopt.base.versions import __version__
+
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
 
 
@@ -40,3 +42,14 @@ def test_every_file_of_the_map_and_every_link_exists():
     assert mapped
     assert [link for link in links if not (root / link).exists()] == []
     assert [name for name in mapped if not (root / "dnnopt" / name).exists()] == []
+
+
+def test_what_is_cited_is_this_version():
+    citation = (Path(__file__).parent.parent / "CITATION.cff").read_text(encoding="utf-8")
+    (version,) = re.findall(r"^version: (.*)$", citation, re.MULTILINE)
+    (released,) = re.findall(r"^date-released: (\d{4})-\d{2}-\d{2}$", citation, re.MULTILINE)
+    assert version == __version__
+    assert f"note   = {{Version {version}}}" in README
+    assert f"year   = {{{released}}}" in README
+    (title,) = re.findall(r'^title: "(.*)"$', citation, re.MULTILINE)
+    assert f"title  = {{{title}}}" in README
