@@ -81,6 +81,7 @@ def test_formulations_have_one_name(name):
 
 def test_instances_are_found_inside_the_package():
     assert (resources.files("dnnopt") / "instances" / "problems").is_dir()
+    assert (resources.files("dnnopt") / "instances" / "catalogue" / "devices.json").is_file()
 
 
 @pytest.mark.parametrize(("first", "second"), [("highspy", "ortools"), ("ortools", "highspy")])

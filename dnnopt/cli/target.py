@@ -117,7 +117,7 @@ def read_target(
         return found
     if platform is None:
         names = ", ".join(library.names("platforms"))
-        raise InputError("", field="--platform", problem=f"missing; a file, or one of: {names}")
+        raise InputError("", field="--platform", problem=f"missing; a file (see 'platform new'), or one of: {names}")
     return _network_problem(
         found,
         _read_platform(platform, found, allow_large),

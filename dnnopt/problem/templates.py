@@ -51,6 +51,8 @@ def star(
         For fewer than two devices, more links than there are places, and unknown names.
     """
     known = _named(devices)
+    if centre is not None and not isinstance(centre, str):
+        raise InputError("the name of a device", field="centre", value=centre)
     if centre is not None and centre not in known:
         raise _unknown("one of the devices", centre, known, "centre")
     leaves = [device for device in known if device != centre]

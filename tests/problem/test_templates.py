@@ -179,6 +179,7 @@ def test_a_network_is_solved_on_every_template(make):
         (lambda: dp.mesh(HOME, 7), r"links: got 7, expected a link, or a list of links"),
         (lambda: dp.mesh(HOME, [7]), r"links\[0\]: got 7, expected a name in the catalogue, a Link or a Connection"),
         (lambda: dp.star(HOME, "wifi", centre="pi4"), r"centre: got 'pi4', expected one of the devices pi5"),
+        (lambda: dp.star(HOME, "wifi", centre=1), r"centre: got 1, expected the name of a device"),
         (lambda: dp.star(HOME, "wifi", override={"pi4.memory": 1}), r"override: got 'pi4.memory', expected DEVICE"),
         (lambda: dp.star(HOME, "wifi", override={"pi5.memry": 1}), r"did you mean memory"),
         (lambda: dp.star(HOME, "wifi", override={"pi5.memory": "x"}), r"override\['pi5.memory'\]: got 'x', expected b"),
