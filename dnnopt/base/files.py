@@ -86,7 +86,10 @@ def read_data(path: str | Path | Traversable, kind: str | None, *, allow_large: 
 
 
 def take_header(data: dict[str, Any], kind: str, file: str) -> None:
-    """Take the header, which must be that of a kind of file, out of its data."""
+    """Take the header, which must be that of a kind of file, out of its data; editors look for ``$schema`` there."""
+    schema = data.pop("$schema", "")
+    if not isinstance(schema, str):
+        raise InputError("a text", file=file, field="$schema", value=schema)
     header = data.pop("format", None)
     if header != f"dnnopt-{kind}":
         raise InputError(f"'dnnopt-{kind}'", file=file, field="format", value=header)

@@ -178,6 +178,10 @@ def generate_command(
         write_plan(made.witness, witness)
 
 
+_INTERNET = "wan, broadband, lte"
+_FLAGS = {"true": True, "false": False}
+
+
 @platforms.command("new")
 @guarded
 def new_platform_command(
@@ -195,7 +199,7 @@ def new_platform_command(
     centre: Annotated[str | None, typer.Option(help="Of a star: the device in place of the router.")] = None,
     set_: Annotated[
         list[str] | None,
-        typer.Option("--set", help="Another number, such as 'pi5.memory=2 GiB'; may be repeated."),
+        typer.Option("--set", help="Another value, such as 'pi5.memory=2 GiB' or 't4.trusted=true'; may be repeated."),
     ] = None,
     name: Annotated[str | None, typer.Option(help="Default: that of the file.")] = None,
     verbose: VerboseOption = False,
@@ -212,7 +216,7 @@ def new_platform_command(
     own = {"name": name or output.name.removesuffix(".gz").removesuffix(".json")}
     if centre is not None:
         own["centre"] = centre
-    numbers = assignments(set_, "--set", str.strip)
+    numbers = assignments(set_, "--set", lambda text: _FLAGS.get(text.strip(), text.strip()))
     try:
         made = getattr(templates, topology)(
             [_device(text) for text in _listed(devices)], _listed(links), override=numbers, **own
@@ -223,6 +227,8 @@ def new_platform_command(
     write_platform(made, output)
     speak = tell if output.is_file() else say
     speak(visible(f"{output}: {', '.join(made.device_names())}; {counted(len(made.links), 'link')}"))
+    for device in templates.rented_next_door(made):
+        say(visible(f"{device} is rented in a cloud, but no link to it leads over the Internet ({_INTERNET}, ...)."))
 
 
 def _listed(text: str) -> list[str]:

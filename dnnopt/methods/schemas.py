@@ -72,7 +72,8 @@ def schema(kind: str) -> dict[str, Any]:
         found["additionalProperties"] = True  # a result is a plan file as well
     else:
         header = {"format": {"const": f"dnnopt-{kind}"}, "version": {"const": VERSION}}
-        found["properties"] = header | found["properties"]
+        editors = {"$schema": {**_TEXT, "description": "Where editors find the schema; it is not read."}}
+        found["properties"] = editors | header | found["properties"]
         found["required"] = [*header, *found.get("required", [])]
     return {"$schema": DIALECT, "title": f"dnnopt {kind}", **found}
 

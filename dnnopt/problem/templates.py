@@ -215,7 +215,7 @@ def _link(
     """Return the link of a wire; an end that is no device pays no energy, and a rented cloud charges egress."""
     link = connection.up if rank[wire.sender] < rank[wire.receiver] else connection.down
     sender = devices[wire.sender] if wire.sender else None
-    rented = sender is not None and sender.tier == "cloud" and not sender.trusted
+    rented = sender is not None and _rented(sender)
     return link.replace(
         name=wire.name,
         sender=wire.sender,
@@ -224,6 +224,20 @@ def _link(
         receive_energy_per_byte=link.receive_energy_per_byte if wire.receiver else 0.0,
         price_per_byte=link.price_per_byte + (connection.egress if rented else 0.0),
     )
+
+
+def _rented(device: Device) -> bool:
+    return device.tier == "cloud" and not device.trusted
+
+
+def rented_next_door(platform: Platform) -> list[str]:
+    """Return the rented devices that charge nothing for what they send, though not all devices are rented.
+
+    None of their links leads over the Internet, which is what the next one in a list of links easily does to them.
+    """
+    rented = [device.name for device in platform.devices if _rented(device)]
+    charging = {link.sender for link in platform.links if link.price_per_byte}
+    return [] if len(rented) == len(platform.devices) else [name for name in rented if name not in charging]
 
 
 def overridden(platform: Platform, numbers: Mapping[str, Any]) -> Platform:

@@ -53,6 +53,17 @@ def test_topology_centre_names_and_numbers_are_those_asked_for(tmp_path):
     assert dp.read_platform(path) == dp.line(["pi4", "pi5", "t4"], ["wifi", "wan"], name="home")
 
 
+def test_a_rented_device_on_the_local_network_is_remarked_on(tmp_path):
+    path = tmp_path / "home.json"
+    said = "t4 is rented in a cloud, but no link to it leads over the Internet (wan, broadband, lte, ...).\n"
+    assert new(path, "pi5,orin-nano,t4", "wifi,ethernet-1g").stderr == said
+    assert new(path, "pi5,orin-nano,t4", "wifi,ethernet-1g,wan").stderr == ""
+    assert new(path, "pi5,t4", "lte", "--topology", "line").stderr == ""
+    assert new(path, "pi5,t4", "ethernet-1g", "--set", "t4.trusted=true", "--set", "t4.price=0").stderr == ""
+    assert dp.read_platform(path).devices[1].trusted is True
+    assert new(path, "v100,t4", "pcie-3-x16", "--topology", "line").stderr == ""  # one host
+
+
 @pytest.mark.parametrize(
     ("devices", "links", "words", "message"),
     [

@@ -83,7 +83,7 @@ def test_a_schema_has_exactly_the_keys_of_what_is_written():
     data = made().to_data()
     properties = schemas.schema("result")["properties"]
     assert set(data) <= set(properties)
-    assert set(properties) - set(data) <= {"schedule"}
+    assert set(properties) - set(data) <= {"schedule", "$schema"}
 
 
 def changed(data, path, value):
@@ -170,6 +170,17 @@ def test_texts_with_units_fit_where_the_reader_takes_them_and_only_there():
     assert not fits("network", {"format": "dnnopt-network", "version": 1, **network})
     network["layers"][0]["flops"] = 2e9
     assert fits("network", {"format": "dnnopt-network", "version": 1, **network})
+
+
+def test_a_file_may_say_where_its_schema_is(tmp_path):
+    data = {"$schema": "platform.schema.json", **read(PLATFORM)}
+    (tmp_path / "platform.json").write_text(json.dumps(data), encoding="utf-8")
+    assert dp.read_platform(tmp_path / "platform.json") == dp.read_platform(PLATFORM)
+    assert fits("platform", data)
+    (tmp_path / "platform.json").write_text(json.dumps(data | {"$schema": 5}), encoding="utf-8")
+    with pytest.raises(dp.InputError, match=r"\$schema: got 5, expected a text"):
+        dp.read_platform(tmp_path / "platform.json")
+    assert not fits("platform", data | {"$schema": 5})
 
 
 @pytest.mark.parametrize("kind", schemas.KINDS)
