@@ -22,7 +22,7 @@ def run(command):
 
 def test_the_page_can_be_followed_from_the_top(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    (name,) = re.findall(r"^`(\w+\.json)`:", PAGE, re.MULTILINE)
+    (name,) = re.findall(r"`(\w+\.json)`:\n", PAGE)
     (text,) = re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL)
     (tmp_path / name).write_text(text, encoding="utf-8")
     assert json.loads(text)["format"] == "dnnopt-platform"
