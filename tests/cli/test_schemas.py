@@ -63,7 +63,29 @@ def test_what_is_written_fits(tmp_path):
     dp.write_platform(dp.star(["pi5", "t4"], "wifi"), tmp_path / "platform.json")
     assert fits("platform", read(tmp_path / "platform.json"))
     times = {"a": {"one": {"pi5": 0.5, "t4": None}}}
-    dp.write_profile(dp.Profile(time=times, energy={"a": {"one": {"pi5": 2.0}}}), tmp_path / "profile.json")
+    measured = dp.Measurement(
+        network="a",
+        device="pi5",
+        model="a.onnx",
+        inputs={"image": 1.0},
+        repetitions=3,
+        warmup=1,
+        threads=1,
+        seed=0,
+        quartiles={"one": (0.4, 0.6)},
+        sum_of_layers=0.5,
+        overhead=0.1,
+        total=0.6,
+        total_quartiles=(0.5, 0.7),
+        fastest=0.5,
+        groups=[dp.FusedGroup(("one", "two"), ("both",), 0.5)],
+        processor="any",
+        date="2026-11-28",
+        versions={"onnxruntime": "1.24"},
+    )
+    profile = dp.Profile(time=times, energy={"a": {"one": {"pi5": 2.0}}}, measurements=[measured])
+    dp.write_profile(profile, tmp_path / "profile.json")
+    assert dp.read_profile(tmp_path / "profile.json") == profile
     assert fits("profile", read(tmp_path / "profile.json"))
 
 
