@@ -109,12 +109,13 @@ def test_a_schema_has_exactly_the_keys_of_what_is_written():
 
 
 def changed(data, path, value):
-    data = json.loads(json.dumps(data))
+    """Return a copy of the data with another value at a path."""
+    whole = node = json.loads(json.dumps(data))
     *place, last = path
     for part in place:
-        data = data[part]
-    data[last] = value
-    return data
+        node = node[part]
+    node[last] = value
+    return whole
 
 
 @pytest.mark.parametrize(
@@ -142,6 +143,28 @@ def test_what_the_reader_of_platforms_refuses_does_not_fit(tmp_path, path, value
     with pytest.raises(dp.InputError):
         dp.read_platform(tmp_path / "platform.json")
     assert not fits("platform", data)
+
+
+def places(node, path=()):
+    """Yield the path of every value in a file."""
+    for key, value in node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ():
+        yield [*path, key]
+        yield from places(value, [*path, key])
+
+
+def test_whatever_the_reader_of_platforms_takes_fits():
+    base, check = dp.line(["watch-imx7", "pixel8"], "bluetooth").to_data(), validator("platform")
+    base, taken = json.loads(json.dumps(base)), 0
+    for path in places(base):
+        for value in (None, True, -1, 0.5, "5 W", "0.5", " 20 Mbit/s ", "3 µs", "x", [], {}):
+            data = changed(base, path, value)
+            try:
+                dp.Platform.from_data(data, units=True)
+            except dp.InputError:
+                continue
+            taken += 1
+            assert check.is_valid({"format": "dnnopt-platform", "version": 1, **data}), (path, value)
+    assert taken > 100
 
 
 @pytest.mark.parametrize(
