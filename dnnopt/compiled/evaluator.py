@@ -252,6 +252,8 @@ class Evaluator:
         latencies: Array | None = None
         total = np.zeros(len(placements))
         for term in terms:
+            if term.weight == 0:  # times an infinite latency it would be no number
+                continue
             match term:
                 case LinearTerm():
                     value = self.metric(term.metric, placements, pairs)
