@@ -302,10 +302,13 @@ def test_ctrl_c_gives_the_best_plan_so_far_with_its_bound(tmp_path, solver):
     words = ["solve", "densenet121", "--platform", "pi4-lan-nano-nx-wan-t4", "-m", "pi=8MiB", "-m", "nano=8MiB"]
     words += ["-m", "nx=16MiB", "-m", "t4=16MiB", "--solver", solver, "-f", formulation, "--threads", "1"]
     command = [sys.executable, "-m", "dnnopt", *words, "--json", str(out)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    time.sleep(8)
-    os.kill(process.pid, signal.SIGINT)
-    output, errors = process.communicate(timeout=60)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        time.sleep(8)
+        os.kill(process.pid, signal.SIGINT)
+        try:
+            output, errors = process.communicate(timeout=60)
+        finally:
+            process.kill()
     result = json.loads(out.read_text(encoding="utf-8")) if out.exists() else {}
     assert process.returncode in (0, 130), errors
     assert "Traceback" not in errors

@@ -68,6 +68,13 @@ def test_highs_calls_no_maximum_without_a_bound_of_its_own_unbounded():
         assert (outcome.status, outcome.objective) == ("optimal", pytest.approx(249.9999882))
 
 
+def test_scip_has_a_tolerance_above_its_epsilon():
+    pytest.importorskip("pyscipopt")
+    problem = read_problem(TRAPS / "scip_tight_tolerance.json")
+    result = solve(problem, formulation="product+period", solver="scip", threads=1, confirm=False)
+    assert (result.status, result.objective) == ("optimal", pytest.approx(208321.09266666666, rel=1e-9))
+
+
 @pytest.mark.parametrize(
     ("x_upper", "cost", "row_lower", "row_upper", "optimum"),
     [
