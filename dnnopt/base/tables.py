@@ -14,11 +14,12 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from dnnopt.base.extras import optional
-from dnnopt.base.text import visible
+from dnnopt.base.text import shortened, visible
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+_LONGEST_LINE = 160
 _LATEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
@@ -70,6 +71,25 @@ def as_latex(rows: Sequence[Mapping[str, Any]]) -> str:
     ]
     lines += [f"{' & '.join(_in_latex(_shown(value)) for value in row.values())} \\\\" for row in rows]
     return "\n".join([*lines, "\\bottomrule", "\\end{tabular}"]) + "\n"
+
+
+class Described:
+    """What is one line at a prompt and a small table in a notebook."""
+
+    def overview(self) -> dict[str, str]:
+        """Return what to know of it, each part in words of its own; first what it is called."""
+        raise NotImplementedError
+
+    def __repr__(self) -> str:
+        title, *parts = self.overview().values()
+        words = shortened(": ".join(filter(None, (title, ", ".join(filter(None, parts))))), _LONGEST_LINE)
+        return visible(f"<{type(self).__name__} {words}>")
+
+    def __str__(self) -> str:
+        return repr(self)
+
+    def _repr_html_(self) -> str:
+        return as_html([self.overview()])
 
 
 class Tabular:

@@ -103,7 +103,7 @@ def _write(problem: Problem, output: Path) -> None:
     layers = sum(len(network.layers) for network in problem.networks)
     devices = counted(len(problem.platform.devices), "device")
     speak = tell if output.is_file() else say  # the file itself may be what is printed
-    speak(visible(f"{output}: {problem.name}; {counted(layers, 'layer')}, {devices}"))
+    speak(visible(f"{output}: {problem.title}; {counted(layers, 'layer')}, {devices}"))
     speak(f"sha256 {sha256(text.encode()).hexdigest()}")
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from dnnopt.base.console import as_text, headed, table, words
 from dnnopt.base.errors import InputError
 from dnnopt.base.files import read_data
+from dnnopt.base.tables import Described
 from dnnopt.base.text import compared, format_gap, format_runtime
 from dnnopt.base.units import format_quantity
 from dnnopt.problem.plan import Plan
@@ -80,8 +81,8 @@ def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-@dataclass(frozen=True)
-class Result:
+@dataclass(frozen=True, repr=False)
+class Result(Described):
     """The outcome of a run.
 
     Attributes
@@ -189,14 +190,25 @@ class Result:
             "versions": self.versions,
         }
 
+    def overview(self) -> dict[str, str]:
+        """Return what to know of it."""
+        name, unit = objective_name(self.problem)
+        value = self.objective
+        return {
+            "result": self.problem.title,
+            "status": _STATUS[self.status],
+            "objective": "" if value is None else f"{name} {format_quantity(value, unit, 6)}",
+            "gap": "" if value is None else f"gap {format_gap(self.gap)}",
+            "runtime": f"in {format_runtime(self.runtime)}",
+        }
+
     def __str__(self) -> str:
         return as_text(self.report)
 
     def report(self, console: Console, *, verbose: bool = False) -> None:
         """Print a self."""
         name, unit = objective_name(self.problem)
-        title = self.problem.name or " + ".join(network.name for network in self.problem.networks)
-        console.print(headed(title, f": {_STATUS[self.status]}"))
+        console.print(headed(self.problem.title, f": {_STATUS[self.status]}"))
         if self.message:
             console.print(words(f"  {self.message}"))
         for contradiction in self.contradictions:

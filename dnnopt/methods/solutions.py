@@ -100,7 +100,7 @@ def plan_from_file(
     try:
         build = _build(compiled, formulation, header, lambda model: _missing(model, columns, exactly=True))
     except InputError as error:
-        words = f"not a model of the problem {problem.name!r}: {error.problem}"
+        words = f"not a model of the problem {problem.title!r}: {error.problem}"
         raise InputError("", file=str(model_file), problem=words) from None
     values = read_solution(path, columns, allow_large=allow_large)
     try:

@@ -36,6 +36,19 @@ class Joined(str):
         joined.parts = parts
         return joined
 
+    def __reduce__(self) -> tuple[type[Joined], tuple[str, ...]]:
+        return Joined, self.parts
+
+
+@dataclass(frozen=True)
+class _Labels:
+    """Labels of a block that was pickled."""
+
+    axes: tuple[Sequence[str], ...]
+
+    def __call__(self) -> tuple[Sequence[str], ...]:
+        return self.axes
+
 
 @dataclass(frozen=True, eq=False)
 class Block:
@@ -80,6 +93,11 @@ class Block:
         """Return the labels of each variable or row, in order; joined ones one by one."""
         axes = [[getattr(label, "parts", (label,)) for label in axis] for axis in self._axes()]
         return [tuple(chain.from_iterable(labels)) for labels in product(*axes)]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what is pickled: labels instead of the code that makes them, and no code that reads plans."""
+        labels = tuple(tuple(axis) for axis in self.axes())
+        return vars(self) | {"axes": _Labels(labels), "evaluate": None, "evaluate_times": None, "follow": None}
 
     def _axes(self) -> list[list[str]]:
         """Return as many labels for each axis as it is long."""

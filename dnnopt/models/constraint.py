@@ -19,7 +19,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from dnnopt.base.tables import Described
 from dnnopt.base.text import visible
+from dnnopt.base.units import counted
 from dnnopt.models.arrays import Block, Columns, Evaluate, EvaluateTimes, Follow, Values, encoded
 
 if TYPE_CHECKING:
@@ -127,7 +129,7 @@ def scale_for(size: float, total: float, resolution: float = _RESOLUTION) -> flo
     return float(2.0 ** np.floor(np.log2(min(resolution / size, _LARGEST_SUM.get() / total))))
 
 
-class ConstraintModel:
+class ConstraintModel(Described):
     """A model over whole-number variables.
 
     Parameters
@@ -335,6 +337,19 @@ class ConstraintModel:
         from dnnopt.models.files import write_model
 
         write_model(self, path)
+
+    def overview(self) -> dict[str, str]:
+        """Return what to know of it."""
+        variables, constraints, _ = self.size()
+        return {
+            "model": self.name,
+            "variables": counted(variables, "variable"),
+            "constraints": counted(constraints, "constraint"),
+        }
+
+    def __getstate__(self) -> dict[str, object]:
+        """Return what is pickled: all but how a plan becomes values, so that a copy has no `encode`."""
+        return vars(self) | {"task_starts": None}
 
     def size(self) -> tuple[int, int, int]:
         """Return the numbers of variables, of constraints of all kinds, and of literals and coefficients in them."""

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from dnnopt.base.tables import Described
 from dnnopt.base.text import visible
+from dnnopt.base.units import counted
 from dnnopt.compiled.scaling import SI, Units
 from dnnopt.models.arrays import (
     Block,
@@ -54,7 +56,7 @@ class LazyRows(Protocol):
         """Add all of them to the model, or raise UnsupportedError if they are too many."""
 
 
-class LinearModel:
+class LinearModel(Described):
     """A mixed-integer linear model, built block by block.
 
     Arrays that are given to it are read when `arrays` is called, not copied before: do not change them.
@@ -277,6 +279,19 @@ class LinearModel:
     def row_names(self) -> list[str]:
         """Return the name of every row."""
         return [name for block in self.rows for name in block.names()]
+
+    def overview(self) -> dict[str, str]:
+        """Return what to know of it."""
+        return {
+            "model": self.name,
+            "variables": counted(self._columns, "variable"),
+            "rows": counted(self._row_count, "row"),
+        }
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what is pickled: all rows, but not how a plan becomes values, so that a copy has no `encode`."""
+        self.complete()
+        return vars(self) | {"lazy": None, "task_starts": None}
 
     def size(self) -> tuple[int, int, int]:
         """Return the numbers of variables, rows and nonzeros."""

@@ -8,7 +8,6 @@ from dnnopt.base.errors import InputError, UnsupportedError
 from dnnopt.base.text import COLOURS, format_runtime
 from dnnopt.base.units import counted
 from dnnopt.plot.style import INK, axes_or_new, axis_unit, clean, figure_of, labelled, plain
-from dnnopt.plot.subject import title_of
 from dnnopt.problem.words import objective_name
 from dnnopt.studies.pareto import Front
 
@@ -59,7 +58,7 @@ def front(found: Front, *, axes: Axes | None = None) -> Figure:
     axes.set(xlabel=labels[0], ylabel=labels[1])
     state = f"complete within {100 * found.tolerance:.2g} %" if found.complete else "not complete"
     count = counted(len(found.points), "point")
-    title = f"{title_of(found.problem)}: {count}, {state}, in {format_runtime(found.runtime)}"
+    title = f"{found.problem.title}: {count}, {state}, in {format_runtime(found.runtime)}"
     axes.set_title(plain(title), fontsize=10, loc="left")
     axes.margins(0.06)
     clean(axes)

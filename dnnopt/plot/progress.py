@@ -8,7 +8,6 @@ from dnnopt.base.errors import InputError
 from dnnopt.base.text import COLOURS, format_gap
 from dnnopt.methods.result import Event, Result
 from dnnopt.plot.style import FAINT, axes_or_new, axis_unit, clean, figure_of, labelled, plain
-from dnnopt.plot.subject import title_of
 from dnnopt.problem.words import objective_name
 
 if TYPE_CHECKING:
@@ -67,7 +66,7 @@ def progress(result: Result, *, axes: Axes | None = None) -> Figure:
         )
     axes.axvline(end, color=FAINT, linewidth=0.8)
     axes.set(xlim=(0, 1.02 * end or 1), xlabel="time (s)", ylabel=labelled(name, shown))
-    title = f"{title_of(result.problem)}: {result.status}, gap {format_gap(result.gap)}"
+    title = f"{result.problem.title}: {result.status}, gap {format_gap(result.gap)}"
     axes.set_title(plain(title), fontsize=10, loc="left")
     axes.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
     clean(axes)

@@ -30,12 +30,7 @@ def planned(subject: Result | Problem, plan: Plan | None) -> tuple[Problem, Plan
     return subject.problem, subject.plan, subject.evaluation
 
 
-def title_of(problem: Problem) -> str:
-    """Return the problem's name, or those of its networks."""
-    return problem.name or " + ".join(network.name for network in problem.networks)
-
-
 def headline(problem: Problem, evaluation: Evaluation) -> str:
     """Return the name of a problem with a plan's objective: ``core/017: latency 39.04 ms``."""
     name, unit = objective_name(problem)
-    return f"{title_of(problem)}: {name} {format_quantity(evaluation.objective, unit)}"
+    return f"{problem.title}: {name} {format_quantity(evaluation.objective, unit)}"

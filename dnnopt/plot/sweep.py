@@ -24,7 +24,6 @@ from dnnopt.plot.style import (
     new_figure,
     plain,
 )
-from dnnopt.plot.subject import title_of
 from dnnopt.problem.words import objective_name
 from dnnopt.studies.sweep import Sweep
 
@@ -68,7 +67,7 @@ def sweep(found: Sweep, *, axes: tuple[Axes, Axes] | None = None) -> Figure:
         panel.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
     below.set_xlabel(labelled(str(found.parameter), unit))
     count = len(found.breaks)
-    title = f"{title_of(found.problem)}: {count or 'no'} break point{'' if count == 1 else 's'}"
+    title = f"{found.problem.title}: {count or 'no'} break point{'' if count == 1 else 's'}"
     above.set_title(plain(title), fontsize=10, loc="left")
     clean(above)
     return figure_of(above)

@@ -25,6 +25,7 @@ from dnnopt.base.records import (
     check_unique,
 )
 from dnnopt.base.sizes import check_layers_and_devices
+from dnnopt.base.tables import Described
 from dnnopt.base.text import visible
 from dnnopt.base.units import counted
 
@@ -127,7 +128,7 @@ class SharedAcross(Record):
     layers: tuple[Annotated[tuple[Name, Name], BeforeValidator(_network_and_layer)], ...] = Field(min_length=1)
 
 
-class Network(Record):
+class Network(Described, Record):
     """A deep neural network: layers, tensors, and where its input starts and its answer is wanted.
 
     Attributes
@@ -246,14 +247,22 @@ class Network(Record):
         )
         return self.model_copy(update={"tensors": tuple(tensors)})
 
-    def summary(self) -> str:
-        """Return one line: layers, tensors, FLOPs, weights."""
+    def overview(self) -> dict[str, str]:
+        """Return what to know of it."""
         flops = sum(layer.flops or 0.0 for layer in self.layers)
         weights = sum(layer.weights or 0.0 for layer in self.layers) + sum(one.bytes for one in self.shared_weights)
-        return (
-            f"{visible(self.name)}: {counted(len(self.layers), 'layer')}, {counted(len(self.tensors), 'tensor')}, "
-            f"{flops / 1e9:.4g} GFLOP, {weights / 1e6:.4g} MB of weights"
-        )
+        return {
+            "network": self.name,
+            "layers": counted(len(self.layers), "layer"),
+            "tensors": counted(len(self.tensors), "tensor"),
+            "work": f"{flops / 1e9:.4g} GFLOP",
+            "weights": f"{weights / 1e6:.4g} MB of weights",
+        }
+
+    def summary(self) -> str:
+        """Return one line: layers, tensors, FLOPs, weights."""
+        name, *parts = self.overview().values()
+        return f"{visible(name)}: {', '.join(parts)}"
 
 
 def read_network(path: str | Path | Traversable, *, allow_large: bool = False) -> Network:

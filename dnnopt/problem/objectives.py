@@ -71,6 +71,14 @@ class Term(Record):
         """Unit of a standard metric; empty for a pure number, and for a metric of the problem's own."""
         return about(self.metric).unit
 
+    @property
+    def label(self) -> str:
+        """What it is called in reports: ``2 x largest energy(pi)``."""
+        arguments = [self.network] if self.network else list(self.devices or self.links or ())
+        name = self.metric + (f"({','.join(arguments)})" if arguments else "") + (" with idle" if self.idle else "")
+        name = f"largest {name}" if self.over == "max" else name
+        return name if self.weight == 1 else f"{self.weight:g} x {name}"
+
     def __mul__(self, factor: float) -> Term:
         return Term(**(dict(self) | {"weight": self.weight * factor}))
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dnnopt.base.errors import InputError
 from dnnopt.base.files import dump_json, read_data, write_text
 from dnnopt.base.records import Moment, Name, Record, check_known
+from dnnopt.base.tables import Described
 
 if TYPE_CHECKING:
     from dnnopt.problem.problem import Problem
@@ -36,7 +38,7 @@ class Schedule(Record):
     transfers: tuple[Transfer, ...] = ()
 
 
-class Plan(Record):
+class Plan(Described, Record):
     """A plan.
 
     Attributes
@@ -49,6 +51,15 @@ class Plan(Record):
 
     placement: dict[str, dict[str, Name]]
     schedule: Schedule | None = None
+
+    def overview(self) -> dict[str, str]:
+        """Return what to know of it."""
+        counts = Counter(device for placed in self.placement.values() for device in placed.values())
+        return {
+            "plan": " + ".join(self.placement),
+            "layers on each device": ", ".join(f"{device} {count}" for device, count in counts.most_common()),
+            "schedule": "with start times" if self.schedule else "",
+        }
 
     def check(self, problem: Problem) -> None:
         """Raise InputError unless the plan places every layer of the problem, and nothing else, on a known device."""

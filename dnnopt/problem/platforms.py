@@ -27,6 +27,8 @@ from dnnopt.base.records import (
     check_unique,
 )
 from dnnopt.base.sizes import check_layers_and_devices
+from dnnopt.base.tables import Described
+from dnnopt.base.units import counted
 
 Tier = Literal["end", "edge", "cloud"]
 TIERS: tuple[Tier, ...] = ("end", "edge", "cloud")
@@ -125,7 +127,7 @@ class Resource(Record):
     links: tuple[Name, ...] = ()
 
 
-class Platform(Record):
+class Platform(Described, Record):
     """Devices, links, routes and resources.
 
     A pair of devices without a route may not talk. A device or link in no listed resource is a resource of its own.
@@ -188,6 +190,15 @@ class Platform(Record):
         check_unique(names, field, what)
         for position, name in enumerate(names):
             check_known(name, known, f"{field}[{position}]", what)
+
+    def overview(self) -> dict[str, str]:
+        """Return what to know of it."""
+        return {
+            "platform": self.name,
+            "devices": f"{counted(len(self.devices), 'device')} ({', '.join(self.device_names())})",
+            "links": counted(len(self.links), "link"),
+            "routes": counted(len(self.routes), "route"),
+        }
 
     def device_names(self) -> tuple[str, ...]:
         """Return the devices' names, in order."""

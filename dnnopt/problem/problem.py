@@ -16,6 +16,8 @@ from dnnopt.base.errors import InputError
 from dnnopt.base.files import data_text, read_data, take_header, write_text
 from dnnopt.base.records import Record, check_known, check_unique
 from dnnopt.base.sizes import check_layers_and_devices
+from dnnopt.base.tables import Described
+from dnnopt.base.units import counted
 from dnnopt.problem import library
 from dnnopt.problem.constraints import AnyConstraint, Constraint
 from dnnopt.problem.custom import CustomConstraint, Metric
@@ -73,7 +75,7 @@ def _as_sequence(value: Any) -> Any:
     return (value,) if isinstance(value, Network | str) else value
 
 
-class Problem(Record):
+class Problem(Described, Record):
     """What runs, where it may run, what is minimised and what must hold.
 
     Parameters
@@ -188,6 +190,24 @@ class Problem(Record):
                 expected = "constraints that a file can hold; one of your own lives in Python alone"
                 raise InputError(expected, field=f"subject_to[{index}]", value=constraint.label)
         return super().to_data()
+
+    @property
+    def title(self) -> str:
+        """Its name, or those of its networks."""
+        return self.name or " + ".join(network.name for network in self.networks)
+
+    def overview(self) -> dict[str, str]:
+        """Return what to know of it."""
+        priorities = sorted({term.priority for term in self.minimize})
+        sums = (" + ".join(term.label for term in self.minimize if term.priority == one) for one in priorities)
+        return {
+            "problem": self.title,
+            "layers": counted(sum(len(network.layers) for network in self.networks), "layer"),
+            "devices": counted(len(self.platform.devices), "device"),
+            "execution": self.execution,
+            "objective": f"minimise {', then '.join(sums)}",
+            "constraints": counted(len(self.subject_to), "constraint") if self.subject_to else "",
+        }
 
     @property
     def is_data(self) -> bool:

@@ -109,15 +109,9 @@ def objective_name(problem: Problem, priority: int | None = None) -> tuple[str, 
     """Return what is minimised (first, or at a priority), in words, and its SI unit (empty for unlike metrics)."""
     priority = min(term.priority for term in problem.minimize) if priority is None else priority
     terms = [term for term in problem.minimize if term.priority == priority]
-    words = []
-    for term in terms:
-        arguments = [term.network] if term.network else list(term.devices or term.links or ())
-        name = term.metric + (f"({','.join(arguments)})" if arguments else "") + (" with idle" if term.idle else "")
-        name = f"largest {name}" if term.over == "max" else name
-        words.append(name if term.weight == 1 else f"{term.weight:g} x {name}")
     own = {metric.name: metric.unit for metric in problem.metrics}
     units = {own.get(term.metric, term.unit) for term in terms}
-    return " + ".join(words), units.pop() if len(units) == 1 else ""
+    return " + ".join(term.label for term in terms), units.pop() if len(units) == 1 else ""
 
 
 def runs(problem: Problem, plan: Plan) -> dict[str, list[str]]:

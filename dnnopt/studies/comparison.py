@@ -130,7 +130,7 @@ class Comparison(Tabular):
             gap = "" if row.violations or row.gap is None else format_gap(row.gap)
             elsewhere = "" if row.elsewhere is None else str(len(row.elsewhere))
             rows.append((row.name, row.status, shown, gap, compared, elsewhere, format_runtime(row.seconds)))
-        title = f"{self.problem.name}: best bound {'unknown' if bound is None else format_quantity(bound, unit, 6)}"
+        title = f"{self.problem.title}: best bound {'unknown' if bound is None else format_quantity(bound, unit, 6)}"
         columns = [
             ("method", "left"),
             ("status", "left"),

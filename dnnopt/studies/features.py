@@ -154,4 +154,4 @@ def print_features(console: Console, problem: Problem, found: Features, known: B
     if problem.provenance:
         rows.append(("provenance", problem.provenance))
     columns = [("", "left"), ("", "left")]
-    console.print(table(problem.name or "problem", columns, rows))
+    console.print(table(problem.title, columns, rows))

@@ -117,7 +117,8 @@ class Front:
             for point in self.points
         ]
         state = f"complete within {100 * self.tolerance:.2g} %" if self.complete else "not complete"
-        title = f"{self.problem.name}: {counted(len(self.points), 'point')}, {state}, in {format_runtime(self.runtime)}"
+        count = counted(len(self.points), "point")
+        title = f"{self.problem.title}: {count}, {state}, in {format_runtime(self.runtime)}"
         columns = [*((name, "right") for name, _ in named), ("proved", "left"), ("layers on each device", "left")]
         console.print(table(title, columns, rows))
 

@@ -159,7 +159,7 @@ class BestPlans(Tabular):
         ]
         columns = [("rank", "right"), (name, "right"), ("to the best", "left"), ("proof", "left")]
         columns += [("layers elsewhere", "right"), ("layers on each device", "left")]
-        title = f"{self.problem.name}: {_ranked_count(self)}, by {self.method} in {format_runtime(self.runtime)}"
+        title = f"{self.problem.title}: {_ranked_count(self)}, by {self.method} in {format_runtime(self.runtime)}"
         console.print(table(title, columns, rows))
         console.print()
         print_strips(console, self.problem, {str(rank): ranked.plan for rank, ranked in enumerate(self.plans, 1)})

@@ -104,7 +104,7 @@ class SideBySide:
         ]
         heads = ("formulation", "variables", "rows", "nonzeros", "build", "LP bound", "first plan", name, "proof")
         columns = [(head, "right" if position else "left") for position, head in enumerate(heads)]
-        console.print(table(f"{self.problem.name}: formulations", columns, rows))
+        console.print(table(f"{self.problem.title}: formulations", columns, rows))
 
 
 def compare_formulations(

@@ -203,7 +203,7 @@ class Sweep(Tabular):
             ("and there", "right"),
         ]
         columns.append(("layers on each device", "left"))
-        title = f"{self.problem.name}: {self.parameter} from {value(self.low)} to {value(self.high)}"
+        title = f"{self.problem.title}: {self.parameter} from {value(self.low)} to {value(self.high)}"
         console.print(table(title, columns, rows))
         console.print(words(_certainty(self)))
         console.print()

@@ -175,7 +175,7 @@ def _folder(folder: Path, problem: Problem, parameter: Parameter, settings: dict
         return folder
     found = read_data(file, "sweep-settings")
     if found.get("problem") != problem.checksum:
-        raise InputError("", file=str(file), field="problem", problem=f"is another one than {problem.name!r}")
+        raise InputError("", file=str(file), field="problem", problem=f"is another one than {problem.title!r}")
     for name, value in settings.items():
         if found.get(name) != value:
             raise InputError(f"{value!r}, as for this sweep", file=str(file), field=name, value=found.get(name))
