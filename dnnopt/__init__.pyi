@@ -45,6 +45,7 @@ from dnnopt.problem.custom import CustomConstraint as CustomConstraint
 from dnnopt.problem.custom import LinkCharge as LinkCharge
 from dnnopt.problem.custom import Metric as Metric
 from dnnopt.problem.granularity import coarsen as coarsen
+from dnnopt.problem.library import names as names
 from dnnopt.problem.library import network as network
 from dnnopt.problem.library import platform as platform
 from dnnopt.problem.networks import Layer as Layer
@@ -57,6 +58,7 @@ from dnnopt.problem.networks import write_network as write_network
 from dnnopt.problem.objectives import Term as Term
 from dnnopt.problem.objectives import cost as cost
 from dnnopt.problem.objectives import energy as energy
+from dnnopt.problem.objectives import largest as largest
 from dnnopt.problem.objectives import latency as latency
 from dnnopt.problem.objectives import leakage as leakage
 from dnnopt.problem.objectives import metric as metric
@@ -91,12 +93,19 @@ from dnnopt.referee import Evaluation as Evaluation
 from dnnopt.referee import Transmission as Transmission
 from dnnopt.referee import Violation as Violation
 from dnnopt.referee import evaluate as evaluate
+from dnnopt.studies.best_known import BestKnown as BestKnown
+from dnnopt.studies.best_known import best_known as best_known
 from dnnopt.studies.comparison import Comparison as Comparison
 from dnnopt.studies.comparison import compare as compare
 from dnnopt.studies.explain import Explanation as Explanation
 from dnnopt.studies.explain import explain_infeasibility as explain_infeasibility
+from dnnopt.studies.pareto import Front as Front
+from dnnopt.studies.pareto import FrontPoint as FrontPoint
+from dnnopt.studies.pareto import pareto as pareto
 from dnnopt.studies.ranking import BestPlans as BestPlans
 from dnnopt.studies.ranking import RankedPlan as RankedPlan
 from dnnopt.studies.ranking import best_plans as best_plans
+from dnnopt.studies.side_by_side import SideBySide as SideBySide
+from dnnopt.studies.side_by_side import compare_formulations as compare_formulations
 from dnnopt.studies.sweep import Sweep as Sweep
 from dnnopt.studies.sweeping import sweep as sweep

@@ -15,6 +15,7 @@ ROOMS = (
 # Methods of records that only forward to a function.
 FORWARDS = {
     "LinearModel.write", "LinearModel.to_pyomo", "LinearModel.to_pulp", "ConstraintModel.write", "Sweep.plot",
+    "Network.from_onnx", "Problem.solve", "Problem.summary",
 }  # fmt: skip
 
 

@@ -33,12 +33,10 @@ app.add_typer(best, name="best")
 @command("show")
 def show_command(problem: Problem, json: JsonOption = None, verbose: VerboseOption = False) -> None:
     """Say what kind of problem it is: dimensions, sizes, treewidth, best known value."""
-    from dnnopt.studies.best_known import read_table
+    from dnnopt.studies.best_known import best_known
     from dnnopt.studies.features import features, print_features
 
-    found, known = features(problem), read_table().get(problem.name)
-    if known is not None and known.checksum != problem.checksum:
-        known = None
+    found, known = features(problem), best_known(problem)
     if json is not None:
         numbers = {key: None if value == math.inf else value for key, value in vars(found).items()}
         write_json({"problem": problem.name, **numbers, "best_known": known and vars(known)}, json)

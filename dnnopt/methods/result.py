@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from dnnopt.base.console import as_text, headed, table, words
 from dnnopt.base.errors import InputError
 from dnnopt.base.files import read_data
-from dnnopt.base.tables import Described
+from dnnopt.base.tables import Described, as_frame
 from dnnopt.base.text import compared, format_gap, format_runtime
 from dnnopt.base.units import format_quantity
 from dnnopt.problem.plan import Plan
@@ -154,6 +154,43 @@ class Result(Described):
     def gap(self) -> float | None:
         """`(objective - bound) / |objective|`."""
         return relative_gap(self.objective, self.bound)
+
+    @property
+    def is_optimal(self) -> bool:
+        """Whether the plan is proved optimal."""
+        return self.status == "optimal"
+
+    @property
+    def placement(self) -> dict[str, dict[str, str]] | None:
+        """The plan's: network -> layer -> device; None without a plan."""
+        return None if self.plan is None else self.plan.placement
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """The plan's metrics (SI); none without a plan."""
+        return {} if self.evaluation is None else self.evaluation.metrics
+
+    def to_rows(self) -> list[dict[str, Any]]:
+        """Return a row for each layer, in topological order: network, layer, device and, where it is known, start."""
+        if self.plan is None:
+            return []
+        starts = {} if self.plan.schedule is None else self.plan.schedule.layers
+        rows = []
+        for network in self.problem.networks:
+            for name in (network.layers[index].name for index in network.order):
+                row = {"network": network.name, "layer": name, "device": self.plan.placement[network.name][name]}
+                rows.append(row | ({"start": starts[network.name][name]} if starts else {}))
+        return rows
+
+    def to_frame(self) -> Any:
+        """Return the rows as a pandas DataFrame.
+
+        Raises
+        ------
+        InputError
+            If pandas is not installed.
+        """
+        return as_frame(self.to_rows())
 
     def to_data(self) -> dict[str, Any]:
         """Return plain data for a result file, which is also a plan file."""

@@ -15,6 +15,7 @@ from dnnopt.problem.platforms import Platform, read_platform
 # Sets of problems, from easy to hard. What is in a set never changes: a new choice would be a new version.
 SETS = ("small", "core", "hard")
 ENDINGS = (".json", ".json.gz")
+_KINDS = ("networks", "platforms", "problems")
 _MOST_LISTED = 60
 
 
@@ -24,7 +25,15 @@ def folder(kind: str) -> Traversable:
 
 
 def names(kind: str) -> list[str]:
-    """Return the names of all ``networks``, ``platforms`` or ``problems`` in the library, sorted."""
+    """Return the names of all ``networks``, ``platforms`` or ``problems`` in the library, sorted.
+
+    Raises
+    ------
+    InputError
+        For another kind.
+    """
+    if kind not in _KINDS:
+        raise InputError(f"one of {', '.join(_KINDS)}", field="kind", value=kind)
     if kind == "problems":
         return [*_files(kind), *(f"{name}/{member}" for name in SETS for member in _files(f"{kind}/{name}"))]
     return list(_files(kind))

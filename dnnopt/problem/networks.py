@@ -227,6 +227,13 @@ class Network(Described, Record):
             raise InputError("", field="tensors", problem=f"the layers form a cycle: {words}")
         return tuple(order)
 
+    @classmethod
+    def from_onnx(cls, path: str | Path, **options: Any) -> Network:
+        """Read an ONNX file; the options are those of `dnnopt.read_onnx`."""
+        from dnnopt.inputs.onnx.reader import read_onnx
+
+        return read_onnx(path, **options)
+
     def with_sensitivity(self, decay: float) -> Network:
         """Return the network with `ρ_τ = decay ** d`, d: most layers on a way from the input to where τ is made.
 

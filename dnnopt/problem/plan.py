@@ -52,6 +52,24 @@ class Plan(Described, Record):
     placement: dict[str, dict[str, Name]]
     schedule: Schedule | None = None
 
+    def __getitem__(self, key: str | tuple[str, str]) -> str:
+        """Return the device of a layer: ``plan["conv1"]``, or ``plan["net", "conv1"]`` where several networks have it.
+
+        Raises
+        ------
+        InputError
+            If there is no such layer, or several networks have one of that name.
+        """
+        network, layer = key if isinstance(key, tuple) and len(key) == 2 else (None, key)
+        check_known(network, self.placement, "plan", "network")
+        searched = self.placement if network is None else {network: self.placement[network]}
+        having = [name for name, placed in searched.items() if layer in placed]
+        if not having:
+            check_known(str(layer), {one for placed in searched.values() for one in placed}, "plan", "layer")
+        if len(having) > 1:
+            raise InputError(f"the network, too: {', '.join(map(repr, having))} have it", field="plan", value=layer)
+        return self.placement[having[0]][layer]
+
     def overview(self) -> dict[str, str]:
         """Return what to know of it."""
         counts = Counter(device for placed in self.placement.values() for device in placed.values())

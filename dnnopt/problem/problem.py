@@ -209,6 +209,18 @@ class Problem(Described, Record):
             "constraints": counted(len(self.subject_to), "constraint") if self.subject_to else "",
         }
 
+    def summary(self) -> str:
+        """Return what kind of problem it is, in lines: dimensions, sizes, treewidth, best known value."""
+        from dnnopt.studies.features import summary_of
+
+        return summary_of(self)
+
+    def solve(self, **options: Any) -> Any:
+        """Solve it; the options, the Result and the errors are those of `dnnopt.solve`."""
+        from dnnopt.methods.solving import solve
+
+        return solve(self, **options)
+
     @property
     def is_data(self) -> bool:
         """Whether a file can hold it: not where there is a constraint of the user's own, which is code."""

@@ -124,6 +124,13 @@ def read_table(path: Path | None = None) -> dict[str, BestKnown]:
     return rows
 
 
+def best_known(problem: Problem | str) -> BestKnown | None:
+    """Return what is known of a problem of the library, by its name or itself; None where nothing is of these data."""
+    problem = load(problem) if isinstance(problem, str) else problem
+    row = read_table().get(problem.name)
+    return row if row is not None and problem.is_data and row.checksum == problem.checksum else None
+
+
 def _cells(reader: csv.DictReader[str], path: Path) -> Iterator[dict[str, str]]:
     try:
         names = tuple(reader.fieldnames or ())

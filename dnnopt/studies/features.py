@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dnnopt.base.console import table
+from dnnopt.base.console import as_text, table
 from dnnopt.base.graphs import tree_decomposition
 from dnnopt.base.text import format_gap
 from dnnopt.base.units import counted, format_quantity
@@ -17,11 +18,10 @@ from dnnopt.compiled.scaling import all_on_one
 from dnnopt.methods.pool import Pool
 from dnnopt.problem.problem import Problem
 from dnnopt.problem.words import objective_name
+from dnnopt.studies.best_known import BestKnown, best_known
 
 if TYPE_CHECKING:
     from rich.console import Console
-
-    from dnnopt.studies.best_known import BestKnown
 
 
 @dataclass(frozen=True)
@@ -121,6 +121,11 @@ def _width(tensor: np.ndarray, producer: np.ndarray, consumer: np.ndarray) -> in
     np.add.at(change, first[sent], 1)
     np.add.at(change, last[sent], -1)
     return int(np.cumsum(change).max())
+
+
+def summary_of(problem: Problem) -> str:
+    """Return features and best known value of a problem as a text."""
+    return as_text(partial(print_features, problem=problem, found=features(problem), known=best_known(problem)))
 
 
 def print_features(console: Console, problem: Problem, found: Features, known: BestKnown | None) -> None:
