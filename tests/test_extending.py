@@ -216,7 +216,7 @@ def test_a_schedule_is_never_shown_to_an_own_constraint():
             assert plan.schedule is None
             return super().violation(problem, plan)
 
-    result = dp.solve(contended([Looks()]), threads=1)
+    result = dp.solve(contended([Looks()]), threads=1, time_limit=5)
     assert result.plan.schedule is not None
     assert len(set(result.plan.placement["net"].values())) == 1
 
