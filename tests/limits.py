@@ -101,7 +101,9 @@ def _bandwidths(draw: Draw, problem: Problem) -> c.Bandwidth:
 
 
 def own_limits(problem: Problem) -> st.SearchStrategy[Any]:
-    return _limited(c.MetricLimit, metric=lambda one: st.sampled_from([m.name for m in one.metrics]))(problem)
+    return _limited(c.MetricLimit, metric=lambda one: st.sampled_from([*(m.name for m in one.metrics), "period"]))(
+        problem
+    )
 
 
 @st.composite

@@ -280,7 +280,7 @@ class Placed:
         yield entry.label, max(self.exposed().values(), default=0), entry.limit
 
     def _metric(self, entry: Any, latency: Any) -> Iterator[Any]:
-        yield entry.label, self.own(entry.metric), entry.limit
+        yield entry.label, self.term(Term(metric=entry.metric), latency), entry.limit
 
     def _placement(self, entry: Any, latency: Any) -> Iterator[Any]:
         yield entry.label, self.where[entry.network, entry.layer] not in entry.allowed, 0

@@ -409,21 +409,27 @@ class _Compiler:
             case specs.Bandwidth():
                 return list(self._bandwidth(spec))
             case specs.Utilisation():
-                loads = [self._load(q, self._rates()) for q in range(len(self.resource_names))]
-                return [
-                    LinearLimit(f"{label}({n})", m, spec.limit) for n, m in zip(self.resource_names, loads, strict=True)
-                ]
+                return self._load_limits(label, self._rates(), spec.limit)
             case specs.Energy() | specs.Cost() | specs.Traffic() | specs.Leakage():
                 return [LinearLimit(label, self._linear(spec.constraint, spec), spec.limit)]
             case specs.WorstLeakage():
                 above = (self.sensitivity > spec.limit * (1 + 1e-9)).astype(float)
                 return [LinearLimit(label, self._metric("tensors exposed above the cap", "", gamma=above), 0.0)]
+            case specs.MetricLimit(metric="period"):
+                return self._load_limits(label, np.ones(len(self.networks)), spec.limit)
             case specs.MetricLimit():
                 return [LinearLimit(label, self._linear(spec.metric, Term(metric=spec.metric)), spec.limit)]
             case CustomConstraint():
                 return [CustomLimit(label, spec, partial(spec.amount, self.problem))]
             case _:
                 return [*COMPILERS[type(spec)](spec, self._nodes_of_layers())]
+
+    def _load_limits(self, label: str, factor: Array, limit: float) -> list[CompiledConstraint]:
+        """Return that the load of every resource, with a factor on each network's, is at most `limit`."""
+        return [
+            LinearLimit(f"{label}({name})", self._load(resource, factor), limit)
+            for resource, name in enumerate(self.resource_names)
+        ]
 
     def _nodes_of_layers(self) -> Nodes:
         uses = zip(self.producer[self.use_tensor].tolist(), self.use_consumer.tolist(), strict=True)

@@ -150,7 +150,7 @@ class WorstLeakage(_Kind):
 
 
 class MetricLimit(_Kind):
-    """A metric that has no other constraint, such as one of the problem's own, at most `limit`."""
+    """A metric that has no other constraint (the period, or one of the problem's own) at most `limit`."""
 
     constraint: Literal["metric"] = "metric"
     metric: Name

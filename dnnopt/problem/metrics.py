@@ -24,7 +24,7 @@ class StandardMetric:
     parts : {"", "networks", "devices", "links"}
         Over what a maximum of it may be asked for.
     limit : str
-        The kind of constraint that limits it; empty where none does.
+        The kind of constraint that limits it.
     exposure : bool
         Whether all sensitivities, and all that is trusted, must be known.
     """
@@ -46,7 +46,7 @@ STANDARD: dict[str, StandardMetric] = {
     metric.name: metric
     for metric in (
         StandardMetric("latency", "s", options=("network",), parts="networks", limit="deadline"),
-        StandardMetric("period", "s", limit=""),
+        StandardMetric("period", "s"),
         StandardMetric("energy", "J", options=("devices", "idle"), parts="devices", limit="energy"),
         StandardMetric("cost", "USD", limit="cost"),
         StandardMetric("traffic", "bytes", options=("links",), parts="links", limit="traffic"),

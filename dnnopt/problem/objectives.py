@@ -2,12 +2,14 @@
 
     minimize = dp.latency()
     minimize = 0.5 * dp.latency() + 2.0 * dp.energy("pi")
+    minimize = sum(dp.energy(device) for device in ("pi", "nx")) / 2
 
 Comparing a term with a number makes a constraint: ``dp.energy("pi") <= 2.0``.
 """
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
@@ -17,10 +19,43 @@ from dnnopt.base.records import Flag, Name, Number, Record
 from dnnopt.problem.constraints import KINDS, Constraint
 from dnnopt.problem.metrics import STANDARD, about
 
+_NO_DIFFERENCE = (
+    "terms cannot be subtracted: weights are 0 or more, as bounds rest on every part of the objective being a cost"
+)
 _OPTIONS = ("network", "devices", "idle", "links")
 
 
-class Term(Record):
+class _Summand:
+    """What adds up with other terms, and may be weighted."""
+
+    __array_ufunc__ = None  # a number of numpy leaves products to it
+
+    def __add__(self, other: Any) -> WeightedSum:
+        return WeightedSum((*as_sum(self), *as_sum(other)))
+
+    def __radd__(self, other: Any) -> WeightedSum:
+        return WeightedSum((*as_sum(other), *as_sum(self)))
+
+    def __sub__(self, other: Any) -> WeightedSum:
+        raise InputError("", problem=_NO_DIFFERENCE)
+
+    def __rsub__(self, other: Any) -> WeightedSum:
+        raise InputError("", problem=_NO_DIFFERENCE)
+
+    def __neg__(self) -> WeightedSum:
+        raise InputError("", problem=_NO_DIFFERENCE)
+
+    def __lt__(self, limit: Any) -> Any:
+        raise InputError("<= between a metric and its limit", value="<")
+
+    def __gt__(self, limit: Any) -> Any:
+        raise InputError("<= between a metric and its limit", value=">")
+
+    def __ge__(self, limit: Any) -> Any:
+        raise InputError("<= between a metric and its limit", value=">=")
+
+
+class Term(_Summand, Record):
     """One weighted metric of the objective.
 
     Attributes
@@ -80,18 +115,53 @@ class Term(Record):
         return name if self.weight == 1 else f"{self.weight:g} x {name}"
 
     def __mul__(self, factor: float) -> Term:
-        return Term(**(dict(self) | {"weight": self.weight * factor}))
+        if isinstance(factor, bool) or not isinstance(factor, Real):
+            raise InputError("a number, as the factor of a term", value=factor)
+        return Term(**(dict(self) | {"weight": self.weight * float(factor)}))
 
     __rmul__ = __mul__
 
-    def __add__(self, other: Term | tuple[Term, ...]) -> tuple[Term, ...]:
-        return (self, *other) if isinstance(other, tuple) else (self, other)
-
-    def __radd__(self, other: tuple[Term, ...]) -> tuple[Term, ...]:
-        return (*other, self)
+    def __truediv__(self, divisor: float) -> Term:
+        if isinstance(divisor, bool) or not isinstance(divisor, Real) or divisor == 0:
+            raise InputError("a number other than 0, as the divisor of a term", value=divisor)
+        return Term(**(dict(self) | {"weight": self.weight / float(divisor)}))
 
     def __le__(self, limit: float) -> Constraint:
         return limit_on(self, limit)
+
+
+class WeightedSum(_Summand, tuple[Term, ...]):
+    """Terms that add up: a tuple of them, which may be weighted and added to as a whole."""
+
+    __slots__ = ()
+
+    def __mul__(self, factor: Any) -> WeightedSum:
+        return WeightedSum(term * factor for term in self)
+
+    __rmul__ = __mul__
+
+    def __truediv__(self, divisor: float) -> WeightedSum:
+        return WeightedSum(term / divisor for term in self)
+
+    def __le__(self, limit: Any) -> Any:
+        raise InputError("one metric on the left of <=", value=" + ".join(term.label for term in self))
+
+
+def as_sum(objective: Any) -> WeightedSum:
+    """Return a term, or several, as a sum; 0 is the empty one, as that is what `sum` begins with.
+
+    Raises
+    ------
+    InputError
+        For anything else.
+    """
+    if isinstance(objective, Term):
+        return WeightedSum((objective,))
+    if isinstance(objective, list | tuple) and all(isinstance(term, Term) for term in objective):
+        return WeightedSum(objective)
+    if isinstance(objective, int | float) and not isinstance(objective, bool) and objective == 0:
+        return WeightedSum()
+    raise InputError("a term or a sum of terms, such as dp.latency() + 2 * dp.energy()", value=objective)
 
 
 def limit_on(term: Term, limit: float) -> Constraint:
@@ -100,13 +170,11 @@ def limit_on(term: Term, limit: float) -> Constraint:
     Raises
     ------
     InputError
-        For a metric that has no constraint of its own.
+        For a term with a weight, idle energy or a maximum.
     """
     if term.weight != 1.0 or term.idle or term.over == "max":
         raise InputError("a metric without weight, idle energy or maximum on the left of <=", value=term.metric)
-    kind = KINDS.get(about(term.metric).limit)
-    if kind is None:
-        raise InputError("a metric that can be limited", value=term.metric)
+    kind = KINDS[about(term.metric).limit]
     said = {name: getattr(term, name) for name in ("metric", *_OPTIONS) if name in kind.model_fields}
     return kind(limit=limit, **said)
 

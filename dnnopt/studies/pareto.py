@@ -36,7 +36,7 @@ from dnnopt.methods.heuristics.population import Genes, generations, pymoo_probl
 from dnnopt.methods.result import OPTIMAL_GAP
 from dnnopt.methods.solving import Search
 from dnnopt.models.solvers.interface import Clock, Control, Limits, stop_on_interrupt
-from dnnopt.problem.objectives import Term
+from dnnopt.problem.objectives import Term, as_sum
 from dnnopt.problem.plan import Plan
 from dnnopt.problem.problem import Problem
 from dnnopt.problem.words import objective_name, where
@@ -278,7 +278,7 @@ def _with_objectives(problem: Problem, objectives: Sequence[Objective]) -> Probl
     terms = [
         Term(**(dict(term) | {"priority": priority}))
         for priority, objective in enumerate(objectives)
-        for term in (objective if isinstance(objective, tuple) else (objective,))
+        for term in as_sum(objective)
     ]
     return Problem(**(dict(problem) | {"minimize": terms}))
 

@@ -65,6 +65,7 @@ def test_objective_that_is_written_out_and_parsed_again_is_the_same():
         ("traffic <= 8 kbit", c.Traffic(limit=1000)),
         ("leakage <= 0.5", c.Leakage(limit=0.5)),
         ("worst_leakage <= 50 %", c.WorstLeakage(limit=0.5)),
+        ("period <= 100 ms", c.MetricLimit(metric="period", limit=0.1)),
     ],
 )
 def test_constraint_is_parsed_with_its_unit(text, constraint):
@@ -96,7 +97,6 @@ def test_objective_that_is_none_is_refused(text):
         ("latency <= -1", "-1"),
         ("2*latency <= 3", "without weight"),
         ("energy(idle) <= 3", "idle"),
-        ("period <= 3", "can be limited"),
         ("latency + cost <= 3", "terms of"),
         ("latency <= 1 <= 2", "1 <= 2"),
         ("<= 3", "terms of"),
