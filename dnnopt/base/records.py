@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Self
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args, get_origin
 
 from pydantic import (
     BaseModel,
@@ -20,10 +21,11 @@ from pydantic import (
     ValidationError,
     ValidationInfo,
 )
+from pydantic.fields import FieldInfo
 from pydantic_core import CoreSchema, core_schema
 
 from dnnopt.base.errors import InputError
-from dnnopt.base.units import parse_quantity
+from dnnopt.base.units import counted, parse_quantity
 
 if TYPE_CHECKING:
     from pydantic._internal._model_construction import ModelMetaclass as _Meta
@@ -38,21 +40,27 @@ _MOST_DETAILS = 100_000  # errors that are looked at: each takes about a kilobyt
 class _RecordMeta(_Meta):
     """Gives constructors positional arguments, and turns their ValidationError into an InputError.
 
-    Validation of nested data does not come through here, so the error keeps its full path.
+    What has but one value, such as the kind of a constraint, is no positional argument. Validation of nested data does
+    not come through here, so the error keeps its full path.
     """
 
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:  # noqa: N805
-        fields: tuple[str, ...] = tuple(vars(cls)["__pydantic_fields__"])
+        described: dict[str, FieldInfo] = vars(cls)["__pydantic_fields__"]
+        fields = [name for name, field in described.items() if not _has_one_value(field)]
         if len(args) > len(fields):
-            raise TypeError(f"{cls.__name__} takes at most {len(fields)} arguments")
+            raise InputError("", problem=f"{cls.__name__} takes at most {counted(len(fields), 'argument')}")
         for name, value in zip(fields, args, strict=False):
             if name in kwargs:
-                raise TypeError(f"{cls.__name__} got two values for {name!r}")
+                raise InputError("", field=name, problem=f"{cls.__name__} got two values")
             kwargs[name] = value
         try:
             return super().__call__(**kwargs)
         except ValidationError as error:
-            raise input_error(error, kwargs) from None
+            raise input_error(error, kwargs, known=described) from None
+
+
+def _has_one_value(field: FieldInfo) -> bool:
+    return get_origin(field.annotation) is Literal and len(get_args(field.annotation)) == 1
 
 
 class Record(BaseModel, metaclass=_RecordMeta):
@@ -81,7 +89,7 @@ class Record(BaseModel, metaclass=_RecordMeta):
         try:
             return cls.model_validate(data, context={"units": units})
         except ValidationError as error:
-            raise input_error(error, data, file=file) from None
+            raise input_error(error, data, file=file, known=cls.model_fields) from None
 
     def replace(self, **fields: Any) -> Self:
         """Return a copy with other values in some fields, all checked again."""
@@ -139,8 +147,13 @@ def _without_tags(location: Iterable[str | int], data: Any) -> Iterator[str | in
             data = None
 
 
-def input_error(error: ValidationError, data: object, *, file: str = "") -> InputError:
-    """Turn pydantic's error on `data` into one InputError: the first wrong field, and how many more there are."""
+def input_error(
+    error: ValidationError, data: object, *, file: str = "", known: Mapping[str, FieldInfo] | None = None
+) -> InputError:
+    """Turn pydantic's error on `data` into one InputError: the first wrong field, and how many more there are.
+
+    A key that is nearly one of those that are `known` comes first, as what is missing is then what it stands for.
+    """
     if error.error_count() > _MOST_DETAILS:
         return InputError("", file=file, problem=f"{error.error_count():,} values are not what is expected")
     details = error.errors(include_url=False)
@@ -148,7 +161,13 @@ def input_error(error: ValidationError, data: object, *, file: str = "") -> Inpu
     details = [
         d for d in details if d["type"] != "too_short" or d["ctx"]["actual_length"] == len(d["input"])
     ] or details
-    first = details[0]
+    keys = [field.alias or name for name, field in (known or {}).items()]
+    meant: dict[tuple[int | str, ...], list[str]] = {
+        d["loc"]: get_close_matches(str(d["loc"][0]), keys, n=1)
+        for d in details
+        if d["type"] == "extra_forbidden" and len(d["loc"]) == 1
+    }
+    first = next((d for d in details if meant.get(d["loc"])), details[0])
     field = field_path(_without_tags(first["loc"], data))
     kind, context, value = first["type"], first.get("ctx", {}), first["input"]
     inner = context.get("error")
@@ -159,7 +178,7 @@ def input_error(error: ValidationError, data: object, *, file: str = "") -> Inpu
     elif kind == "union_tag_not_found":
         found = InputError("", field=field, file=file, problem=f"missing key {context['discriminator']}")
     elif kind == "extra_forbidden":
-        found = InputError("", field=field, file=file, problem="unknown key")
+        found = InputError("", field=field, file=file, problem=_unknown(meant.get(first["loc"])))
     elif kind in _EXPECTED:
         found = InputError(_EXPECTED[kind](context), field=field, value=value, file=file)
     else:
@@ -169,6 +188,10 @@ def input_error(error: ValidationError, data: object, *, file: str = "") -> Inpu
             "", field=found.field, file=found.file, problem=f"{found.problem} (and {len(details) - 1} more)"
         )
     return found
+
+
+def _unknown(meant: list[str] | None) -> str:
+    return f"unknown key; did you mean {meant[0]!r}?" if meant else "unknown key"
 
 
 def _quantity(dimension: str, least: float) -> Callable[[Any, ValidationInfo], Any]:
