@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dnnopt.base.errors import InputError, NumbersError, UnsupportedError
@@ -31,7 +32,7 @@ from dnnopt.models.solvers import solver as solver_of
 from dnnopt.models.solvers import solver_kind
 from dnnopt.models.solvers.interface import Clock, Control, Limits, Outcome, stop_on_interrupt
 from dnnopt.problem.plan import Plan
-from dnnopt.problem.problem import Problem
+from dnnopt.problem.problem import Problem, as_problem
 
 if TYPE_CHECKING:
     from dnnopt.models.constraint import ConstraintModel
@@ -68,7 +69,7 @@ def check_choice(method: str = "auto", formulation: str | None = None, solver: s
 
 
 def solve(
-    problem: Problem,
+    problem: Problem | str | Path,
     *,
     method: str = "auto",
     formulation: str | None = None,
@@ -87,7 +88,8 @@ def solve(
 
     Parameters
     ----------
-    problem : Problem
+    problem : Problem, str or Path
+        A text is a name in the library, or a file's.
     method : str
         ``auto``, or the name of an exact method or a baseline, which is then run alone.
     formulation : str, optional
@@ -124,6 +126,7 @@ def solve(
     UnsupportedError
         If the formulation or the method does not support the problem, or its numbers are too far apart for the solver.
     """
+    problem = as_problem(problem)
     limits = Limits(time_limit, gap, threads, seed)
     check_choice(method, formulation, solver)
     if iterations is not None and not is_search(method):

@@ -427,3 +427,19 @@ def load(name: str) -> Problem:
     if path is None:
         raise library.unknown("problem", name, library.names("problems"))
     return read_problem(path)
+
+
+def as_problem(given: Problem | str | Path) -> Problem:
+    """Return a problem itself, the library's of that name, or that of a file.
+
+    Raises
+    ------
+    InputError
+        For anything else.
+    """
+    if isinstance(given, Problem):
+        return given
+    if not isinstance(given, str | Path):
+        raise InputError("a Problem, the name of one in the library, or a file's", field="problem", value=given)
+    is_file = isinstance(given, Path) or given.endswith((".json", ".gz")) or Path(given).is_file()
+    return read_problem(given) if is_file else load(given)

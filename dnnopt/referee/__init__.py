@@ -7,9 +7,10 @@ that it can judge all of them.
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 from dnnopt.problem.plan import Plan
-from dnnopt.problem.problem import Problem
+from dnnopt.problem.problem import Problem, as_problem
 from dnnopt.referee import call_latency, metrics, schedule, timing
 from dnnopt.referee.evaluation import Evaluation, Transmission, Violation
 from dnnopt.referee.facts import Facts, gather, link_seconds
@@ -18,7 +19,7 @@ from dnnopt.referee.violations import constraint_violations, platform_violations
 __all__ = ["Evaluation", "Transmission", "Violation", "evaluate"]
 
 
-def evaluate(problem: Problem, plan: Plan) -> Evaluation:
+def evaluate(problem: Problem | str | Path, plan: Plan) -> Evaluation:
     """Return a plan's objectives, metrics, violations and transmissions.
 
     Raises
@@ -27,6 +28,7 @@ def evaluate(problem: Problem, plan: Plan) -> Evaluation:
         If the plan does not fit the problem: a layer without a device, an unknown name. A plan that is merely
         infeasible comes back with its violations.
     """
+    problem = as_problem(problem)
     plan.check(problem)
     facts = gather(problem, plan)
     latencies, found = _timing(facts, plan)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dnnopt.base.console import table, widths, words
@@ -22,7 +23,7 @@ from dnnopt.methods.result import OPTIMAL_GAP, Event, Result, against, relative_
 from dnnopt.methods.solving import solve
 from dnnopt.models.solvers.interface import Clock, Control, Limits, check_seconds, stop_on_interrupt
 from dnnopt.problem.plan import Plan
-from dnnopt.problem.problem import Problem
+from dnnopt.problem.problem import Problem, as_problem
 from dnnopt.problem.words import moved, objective_name, print_strips
 from dnnopt.referee import Evaluation, Violation, evaluate
 
@@ -163,7 +164,7 @@ class _Outcome:
 
 
 def compare(
-    problem: Problem,
+    problem: Problem | str | Path,
     *,
     methods: Sequence[str] | None = None,
     formulations: Sequence[str] = (),
@@ -178,7 +179,8 @@ def compare(
 
     Parameters
     ----------
-    problem : Problem
+    problem : Problem, str or Path
+        A text is a name in the library, or a file's.
     methods : sequence of str, optional
         Baselines and exact methods to run beside ``auto``, instead of all that are applicable.
     formulations : sequence of str
@@ -201,6 +203,7 @@ def compare(
     InputError, UnsupportedError
         As `solve` does.
     """
+    problem = as_problem(problem)
     Limits(time_limit, gap, threads, seed)
     check_seconds(heuristic_limit, "heuristic_limit")
     for name in methods or ():
