@@ -92,15 +92,11 @@ class Described:
         return as_html([self.overview()])
 
 
-class Tabular:
-    """What is a table in a notebook, a report when it is printed, and a data frame where asked."""
+class Framed:
+    """What is a data frame where asked."""
 
     def to_rows(self) -> list[dict[str, Any]]:
         """Return plain rows with the same keys."""
-        raise NotImplementedError
-
-    def report(self, console: Console) -> None:
-        """Print it for a person."""
         raise NotImplementedError
 
     def to_frame(self) -> Any:
@@ -112,6 +108,14 @@ class Tabular:
             If pandas is not installed.
         """
         return as_frame(self.to_rows())
+
+
+class Tabular(Framed):
+    """What is a table in a notebook, a report when it is printed, and a data frame where asked."""
+
+    def report(self, console: Console) -> None:
+        """Print it for a person."""
+        raise NotImplementedError
 
     def _repr_html_(self) -> str:
         return as_html(self.to_rows())

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from dnnopt.base.console import as_text, headed, table, words
 from dnnopt.base.errors import InputError
 from dnnopt.base.files import read_data
-from dnnopt.base.tables import Described, as_frame
+from dnnopt.base.tables import Described, Framed
 from dnnopt.base.text import compared, format_gap, format_runtime
 from dnnopt.base.units import format_quantity
 from dnnopt.problem.plan import Plan
@@ -82,7 +82,7 @@ def _finite(value: float) -> float | None:
 
 
 @dataclass(frozen=True, repr=False)
-class Result(Described):
+class Result(Framed, Described):
     """The outcome of a run.
 
     Attributes
@@ -181,16 +181,6 @@ class Result(Described):
                 row = {"network": network.name, "layer": name, "device": self.plan.placement[network.name][name]}
                 rows.append(row | ({"start": starts[network.name][name]} if starts else {}))
         return rows
-
-    def to_frame(self) -> Any:
-        """Return the rows as a pandas DataFrame.
-
-        Raises
-        ------
-        InputError
-            If pandas is not installed.
-        """
-        return as_frame(self.to_rows())
 
     def to_data(self) -> dict[str, Any]:
         """Return plain data for a result file, which is also a plan file."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
-from typing import Any, ClassVar, Literal, get_args
+from typing import Any, ClassVar, Literal, TypeVar, get_args
 
 from pydantic import Field, model_validator
 
@@ -147,6 +147,9 @@ class LinkEntry(Entry):
         return data | {"name": name, "trusted": True, "provenance": self.provenance(given)}
 
 
+_Kind = TypeVar("_Kind", bound=Entry)
+
+
 class _Devices(Record):
     devices: tuple[DeviceEntry, ...] = Field(min_length=1)
 
@@ -189,11 +192,7 @@ def device(entry: str, /, **fields: Any) -> Device:
     InputError
         If there is none of that name, or for a field that is wrong.
     """
-    if not isinstance(entry, str):
-        raise InputError("the name of a device in the catalogue", value=entry)
-    if entry not in devices():
-        raise library.unknown("device", entry, list(devices()), "devices")
-    return devices()[entry].device(**fields)
+    return _entry("device", entry, devices()).device(**fields)
 
 
 def link(entry: str, /, **fields: Any) -> Connection:
@@ -212,8 +211,19 @@ def link(entry: str, /, **fields: Any) -> Connection:
     InputError
         If there is none of that name, or for a field that is wrong.
     """
-    if not isinstance(entry, str):
-        raise InputError("the name of a link in the catalogue", value=entry)
-    if entry not in links():
-        raise library.unknown("link", entry, list(links()), "links")
-    return links()[entry].connection(**fields)
+    return _entry("link", entry, links()).connection(**fields)
+
+
+def _entry(kind: str, name: Any, entries: Mapping[str, _Kind]) -> _Kind:
+    """Return the entry of that name.
+
+    Raises
+    ------
+    InputError
+        If there is none.
+    """
+    if not isinstance(name, str):
+        raise InputError(f"the name of a {kind} in the catalogue", value=name)
+    if name not in entries:
+        raise library.unknown(kind, name, list(entries), f"{kind}s")
+    return entries[name]

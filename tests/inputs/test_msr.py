@@ -1,10 +1,10 @@
 """Workloads of the NeurIPS 2020 paper as problems: the accounting by hand, the published optima, what is refused."""
 
-import copy
 import json
 
 import pytest
 from builders import plan
+from edits import edited
 from shared_data import shared_file
 from typer.testing import CliRunner
 
@@ -219,19 +219,6 @@ def test_what_inference_does_not_need_may_be_missing(write):
     assert evaluate(problem, plan("a:accelerator1 b:accelerator1 c:accelerator1")).feasible
 
 
-def edited(path, value):
-    data = copy.deepcopy(SMALL)
-    *parents, last = path
-    inner = data
-    for key in parents:
-        inner = inner[key]
-    if value is None:
-        del inner[last]
-    else:
-        inner[last] = value
-    return data
-
-
 @pytest.mark.parametrize(
     ("path", "value", "parts"),
     [
@@ -248,7 +235,7 @@ def edited(path, value):
     ],
 )
 def test_malformed_files_are_refused_by_field(write, path, value, parts):
-    file = write(edited(path, value))
+    file = write(edited(SMALL, path, value))
     with pytest.raises(InputError) as caught:
         read_msr(file)
     for part in (str(file), *parts):

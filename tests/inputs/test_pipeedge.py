@@ -6,6 +6,7 @@ import math
 
 import pytest
 from builders import plan
+from edits import edited
 from shared_data import shared_file
 from typer.testing import CliRunner
 
@@ -141,19 +142,6 @@ def test_the_shortest_period_of_two_boards_is_proved():
     assert result.objective == pytest.approx(value, rel=1e-6)
 
 
-def edited(path, value):
-    data = copy.deepcopy(SMALL)
-    *parents, last = path
-    inner = data
-    for key in parents:
-        inner = inner[key]
-    if value is None:
-        del inner[last]
-    else:
-        inner[last] = value
-    return data
-
-
 NET, FAST = ("models", "net"), ("device_types", "fast")
 FAST_NET = (*FAST, "model_profiles", "net")
 
@@ -174,7 +162,7 @@ FAST_NET = (*FAST, "model_profiles", "net")
     ],
 )
 def test_malformed_files_are_refused_by_field(write, path, value, parts):
-    file = write(edited(path, value))
+    file = write(edited(SMALL, path, value))
     with pytest.raises(InputError) as caught:
         read_pipeedge(file, model="net", devices={"fast": 1, "slow": 1})
     for part in (str(file), *parts):
