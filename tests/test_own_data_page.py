@@ -3,10 +3,8 @@
 import json
 import re
 
+from commands import dnnopt
 from pages import page, printed, programs, without_times
-from typer.testing import CliRunner
-
-from dnnopt.cli import app
 
 PAGE = page("own_data.md")
 WORDS = re.compile(r'"([^"]*)"|(\S+)')
@@ -15,8 +13,8 @@ WORDS = re.compile(r'"([^"]*)"|(\S+)')
 def run(command):
     """Return what a command of the page prints."""
     _, *words = [quoted or plain for quoted, plain in WORDS.findall(command)]
-    done = CliRunner().invoke(app, words)
-    assert done.exit_code == 0, done.output
+    done = dnnopt(*words)
+    assert done.returncode == 0, done.output
     return done.stdout
 
 

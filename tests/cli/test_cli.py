@@ -1,4 +1,4 @@
-"""The command line as a person uses it: in a process of its own, with its exit code and its words."""
+"""The command line as a person uses it: its exit code and its words."""
 
 import json
 import os

@@ -10,23 +10,18 @@ import time
 
 import pytest
 from builders import network, platform, problem, tensor
-from typer.testing import CliRunner
+from commands import dnnopt
 
 import dnnopt as dp
-from dnnopt.cli import app
 from dnnopt.studies.bench import summary
 
 SOLVED = {"problem": "small/001", "status": "optimal", "objective": 1.0, "gap": 0.0, "runtime": 1.0}
 
 
-def dnnopt(*words):
-    return CliRunner().invoke(app, [str(word) for word in words])
-
-
 def refused(*words):
     """Return the one line that a mistake gives."""
     run = dnnopt(*words)
-    assert run.exit_code == 2, run.output
+    assert run.returncode == 2, run.output
     [line] = run.output.strip().splitlines()
     return line
 
@@ -103,7 +98,7 @@ def test_features_are_json_where_nothing_is_sent(tmp_path):
 def test_folders_that_are_not_there_are_told_before_a_long_run(tmp_path):
     for option in ("--json", "--log"):
         run = dnnopt("solve", "small/001", option, tmp_path / "none" / "out")
-        assert run.exit_code == 2
+        assert run.returncode == 2
         assert f"cannot be written: there is no folder '{tmp_path / 'none'}'" in " ".join(run.output.split())
 
 
@@ -119,7 +114,7 @@ def test_folders_that_are_not_there_are_told_before_a_long_run(tmp_path):
 def test_generate_writes_nothing_where_the_witness_cannot_be_written(tmp_path, monkeypatch, words, message):
     monkeypatch.chdir(tmp_path)
     run = dnnopt("generate", "chain", "-o", "chain.json", *words)
-    assert run.exit_code == 2
+    assert run.returncode == 2
     assert message in " ".join(run.output.split())
     assert not list(tmp_path.iterdir())
 

@@ -1,4 +1,4 @@
-"""`dnnopt pareto`, `formulations`, `sweep` and `compare` as a person uses them: in a process of their own."""
+"""`dnnopt pareto`, `formulations`, `sweep` and `compare` as a person uses them."""
 
 import csv
 import io
@@ -11,9 +11,7 @@ import time
 import pytest
 from builders import layer, link, network, platform, problem, tensor
 from commands import check_refused, dnnopt
-from typer.testing import CliRunner
 
-from dnnopt.cli import app
 from dnnopt.problem.constraints import Deadline, Memory
 from dnnopt.problem.objectives import energy, latency
 from dnnopt.problem.problem import write_problem
@@ -141,12 +139,6 @@ def test_a_problem_file_that_is_cut_off_is_refused(write, command):
     check_refused(dnnopt(command[0], path, *command[1:]), "problem.json", "not JSON")
 
 
-def quick(*words):
-    """Run a command in this process."""
-    run = CliRunner().invoke(app, [str(word) for word in words])
-    return subprocess.CompletedProcess(words, run.exit_code, run.stdout, run.stderr)
-
-
 VARY = ("--vary", "bandwidth=0.1..10", "--points", "3", "--threads", "1")
 
 
@@ -160,7 +152,7 @@ def moving():
 def test_sweep_prints_a_table_and_writes_files(write, tmp_path):
     out, picture = tmp_path / "sweep.json", tmp_path / "sweep.svg"
     pytest.importorskip("matplotlib", reason="matplotlib is not installed")
-    run = quick("sweep", write(moving()), *VARY, "--json", out, "--figure", picture, "--latex", tmp_path / "sweep.tex")
+    run = dnnopt("sweep", write(moving()), *VARY, "--json", out, "--figure", picture, "--latex", tmp_path / "sweep.tex")
     assert run.returncode == 0, run.stderr
     for part in ("bandwidth from 0.1 to 10", "1 break point", "no other is possible", "PQ", "single-cut"):
         assert part in run.stdout
@@ -171,7 +163,7 @@ def test_sweep_prints_a_table_and_writes_files(write, tmp_path):
 
 
 def test_sweep_prints_csv_alone_where_asked(write):
-    run = quick("sweep", write(moving()), *VARY, "--csv", "-", "--baseline", "greedy")
+    run = dnnopt("sweep", write(moving()), *VARY, "--csv", "-", "--baseline", "greedy")
     rows = list(csv.DictReader(io.StringIO(run.stdout)))
     assert [float(row["bandwidth"]) for row in rows if row["asked"] == "True"] == [0.1, 1, 10]
     assert all(float(row["objective"]) > 0 for row in rows)
@@ -205,13 +197,13 @@ def test_ctrl_c_ends_a_sweep_with_the_points_that_are_done_and_it_goes_on_later(
     ],
 )
 def test_sweep_refuses_bad_options(write, words, parts):
-    check_refused(quick("sweep", write(moving()), *words), *parts)
+    check_refused(dnnopt("sweep", write(moving()), *words), *parts)
 
 
 def test_compare_writes_its_table_in_every_format(write, tmp_path):
     files = {kind: tmp_path / f"table.{kind}" for kind in ("csv", "markdown", "latex", "json")}
     options = [word for kind, path in files.items() for word in (f"--{kind}", path)]
-    run = quick("compare", write(small()), "--method", "single-cut", "--method", "greedy", *options)
+    run = dnnopt("compare", write(small()), "--method", "single-cut", "--method", "greedy", *options)
     assert run.returncode == 0, run.stderr
     assert "Along the network" in run.stdout
     rows = list(csv.DictReader(io.StringIO(files["csv"].read_text(encoding="utf-8"))))
@@ -222,13 +214,13 @@ def test_compare_writes_its_table_in_every_format(write, tmp_path):
 
 
 def test_compare_with_auto_alone_runs_just_what_solve_does(write):
-    run = quick("compare", write(small()), "--method", "auto", "--csv", "-")
+    run = dnnopt("compare", write(small()), "--method", "auto", "--csv", "-")
     assert run.returncode == 0, run.stderr
     assert [row["status"] for row in csv.DictReader(io.StringIO(run.stdout))] == ["optimal"]
 
 
 def test_compare_over_a_set_says_why_a_method_failed(tmp_path):
-    run = quick("compare", "--set", "small/001", "--method", "chain", "--output", tmp_path / "runs")
+    run = dnnopt("compare", "--set", "small/001", "--method", "chain", "--output", tmp_path / "runs")
     assert run.returncode == 0, run.stderr
     assert (
         "chain failed first at small/001: the method 'chain' does not support the constraint memory(pi)" in run.stderr
@@ -236,14 +228,14 @@ def test_compare_over_a_set_says_why_a_method_failed(tmp_path):
 
 
 def test_a_folder_of_another_problems_sweep_is_refused(write, tmp_path):
-    assert quick("sweep", write(moving()), *VARY, "--output", tmp_path / "runs").returncode == 0
+    assert dnnopt("sweep", write(moving()), *VARY, "--output", tmp_path / "runs").returncode == 0
     other = write(moving().model_copy(update={"transport": "multicast"}))
-    check_refused(quick("sweep", other, *VARY, "--output", tmp_path / "runs"), "sweep.json", "is another one than")
+    check_refused(dnnopt("sweep", other, *VARY, "--output", tmp_path / "runs"), "sweep.json", "is another one than")
 
 
 def test_compare_over_a_set_prints_gaps_and_keeps_results(tmp_path):
     words = ("compare", "--set", "small/002", "--method", "single-cut", "--output", tmp_path / "runs")
-    run = quick(*words, "--json", tmp_path / "table.json")
+    run = dnnopt(*words, "--json", tmp_path / "table.json")
     assert run.returncode == 0, run.stderr
     assert "within 1 %" in run.stdout
     assert "pipelined" in run.stdout
@@ -276,5 +268,5 @@ def test_compare_over_a_set_prints_gaps_and_keeps_results(tmp_path):
 )
 def test_compare_refuses_bad_options(words, parts, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    check_refused(quick("compare", *words), *parts)
+    check_refused(dnnopt("compare", *words), *parts)
     assert not (tmp_path / "runs").exists()

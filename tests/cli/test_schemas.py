@@ -5,11 +5,10 @@ import json
 from pathlib import Path
 
 import pytest
+from commands import dnnopt
 from pages import page
-from typer.testing import CliRunner
 
 import dnnopt as dp
-from dnnopt.cli import app
 from dnnopt.methods import schemas
 
 jsonschema = pytest.importorskip("jsonschema", reason="jsonschema is not installed")
@@ -230,17 +229,17 @@ def test_a_file_may_say_where_its_schema_is(tmp_path):
 
 @pytest.mark.parametrize("kind", schemas.KINDS)
 def test_the_command_prints_the_schema_and_the_page_has_its_keys(kind):
-    run = CliRunner().invoke(app, ["schema", kind])
-    assert run.exit_code == 0
+    run = dnnopt("schema", kind)
+    assert run.returncode == 0
     assert json.loads(run.stdout) == schemas.schema(kind)
-    table = CliRunner().invoke(app, ["schema", kind, "--keys"]).stdout
+    table = dnnopt("schema", kind, "--keys").stdout
     assert f"\n## {kind}\n" in page("schemas.md")
     assert table in page("schemas.md"), f"docs/schemas.md is not what 'dnnopt schema {kind} --keys' prints"
 
 
 def test_an_unknown_kind_is_refused():
-    run = CliRunner().invoke(app, ["schema", "plans"])
-    assert run.exit_code == 2
+    run = dnnopt("schema", "plans")
+    assert run.returncode == 2
     assert (
         run.output == "dnnopt: KIND: got 'plans', expected one of problem, platform, network, profile, plan, result\n"
     )

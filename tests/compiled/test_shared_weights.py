@@ -5,10 +5,9 @@ import json
 
 import pytest
 from builders import layer, network, platform, problem, shared, shared_across
-from typer.testing import CliRunner
+from commands import dnnopt
 
 from dnnopt.base.errors import InputError
-from dnnopt.cli import app
 from dnnopt.methods.solving import solve
 from dnnopt.problem import library
 from dnnopt.problem.constraints import Placement, memory
@@ -78,7 +77,7 @@ def test_reports_say_which_devices_hold_what():
 def test_features_count_shared_weights(tmp_path):
     path = str(tmp_path / "problem.json")
     write_problem(two_networks(), path)
-    shown = [CliRunner().invoke(app, ["show", path, *options]).output for options in ((), ("--json", "-"))]
+    shown = [dnnopt("show", path, *options).output for options in ((), ("--json", "-"))]
     assert ["shared", "weights", "2"] in [line.split() for line in shown[0].splitlines()]
     assert json.loads(shown[1])["shared_weights"] == 2
 

@@ -4,13 +4,12 @@ import json
 
 import pytest
 from builders import plan
+from commands import dnnopt
 from edits import edited
 from shared_data import shared_file
-from typer.testing import CliRunner
 
 import dnnopt as dp
 from dnnopt.base.errors import InputError
-from dnnopt.cli import app
 from dnnopt.inputs.msr import read_msr
 from dnnopt.problem.plan import Plan
 from dnnopt.referee import evaluate
@@ -250,12 +249,12 @@ def test_a_workload_without_devices_is_refused(write):
 def test_the_command_writes_a_problem_file(write, tmp_path):
     out = tmp_path / "problem.json"
     words = ["import", "msr", str(write(SMALL)), "--objective", "throughput", "--contiguous", "-o", str(out)]
-    run = CliRunner().invoke(app, words)
-    assert run.exit_code == 0, run.output
+    run = dnnopt(*words)
+    assert run.returncode == 0, run.output
     assert dp.read_problem(out) == read_msr(write(SMALL), contiguous=True)
 
 
 def test_the_command_refuses_unknown_objectives(write):
-    run = CliRunner().invoke(app, ["import", "msr", str(write(SMALL)), "--objective", "speed", "-o", "x.json"])
-    assert run.exit_code == 2
+    run = dnnopt("import", "msr", write(SMALL), "--objective", "speed", "-o", "x.json")
+    assert run.returncode == 2
     assert "'speed'" in run.output

@@ -1,11 +1,10 @@
 """ONNX files on the command line: sizes of dimensions, and costs of operators."""
 
 import pytest
+from commands import dnnopt
 from onnx_models import model, node
-from typer.testing import CliRunner
 
 from dnnopt.base.errors import InputError
-from dnnopt.cli import app
 from dnnopt.inputs.onnx.costs import Operator, OperatorCost, Value
 from dnnopt.inputs.onnx.own_costs import parse_cost
 
@@ -56,8 +55,8 @@ def file(tmp_path):
 
 
 def run(*words):
-    done = CliRunner().invoke(app, words)
-    return done.exit_code, done.output
+    done = dnnopt(*words)
+    return done.returncode, done.output
 
 
 def test_solve_takes_sizes_and_costs(file):

@@ -6,13 +6,12 @@ import math
 
 import pytest
 from builders import plan
+from commands import dnnopt
 from edits import edited
 from shared_data import shared_file
-from typer.testing import CliRunner
 
 import dnnopt as dp
 from dnnopt.base.errors import InputError
-from dnnopt.cli import app
 from dnnopt.inputs.pipeedge import read_pipeedge
 from dnnopt.referee import evaluate
 
@@ -299,22 +298,22 @@ def test_a_name_in_two_files_and_an_entry_of_no_kind_are_refused(scheduler_files
 def test_the_command_reads_the_files_of_the_scheduler(scheduler_files, tmp_path):
     out = tmp_path / "problem.json"
     words = ["import", "pipeedge", *map(str, scheduler_files), "--model", "net", "-o", str(out)]
-    run = CliRunner().invoke(app, words)
-    assert run.exit_code == 0, run.output
+    run = dnnopt(*words)
+    assert run.returncode == 0, run.output
     assert dp.read_problem(out) == read_pipeedge(scheduler_files, model="net")
 
 
 def test_the_command_writes_a_problem_file(write, tmp_path):
     out = tmp_path / "problem.json"
     words = ["import", "pipeedge", str(write(SMALL)), "--model", "net", "--devices", "fast:2,slow:1", "-o", str(out)]
-    run = CliRunner().invoke(app, words)
-    assert run.exit_code == 0, run.output
+    run = dnnopt(*words)
+    assert run.returncode == 0, run.output
     assert dp.read_problem(out) == read_pipeedge(write(SMALL), model="net", devices={"fast": 2, "slow": 1})
 
 
 @pytest.mark.parametrize("devices", ["fast", "fast:0", "fast:x", ":2", "fast:1,fast:2", ""])
 def test_the_command_refuses_devices_it_cannot_read(write, tmp_path, devices):
     words = ["import", "pipeedge", str(write(SMALL)), "--model", "net", "--devices", devices, "-o", "x.json"]
-    run = CliRunner().invoke(app, words)
-    assert run.exit_code == 2
+    run = dnnopt(*words)
+    assert run.returncode == 2
     assert "--devices" in run.output

@@ -1,7 +1,5 @@
 """Numbers: what a problem is measured in does not matter, and what is infinite is infinite."""
 
-import subprocess
-import sys
 from collections import Counter
 from dataclasses import replace
 
@@ -9,6 +7,7 @@ import numpy as np
 import pytest
 from brute_force import OPTIMAL, ROUNDING, brute_force, lexicographic_optimum
 from builders import layer, link, network, platform, problem, tensor
+from commands import dnnopt
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from restating import Factors, restated
@@ -233,8 +232,7 @@ def test_the_command_line_names_such_numbers_and_ends_with_code_2(tmp_path):
     dp.write_problem(idling("parallel"), problem_file)
     dp.write_plan(brute_force(idling("parallel")).plans[0], plan_file)
     words = ["solve", problem_file, "--start", plan_file, "--formulation", "edgewise", "--solver", "cbc"]
-    command = [sys.executable, "-m", "dnnopt", *map(str, words)]
-    run = subprocess.run(command, capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL)
+    run = dnnopt(*words)
     assert (run.returncode, run.stdout) == (2, "")
     assert "too far apart" in run.stderr
     assert len(run.stderr.splitlines()) == 1

@@ -5,6 +5,7 @@ from functools import partial
 
 import numpy as np
 import pytest
+from commands import dnnopt
 from exporting import fork_problem, nasty_problem
 from hypothesis import given, settings
 from readers import program, run, solve_proto
@@ -100,14 +101,11 @@ def test_minizinc_model_is_short_and_named_by_blocks_and_families(tmp_path):
 
 
 def test_export_command_writes_both_kinds_of_constraint_files(tmp_path, capsys):
-    from typer.testing import CliRunner
-
-    from dnnopt.cli import app
 
     for ending in (".pb.txt", ".mzn"):
         file = tmp_path / f"model{ending}"
-        done = CliRunner().invoke(app, ["export", "resnet50-pi4-wifi-nx-wan-t4", "-o", str(file)])
-        assert done.exit_code == 0, done.output
+        done = dnnopt("export", "resnet50-pi4-wifi-nx-wan-t4", "-o", file)
+        assert done.returncode == 0, done.output
         assert "cp-assignment" in done.output
         assert file.exists()
     for words in (
@@ -115,8 +113,8 @@ def test_export_command_writes_both_kinds_of_constraint_files(tmp_path, capsys):
         ["-o", "model.mzn", "--si"],
         ["-o", "m.lp", "-f", "cp-assignment"],
     ):
-        done = CliRunner().invoke(app, ["export", "resnet50-pi4-wifi-nx-wan-t4", *words])
-        assert done.exit_code == 2
+        done = dnnopt("export", "resnet50-pi4-wifi-nx-wan-t4", *words)
+        assert done.returncode == 2
 
 
 # MiniZinc, by hand

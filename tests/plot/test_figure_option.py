@@ -4,9 +4,7 @@ import re
 import sys
 
 import pytest
-from typer.testing import CliRunner
-
-from dnnopt.cli import app
+from commands import dnnopt
 
 pytest.importorskip("matplotlib", reason="matplotlib is not installed")
 
@@ -14,8 +12,8 @@ ARGUMENTS = "alexnet --platform pi4-lte-t4"
 
 
 def run(text):
-    done = CliRunner().invoke(app, text.split())
-    return done.exit_code, re.sub(r"\s+", " ", done.output.replace("│", " "))
+    done = dnnopt(*text.split())
+    return done.returncode, re.sub(r"\s+", " ", done.output.replace("│", " "))
 
 
 def test_solve_draws_the_placement(tmp_path):

@@ -2,13 +2,13 @@
 
 import re
 import runpy
-import subprocess
 import sys
 from importlib.metadata import version
 from importlib.util import find_spec
 from itertools import pairwise
 
 import pytest
+from commands import dnnopt
 
 from dnnopt.problem import library
 from dnnopt.problem.granularity import coarsen
@@ -111,14 +111,14 @@ def test_problem_names_a_network_of_any_granularity():
     assert (network.name, network.source, len(network.layers)) == ("r", "pi", 12)
 
 
-def dnnopt(*arguments):
-    run = subprocess.run([sys.executable, "-m", "dnnopt", *arguments], capture_output=True, text=True, timeout=120)
+def printed(*words):
+    run = dnnopt(*words)
     assert run.returncode == 0, run.stderr
     return run.stdout
 
 
 def test_command_line_lists_them_with_what_there_is_to_know():
-    header, *rows = dnnopt("list", "networks").splitlines()
+    header, *rows = printed("list", "networks").splitlines()
     assert header.split() == ["name", "layers", "GFLOP", "parameters", "family", "source"]
     assert [row.split()[0] for row in rows] == NAMES
     (row,) = (row for row in rows if row.startswith("resnet18 "))
@@ -127,7 +127,7 @@ def test_command_line_lists_them_with_what_there_is_to_know():
 
 
 def test_command_line_takes_a_coarser_network_by_name():
-    found = dnnopt("solve", "resnet18@block", "--platform", "pi4-lte-t4", "--time-limit", "60")
+    found = printed("solve", "resnet18@block", "--platform", "pi4-lte-t4", "--time-limit", "60")
     assert "resnet18@block on pi4-lte-t4: proved optimal" in found
 
 

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 import pytest
+from commands import dnnopt
 
 import dnnopt as dp
 from dnnopt.problem import library
@@ -91,15 +92,11 @@ def test_other_solvers_and_formulations_prove_the_same(name, options):
 
 
 def test_show_says_what_kind_of_problem_it_is_and_what_is_known():
-    from typer.testing import CliRunner
-
-    from dnnopt.cli import app
-
-    run = CliRunner().invoke(app, ["show", "small/001"])
-    assert run.exit_code == 0, run.output
+    run = dnnopt("show", "small/001")
+    assert run.returncode == 0, run.output
     for part in ("alexnet (22 layers)", "treewidth", "best known", "proved"):
         assert part in run.output
-    run = CliRunner().invoke(app, ["show", "small/001", "--json", "-"])
+    run = dnnopt("show", "small/001", "--json", "-")
     assert json.loads(run.output)["best_known"]["status"] == "proved"
 
 

@@ -1,13 +1,12 @@
 """The K best plans are those that enumeration finds, in order, each proved."""
 
 import json
-import subprocess
-import sys
 from collections import Counter
 
 import pytest
 from brute_force import judged_plans
 from builders import layer, link, network, platform, problem, tensor
+from commands import dnnopt
 from examples import check_until
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -172,13 +171,12 @@ def test_solve_best_prints_a_table_or_json(tmp_path):
     path = tmp_path / "problem.json"
     write_problem(chain(subject_to=[Memory(limits={"q": 2})]), path)
 
-    def dnnopt(*words):
-        command = [sys.executable, "-m", "dnnopt", "solve", str(path), "--best", "3", *words]
-        return subprocess.run(command, capture_output=True, text=True, timeout=60)
+    def best(*words):
+        return dnnopt("solve", path, "--best", "3", *words)
 
-    run = dnnopt("--json", "-")
+    run = best("--json", "-")
     assert run.returncode == 0, run.stderr
     assert len(json.loads(run.stdout)["plans"]) == 3
-    assert "the 3 best plans" in dnnopt().stdout
-    refused = dnnopt("--method", "greedy")
+    assert "the 3 best plans" in best().stdout
+    refused = best("--method", "greedy")
     assert (refused.returncode, refused.stderr) == (2, "dnnopt: --method: does not go with --best\n")

@@ -6,14 +6,13 @@ from collections import Counter
 import pytest
 from brute_force import brute_force
 from builders import layer, link, network, platform, problem, tensor
+from commands import dnnopt
 from examples import check_until
 from hypothesis import given, settings
 from strategies import problems
-from typer.testing import CliRunner
 
 import dnnopt as dp
 from dnnopt.base.errors import InputError
-from dnnopt.cli.app import app
 from dnnopt.problem.constraints import Deadline, MaxDevices, Memory, Placement, Separate
 from dnnopt.problem.plan import read_plan
 from dnnopt.problem.platforms import Route
@@ -208,8 +207,8 @@ def test_a_group_that_is_not_decided_in_time_stays_in_and_is_marked(monkeypatch)
 
 
 def test_the_command_line_explains_and_shows_the_plan_of_a_feasible_problem(tmp_path):
-    run = CliRunner().invoke(app, ["explain", "small/001", "--json", str(tmp_path / "why.json")])
-    assert run.exit_code == 0
+    run = dnnopt("explain", "small/001", "--json", tmp_path / "why.json")
+    assert run.returncode == 0
     assert "feasible: there is a plan that breaks nothing" in run.stdout
     assert "What runs where" in run.stdout
     problem = dp.load("small/001")
@@ -218,12 +217,12 @@ def test_the_command_line_explains_and_shows_the_plan_of_a_feasible_problem(tmp_
     late = chain(on, {"a": (1, 1), "b": (1, 1)}, [MaxDevices(limit=2), Deadline(limit=1)])
     write_problem(late, tmp_path / "late.json")
     for command in ("explain", "solve"):
-        run = CliRunner().invoke(app, [command, str(tmp_path / "late.json")])
-        assert run.exit_code == 1
+        run = dnnopt(command, tmp_path / "late.json")
+        assert run.returncode == 1
         assert "- deadline (subject_to[1])" in run.output
         assert "max_devices" not in run.output
-    run = CliRunner().invoke(app, ["explain", str(tmp_path / "late.json"), "--time-limit", "1e-9"])
-    assert run.exit_code == 1
+    run = dnnopt("explain", tmp_path / "late.json", "--time-limit", "1e-9")
+    assert run.returncode == 1
     assert "not determined in time whether there is a feasible plan" in run.output
 
 
