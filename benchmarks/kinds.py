@@ -254,7 +254,8 @@ def _use_expression(path: Path) -> None:
 
 
 def _use_quantity(path: Path) -> None:
-    from dnnopt.base.units import _UNITS, format_quantity, parse_quantity
+    from dnnopt.base.numbers import format_quantity
+    from dnnopt.base.units import _UNITS, parse_quantity
 
     text = path.read_text(encoding="utf-8", errors="replace")
     errors = []

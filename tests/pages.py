@@ -20,8 +20,8 @@ def programs(text):
 
 def without_times(text):
     """Return a text's lines without run times, which stand at the ends of lines, and what their widths change."""
-    lines = [re.sub(r"\s+(time|[\d.e-]+ s)$", "", line.rstrip()) for line in text.rstrip().split("\n")]
-    return [re.sub(r" in [\d.e-]+$", " in", line) for line in lines]
+    lines = [re.sub(r"\s+(time|[\d.,]+ m?s)$", "", line.rstrip()) for line in text.rstrip().split("\n")]
+    return [re.sub(r" in [\d.,]+$", " in", line) for line in lines]
 
 
 def printed(code):

@@ -12,7 +12,7 @@ README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8"
 
 def without_runtime(text):
     """Return the text without what depends on how busy the machine is: seconds, and which engine was in time."""
-    return re.sub(r"in [\d.]+ s", "in ... s", re.sub(r"(not )?confirmed by .* in", "confirmed in", text))
+    return re.sub(r"in [\d.,]+ m?s\b", "in ... s", re.sub(r"(not )?confirmed by .* in", "confirmed in", text))
 
 
 def test_python_example_runs_as_printed(tmp_path, monkeypatch):

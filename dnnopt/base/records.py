@@ -25,7 +25,8 @@ from pydantic.fields import FieldInfo
 from pydantic_core import CoreSchema, core_schema
 
 from dnnopt.base.errors import InputError
-from dnnopt.base.units import counted, parse_quantity
+from dnnopt.base.numbers import counted
+from dnnopt.base.units import parse_quantity
 
 if TYPE_CHECKING:
     from pydantic._internal._model_construction import ModelMetaclass as _Meta

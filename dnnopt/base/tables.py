@@ -1,6 +1,8 @@
 """Tables for other programs: CSV, Markdown, LaTeX, HTML, pandas.
 
 Texts are shown whole and as they are in each of them: `visible`, with what the format itself would act on escaped.
+Headings have the units of their columns: SI units in CSV, elsewhere with the prefix that fits the column; shares are in
+per cent.
 """
 
 from __future__ import annotations
@@ -9,17 +11,20 @@ import csv
 import io
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
-from typing import TYPE_CHECKING, Any
+from statistics import median_low
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from dnnopt.base.extras import optional
+from dnnopt.base.numbers import fitting_unit, format_number
 from dnnopt.base.text import shortened, visible
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 _LONGEST_LINE = 160
+_DIGITS = 5
 _LATEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
@@ -33,14 +38,26 @@ _MARKDOWN = re.compile(r"[\\`*\[\]<>|~&$]|(?<![^\W_])_|_(?![^\W_])")
 _FORMULA = ("=", "+", "-", "@")
 
 
-def as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
+class Heading(NamedTuple):
+    """What stands above a column: words, and the SI unit of its numbers; ``%``: they are shares."""
+
+    words: str
+    unit: str = ""
+
+
+Rows = Sequence[Mapping[str, Any]]
+Headings = Mapping[str, Heading]
+
+
+def as_csv(rows: Rows, headings: Headings | None = None) -> str:
     """Return rows with the same keys as CSV: full precision, nothing where a value is None.
 
     A text that spreadsheets would compute, such as ``=1+1``, has a ``'`` before it; numbers stay numbers.
     """
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
-    for row in [list(rows[0]), *(row.values() for row in rows)] if rows else [[]]:
+    heads, values = _with_units(rows, headings or {}, fitting=False)
+    for row in [heads, *values]:
         writer.writerow([value if value is None or _is_number(value) else _csv_text(str(value)) for value in row])
     return stream.getvalue()
 
@@ -49,28 +66,43 @@ def _csv_text(text: str) -> str:
     return visible(f"'{text}" if text.lstrip().startswith(_FORMULA) else text)
 
 
-def as_markdown(rows: Sequence[Mapping[str, Any]]) -> str:
+def as_markdown(rows: Rows, headings: Headings | None = None) -> str:
     """Return rows with the same keys as a Markdown table; numbers are rounded and stand on the right."""
     if not rows:
         return ""
-    lines = [_cells(rows[0], _in_markdown), ["---:" if numeric else "---" for numeric in _numeric(rows)]]
-    lines += [[_in_markdown(_shown(value)) for value in row.values()] for row in rows]
+    heads, values = _with_units(rows, headings or {})
+    lines = [[_in_markdown(head) for head in heads], ["---:" if numeric else "---" for numeric in _numeric(rows)]]
+    lines += [[_in_markdown(_shown(value)) for value in row] for row in values]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
-def as_latex(rows: Sequence[Mapping[str, Any]]) -> str:
+def as_latex(rows: Rows, headings: Headings | None = None) -> str:
     """Return rows with the same keys as a LaTeX tabular (package booktabs); numbers are rounded."""
     if not rows:
         return ""
+    heads, values = _with_units(rows, headings or {})
     sides = "".join("r" if numeric else "l" for numeric in _numeric(rows))
-    lines = [
-        f"\\begin{{tabular}}{{{sides}}}",
-        "\\toprule",
-        f"{' & '.join(_cells(rows[0], _in_latex))} \\\\",
-        "\\midrule",
-    ]
-    lines += [f"{' & '.join(_in_latex(_shown(value)) for value in row.values())} \\\\" for row in rows]
+    lines = [f"\\begin{{tabular}}{{{sides}}}", "\\toprule"]
+    lines += [f"{' & '.join(map(_in_latex, heads))} \\\\", "\\midrule"]
+    lines += [f"{' & '.join(_in_latex(_shown(value)) for value in row)} \\\\" for row in values]
     return "\n".join([*lines, "\\bottomrule", "\\end{tabular}"]) + "\n"
+
+
+def _with_units(rows: Rows, headings: Headings, fitting: bool = True) -> tuple[list[str], list[list[Any]]]:
+    """Return what stands above each column, and the values in the units that are said there."""
+    heads, columns = [], []
+    for key in rows[0] if rows else ():
+        words, unit = headings.get(key) or Heading(key.replace("_", " "))
+        values = [row[key] for row in rows]
+        sizes = sorted(abs(value) for value in values if _is_number(value) and value and math.isfinite(value))
+        factor = 1.0
+        if unit == "%":
+            factor = 0.01
+        elif fitting and sizes:
+            factor, unit = fitting_unit(median_low(sizes), unit)
+        heads.append(f"{words} ({unit})" if unit else words)
+        columns.append([value / factor if factor != 1 and _is_number(value) else value for value in values])
+    return heads, [list(row) for row in zip(*columns, strict=True)]
 
 
 class Described:
@@ -86,18 +118,24 @@ class Described:
         return visible(f"<{type(self).__name__} {words}>")
 
     def __str__(self) -> str:
-        return repr(self)
+        from dnnopt.base.console import NARROW, wrapped
+
+        return "\n  ".join(wrapped(repr(self), NARROW, NARROW - 2))
 
     def _repr_html_(self) -> str:
         return as_html([self.overview()])
 
 
 class Framed:
-    """What is a data frame where asked."""
+    """What is a data frame where asked, or a table in a file's format."""
 
     def to_rows(self) -> list[dict[str, Any]]:
-        """Return plain rows with the same keys."""
+        """Return plain rows with the same keys; numbers in SI units, gaps as shares."""
         raise NotImplementedError
+
+    def headings(self) -> dict[str, Heading]:
+        """Return what stands above columns in tables, by the keys of the rows; else it is the key."""
+        return {}
 
     def to_frame(self) -> Any:
         """Return the rows as a pandas DataFrame.
@@ -109,6 +147,18 @@ class Framed:
         """
         return as_frame(self.to_rows())
 
+    def to_csv(self) -> str:
+        """Return a table as CSV: SI units, which the headings name, and gaps in per cent; nothing is rounded."""
+        return as_csv(self.to_rows(), self.headings())
+
+    def to_markdown(self) -> str:
+        """Return a table as Markdown: with units in the headings, gaps in per cent, numbers rounded."""
+        return as_markdown(self.to_rows(), self.headings())
+
+    def to_latex(self) -> str:
+        """Return a table as LaTeX (package booktabs): units in the headings, gaps in per cent, numbers rounded."""
+        return as_latex(self.to_rows(), self.headings())
+
 
 class Tabular(Framed):
     """What is a table in a notebook, a report when it is printed, and a data frame where asked."""
@@ -118,7 +168,7 @@ class Tabular(Framed):
         raise NotImplementedError
 
     def _repr_html_(self) -> str:
-        return as_html(self.to_rows())
+        return as_html(self.to_rows(), self.headings())
 
     def __str__(self) -> str:
         from dnnopt.base.console import as_text
@@ -126,11 +176,14 @@ class Tabular(Framed):
         return as_text(self.report)
 
 
-WRITERS: dict[str, Callable[[Sequence[Mapping[str, Any]]], str]] = {
-    "csv": as_csv,
-    "markdown": as_markdown,
-    "latex": as_latex,
-}
+class Writer(Protocol):
+    """Writes rows in the format of a kind of file."""
+
+    def __call__(self, rows: Rows, headings: Headings | None = None) -> str:
+        """Return the text of the file."""
+
+
+WRITERS: dict[str, Writer] = {"csv": as_csv, "markdown": as_markdown, "latex": as_latex}
 
 
 def as_frame(rows: Sequence[Mapping[str, Any]]) -> Any:
@@ -144,17 +197,14 @@ def as_frame(rows: Sequence[Mapping[str, Any]]) -> Any:
     return optional("pandas", "pandas", "tables").DataFrame(list(rows))
 
 
-def as_html(rows: Sequence[Mapping[str, Any]]) -> str:
+def as_html(rows: Rows, headings: Headings | None = None) -> str:
     """Return rows with the same keys as an HTML table, as notebooks show it; numbers are rounded."""
     if not rows:
         return ""
-    head = "".join(f"<th>{name}</th>" for name in _cells(rows[0], _in_html))
-    lines = ["".join(f"<td>{_in_html(_shown(value))}</td>" for value in row.values()) for row in rows]
+    heads, values = _with_units(rows, headings or {})
+    head = "".join(f"<th>{_in_html(name)}</th>" for name in heads)
+    lines = ["".join(f"<td>{_in_html(_shown(value))}</td>" for value in row) for row in values]
     return f"<table><tr>{head}</tr>{''.join(f'<tr>{line}</tr>' for line in lines)}</table>"
-
-
-def _cells(row: Mapping[str, Any], shown: Callable[[str], str]) -> list[str]:
-    return [shown(name.replace("_", " ")) for name in row]
 
 
 def _numeric(rows: Sequence[Mapping[str, Any]]) -> list[bool]:
@@ -176,7 +226,9 @@ def _shown(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
-        return f"{value:.5g}" if math.isfinite(value) else "-"
+        return format_number(value, _DIGITS) if math.isfinite(value) else "-"
+    if isinstance(value, int):
+        return f"{value:,}"
     return str(value)
 
 

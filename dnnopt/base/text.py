@@ -21,22 +21,3 @@ def visible(text: str) -> str:
 def shortened(text: str, limit: int) -> str:
     """Return a text without its middle where it is longer than `limit` characters (of which 20 or more)."""
     return text if len(text) <= limit else f"{text[: limit - 20]} ... {text[-15:]}"
-
-
-def format_gap(gap: float | None) -> str:
-    """Return a relative gap in percent; below 1e-9 it is rounding."""
-    if gap is None:
-        return "unknown"
-    return "0 %" if gap < 1e-9 else f"{100 * gap:.2g} %"
-
-
-def format_runtime(seconds: float) -> str:
-    """Return a duration."""
-    return f"{seconds:.3g} s" if seconds < 100 else f"{seconds:.0f} s"
-
-
-def compared(value: float, best: float) -> str:
-    """Return how much worse a value is than the best."""
-    if value == best:
-        return "the same"
-    return f"+{100 * (value - best) / abs(best):.3g} %" if best else "worse"

@@ -79,32 +79,3 @@ def si_unit(dimension: str) -> str:
 def example(dimension: str) -> str:
     """Return a text that `parse_quantity` reads, such as ``20 Mbit/s`` for ``bandwidth``."""
     return _EXAMPLE[dimension]
-
-
-_FORMATS: dict[str, list[tuple[float, str]]] = {
-    "s": [(1.0, "s"), (1e-3, "ms"), (1e-6, "us"), (1e-9, "ns")],
-    "bytes": [(1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (1.0, "B")],
-    "J": [(1e3, "kJ"), (1.0, "J"), (1e-3, "mJ"), (1e-6, "uJ")],
-    "bytes/s": [(1e9, "GB/s"), (1e6, "MB/s"), (1e3, "kB/s"), (1.0, "B/s")],
-    "FLOP": [(1e12, "TFLOP"), (1e9, "GFLOP"), (1e6, "MFLOP"), (1e3, "kFLOP"), (1.0, "FLOP")],
-    "USD": [(1.0, "USD"), (1e-3, "mUSD"), (1e-6, "uUSD")],
-}
-
-
-def fitting_unit(value: float, unit: str) -> tuple[float, str]:
-    """Return the unit with the prefix that fits `value` (in the SI unit `unit`): what to divide by, and its name."""
-    scales = _FORMATS.get(unit)
-    if not scales or value == 0 or not math.isfinite(value):
-        return 1.0, unit
-    return next(((factor, name) for factor, name in scales if abs(value) >= factor), scales[-1])
-
-
-def counted(count: int, noun: str) -> str:
-    """Return ``1 layer``, ``2 layers``."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
-
-
-def format_quantity(value: float, unit: str, digits: int = 4) -> str:
-    """Return `value` (in the SI unit `unit`) for a person to read, with a fitting prefix."""
-    factor, name = fitting_unit(value, unit)
-    return f"{value / factor:.{digits}g} {name}".rstrip()

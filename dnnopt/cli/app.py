@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from dnnopt.base.errors import InputError
 from dnnopt.base.text import shortened, visible
 
+if TYPE_CHECKING:
+    from dnnopt.base.tables import Framed
+
 OK, NO_PLAN, BAD_INPUT, INTERNAL, INTERRUPTED = 0, 1, 2, 3, 130
 BROKEN_PIPE = 141  # as of programs that SIGPIPE ends
 _LONGEST = 500  # of what an internal error says
+_IN_A_PIPE = 160  # columns
 
 app = typer.Typer(
     name="dnnopt",
@@ -90,31 +95,26 @@ def write_json(data: Any, path: Path) -> None:
         write_text(path, dump_json(data))
 
 
-def write_tables(rows: Sequence[Mapping[str, Any]], **paths: Path | None) -> bool:
-    """Write rows to each path in its format (``csv``, ``markdown``, ``latex``); return whether one was printed."""
+def write_tables(found: Framed, **paths: Path | None) -> bool:
+    """Write a table to each path in its format (``csv``, ``markdown``, ``latex``); return whether one was printed."""
     from dnnopt.base.files import write_text
     from dnnopt.base.tables import WRITERS
 
     given = {kind: path for kind, path in paths.items() if path is not None}
     for kind, path in given.items():
+        text = WRITERS[kind](found.to_rows(), found.headings())
         if str(path) == "-":
-            emit(WRITERS[kind](rows))
+            emit(text)
         else:
-            write_text(path, WRITERS[kind](rows))
+            write_text(path, text)
     return any(str(path) == "-" for path in given.values())
 
 
-def present(
-    found: Any,
-    json: Path | None,
-    rows: Sequence[Mapping[str, Any]] = (),
-    files: Mapping[str, Path | None] | None = None,
-    **options: Any,
-) -> None:
-    """Write what is asked for (data, rows in tables), and show the rest of it on the terminal."""
+def present(found: Any, json: Path | None, files: Mapping[str, Path | None] | None = None, **options: Any) -> None:
+    """Write what is asked for (data, tables), and show the rest of it on the terminal."""
     if json is not None:
         write_json(found.to_data(), json)
-    printed = write_tables(rows, **(files or {}))
+    printed = write_tables(found, **(files or {}))
     if not printed and (json is None or str(json) != "-"):
         found.report(console(), **options)
 
@@ -137,5 +137,6 @@ def save_figure(figure: Any, path: Path, **options: Any) -> None:
 def console() -> Any:
     from rich.console import Console
 
-    # In a pipe there is no width to keep to, and a table is easier to read unfolded.
-    return Console(width=None if sys.stdout.isatty() else 160)
+    # In a pipe there is no width to keep to unless one is asked for, and a table is easier to read unfolded.
+    known = sys.stdout.isatty() or os.environ.get("COLUMNS", "").isdecimal()
+    return Console(width=None if known else _IN_A_PIPE)

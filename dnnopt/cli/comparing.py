@@ -119,7 +119,7 @@ def _compare_one(
             seed=seed,
             watch=watch,
         )
-    present(comparison, json, comparison.to_rows(), files)
+    present(comparison, json, files)
     if comparison.best is None and comparison.results:
         exit_for(problem, comparison.results[-1])
 
@@ -148,4 +148,4 @@ def _compare_set(
     for method, why in first_failures(results).items():
         say(visible(f"{method} failed first at {why}"))
     found = summarise(results, by)
-    present(found, json, found.to_table(), files)
+    present(found, json, files)

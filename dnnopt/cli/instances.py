@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dnnopt.base.errors import InputError
-from dnnopt.base.text import visible
-from dnnopt.cli.app import NO_PLAN, app, console, emit, guarded, say, tell, write_json
+from dnnopt.cli.app import NO_PLAN, app, console, guarded, present, say, tell, write_json
 from dnnopt.cli.options import (
+    CsvOption,
     FormulationOption,
     JsonOption,
+    LatexOption,
+    MarkdownOption,
     MemoryLimitOption,
     MethodOption,
     SeedOption,
@@ -60,11 +62,13 @@ def bench_command(
     ] = 1,
     seed: SeedOption = 0,
     memory_limit: MemoryLimitOption = None,
+    csv: CsvOption = None,
+    markdown: MarkdownOption = None,
+    latex: LatexOption = None,
     verbose: VerboseOption = False,
 ) -> None:
     """Solve many problems, each in a process of its own; started again, it does what is missing."""
-    from dnnopt.base.tables import as_markdown
-    from dnnopt.studies.bench import confirmations, outcome, run_all, summary, tasks
+    from dnnopt.studies.bench import outcome, run_all, summary, tasks
 
     work = tasks(
         problems,
@@ -78,10 +82,12 @@ def bench_command(
         memory=memory_of_each(memory_limit, jobs),
     )
     results = []
+    progress = say if "-" in map(str, (csv, markdown, latex)) else tell  # a table that is printed stands alone
     for number, (task, data) in enumerate(run_all(work, jobs), 1):
         results.append((task.problem, data))
-        tell(visible(f"[{number}/{len(work)}] {task.problem}: {outcome(data)}"))
-    emit(f"\n{as_markdown(summary(results))}\n{confirmations(results)}\n")
+        progress(f"[{number}/{len(work)}] {task.problem}: {outcome(data)}")
+    progress("")
+    present(summary(results), None, {"csv": csv, "markdown": markdown, "latex": latex})
 
 
 @best.command("verify")
@@ -136,7 +142,7 @@ def update_command(
     runs: Annotated[Path, typer.Argument(help="Result file, or folder of them.")], verbose: VerboseOption = False
 ) -> None:
     """Take what result files know better into the table; nothing gets worse."""
-    from dnnopt.base.units import counted
+    from dnnopt.base.numbers import counted
     from dnnopt.studies.best_known import update
 
     if not runs.exists():

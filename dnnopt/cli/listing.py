@@ -159,7 +159,7 @@ def _print_columns(rows: Sequence[Sequence[str]], numbers: Sequence[int] = ()) -
 
 
 def _described(kind: str, name: str) -> str:
-    from dnnopt.base.units import counted
+    from dnnopt.base.numbers import counted
     from dnnopt.problem import library
     from dnnopt.problem.problem import load
 

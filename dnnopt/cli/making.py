@@ -95,7 +95,7 @@ def _counts(text: str) -> dict[str, int]:
 def _write(problem: Problem, output: Path) -> None:
     """Write a problem file, and say what is in it; the checksum is that of its text, before it is packed."""
     from dnnopt.base.files import write_text
-    from dnnopt.base.units import counted
+    from dnnopt.base.numbers import counted
     from dnnopt.problem.problem import problem_text
 
     text = problem_text(problem)
@@ -205,7 +205,7 @@ def new_platform_command(
     verbose: VerboseOption = False,
 ) -> None:
     """Join devices and links of the catalogue ('list devices', 'list links') to a platform, and write it as a file."""
-    from dnnopt.base.units import counted
+    from dnnopt.base.numbers import counted
     from dnnopt.problem import templates
     from dnnopt.problem.platforms import write_platform
 

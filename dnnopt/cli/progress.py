@@ -33,8 +33,7 @@ class _Line:
     def __rich__(self) -> Text:
         from rich.text import Text
 
-        from dnnopt.base.text import format_gap
-        from dnnopt.base.units import format_quantity
+        from dnnopt.base.numbers import format_gap, format_quantity
         from dnnopt.methods.result import relative_gap
 
         objective = self._event.objective if self._event else None

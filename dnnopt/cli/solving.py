@@ -99,9 +99,12 @@ def _solve_best(
     json: Path | None,
 ) -> None:
     """Find the best plans, and say what is proved of each."""
+    from dnnopt.base.numbers import format_quantity
     from dnnopt.cli.progress import counter
+    from dnnopt.problem.words import objective_name
     from dnnopt.studies.ranking import best_plans
 
+    name, unit = objective_name(problem)
     with counter() as count:
         found = best_plans(
             problem,
@@ -111,7 +114,7 @@ def _solve_best(
             time_limit=time_limit,
             threads=threads,
             seed=seed,
-            watch=lambda ranked: count(f"objective {ranked.objective:.6g}"),
+            watch=lambda ranked: count(f"{name} {format_quantity(ranked.objective, unit, 6)}"),
         )
     present(found, json)
     if not found.plans:

@@ -42,6 +42,9 @@ def formulations_command(
     threads: ThreadsOption = None,
     seed: SeedOption = 0,
     json: JsonOption = None,
+    csv: CsvOption = None,
+    markdown: MarkdownOption = None,
+    latex: LatexOption = None,
     verbose: VerboseOption = False,
 ) -> None:
     """Put formulations side by side: sizes, build time, LP bound, time to the first plan and to proof."""
@@ -55,7 +58,7 @@ def formulations_command(
         seed=seed,
         watch=lambda row: say(f"{row.formulation}: {row.status}") if verbose else None,
     )
-    present(result, json)
+    present(result, json, {"csv": csv, "markdown": markdown, "latex": latex})
 
 
 @command("pareto")
@@ -73,10 +76,14 @@ def pareto_command(
     threads: ThreadsOption = None,
     seed: SeedOption = 0,
     json: JsonOption = None,
+    csv: CsvOption = None,
+    markdown: MarkdownOption = None,
+    latex: LatexOption = None,
     figure: FigureOption = None,
     verbose: VerboseOption = False,
 ) -> None:
     """Find every plan that no other beats in all objectives, with proof that none is missed (or --heuristic: some)."""
+    from dnnopt.base.numbers import format_number
     from dnnopt.problem.expressions import parse_objective
     from dnnopt.studies.pareto import heuristic_front, pareto
 
@@ -98,9 +105,9 @@ def pareto_command(
             solver=solver,
             threads=threads,
             seed=seed,
-            watch=lambda point: say(f"found {point.objectives}") if verbose else None,
+            watch=lambda point: say(f"found {', '.join(map(format_number, point.objectives))}") if verbose else None,
         )
-    present(front, json)
+    present(front, json, {"csv": csv, "markdown": markdown, "latex": latex})
     if figure is not None and front.points:
         from dnnopt.plot import front as draw
 
@@ -142,6 +149,7 @@ def sweep_command(
     verbose: VerboseOption = False,
 ) -> None:
     """Vary one parameter: the optimal plan, its value, and where the plan changes."""
+    from dnnopt.base.numbers import format_number
     from dnnopt.cli.progress import counter
     from dnnopt.studies.sweeping import sweep
 
@@ -160,9 +168,9 @@ def sweep_command(
             threads=threads,
             seed=seed,
             output=output,
-            watch=lambda point: count(f"solved at {point.value:.6g}: {point.status}"),
+            watch=lambda point: count(f"solved at {format_number(point.value, 6)}: {point.status.replace('_', ' ')}"),
         )
-    present(found, json, found.to_rows(), {"csv": csv, "markdown": markdown, "latex": latex})
+    present(found, json, {"csv": csv, "markdown": markdown, "latex": latex})
     if figure is not None and found.points:
         from dnnopt.plot import sweep as draw
 

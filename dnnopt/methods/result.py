@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any
 from dnnopt.base.console import as_text, headed, table, words
 from dnnopt.base.errors import InputError
 from dnnopt.base.files import read_data
+from dnnopt.base.numbers import compared, format_gap, format_number, format_quantity, format_runtime
 from dnnopt.base.tables import Described, Framed
-from dnnopt.base.text import compared, format_gap, format_runtime
-from dnnopt.base.units import format_quantity
 from dnnopt.problem.plan import Plan
 from dnnopt.problem.problem import Problem
 from dnnopt.problem.words import metric_line, objective_name, runs
@@ -233,7 +232,7 @@ class Result(Framed, Described):
         return as_text(self.report)
 
     def report(self, console: Console, *, verbose: bool = False) -> None:
-        """Print a self."""
+        """Print it for a person."""
         name, unit = objective_name(self.problem)
         console.print(headed(self.problem.title, f": {_STATUS[self.status]}"))
         if self.message:
@@ -267,7 +266,7 @@ class Result(Framed, Described):
         console.print()
         console.print(headed("Metrics", f"  {metric_line(evaluation.metrics)}"))
         if verbose:
-            rows = [(key, f"{value:.9g}") for key, value in evaluation.metrics.items()]
+            rows = [(key, format_number(value, 9)) for key, value in evaluation.metrics.items()]
             console.print(table("All metrics (SI units)", [("metric", "left"), ("value", "right")], rows))
         if self.baselines:
             by_hand = [
@@ -349,7 +348,13 @@ def placement_table(problem: Problem, plan: Plan, evaluation: Evaluation) -> Ren
             used = evaluation.metrics.get(f"memory({device})")
             memory = "" if used is None else format_quantity(used, "bytes")
         rows.append(
-            (device, str(count), format_quantity(busy, "s") if count else "", memory if count else "", _shorten(texts))
+            (
+                device,
+                f"{count:,}",
+                format_quantity(busy, "s") if count else "",
+                memory if count else "",
+                _shorten(texts),
+            )
         )
     columns = [("device", "left"), ("layers", "right"), ("busy", "right"), ("memory", "right"), ("which", "left")]
     return table("What runs where", columns, rows)

@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from dnnopt.base.numbers import counted
 from dnnopt.base.tables import Described
 from dnnopt.base.text import visible
-from dnnopt.base.units import counted
 from dnnopt.models.arrays import Block, Columns, Evaluate, EvaluateTimes, Follow, Values, encoded
 
 if TYPE_CHECKING:

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from dnnopt.base.numbers import counted
 from dnnopt.base.tables import Described
 from dnnopt.base.text import visible
-from dnnopt.base.units import counted
 from dnnopt.compiled.scaling import SI, Units
 from dnnopt.models.arrays import (
     Block,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dnnopt.base.errors import InputError, UnsupportedError
-from dnnopt.base.text import COLOURS, format_runtime
-from dnnopt.base.units import counted
+from dnnopt.base.numbers import counted, format_runtime
+from dnnopt.base.text import COLOURS
 from dnnopt.plot.style import INK, axes_or_new, axis_unit, clean, figure_of, labelled, plain
 from dnnopt.problem.words import objective_name
 from dnnopt.studies.pareto import Front

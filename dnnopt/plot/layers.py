@@ -6,9 +6,9 @@ import math
 from typing import TYPE_CHECKING
 
 from dnnopt.base.errors import InputError
+from dnnopt.base.numbers import counted
 from dnnopt.base.records import check_known
 from dnnopt.base.text import COLOURS
-from dnnopt.base.units import counted
 from dnnopt.plot.style import (
     axis_unit,
     clean,
@@ -111,7 +111,7 @@ def _seconds(value: float | None) -> float:
 
 
 def _total(row: list[float]) -> str:
-    from dnnopt.base.units import format_quantity
+    from dnnopt.base.numbers import format_quantity
 
     missing = sum(math.isnan(value) for value in row)
     total = format_quantity(math.fsum(value for value in row if not math.isnan(value)), "s", 3)

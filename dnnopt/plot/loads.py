@@ -6,8 +6,8 @@ import math
 from typing import TYPE_CHECKING
 
 from dnnopt.base.errors import InputError
+from dnnopt.base.numbers import format_quantity
 from dnnopt.base.text import COLOURS
-from dnnopt.base.units import format_quantity
 from dnnopt.methods.result import Result
 from dnnopt.plot.style import INK, axes_or_new, axis_unit, clean, figure_of, hatch, labelled, plain
 from dnnopt.plot.subject import headline, planned

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dnnopt.base.units import counted, format_quantity
+from dnnopt.base.numbers import counted, format_quantity
 from dnnopt.methods.result import Result
 from dnnopt.plot.layout import columns_and_tracks
 from dnnopt.plot.style import FAINT, INK, axes_or_new, colour, figure_of, hatch, legend_entry, plain, shorten_text

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from dnnopt.base.errors import InputError
-from dnnopt.base.text import COLOURS, format_gap
+from dnnopt.base.numbers import format_gap
+from dnnopt.base.text import COLOURS
 from dnnopt.methods.result import Event, Result
 from dnnopt.plot.style import FAINT, axes_or_new, axis_unit, clean, figure_of, labelled, plain
 from dnnopt.problem.words import objective_name

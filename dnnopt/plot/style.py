@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from dnnopt.base.extras import optional
+from dnnopt.base.numbers import fitting_unit
 from dnnopt.base.text import COLOURS, visible
-from dnnopt.base.units import fitting_unit
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

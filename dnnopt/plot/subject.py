@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dnnopt.base.errors import InputError
-from dnnopt.base.units import format_quantity
+from dnnopt.base.numbers import format_quantity
 from dnnopt.methods.result import Result
 from dnnopt.problem.plan import Plan
 from dnnopt.problem.problem import Problem

@@ -12,6 +12,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from dnnopt.base.errors import InputError
 from dnnopt.base.files import read_data, write_data
 from dnnopt.base.graphs import topological_order
+from dnnopt.base.numbers import counted
 from dnnopt.base.records import (
     Bytes,
     Flop,
@@ -27,7 +28,6 @@ from dnnopt.base.records import (
 from dnnopt.base.sizes import check_layers_and_devices
 from dnnopt.base.tables import Described
 from dnnopt.base.text import visible
-from dnnopt.base.units import counted
 
 INPUT = "input"
 OUTPUT = "output"

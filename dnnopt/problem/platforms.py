@@ -10,6 +10,7 @@ from pydantic import ConfigDict, Field, model_validator
 
 from dnnopt.base.errors import InputError
 from dnnopt.base.files import read_data, write_data
+from dnnopt.base.numbers import counted
 from dnnopt.base.records import (
     Bytes,
     BytesPerSecond,
@@ -28,7 +29,6 @@ from dnnopt.base.records import (
 )
 from dnnopt.base.sizes import check_layers_and_devices
 from dnnopt.base.tables import Described
-from dnnopt.base.units import counted
 
 Tier = Literal["end", "edge", "cloud"]
 TIERS: tuple[Tier, ...] = ("end", "edge", "cloud")

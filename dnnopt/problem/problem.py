@@ -14,10 +14,10 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from dnnopt.base.errors import InputError
 from dnnopt.base.files import data_text, read_data, take_header, write_text
+from dnnopt.base.numbers import counted
 from dnnopt.base.records import Record, check_known, check_unique
 from dnnopt.base.sizes import check_layers_and_devices
 from dnnopt.base.tables import Described
-from dnnopt.base.units import counted
 from dnnopt.problem import library
 from dnnopt.problem.constraints import AnyConstraint, Constraint
 from dnnopt.problem.custom import CustomConstraint, Metric

@@ -12,8 +12,8 @@ from pydantic import Field
 from dnnopt.base.console import table, words
 from dnnopt.base.errors import InputError
 from dnnopt.base.files import read_data, write_data
+from dnnopt.base.numbers import counted, format_quantity
 from dnnopt.base.records import Bytes, Flag, Name, Number, Record, Seconds, check_known
-from dnnopt.base.units import counted, format_quantity
 from dnnopt.problem.networks import INPUT, Layer, Network
 from dnnopt.problem.platforms import Device, Platform
 

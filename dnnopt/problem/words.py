@@ -10,8 +10,8 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from dnnopt.base.console import words
+from dnnopt.base.numbers import format_quantity
 from dnnopt.base.text import COLOURS, visible
-from dnnopt.base.units import format_quantity
 from dnnopt.problem.metrics import STANDARD
 from dnnopt.problem.plan import Plan
 from dnnopt.problem.problem import Problem

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dnnopt.base.units import format_quantity
+from dnnopt.base.numbers import format_quantity
 
 
 @dataclass(frozen=True)

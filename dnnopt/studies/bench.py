@@ -16,19 +16,26 @@ from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dnnopt.base.children import Child
+from dnnopt.base.console import table, words
 from dnnopt.base.files import dump_json, write_text
+from dnnopt.base.numbers import format_gap, format_percent, format_quantity, format_runtime
 from dnnopt.base.outputs import make_folder
-from dnnopt.base.units import format_quantity
+from dnnopt.base.tables import Tabular
 from dnnopt.methods.result import read_result
 from dnnopt.methods.solving import check_choice
 from dnnopt.models.solvers.interface import Limits
 from dnnopt.problem import library
 from dnnopt.problem.problem import load
+from dnnopt.problem.words import objective_name
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 _GRACE = 30.0  # seconds beyond one and a half times the limit after which a process is ended
+_SHARES = (0.01, 0.15)  # of gaps, in summaries
 _SMALLEST = 1e-12  # stands for a gap of 0 without a proof, as of a later priority
 _POLL = 0.1
 _NEVER = threading.Event()
@@ -105,46 +112,94 @@ def tasks(
 
 
 def outcome(data: Mapping[str, Any]) -> str:
-    """Return what a result file says, in a few words."""
-    objective = "" if data["objective"] is None else f" {data['objective']:.6g}"
-    gap = "" if data["gap"] is None else f", gap {100 * data['gap']:.2g} %"
-    seconds = "" if data["runtime"] is None else f" in {data['runtime']:.1f} s"
+    """Return what the result file of a problem of the library says, in a few words."""
+    objective = ""
+    if data["objective"] is not None:
+        name, unit = objective_name(load(data["problem"]))
+        objective = f", {name} {format_quantity(data['objective'], unit, 6)}"
+    gap = "" if data["gap"] is None else f", gap {format_gap(data['gap'])}"
+    seconds = "" if data["runtime"] is None else f", in {format_runtime(data['runtime'])}"
     why = f": {data['message']}" if data["status"] == "error" else ""
-    return f"{data['status']}{objective}{gap}{seconds}{why}"
+    return f"{data['status'].replace('_', ' ')}{objective}{gap}{seconds}{why}"
 
 
-def summary(results: Iterable[tuple[str, Mapping[str, Any]]]) -> list[dict[str, Any]]:
-    """Return one row for each execution: how many of the problems (name, result data) have what gap at most."""
+@dataclass(frozen=True)
+class BenchSummary(Tabular):
+    """How many of the problems of each execution have what gap at most, and how many proofs are confirmed.
+
+    Attributes
+    ----------
+    gaps : mapping of str to tuple of float
+        Of the problems of an execution: 0 where proved, infinite without a plan or a bound.
+    proofs, confirmed : int
+    confirming, proving : float
+        Seconds.
+    """
+
+    gaps: Mapping[str, tuple[float, ...]]
+    proofs: int
+    confirmed: int
+    confirming: float
+    proving: float
+
+    def to_rows(self) -> list[dict[str, Any]]:
+        """Return a plain row for each execution: counts of problems."""
+        return [
+            {
+                "execution": execution,
+                "problems": len(gaps),
+                "proved": sum(gap == 0 for gap in gaps),
+                **{_at_most(share): sum(gap <= share for gap in gaps) for share in _SHARES},
+            }
+            for execution, gaps in sorted(self.gaps.items())
+        ]
+
+    def report(self, console: Console) -> None:
+        """Print it for a person."""
+        rows = [
+            (
+                row["execution"],
+                f"{row['problems']:,}",
+                *(_counted_of(row[key], row["problems"]) for key in list(row)[2:]),
+            )
+            for row in self.to_rows()
+        ]
+        columns = [
+            ("execution", "left"),
+            *((name, "right") for name in ("problems", "proved", *map(_at_most, _SHARES))),
+        ]
+        console.print(table("", columns, rows))
+        share = f", {100 * self.confirming / self.proving:.0f} % of the time to the proofs" if self.proving > 0 else ""
+        took = format_runtime(self.confirming)
+        console.print(words(f"{self.confirmed:,} of {self.proofs:,} proofs confirmed, in {took}{share}"))
+
+
+def summary(results: Iterable[tuple[str, Mapping[str, Any]]]) -> BenchSummary:
+    """Return what problems (name, result data) have in common."""
     gaps: dict[str, list[float]] = {}
+    proofs = []
     for name, data in results:
         proved, gap = data["status"] == "optimal", data["gap"]
         found = 0.0 if proved else math.inf if gap is None else max(gap, _SMALLEST)
         gaps.setdefault(load(name).execution, []).append(found)
-    return [
-        {
-            "execution": execution,
-            "problems": len(found),
-            "proved": sum(gap == 0 for gap in found),
-            "gap at most 1 %": _share(found, 0.01),
-            "gap at most 15 %": _share(found, 0.15),
-        }
-        for execution, found in sorted(gaps.items())
-    ]
+        if data["status"] in ("optimal", "infeasible"):
+            proofs.append(data)
+    confirming = sum(data.get("confirming", 0.0) for data in proofs)
+    return BenchSummary(
+        gaps={execution: tuple(found) for execution, found in gaps.items()},
+        proofs=len(proofs),
+        confirmed=sum(bool(data.get("confirmed_by")) for data in proofs),
+        confirming=confirming,
+        proving=sum(data["runtime"] or 0.0 for data in proofs) - confirming,
+    )
 
 
-def confirmations(results: Iterable[tuple[str, Mapping[str, Any]]]) -> str:
-    """Return how many proofs second engines confirmed, and what that took beside the rest of the time."""
-    proofs = [data for _, data in results if data["status"] in ("optimal", "infeasible")]
-    confirmed = sum(bool(data.get("confirmed_by")) for data in proofs)
-    seconds = sum(data.get("confirming", 0.0) for data in proofs)
-    others = sum(data["runtime"] or 0.0 for data in proofs) - seconds
-    share = f", {100 * seconds / others:.0f} % of the time to the proofs" if others > 0 else ""
-    return f"{confirmed} of {len(proofs)} proofs confirmed, in {seconds:.1f} s{share}"
+def _at_most(share: float) -> str:
+    return f"gap at most {format_percent(share)}"
 
 
-def _share(gaps: list[float], most: float) -> str:
-    count = sum(gap <= most for gap in gaps)
-    return f"{count} ({100 * count / len(gaps):.0f} %)"
+def _counted_of(count: int, whole: int) -> str:
+    return f"{count:,} ({100 * count / whole:.0f} %)"
 
 
 def fair_share(jobs: int) -> float | None:
@@ -170,9 +225,9 @@ def run_task(task: BenchTask, stop: threading.Event = _NEVER) -> dict[str, Any]:
     unfinished = output.with_name(f".{output.name}.unfinished")
     limit = ("--time-limit", f"{task.time_limit:g}")
     program = [sys.executable, "-c", _PROGRAM, f"{task.memory or math.inf}"]
-    words = [*program, "solve", task.problem, *task.options, *limit, "--json", str(unfinished)]
+    command = [*program, "solve", task.problem, *task.options, *limit, "--json", str(unfinished)]
     try:
-        code, said = _run(words, unfinished, 1.5 * task.time_limit + _GRACE, stop)
+        code, said = _run(command, unfinished, 1.5 * task.time_limit + _GRACE, stop)
         last = " ".join(said.strip().splitlines()[-1:]).removeprefix("dnnopt: ")
         message = last or (
             f"the process was killed by signal {-code}" if code < 0 else f"it died with exit code {code}"
@@ -192,11 +247,11 @@ def run_task(task: BenchTask, stop: threading.Event = _NEVER) -> dict[str, Any]:
     return read_result(output)
 
 
-def _run(words: list[str], unfinished: Path, seconds: float, stop: threading.Event) -> tuple[int, str]:
+def _run(command: list[str], unfinished: Path, seconds: float, stop: threading.Event) -> tuple[int, str]:
     """Run a process that writes a file; return its exit code and what it wrote to stderr."""
     end = time.monotonic() + seconds
     streams: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
-    with Child(words, leftovers=[unfinished], **streams, encoding="utf-8", errors="replace") as process:
+    with Child(command, leftovers=[unfinished], **streams, encoding="utf-8", errors="replace") as process:
         try:
             while True:
                 try:

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dnnopt.base.console import table, widths, words
+from dnnopt.base.console import table
 from dnnopt.base.errors import InputError, UnsupportedError
-from dnnopt.base.tables import Tabular
-from dnnopt.base.text import format_gap, format_runtime
-from dnnopt.base.units import format_quantity
+from dnnopt.base.numbers import format_gap, format_quantity, format_runtime
+from dnnopt.base.tables import Heading, Tabular
 from dnnopt.compiled.compiled import CompiledProblem
 from dnnopt.compiled.compiler import compile_problem
 from dnnopt.compiled.evaluator import Evaluator, evaluator_of
@@ -96,6 +95,15 @@ class Comparison(Tabular):
             for row in self.rows
         ]
 
+    def headings(self) -> dict[str, Heading]:
+        """Return what stands above columns in tables."""
+        return {
+            "objective": Heading(*objective_name(self.problem)),
+            "gap": Heading("gap to bound", "%"),
+            "above_best": Heading("above best plan", "%"),
+            "seconds": Heading("time", "s"),
+        }
+
     def to_data(self) -> dict[str, Any]:
         """Return plain data, with every plan."""
         rows = [
@@ -127,27 +135,23 @@ class Comparison(Tabular):
         bound = self.bound
         rows = []
         for row in self.rows:
-            shown, compared = against(row.objective, unit, self.best, row.violations)
+            shown, beside = against(row.objective, unit, self.best, row.violations)
+            status = beside if row.violations else row.status.replace("_", " ")
+            compared = "" if row.violations else beside
             gap = "" if row.violations or row.gap is None else format_gap(row.gap)
-            elsewhere = "" if row.elsewhere is None else str(len(row.elsewhere))
-            rows.append((row.name, row.status, shown, gap, compared, elsewhere, format_runtime(row.seconds)))
+            elsewhere = "" if row.elsewhere is None else f"{len(row.elsewhere):,}"
+            rows.append((row.name, status, shown, gap, compared, elsewhere, format_runtime(row.seconds)))
         title = f"{self.problem.title}: best bound {'unknown' if bound is None else format_quantity(bound, unit, 6)}"
         columns = [
             ("method", "left"),
             ("status", "left"),
             (name, "right"),
             ("gap to bound", "right"),
-            ("to best plan", "left"),
+            ("to best plan", "right"),
             ("layers elsewhere", "right"),
             ("time", "right"),
         ]
-        shown_columns, shown_rows = _fitting(
-            console.width, columns, rows, ("layers elsewhere", "status", "gap to bound")
-        )
-        console.print(table(title, shown_columns, shown_rows))
-        left_out = [name for name, _ in columns if name not in dict(shown_columns)]
-        if left_out:
-            console.print(words(f"There is no room here for: {', '.join(left_out)}."))
+        console.print(table(title, columns, rows, ("layers elsewhere", "gap to bound", "time")))
         console.print()
         print_strips(console, self.problem, {row.name: row.plan for row in self.rows if row.plan is not None})
 
@@ -306,16 +310,3 @@ def excess(objective: float, best: float) -> float | None:
     if objective == best:
         return 0.0
     return (objective - best) / abs(best) if best else None
-
-
-def _fitting(
-    width: int, columns: Sequence[tuple[str, str]], rows: Sequence[Sequence[str]], expendable: Sequence[str]
-) -> tuple[list[tuple[str, str]], list[list[str]]]:
-    """Return columns and rows without those columns, the first first, that a terminal of this width has no room for."""
-    needed = widths(columns, rows)
-    kept = list(range(len(columns)))
-    for name in expendable:
-        if sum(needed[index] + 2 for index in kept) - 2 <= width:
-            break
-        kept = [index for index in kept if columns[index][0] != name]
-    return [columns[index] for index in kept], [[row[index] for index in kept] for row in rows]

@@ -10,8 +10,7 @@ import numpy as np
 
 from dnnopt.base.console import as_text, table
 from dnnopt.base.graphs import tree_decomposition
-from dnnopt.base.text import format_gap
-from dnnopt.base.units import counted, format_quantity
+from dnnopt.base.numbers import counted, format_gap, format_number, format_quantity
 from dnnopt.compiled.compiled import CompiledProblem
 from dnnopt.compiled.compiler import compile_problem
 from dnnopt.compiled.scaling import all_on_one
@@ -140,10 +139,10 @@ def print_features(console: Console, problem: Problem, found: Features, known: B
         ("execution", found.execution),
         ("minimise", name),
         ("subject to", ", ".join(constraint.label for constraint in problem.subject_to) or "nothing"),
-        ("tensors", f"{found.tensors}, at most {found.width} alive at once; {counted(found.edges, 'edge')}"),
-        ("shared weights", str(found.shared_weights)),
+        ("tensors", f"{found.tensors:,}, at most {found.width:,} alive at once; {counted(found.edges, 'edge')}"),
+        ("shared weights", f"{found.shared_weights:,}"),
         ("treewidth", f"at most {found.treewidth}"),
-        ("computing : sending", f"{found.compute_communication:.3g}"),
+        ("computing : sending", format_number(found.compute_communication, 3)),
         ("all on one device", trivial),
     ]
     if known is None:

@@ -22,8 +22,8 @@ import numpy as np
 
 from dnnopt.base.console import table
 from dnnopt.base.errors import InputError, UnsupportedError
-from dnnopt.base.text import format_runtime
-from dnnopt.base.units import counted, format_quantity
+from dnnopt.base.numbers import counted, format_percent, format_quantity, format_runtime
+from dnnopt.base.tables import Heading, Tabular
 from dnnopt.compiled.compiled import CompiledProblem
 from dnnopt.compiled.compiler import compile_problem
 from dnnopt.compiled.evaluator import Evaluator, evaluator_of
@@ -59,7 +59,7 @@ class FrontPoint:
 
 
 @dataclass(frozen=True)
-class Front:
+class Front(Tabular):
     """A Pareto front.
 
     Attributes
@@ -88,6 +88,25 @@ class Front:
     runtime: float
     interrupted: bool = False
 
+    @property
+    def _objectives(self) -> list[tuple[str, str]]:
+        """What is minimised in each priority, and its unit."""
+        return [objective_name(self.problem, one) for one in sorted({term.priority for term in self.problem.minimize})]
+
+    def to_rows(self) -> list[dict[str, Any]]:
+        """Return a plain row for each point: its objectives, under their names, and what runs where."""
+        names = [name for name, _ in self._objectives]
+        keys = [name if names.count(name) == 1 else f"{name} ({index})" for index, name in enumerate(names, 1)]
+        return [
+            dict(zip(keys, point.objectives, strict=True))
+            | {"proved": point.proved, "layers_on_each_device": where(self.problem, point.plan)}
+            for point in self.points
+        ]
+
+    def headings(self) -> dict[str, Heading]:
+        """Return what stands above columns in tables."""
+        return {name: Heading(name, unit) for name, unit in self._objectives}
+
     def to_data(self) -> dict[str, Any]:
         """Return plain data."""
         return {
@@ -105,9 +124,8 @@ class Front:
         }
 
     def report(self, console: Console) -> None:
-        """Print a Pareto self."""
-        priorities = sorted({term.priority for term in self.problem.minimize})
-        named = [objective_name(self.problem, priority) for priority in priorities]
+        """Print it for a person."""
+        named = self._objectives
         rows = [
             (
                 *(format_quantity(value, unit, 5) for value, (_, unit) in zip(point.objectives, named, strict=True)),
@@ -116,7 +134,7 @@ class Front:
             )
             for point in self.points
         ]
-        state = f"complete within {100 * self.tolerance:.2g} %" if self.complete else "not complete"
+        state = f"complete within {format_percent(self.tolerance, 2)}" if self.complete else "not complete"
         count = counted(len(self.points), "point")
         title = f"{self.problem.title}: {count}, {state}, in {format_runtime(self.runtime)}"
         columns = [*((name, "right") for name, _ in named), ("proved", "left"), ("layers on each device", "left")]

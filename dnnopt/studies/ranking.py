@@ -16,9 +16,8 @@ import numpy as np
 
 from dnnopt.base.console import table, words
 from dnnopt.base.errors import InputError, UnsupportedError
-from dnnopt.base.tables import Tabular
-from dnnopt.base.text import compared, format_gap, format_runtime
-from dnnopt.base.units import counted, format_quantity
+from dnnopt.base.numbers import compared, counted, format_gap, format_quantity, format_runtime
+from dnnopt.base.tables import Heading, Tabular
 from dnnopt.compiled.compiled import CompiledProblem
 from dnnopt.compiled.compiler import compile_problem
 from dnnopt.compiled.evaluator import TOLERANCE, Evaluator, evaluator_of
@@ -123,6 +122,15 @@ class BestPlans(Tabular):
             for rank, ranked in enumerate(self.plans, 1)
         ]
 
+    def headings(self) -> dict[str, Heading]:
+        """Return what stands above columns in tables."""
+        name, unit = objective_name(self.problem)
+        return {
+            "objective": Heading(name, unit),
+            "bound": Heading("bound", unit),
+            "gap": Heading("gap", "%"),
+        }
+
     def to_data(self) -> dict[str, Any]:
         """Return plain data; each entry of ``plans`` has the keys of a plan file."""
         return {
@@ -143,7 +151,7 @@ class BestPlans(Tabular):
         """Print it for a person."""
         name, unit = objective_name(self.problem)
         if not self.plans:
-            console.print(words("no plan is feasible" if self.exhausted else "no plan was self"))
+            console.print(words("no plan is feasible" if self.exhausted else "no plan was found"))
             return
         best = self.plans[0]
         rows = [
@@ -160,7 +168,7 @@ class BestPlans(Tabular):
         columns = [("rank", "right"), (name, "right"), ("to the best", "left"), ("proof", "left")]
         columns += [("layers elsewhere", "right"), ("layers on each device", "left")]
         title = f"{self.problem.title}: {_ranked_count(self)}, by {self.method} in {format_runtime(self.runtime)}"
-        console.print(table(title, columns, rows))
+        console.print(table(title, columns, rows, ("layers elsewhere", "layers on each device")))
         console.print()
         print_strips(console, self.problem, {str(rank): ranked.plan for rank, ranked in enumerate(self.plans, 1)})
 

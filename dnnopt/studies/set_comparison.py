@@ -9,9 +9,10 @@ from pathlib import Path
 from statistics import fmean, median
 from typing import TYPE_CHECKING, Any
 
-from dnnopt.base.console import table
+from dnnopt.base.console import table, words
 from dnnopt.base.errors import InputError
-from dnnopt.base.tables import Tabular, as_html
+from dnnopt.base.numbers import counted, format_excess, format_percent, format_runtime
+from dnnopt.base.tables import Heading, Tabular
 from dnnopt.methods.heuristics import BASELINES
 from dnnopt.models.solvers.interface import check_seconds
 from dnnopt.problem.problem import Problem, load
@@ -70,42 +71,44 @@ class SetComparison(Tabular):
         """Return plain rows."""
         return [vars(row) for row in self.rows]
 
-    def to_table(self) -> list[dict[str, str | int]]:
-        """Return rows for a person: percentages."""
-        return [
-            {
-                "method": row.method,
-                "problems": row.kind,
-                "number": row.problems,
-                "plan": _percent(row.feasible, 0),
-                "within 1 %": _percent(row.within, 0),
-                "mean gap": _percent(row.mean),
-                "median gap": _percent(row.median),
-                "worst gap": _percent(row.worst),
-                "failed": row.failed,
-                "time": "" if row.seconds is None else f"{row.seconds:.2g} s",
-            }
-            for row in self.rows
-        ]
+    def headings(self) -> dict[str, Heading]:
+        """Return what stands above columns in tables."""
+        return {
+            "kind": Heading("problems"),
+            "problems": Heading("number"),
+            "feasible": Heading("plan", "%"),
+            "within": Heading(f"within {format_percent(WITHIN)}", "%"),
+            "mean": Heading("mean gap", "%"),
+            "median": Heading("median gap", "%"),
+            "worst": Heading("worst gap", "%"),
+            "seconds": Heading("time", "s"),
+        }
 
     def to_data(self) -> dict[str, Any]:
         """Return plain data."""
         return {"format": "dnnopt-set-comparison", "version": 1, "rows": self.to_rows(), "gaps": self.gaps}
 
-    def _repr_html_(self) -> str:
-        return as_html(self.to_table())
-
     def report(self, console: Console) -> None:
-        """Print it for a person."""
-        rows = self.to_table()
-        if rows:
-            columns = [(name, "left" if name in ("method", "problems") else "right") for name in rows[0]]
-            title = "Gaps to the best known values, over the problems with a plan"
-            console.print(table(title, columns, [[str(value) for value in row.values()] for row in rows]))
-
-
-def _percent(share: float | None, digits: int = 2) -> str:
-    return "" if share is None else f"{100 * share:.{digits}f} %"
+        """Print it for a person: a table for each class of problems."""
+        console.print(words("Gaps to the best known values, over the problems with a plan", "bold"))
+        names = ("method", "plan", f"within {format_percent(WITHIN)}", "mean gap", "median gap", "worst gap", "failed")
+        columns = [(name, "right" if position else "left") for position, name in enumerate((*names, "time"))]
+        for kind in dict.fromkeys(row.kind for row in self.rows):
+            of_kind = [row for row in self.rows if row.kind == kind]
+            most = max(row.problems for row in of_kind)
+            rows = [
+                (
+                    row.method if row.problems == most else f"{row.method} (of {row.problems:,})",
+                    f"{100 * row.feasible:.0f} %",
+                    f"{100 * row.within:.0f} %",
+                    *("" if gap is None else format_excess(gap) for gap in (row.mean, row.median, row.worst)),
+                    f"{row.failed:,}",
+                    "" if row.seconds is None else format_runtime(row.seconds),
+                )
+                for row in of_kind
+            ]
+            console.print()
+            console.print(table(f"{kind}: {counted(most, 'problem')}", columns, rows, ("time", "mean gap")))
 
 
 def set_tasks(

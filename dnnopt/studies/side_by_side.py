@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from dnnopt.base.console import as_text, table
-from dnnopt.base.text import format_gap, format_runtime
-from dnnopt.base.units import format_quantity
+from dnnopt.base.console import table
+from dnnopt.base.numbers import format_gap, format_quantity, format_runtime
+from dnnopt.base.tables import Heading, Tabular
 from dnnopt.compiled.compiler import compile_problem
 from dnnopt.formulations import registry
 from dnnopt.methods.formulated import default_solver, separate_on_relaxations
@@ -61,11 +61,29 @@ class FormulationRow:
 
 
 @dataclass(frozen=True)
-class SideBySide:
+class SideBySide(Tabular):
     """All formulations of a problem."""
 
     problem: Problem
     rows: tuple[FormulationRow, ...]
+
+    def to_rows(self) -> list[dict[str, Any]]:
+        """Return a plain row for each formulation."""
+        return [asdict(row) for row in self.rows]
+
+    def headings(self) -> dict[str, Heading]:
+        """Return what stands above columns in tables."""
+        name, unit = objective_name(self.problem)
+        return {
+            "build_seconds": Heading("build", "s"),
+            "relaxation": Heading("LP bound", unit),
+            "relaxation_seconds": Heading("LP time", "s"),
+            "objective": Heading(name, unit),
+            "bound": Heading("bound", unit),
+            "gap": Heading("gap", "%"),
+            "first_plan_seconds": Heading("first plan", "s"),
+            "seconds": Heading("time", "s"),
+        }
 
     def to_data(self) -> dict[str, Any]:
         """Return plain data."""
@@ -73,11 +91,8 @@ class SideBySide:
             "format": "dnnopt-formulations",
             "version": 1,
             "problem": self.problem.name,
-            "rows": [asdict(row) for row in self.rows],
+            "rows": self.to_rows(),
         }
-
-    def __str__(self) -> str:
-        return as_text(self.report)
 
     def report(self, console: Console) -> None:
         """Print it for a person."""
@@ -89,22 +104,23 @@ class SideBySide:
         rows = [
             (
                 f"{row.formulation} ({row.solver})",
-                str(row.variables),
-                str(row.rows),
-                str(row.nonzeros),
+                f"{row.variables:,}",
+                f"{row.rows:,}",
+                f"{row.nonzeros:,}",
                 format_runtime(row.build_seconds),
                 shown(row.relaxation),
                 "" if row.first_plan_seconds is None else format_runtime(row.first_plan_seconds),
                 shown(row.objective),
-                f"gap {format_gap(row.gap)}"
-                if row.status == "feasible"
-                else f"{row.status}, {format_runtime(row.seconds)}",
+                f"gap {format_gap(row.gap)}" if row.status == "feasible" else row.status.replace("_", " "),
+                format_runtime(row.seconds),
             )
             for row in self.rows
         ]
-        heads = ("formulation", "variables", "rows", "nonzeros", "build", "LP bound", "first plan", name, "proof")
+        heads = ("formulation", "variables", "rows", "nonzeros", "build", "LP bound", "first plan", name)
         columns = [(head, "right" if position else "left") for position, head in enumerate(heads)]
-        console.print(table(f"{self.problem.title}: formulations", columns, rows))
+        columns += [("proof", "left"), ("time", "right")]
+        expendable = ("nonzeros", "build", "first plan", "variables")
+        console.print(table(f"{self.problem.title}: formulations", columns, rows, expendable))
 
 
 def compare_formulations(

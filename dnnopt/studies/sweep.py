@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dnnopt.base.console import table, words
-from dnnopt.base.tables import Tabular
-from dnnopt.base.text import compared, format_gap
-from dnnopt.base.units import counted, format_quantity
+from dnnopt.base.numbers import compared, counted, format_gap, format_percent, format_quantity
+from dnnopt.base.tables import Heading, Tabular
 from dnnopt.methods.result import relative_gap
 from dnnopt.problem.parameters import Parameter
 from dnnopt.problem.plan import Plan
@@ -146,6 +145,19 @@ class Sweep(Tabular):
             for point in self.points
         ]
 
+    def headings(self) -> dict[str, Heading]:
+        """Return what stands above columns in tables."""
+        name, unit = objective_name(self.problem)
+        beside = dict.fromkeys(name for point in self.points for name in point.baselines)
+        return {
+            str(self.parameter): Heading(str(self.parameter), self.parameter.unit),
+            "objective": Heading(name, unit),
+            "bound": Heading("bound", unit),
+            "gap": Heading("gap", "%"),
+            **{baseline: Heading(baseline, unit) for baseline in beside},
+            "seconds": Heading("time", "s"),
+        }
+
     def to_data(self) -> dict[str, Any]:
         """Return plain data."""
         return {
@@ -238,7 +250,7 @@ def _certainty(sweep: Sweep) -> str:
     """Return what is known of the break points."""
     count = len(sweep.breaks)
     share = "its value" if sweep.scale == "log" else "the range"
-    found = f"{counted(count, 'break point')}, within {sweep.tolerance:g} of {share}" if count else ""
+    found = f"{counted(count, 'break point')}, within {format_percent(sweep.tolerance)} of {share}" if count else ""
     found = found or "no break point"
     if not sweep.complete:
         return f"{found}; not complete: points or break points are missing"

@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from dnnopt.base.console import headed, table, widths, words
+from dnnopt.base.console import headed, table, words, wrapped
 from dnnopt.base.tables import as_csv, as_html, as_latex, as_markdown
 from dnnopt.base.text import visible
 
@@ -122,4 +122,5 @@ def test_tables_show_every_cell_whole_however_narrow_the_terminal(width, count):
 
 
 def test_wide_characters_count_twice():
-    assert widths([("a", "left")], [("層層",)]) == [4]
+    assert wrapped("層層 層", 5) == ["層層", "層"]
+    assert shown(table("", [("a", "left"), ("b", "left")], [("層層", "c")])).splitlines() == ["a     b", "層層  c"]

@@ -157,17 +157,22 @@ def test_mistakes_in_own_metrics_of_a_problem_file_are_named_by_field(tmp_path, 
 def test_bench_ends_with_a_table_by_execution(tmp_path):
     run = dnnopt("bench", "small/001", "small/006", "-t", "20", "--output", tmp_path)
     lines = run.stdout.splitlines()
-    assert "| execution | problems | proved | gap at most 1 % | gap at most 15 % |" in lines
-    rows = [line for line in lines if re.match(r"\| \w+ \| \d", line)]
-    assert sum(int(row.split("|")[2]) for row in rows) == 2
-    assert all("(100 %)" in row for row in rows)
-    assert re.fullmatch(r"[012] of 2 proofs confirmed, in [\d.]+ s, \d+ % of the time to the proofs", lines[-1])
+    assert "execution   problems     proved  gap at most 1 %  gap at most 15 %" in lines
+    rows = [line.split() for line in lines if re.match(r"\w+ +\d", line)]
+    assert sum(int(row[1]) for row in rows) == 2
+    assert all(row[3] == "(100" for row in rows)
+    assert re.fullmatch(r"[012] of 2 proofs confirmed, in [\d.]+ m?s, \d+ % of the time to the proofs", lines[-1])
+    again = dnnopt("bench", "small/001", "small/006", "-t", "20", "--output", tmp_path, "--markdown", "-")
+    assert again.stdout.splitlines()[0] == "| execution | problems | proved | gap at most 1 % | gap at most 15 % |"
+    assert again.stderr.startswith("[1/2] small/001: optimal, ")
 
 
 def test_the_table_of_bench_counts_gaps():
     name = "small/001"
     data = [{"status": "optimal", "gap": 0.0}, {"status": "feasible", "gap": 0.0}, {"status": "feasible", "gap": 0.1}]
     data += [{"status": "feasible", "gap": 0.5}, {"status": "no_solution", "gap": None}]
-    (row,) = summary([(name, one) for one in data])
+    found = summary([(name, one | {"runtime": 1.0}) for one in data])
+    (row,) = found.to_rows()
     assert (row["problems"], row["proved"]) == (5, 1)
-    assert (row["gap at most 1 %"], row["gap at most 15 %"]) == ("2 (40 %)", "3 (60 %)")
+    assert (row["gap at most 1 %"], row["gap at most 15 %"]) == (2, 3)
+    assert " ".join(str(found).splitlines()[1].split()) == "sequential 5 1 (20 %) 2 (40 %) 3 (60 %)"

@@ -179,11 +179,27 @@ def test_a_narrow_terminal_shows_fewer_columns_and_whole_words():
     found = compare(two_branches(), threads=1)
     stream = io.StringIO()
     found.report(Console(file=stream, width=60))
-    head, *lines = stream.getvalue().splitlines()[1:]
-    assert all(word in head for word in ("method", "latency", "to best plan", "time"))
-    assert "layers elsewhere" not in head
+    title, *lines = stream.getvalue().splitlines()
+    words = stream.getvalue().split()
+    assert title == "net: best bound 6 s"
+    assert all(word in words for word in ("method", "status", "latency", "optimal", "feasible", "elsewhere."))
     assert all(len(line) <= 60 for line in lines)
     assert any(line.startswith("edgewise+sum (highs)") for line in lines)
+    assert "There is no room here for: gap to bound, layers elsewhere." in lines
+
+
+def test_exported_tables_have_units_in_their_headings_and_gaps_in_per_cent():
+    found = compare(two_branches(), methods=["all-on-one"], threads=1)
+    head, *rows = [line.split(",") for line in found.to_csv().splitlines()]
+    assert head[2:5] == ["latency (s)", "gap to bound (%)", "above best plan (%)"]
+    assert head[-1] == "time (s)"
+    values = {row[0]: (float(row[2]), float(row[4])) for row in rows if row[4]}
+    for value, above in values.values():
+        assert above == pytest.approx(100 * (value - found.best) / found.best)
+    assert any(above > 0 for _, above in values.values())
+    assert "latency (s) & gap to bound (\\%)" in found.to_latex()
+    assert "| latency (s) | gap to bound (%) |" in found.to_markdown()
+    assert "<th>gap to bound (%)</th>" in found._repr_html_()
 
 
 def test_events_are_told_while_it_runs():
@@ -236,7 +252,10 @@ def test_gaps_over_a_set_are_to_the_best_known_values():
     assert rows["cut", "sequential"].mean == pytest.approx(0.5)
     none = rows["greedy", "all"]
     assert (none.feasible, none.within, none.mean, none.failed, none.seconds) == (0, 0, None, 1, 1)
-    assert "50.00 %" in str(found)
+    assert "cut 100 % 50 % 25.2 % 25.2 % 50 % 0 1 s" in [" ".join(line.split()) for line in str(found).splitlines()]
+    assert str(found).count("number") == 0
+    assert "| cut | all | 2 | 100 | 50 | 25.25 | 25.25 | 50 | 0 | 1 |" in found.to_markdown()
+    assert "plan (\\%) & within 1 \\% (\\%) & mean gap (\\%)" in found.to_latex()
     assert "cut" in found._repr_html_()
 
 
@@ -289,3 +308,10 @@ def test_a_process_that_does_not_end_in_time_is_an_outcome(tmp_path, monkeypatch
     assert (data["status"], data["objective"]) == ("error", None)
     assert "ended, as it ran" in data["message"]
     assert [file.name for file in tmp_path.iterdir()] == ["out.json"]
+
+
+def test_a_data_frame_becomes_latex_with_what_the_extra_installs():
+    pytest.importorskip("pandas", reason="pandas is not installed")
+    pytest.importorskip("jinja2", reason="jinja2 is not installed")
+    frame = compare(two_branches(), methods=["all-on-one"], threads=1).to_frame()
+    assert frame.to_latex().startswith("\\begin{tabular}")
