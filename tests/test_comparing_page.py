@@ -1,5 +1,6 @@
 """docs/comparing.md tells the truth: its commands and programs print what it shows."""
 
+import os
 import re
 import subprocess
 import sys
@@ -14,7 +15,8 @@ COMMANDS = re.findall(r"^```\n\$ ([^\n]*)\n(.*?)^```", PAGE, re.DOTALL | re.MULT
 @pytest.mark.parametrize(("command", "output"), COMMANDS, ids=[command.split()[1] for command, _ in COMMANDS])
 def test_commands_print_what_the_page_shows(command, output):
     words = re.sub(r"^dnnopt", f"'{sys.executable}' -m dnnopt", command)
-    done = subprocess.run(words, shell=True, capture_output=True, text=True, timeout=120)
+    unasked = dict(os.environ)  # readline may have set COLUMNS below Python
+    done = subprocess.run(words, shell=True, capture_output=True, text=True, timeout=120, env=unasked)
     assert done.returncode == 0, done.stderr
     assert without_times(done.stdout) == without_times(output)
 

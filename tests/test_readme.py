@@ -1,5 +1,6 @@
 """The README tells the truth: its example runs, and its output is what the command prints."""
 
+import os
 import re
 import subprocess
 import sys
@@ -29,7 +30,9 @@ def test_python_example_runs_as_printed(tmp_path, monkeypatch):
 
 def test_first_example_prints_what_the_readme_shows():
     command, output = re.search(r"```\n\$ dnnopt (.*?)\n(.*?)```", README, re.DOTALL).groups()
-    run = subprocess.run([sys.executable, "-m", "dnnopt", *command.split()], capture_output=True, text=True, check=True)
+    words = [sys.executable, "-m", "dnnopt", *command.split()]
+    unasked = dict(os.environ)  # readline may have set COLUMNS below Python
+    run = subprocess.run(words, capture_output=True, text=True, check=True, env=unasked)
     printed = "\n".join(line.rstrip() for line in run.stdout.split("\n"))
     assert without_runtime(printed) == without_runtime(output)
 
