@@ -53,12 +53,12 @@ def deployed(name, on, execution, shares=None):
 @pytest.mark.parametrize(("name", "on"), SHARES)
 def test_all_formulations_and_solvers_prove_one_optimum_with_memory_that_binds(name, on, execution):
     problem = deployed(name, on, execution, SHARES[name, on])
-    free = solve(deployed(name, on, execution), formulation="edgewise", threads=1)
+    free = solve(deployed(name, on, execution), formulation="edgewise", threads=1, confirm=False)
     optima = {}
     for formulation, solver in RUNS:
         if execution == "parallel" and solver == "cpsat":
             continue
-        result = solve(problem, formulation=formulation, solver=solver, threads=1, time_limit=60)
+        result = solve(problem, formulation=formulation, solver=solver, threads=1, time_limit=60, confirm=False)
         assert result.status == "optimal", (formulation, solver)
         judged = evaluate(problem, result.plan)
         assert judged.feasible
@@ -76,7 +76,7 @@ def test_bounds_of_larger_networks_never_exceed_plans_and_proofs_agree(name):
     problem = deployed(name, "pi4-wifi-nx-wan-t4", "sequential", (0.4, 0.5, 0.6))
     objectives, bounds, proved = [], [], []
     for formulation, solver in (("product", "highs"), ("edgewise", "highs"), ("cp-assignment", "cpsat"), (None, None)):
-        result = solve(problem, formulation=formulation, solver=solver, time_limit=4)
+        result = solve(problem, formulation=formulation, solver=solver, time_limit=2, confirm=False)
         assert result.status in ("optimal", "feasible")
         assert evaluate(problem, result.plan).feasible
         objectives.append(result.objective)
