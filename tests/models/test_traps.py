@@ -7,6 +7,7 @@ import highspy
 import numpy as np
 import pytest
 from hard_problem import hard_problem
+from ortools.sat.python import cp_model
 
 from dnnopt.compiled.compiler import compile_problem
 from dnnopt.formulations import registry
@@ -18,7 +19,12 @@ from dnnopt.models.solvers.interface import Control, Limits
 from dnnopt.problem.problem import read_problem
 
 TRAPS = Path(__file__).parents[1] / "data" / "traps"
-OPTIMA = {"highs_presolve_period": 1875.0, "highs_presolve_latency": 1.0, "cpsat_probing": 1.0}
+OPTIMA = {
+    "highs_presolve_period": 1875.0,
+    "highs_presolve_latency": 1.0,
+    "cpsat_probing": 1.0,
+    "cpsat_precedences": 3.0,
+}
 
 
 @pytest.mark.parametrize("name", OPTIMA)
@@ -118,6 +124,18 @@ def test_cp_sat_finds_the_optimum_of_a_maximum_over_an_exactly_one():
     for threads in (1, 2):
         outcome = cpsat.solve(model, Limits(threads=threads), None, Control())
         assert (outcome.status, outcome.objective) == ("optimal", 2684354560)
+
+
+def test_cp_sat_with_one_worker_derives_wrong_bounds_from_rows_of_a_maximum_and_is_kept_from_it():
+    compiled = compile_problem(read_problem(TRAPS / "cpsat_precedences.json"))
+    model = registry.formulation("cp-assignment", compiled).build(compiled)
+    assert cpsat.solve(model, Limits(threads=1), None, Control()).status == "optimal"
+    deriving = cp_model.CpSolver()
+    deriving.parameters.num_workers = 1
+    deriving.parameters.linearization_level = 2
+    deriving.parameters.cp_model_probing_level = 0
+    # Once CP-SAT finds a plan here, it may derive bounds from at least one of several rows again.
+    assert deriving.solve(cpsat.to_cp_sat(model)[0]) == cp_model.INFEASIBLE
 
 
 def test_highs_without_an_incumbent_has_no_values():

@@ -111,6 +111,8 @@ def solve(
     # them the problems of `small` take no longer.
     parameters.presolve_inclusion_work_limit = 0
     parameters.cp_model_probing_level = 0
+    # One worker calls a feasible model infeasible with it: the lower bounds that it derives are wrong.
+    parameters.auto_detect_greater_than_at_least_one_of = False
     parameters.cp_model_presolve = presolve
     parameters.catch_sigint_signal = False
     if limits.time_limit is not None:
