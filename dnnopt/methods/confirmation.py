@@ -32,7 +32,7 @@ from dnnopt.problem.plan import Plan
 from dnnopt.problem.problem import Problem
 
 # A share of the time spent so far, and seconds that are always there.
-_SHARE, _LEAST = 0.2, 1.0
+_SHARE, _LEAST = 0.1, 1.0
 _FEW_PLACEMENTS = 20_000
 # Prices take a while to find: they are worth it where more than so many seconds are left, a share of which they get.
 _WORTH_PRICES, _PRICES, _MOST_PRICES = 1.5, 0.3, 2.0
