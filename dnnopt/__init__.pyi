@@ -58,11 +58,13 @@ from dnnopt.problem.networks import write_network as write_network
 from dnnopt.problem.objectives import Term as Term
 from dnnopt.problem.objectives import cost as cost
 from dnnopt.problem.objectives import energy as energy
+from dnnopt.problem.objectives import in_order as in_order
 from dnnopt.problem.objectives import largest as largest
 from dnnopt.problem.objectives import latency as latency
 from dnnopt.problem.objectives import leakage as leakage
 from dnnopt.problem.objectives import metric as metric
 from dnnopt.problem.objectives import period as period
+from dnnopt.problem.objectives import throughput as throughput
 from dnnopt.problem.objectives import traffic as traffic
 from dnnopt.problem.objectives import worst_leakage as worst_leakage
 from dnnopt.problem.plan import Plan as Plan
@@ -93,6 +95,8 @@ from dnnopt.referee import Evaluation as Evaluation
 from dnnopt.referee import Transmission as Transmission
 from dnnopt.referee import Violation as Violation
 from dnnopt.referee import evaluate as evaluate
+from dnnopt.studies.bench import BenchSummary as BenchSummary
+from dnnopt.studies.bench import bench as bench
 from dnnopt.studies.best_known import BestKnown as BestKnown
 from dnnopt.studies.best_known import best_known as best_known
 from dnnopt.studies.comparison import Comparison as Comparison

@@ -19,7 +19,6 @@ from pydantic import (
     GetJsonSchemaHandler,
     StrictBool,
     ValidationError,
-    ValidationInfo,
 )
 from pydantic.fields import FieldInfo
 from pydantic_core import CoreSchema, core_schema
@@ -70,17 +69,15 @@ class Record(BaseModel, metaclass=_RecordMeta):
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
 
     @classmethod
-    def from_data(cls, data: object, *, file: str = "", units: bool = False) -> Any:
+    def from_data(cls, data: object, *, file: str = "") -> Any:
         """Validate plain data (as read from JSON).
 
         Parameters
         ----------
         data : object
-            Dictionaries, lists, strings, numbers, booleans and None.
+            Dictionaries, lists, strings, numbers, booleans and None; a quantity may be a text, such as ``"20 Mbit/s"``.
         file : str
             Named in errors.
-        units : bool
-            Whether strings such as ``"20 Mbit/s"`` are accepted for quantities.
 
         Raises
         ------
@@ -88,9 +85,13 @@ class Record(BaseModel, metaclass=_RecordMeta):
             With the path of the first bad field.
         """
         try:
-            return cls.model_validate(data, context={"units": units})
+            return cls.model_validate(data)
         except ValidationError as error:
             raise input_error(error, data, file=file, known=cls.model_fields) from None
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        kind = type(self).__name__
+        raise InputError("", field=name, problem=f"a {kind} cannot be changed; its 'replace' gives a changed copy")
 
     def replace(self, **fields: Any) -> Self:
         """Return a copy with other values in some fields, all checked again."""
@@ -195,14 +196,12 @@ def _unknown(meant: list[str] | None) -> str:
     return f"unknown key; did you mean {meant[0]!r}?" if meant else "unknown key"
 
 
-def _quantity(dimension: str, least: float) -> Callable[[Any, ValidationInfo], Any]:
-    def read(value: Any, info: ValidationInfo) -> Any:
+def _quantity(dimension: str, least: float) -> Callable[[Any], Any]:
+    def read(value: Any) -> Any:
         if hasattr(value, "item"):
             value = value.item()  # numpy scalars
         if isinstance(value, str):
-            if info.context and info.context.get("units"):
-                return parse_quantity(value, dimension)
-            raise InputError("a number in SI units (texts with units are for platform files)", value=value)
+            value = parse_quantity(value, dimension)
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise InputError("a number", value=value)
         try:
@@ -225,7 +224,7 @@ class _Reader:
         self._dimension, self._read = dimension, _quantity(dimension, least)
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return core_schema.with_info_before_validator_function(self._read, handler(source))
+        return core_schema.no_info_before_validator_function(self._read, handler(source))
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         return {**handler(schema), "dimension": self._dimension}
@@ -235,6 +234,9 @@ Moment = Annotated[float, _Reader("time", 0.0), Field(ge=0)]  # seconds since th
 Seconds = Annotated[float, _Reader("time"), Field(ge=0)]
 Bytes = Annotated[float, _Reader("bytes"), Field(ge=0)]
 Flop = Annotated[float, _Reader("flop"), Field(ge=0)]
+Joules = Annotated[float, _Reader("energy"), Field(ge=0)]
+Dollars = Annotated[float, _Reader("money"), Field(ge=0)]
+PerSecond = Annotated[float, _Reader("frequency"), Field(gt=0)]
 Watts = Annotated[float, _Reader("power"), Field(ge=0)]
 DollarsPerSecond = Annotated[float, _Reader("money per second"), Field(ge=0)]
 DollarsPerByte = Annotated[float, _Reader("money per byte"), Field(ge=0)]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -68,9 +70,15 @@ def bench_command(
     verbose: VerboseOption = False,
 ) -> None:
     """Solve many problems, each in a process of its own; started again, it does what is missing."""
-    from dnnopt.studies.bench import outcome, run_all, summary, tasks
+    from dnnopt.studies.bench import BenchTask, bench, outcome
 
-    work = tasks(
+    progress = say if "-" in map(str, (csv, markdown, latex)) else tell  # a table that is printed stands alone
+    numbers = count(1)
+
+    def watch(number: int, task: BenchTask, data: Mapping[str, Any]) -> None:
+        progress(f"[{next(numbers)}/{number}] {task.problem}: {outcome(data)}")
+
+    found = bench(
         problems,
         output,
         method=method,
@@ -78,16 +86,13 @@ def bench_command(
         solver=solver,
         time_limit=time_limit,
         threads=threads,
+        jobs=jobs,
         seed=seed,
         memory=memory_of_each(memory_limit, jobs),
+        watch=watch,
     )
-    results = []
-    progress = say if "-" in map(str, (csv, markdown, latex)) else tell  # a table that is printed stands alone
-    for number, (task, data) in enumerate(run_all(work, jobs), 1):
-        results.append((task.problem, data))
-        progress(f"[{number}/{len(work)}] {task.problem}: {outcome(data)}")
     progress("")
-    present(summary(results), None, {"csv": csv, "markdown": markdown, "latex": latex})
+    present(found, None, {"csv": csv, "markdown": markdown, "latex": latex})
 
 
 @best.command("verify")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from dnnopt.base.console import as_text, headed, table, words
 from dnnopt.base.errors import InputError
 from dnnopt.base.files import read_data
+from dnnopt.base.frozen import FrozenDict
 from dnnopt.base.numbers import compared, format_gap, format_number, format_quantity, format_runtime
 from dnnopt.base.tables import Described, Framed
 from dnnopt.problem.plan import Plan
@@ -138,6 +139,9 @@ class Result(Framed, Described):
     message: str = ""
     versions: dict[str, str] = field(default_factory=dict)
     date: str = field(default_factory=lambda: f"{datetime.now(UTC):%Y-%m-%d}")
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "versions", FrozenDict(self.versions))
 
     @property
     def objective(self) -> float | None:

@@ -35,7 +35,6 @@ _RECORDS: dict[str, type[Record]] = {
     "plan": Plan,
 }
 KINDS = (*_RECORDS, "result")
-_WITH_UNITS = ("platform",)  # whose reader takes texts such as "20 Mbit/s"
 _WITHOUT_HEADER = ("plan",)
 _BOUNDS = {"ge": "minimum", "gt": "exclusiveMinimum", "le": "maximum"}
 _QUANTITY = r"^\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*[A-Za-z1µμ$%/]*\s*$"
@@ -65,7 +64,7 @@ def schema(kind: str) -> dict[str, Any]:
     """
     if kind not in KINDS:
         raise InputError(f"one of {', '.join(KINDS)}", value=kind)
-    found = _result() if kind == "result" else _of_record(_RECORDS[kind], units=kind in _WITH_UNITS)
+    found = _result() if kind == "result" else _of_record(_RECORDS[kind])
     if kind == "problem":
         _allow_names(found)
     if kind in _WITHOUT_HEADER:
@@ -78,9 +77,9 @@ def schema(kind: str) -> dict[str, Any]:
     return {"$schema": DIALECT, "title": f"dnnopt {kind}", **found}
 
 
-def _of_record(record: type[Record], *, units: bool) -> dict[str, Any]:
+def _of_record(record: type[Record]) -> dict[str, Any]:
     raw = record.model_json_schema(by_alias=True, schema_generator=_Untitled)
-    found: dict[str, Any] = _tidy(raw, units)
+    found: dict[str, Any] = _tidy(raw)
     classes = {record.__name__: record} | _classes(record)
     for name, definition in [(record.__name__, found), *found.get("$defs", {}).items()]:
         _describe(definition, classes[name])
@@ -90,13 +89,13 @@ def _of_record(record: type[Record], *, units: bool) -> dict[str, Any]:
     return found
 
 
-def _tidy(node: Any, units: bool) -> Any:
-    """Return a schema in JSON Schema's own words; quantities say their unit, or take texts with units as well."""
+def _tidy(node: Any) -> Any:
+    """Return a schema in JSON Schema's own words; quantities say their unit, and take texts with one as well."""
     if isinstance(node, list):
-        return [_tidy(part, units) for part in node]
+        return [_tidy(part) for part in node]
     if not isinstance(node, dict):
         return node
-    found = {_BOUNDS.get(key, key): _tidy(value, units) for key, value in node.items() if key != "discriminator"}
+    found = {_BOUNDS.get(key, key): _tidy(value) for key, value in node.items() if key != "discriminator"}
     if found.get("type") == "array" and "minLength" in found:
         found["minItems"] = found.pop("minLength")
     dimension = found.pop("dimension", None) if isinstance(found.get("dimension"), str) else None
@@ -105,8 +104,6 @@ def _tidy(node: Any, units: bool) -> Any:
     kept = {key: found.pop(key) for key in ("default", "description") if key in found}
     unit = si_unit(dimension)
     number = found | ({"$comment": unit} if unit else {})
-    if not units:
-        return kept | number
     text = {"type": "string", "pattern": _QUANTITY, "$comment": f"such as {example(dimension)!r}"}
     return kept | {"anyOf": [number, text]}
 
@@ -182,7 +179,7 @@ def _allow_names(problem: dict[str, Any]) -> None:
 
 def _result() -> dict[str, Any]:
     """Return the schema of a result: what `Result.to_data` writes, the plan among it."""
-    plan = _of_record(Plan, units=False)
+    plan = _of_record(Plan)
     definitions: dict[str, Any] = dict(plan["$defs"])
     for of in (Violation, Transmission, Event):
         definition = TypeAdapter(of).json_schema(schema_generator=_Untitled)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dnnopt.base.errors import InputError, NumbersError, UnsupportedError
 from dnnopt.base.outputs import written_log
@@ -31,7 +31,7 @@ from dnnopt.models.linear import LinearModel
 from dnnopt.models.solvers import solver as solver_of
 from dnnopt.models.solvers import solver_kind
 from dnnopt.models.solvers.interface import Clock, Control, Limits, Outcome, stop_on_interrupt
-from dnnopt.problem.plan import Plan
+from dnnopt.problem.plan import Plan, as_plan
 from dnnopt.problem.problem import Problem, as_problem
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def solve(
     threads: int | None = None,
     iterations: int | None = None,
     seed: int = 0,
-    start: Plan | None = None,
+    start: Plan | Mapping[str, Any] | str | Path | None = None,
     confirm: bool = True,
     watch: Callable[[Event], None] | None = None,
     log: str | None = None,
@@ -105,10 +105,10 @@ def solve(
     iterations : int, optional
         Limit for a heuristic that searches; where the time suffices for it, the same seed gives the same plan.
     seed : int
-    start : Plan, optional
+    start : Plan, Result, placement or Path, optional
         A plan to start from; by default the best of the cheap baselines.
     confirm : bool
-        Whether a second engine is asked before a solver's proof counts as confirmed, within a fifth of the time spent.
+        Whether a second engine is asked before a solver's proof counts as confirmed, within a share of the time spent.
     watch : callable, optional
         Called with each Event while the search runs.
     log : str, optional
@@ -127,6 +127,7 @@ def solve(
         If the formulation or the method does not support the problem, or its numbers are too far apart for the solver.
     """
     problem = as_problem(problem)
+    start = None if start is None else as_plan(start, problem)
     limits = Limits(time_limit, gap, threads, seed)
     check_choice(method, formulation, solver)
     if iterations is not None and not is_search(method):
@@ -264,7 +265,7 @@ class Search:
 
 
 def formulate(
-    problem: Problem,
+    problem: Problem | str | Path,
     formulation: str | None = None,
     *,
     reached: Sequence[float] | None = None,
@@ -276,7 +277,8 @@ def formulate(
 
     Parameters
     ----------
-    problem : Problem
+    problem : Problem, str or Path
+        A text is a name in the library, or a file's.
     formulation : str, optional
         By default the one that suits the problem.
     reached : sequence of float, optional
@@ -295,6 +297,7 @@ def formulate(
         If there is no such formulation, or it does not support the problem; if the problem has several priorities and
         `reached` does not say which one is meant.
     """
+    problem = as_problem(problem)
     whole = compile_problem(problem)
     compiled = of_priority(whole, reached)
     found = registry.formulation(formulation or _preferred(compiled, kind), compiled)

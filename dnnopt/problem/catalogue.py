@@ -75,7 +75,7 @@ class DeviceEntry(Entry):
             "trusted": fields.get("tier", self.tier) != "cloud",
             "provenance": self.provenance(fields).replace(": ", f", {self.precision}: ", 1),
         }
-        found: Device = Device.from_data(self.values(data | fields), units=True)
+        found: Device = Device.from_data(self.values(data | fields))
         return found
 
 
@@ -129,7 +129,7 @@ class LinkEntry(Entry):
             "egress": values.get("egress", 0.0),
         }
         try:
-            found: Connection = Connection.from_data(data, units=True)
+            found: Connection = Connection.from_data(data)
         except InputError as error:
             way, _, field = error.field.rpartition(".")
             longer = f"{field}_{way}"

@@ -14,8 +14,11 @@ from pydantic import (
 )
 
 from dnnopt.base.errors import InputError
-from dnnopt.base.records import Bytes, Name, Number, Record, Seconds
+from dnnopt.base.frozen import Frozen, FrozenDict
+from dnnopt.base.records import Bytes, Dollars, Joules, Name, Number, Record, Seconds
+from dnnopt.base.units import parse_quantity
 from dnnopt.problem.custom import CustomConstraint
+from dnnopt.problem.metrics import about
 from dnnopt.problem.platforms import Device
 
 MemoryRule = Literal["weights", "weights+activations", "weights+largest_activation"]
@@ -51,7 +54,7 @@ class Memory(_Kind):
     constraint: Literal["memory"] = "memory"
     rule: MemoryRule = "weights"
     buffers: Count = 0
-    limits: dict[str, Bytes] = {}
+    limits: Frozen[str, Bytes] = FrozenDict()
 
     @property
     def label(self) -> str:
@@ -96,7 +99,7 @@ class Energy(_Kind):
     """Joules per inference, of everything or of the named devices, at most `limit`."""
 
     constraint: Literal["energy"] = "energy"
-    limit: Number
+    limit: Joules
     devices: tuple[Name, ...] | None = None
 
     @property
@@ -108,7 +111,7 @@ class Cost(_Kind):
     """USD per inference at most `limit`."""
 
     constraint: Literal["cost"] = "cost"
-    limit: Number
+    limit: Dollars
 
     @property
     def label(self) -> str:
@@ -155,6 +158,17 @@ class MetricLimit(_Kind):
     constraint: Literal["metric"] = "metric"
     metric: Name
     limit: Number
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_unit(cls, data: Any) -> Any:
+        """Read a text with a unit as that of the metric."""
+        if isinstance(data, dict) and isinstance(data.get("limit"), str) and isinstance(data.get("metric"), str):
+            try:
+                return data | {"limit": parse_quantity(data["limit"], about(data["metric"]).dimension)}
+            except InputError as error:
+                raise error.within(field="limit") from None
+        return data
 
     @property
     def label(self) -> str:

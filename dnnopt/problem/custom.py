@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import model_validator
 
 from dnnopt.base.errors import InputError
+from dnnopt.base.frozen import Frozen, FrozenDict
 from dnnopt.base.records import Name, Number, Record
 from dnnopt.problem.metrics import STANDARD
 
@@ -45,9 +46,9 @@ class Metric(Record):
 
     name: Name
     unit: str = ""
-    layers: dict[Name, dict[Name, dict[Name, Number]]] = {}
-    links: dict[Name, LinkCharge] = {}
-    exposed: dict[Name, dict[Name, Number]] = {}
+    layers: Frozen[Name, Frozen[Name, Frozen[Name, Number]]] = FrozenDict()
+    links: Frozen[Name, LinkCharge] = FrozenDict()
+    exposed: Frozen[Name, Frozen[Name, Number]] = FrozenDict()
 
     @model_validator(mode="after")
     def _check(self) -> Metric:

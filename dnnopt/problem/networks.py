@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, model_validator
 
 from dnnopt.base.errors import InputError
+from dnnopt.base.extras import optional
 from dnnopt.base.files import read_data, write_data
 from dnnopt.base.graphs import topological_order
 from dnnopt.base.numbers import counted
@@ -18,7 +19,7 @@ from dnnopt.base.records import (
     Flop,
     Name,
     Number,
-    Positive,
+    PerSecond,
     Probability,
     Record,
     Seconds,
@@ -166,7 +167,7 @@ class Network(Described, Record):
     tensors: tuple[Tensor, ...] = ()
     source: Name | None = None
     sink: Name | None = None
-    rate: Positive | None = None
+    rate: PerSecond | None = None
     deadline: Seconds | None = None
     weight: Number = 1.0
     provenance: str = ""
@@ -233,6 +234,26 @@ class Network(Described, Record):
         from dnnopt.inputs.onnx.reader import read_onnx
 
         return read_onnx(path, **options)
+
+    def to_networkx(self) -> Any:
+        """Return the layers as a `networkx.MultiDiGraph`: an edge for each tensor and consumer, with its name as key.
+
+        Nodes have the layer's fields, edges the tensor's ``bytes`` and ``sensitivity``; ``input`` and ``output`` are
+        nodes where there is raw input and where there are results.
+
+        Raises
+        ------
+        InputError
+            If networkx is not installed.
+        """
+        graph = optional("networkx", "networkx", "graphs").MultiDiGraph(name=self.name)
+        for layer in self.layers:
+            graph.add_node(layer.name, **{key: value for key, value in layer if key != "name"})
+        for tensor in self.tensors:
+            for consumer in tensor.consumers:
+                sent = {"bytes": tensor.bytes, "sensitivity": tensor.sensitivity}
+                graph.add_edge(tensor.producer, consumer, key=tensor.name, **sent)
+        return graph
 
     def with_sensitivity(self, decay: float) -> Network:
         """Return the network with `ρ_τ = decay ** d`, d: most layers on a way from the input to where τ is made.

@@ -9,19 +9,21 @@ Comparing a term with a number makes a constraint: ``dp.energy("pi") <= 2.0``.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from numbers import Real
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
 from dnnopt.base.errors import InputError
-from dnnopt.base.records import Flag, Name, Number, Record
+from dnnopt.base.records import Flag, Name, Number, PerSecond, Record
 from dnnopt.problem.constraints import KINDS, Constraint
 from dnnopt.problem.metrics import STANDARD, about
 
 _NO_DIFFERENCE = (
     "terms cannot be subtracted: weights are 0 or more, as bounds rest on every part of the objective being a cost"
 )
+_UNITS = {"s": "seconds", "J": "joules", "USD": "dollars", "bytes": "bytes", "": "pure numbers"}
 _OPTIONS = ("network", "devices", "idle", "links")
 
 
@@ -147,6 +149,29 @@ class WeightedSum(_Summand, tuple[Term, ...]):
         raise InputError("one metric on the left of <=", value=" + ".join(term.label for term in self))
 
 
+class Throughput:
+    """Answers per second in the steady state of a pipeline: 1 / period.
+
+    As an objective it stands for the period, as the more of it the better; ``dp.throughput() >= 20`` limits the period.
+    """
+
+    def __ge__(self, limit: Any) -> Constraint:
+        rate: float = _Rate(limit=limit).limit
+        return limit_on(period(), 1.0 / rate)
+
+    def __le__(self, limit: Any) -> Any:
+        raise InputError(">= between the throughput and its limit", value="<=")
+
+    def __add__(self, other: Any) -> Any:
+        raise InputError("", problem="throughput is 1 / period, which does not add up with others; dp.period() does")
+
+    __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __add__
+
+
+class _Rate(Record):
+    limit: PerSecond
+
+
 def as_sum(objective: Any) -> WeightedSum:
     """Return a term, or several, as a sum; 0 is the empty one, as that is what `sum` begins with.
 
@@ -189,6 +214,11 @@ def period() -> Term:
     return Term(metric="period")
 
 
+def throughput() -> Throughput:
+    """1 / `period`: as an objective the period, and with ``>=`` a limit on it."""
+    return Throughput()
+
+
 def energy(*devices: str, idle: bool = False) -> Term:
     """Joules of one inference, of everything or of the named devices."""
     return Term(metric="energy", devices=devices or None, idle=idle)
@@ -224,13 +254,56 @@ def largest(term: Term) -> Term:
     return Term(**(dict(term) | {"over": "max"}))
 
 
+def in_order(*objectives: Term | tuple[Term, ...] | Throughput) -> WeightedSum:
+    """Return objectives that are optimised one after the other, none at the expense of those before it.
+
+        minimize = dp.in_order(dp.latency(), dp.energy("pi") + dp.energy("nx"))
+
+    Raises
+    ------
+    InputError
+        For none, and for anything else than terms and sums of them.
+    """
+    if not objectives:
+        raise InputError("one objective or more", field="in_order", value=[])
+    return WeightedSum(
+        Term(**(dict(term) | {"priority": priority}))
+        for priority, objective in enumerate(objectives)
+        for term in as_sum(period() if isinstance(objective, Throughput) else objective)
+    )
+
+
 def as_terms(objective: Any) -> Any:
-    """Return a term, a sum of terms or a list of either as one flat list; other data as it is."""
+    """Return a term, a sum of terms or a list of either as one flat tuple; other data as it is.
+
+    Raises
+    ------
+    InputError
+        For a list of terms with different units: it may mean their sum, or one after the other.
+    """
     if isinstance(objective, Term):
         return (objective,)
-    if isinstance(objective, list | tuple):
-        flat: list[Any] = []
-        for entry in objective:
-            flat.extend(entry if isinstance(entry, tuple) else (entry,))
-        return tuple(flat)
-    return objective
+    if isinstance(objective, Throughput):
+        return (period(),)
+    if not isinstance(objective, list | tuple):
+        return objective
+    flat: list[Any] = []
+    for entry in objective:
+        flat.extend(entry if isinstance(entry, tuple) else (entry,))
+    if isinstance(objective, list) and all(isinstance(entry, Term) for entry in flat):
+        _check_units(flat)
+    return tuple(flat)
+
+
+def _check_units(terms: Sequence[Term]) -> None:
+    """Raise InputError where standard metrics of one priority have different units."""
+    for priority in {term.priority for term in terms}:
+        together = {term.unit: term for term in terms if term.priority == priority and term.metric in STANDARD}
+        if len(together) > 1:
+            one, other, *_ = together.values()
+            told = " and ".join(_UNITS[term.unit] for term in (one, other))
+            raise InputError(
+                "",
+                problem=f"{told} in one list: write an explicit sum with weights ({one.label} + 2 * {other.label}), "
+                f"or dp.in_order({one.label}, {other.label})",
+            )

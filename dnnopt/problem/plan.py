@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dnnopt.base.errors import InputError
 from dnnopt.base.files import dump_json, read_data, write_text
+from dnnopt.base.frozen import Frozen
 from dnnopt.base.records import Moment, Name, Record, check_known
 from dnnopt.base.tables import Described
 
@@ -34,7 +36,7 @@ class Transfer(Record):
 class Schedule(Record):
     """Start times (s): network -> layer -> start, and the transfers."""
 
-    layers: dict[str, dict[str, Moment]]
+    layers: Frozen[str, Frozen[str, Moment]]
     transfers: tuple[Transfer, ...] = ()
 
 
@@ -49,7 +51,7 @@ class Plan(Described, Record):
         Needed under scheduled execution.
     """
 
-    placement: dict[str, dict[str, Name]]
+    placement: Frozen[str, Frozen[str, Name]]
     schedule: Schedule | None = None
 
     def __getitem__(self, key: str | tuple[str, str]) -> str:
@@ -96,6 +98,31 @@ class Plan(Described, Record):
                     raise InputError(
                         "", field=f"placement.{network.name}.{layer.name}", problem="missing: expected a device"
                     )
+
+
+def as_plan(given: Any, problem: Problem) -> Plan:
+    """Return a plan itself, that of a result or a file, or that of a placement.
+
+    Parameters
+    ----------
+    given : Plan, Result, str, Path or mapping
+        A mapping is from networks to layers to devices, or of one network from layers to devices.
+    problem : Problem
+
+    Raises
+    ------
+    InputError
+        For anything else, for a result without a plan, and for a file whose plan does not fit the problem.
+    """
+    if isinstance(given, str | Path):
+        return read_plan(given, problem)
+    found = getattr(given, "plan", given)
+    if isinstance(found, Mapping):
+        whole = all(isinstance(placed, Mapping) for placed in found.values())
+        found = Plan(placement=found if whole else {problem.networks[0].name: found})
+    if isinstance(found, Plan):
+        return found
+    raise InputError("a Plan, a Result with one, a file's name, or a device for each layer", field="plan", value=found)
 
 
 def read_plan(path: str | Path, problem: Problem | None = None, *, allow_large: bool = False) -> Plan:

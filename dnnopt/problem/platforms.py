@@ -217,7 +217,7 @@ def read_platform(path: str | Path | Traversable, *, allow_large: bool = False) 
     """Read a platform file; texts with units such as ``"20 Mbit/s"`` are accepted in it."""
     data = read_data(path, "platform", allow_large=allow_large)
     check_layers_and_devices([], data, str(path), allow_large)
-    return Platform.from_data(data, file=str(path), units=True)
+    return Platform.from_data(data, file=str(path))
 
 
 def write_platform(platform: Platform, path: str | Path) -> None:

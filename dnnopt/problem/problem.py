@@ -23,7 +23,7 @@ from dnnopt.problem.constraints import AnyConstraint, Constraint
 from dnnopt.problem.custom import CustomConstraint, Metric
 from dnnopt.problem.metrics import STANDARD, about
 from dnnopt.problem.networks import Network, SharedAcross, network_of
-from dnnopt.problem.objectives import Term, as_terms
+from dnnopt.problem.objectives import Term, Throughput, as_terms
 from dnnopt.problem.platforms import Platform
 from dnnopt.problem.profiles import Profile, layer_seconds
 
@@ -86,7 +86,7 @@ class Problem(Described, Record):
     execution : {"sequential", "parallel", "scheduled", "pipelined", "call"}
         What latency means (see ``docs/model.md``).
     minimize : Term, sum of terms, or list of either
-        Terms of one priority add up.
+        Terms of one priority add up (of a list: where they have one unit); `in_order` gives them priorities.
     subject_to : sequence of Constraint
         What every plan must satisfy.
     transport : {"unicast", "multicast", "per_edge"}
@@ -128,7 +128,7 @@ class Problem(Described, Record):
             networks: Network | str | Sequence[Network | str],
             platform: Platform | str,
             execution: Execution,
-            minimize: Term | Sequence[Term | tuple[Term, ...]],
+            minimize: Term | Throughput | Sequence[Term | tuple[Term, ...]],
             subject_to: Sequence[Constraint | CustomConstraint] = (),
             transport: Transport = "unicast",
             profile: Profile = ...,

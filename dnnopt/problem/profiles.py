@@ -12,8 +12,9 @@ from pydantic import Field
 from dnnopt.base.console import table, words
 from dnnopt.base.errors import InputError
 from dnnopt.base.files import read_data, write_data
+from dnnopt.base.frozen import Frozen, FrozenDict
 from dnnopt.base.numbers import counted, format_quantity
-from dnnopt.base.records import Bytes, Flag, Name, Number, Record, Seconds, check_known
+from dnnopt.base.records import Bytes, Flag, Joules, Name, Record, Seconds, check_known
 from dnnopt.problem.networks import INPUT, Layer, Network
 from dnnopt.problem.platforms import Device, Platform
 
@@ -85,23 +86,23 @@ class Measurement(Record):
     network: Name
     device: Name
     model: str
-    inputs: dict[Name, Bytes]
+    inputs: Frozen[Name, Bytes]
     optimised: Flag = False
     repetitions: int = Field(ge=1)
     warmup: int = Field(ge=0)
     threads: int = Field(ge=1)
     seed: int
-    quartiles: dict[Name, Quartiles]
+    quartiles: Frozen[Name, Quartiles]
     sum_of_layers: Seconds
     overhead: Seconds
     total: Seconds
     total_quartiles: Quartiles
     fastest: Seconds
     groups: tuple[FusedGroup, ...] = ()
-    other: dict[str, Seconds] = {}
+    other: Frozen[str, Seconds] = FrozenDict()
     processor: str
     date: str
-    versions: dict[str, str]
+    versions: Frozen[str, str]
 
     @property
     def unexplained(self) -> float:
@@ -125,8 +126,8 @@ class Profile(Record):
         Where times come from, if `dnnopt.inputs.profiling` measured them.
     """
 
-    time: dict[str, dict[str, dict[str, Seconds | None]]] = {}
-    energy: dict[str, dict[str, dict[str, Number]]] = {}
+    time: Frozen[str, Frozen[str, Frozen[str, Seconds | None]]] = FrozenDict()
+    energy: Frozen[str, Frozen[str, Frozen[str, Joules]]] = FrozenDict()
     measurements: tuple[Measurement, ...] = ()
 
     def check(self, networks: tuple[Network, ...], platform: Platform) -> None:

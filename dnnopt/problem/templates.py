@@ -269,7 +269,7 @@ def _with(item: Any, field: str, value: Any, key: str) -> Any:
         raise _unknown("a field, after the last dot: one of", key, known, "override", close_to=field)
     data = item.to_data() | {field: value, "provenance": f"{item.provenance}; {field} {BY_HAND}".removeprefix("; ")}
     try:
-        return type(item).from_data(data, units=True)
+        return type(item).from_data(data)
     except InputError as error:
         raise InputError("", field=f"override[{key!r}]", problem=error.problem) from None
 

@@ -7,9 +7,11 @@ that it can judge all of them.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from dnnopt.problem.plan import Plan
+from dnnopt.problem.plan import Plan, as_plan
 from dnnopt.problem.problem import Problem, as_problem
 from dnnopt.referee import call_latency, metrics, schedule, timing
 from dnnopt.referee.evaluation import Evaluation, Transmission, Violation
@@ -19,8 +21,15 @@ from dnnopt.referee.violations import constraint_violations, platform_violations
 __all__ = ["Evaluation", "Transmission", "Violation", "evaluate"]
 
 
-def evaluate(problem: Problem | str | Path, plan: Plan) -> Evaluation:
+def evaluate(problem: Problem | str | Path, plan: Plan | Mapping[str, Any] | str | Path) -> Evaluation:
     """Return a plan's objectives, metrics, violations and transmissions.
+
+    Parameters
+    ----------
+    problem : Problem, str or Path
+        A text is a name in the library, or a file's.
+    plan : Plan, Result, str, Path or mapping
+        A text is a file's name; a mapping says where layers run (`dnnopt.problem.plan.as_plan`).
 
     Raises
     ------
@@ -29,6 +38,7 @@ def evaluate(problem: Problem | str | Path, plan: Plan) -> Evaluation:
         infeasible comes back with its violations.
     """
     problem = as_problem(problem)
+    plan = as_plan(plan, problem)
     plan.check(problem)
     facts = gather(problem, plan)
     latencies, found = _timing(facts, plan)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from dnnopt.base.frozen import FrozenDict
 from dnnopt.base.numbers import format_quantity
 
 
@@ -77,6 +78,10 @@ class Evaluation:
     violations: tuple[Violation, ...]
     transmissions: tuple[Transmission, ...]
     memory: dict[str, tuple[float, float]]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "metrics", FrozenDict(self.metrics))
+        object.__setattr__(self, "memory", FrozenDict(self.memory))
 
     @property
     def objective(self) -> float:

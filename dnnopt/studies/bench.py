@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
@@ -278,6 +278,47 @@ def _end(process: Child) -> None:
         except subprocess.TimeoutExpired:
             continue
     process.kill()
+
+
+def bench(
+    problems: str | Iterable[str],
+    output: str | Path,
+    *,
+    jobs: int = 1,
+    memory: float | None = None,
+    watch: Callable[[int, BenchTask, Mapping[str, Any]], None] | None = None,
+    **options: Any,
+) -> BenchSummary:
+    """Solve many problems of the library, each in a process of its own; called again, it does what is missing.
+
+    Parameters
+    ----------
+    problems : str or iterable of str
+        Sets (``small``, ``core``, ``hard``) or names of problems.
+    output : path
+        Folder for the results: a result file for each problem.
+    jobs : int
+        Problems at a time; more than there are cores spoil the times.
+    memory : float, optional
+        Bytes for each process; by default an equal share of the machine's.
+    watch : callable, optional
+        Called with the number of tasks, a task and its result file's data, as each ends.
+    **options
+        ``method``, ``formulation``, ``solver``, ``time_limit`` (60 seconds), ``threads`` (1), ``seed``: as for `solve`.
+
+    Raises
+    ------
+    InputError
+        For a name that is not in the library, and for options that `solve` would refuse.
+    """
+    named = [problems] if isinstance(problems, str) else problems
+    work = tasks(named, Path(output), memory=fair_share(jobs) if memory is None else memory, **options)
+    results = []
+    for task, data in run_all(work, jobs):
+        results.append((task.problem, data))
+        if watch is not None:
+            watch(len(work), task, data)
+    return summary(results)
 
 
 def run_all(work: list[BenchTask], jobs: int = 1) -> Iterator[tuple[BenchTask, dict[str, Any]]]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dnnopt.base.console import words
@@ -19,7 +20,7 @@ from dnnopt.models.solvers.interface import Clock, check_seconds
 from dnnopt.problem.objectives import Term
 from dnnopt.problem.plan import Plan
 from dnnopt.problem.platforms import Route
-from dnnopt.problem.problem import Problem
+from dnnopt.problem.problem import Problem, as_problem
 from dnnopt.problem.profiles import Profile
 from dnnopt.referee import evaluate
 
@@ -101,12 +102,13 @@ class Explanation:
             console.print(placement_table(self.problem, self.plan, evaluate(self.problem, self.plan)))
 
 
-def explain_infeasibility(problem: Problem, time_limit: float = 30.0) -> Explanation:
+def explain_infeasibility(problem: Problem | str | Path, time_limit: float = 30.0) -> Explanation:
     """Return a minimal set of constraint groups that makes an infeasible problem so; of a feasible one, a plan.
 
     Parameters
     ----------
-    problem : Problem
+    problem : Problem, str or Path
+        A text is a name in the library, or a file's.
     time_limit : float
         Seconds for all the problems that have to be decided: whether there is a plan, then without this and that.
 
@@ -117,6 +119,7 @@ def explain_infeasibility(problem: Problem, time_limit: float = 30.0) -> Explana
     UnsupportedError
         If no formulation supports the problem.
     """
+    problem = as_problem(problem)
     check_seconds(time_limit, "time_limit")
     clock = Clock(time_limit)
     needed = _groups(problem)

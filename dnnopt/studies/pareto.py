@@ -16,6 +16,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -36,9 +37,9 @@ from dnnopt.methods.heuristics.population import Genes, generations, pymoo_probl
 from dnnopt.methods.result import OPTIMAL_GAP
 from dnnopt.methods.solving import Search
 from dnnopt.models.solvers.interface import Clock, Control, Limits, stop_on_interrupt
-from dnnopt.problem.objectives import Term, as_sum
+from dnnopt.problem.objectives import Term, Throughput, in_order
 from dnnopt.problem.plan import Plan
-from dnnopt.problem.problem import Problem
+from dnnopt.problem.problem import Problem, as_problem
 from dnnopt.problem.words import objective_name, where
 from dnnopt.referee import evaluate
 
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
-Objective = Term | tuple[Term, ...]
+Objective = Term | tuple[Term, ...] | Throughput
 
 
 @dataclass(frozen=True)
@@ -142,7 +143,7 @@ class Front(Tabular):
 
 
 def pareto(
-    problem: Problem,
+    problem: Problem | str | Path,
     objectives: Sequence[Objective],
     *,
     tolerance: float = 1e-6,
@@ -157,7 +158,8 @@ def pareto(
 
     Parameters
     ----------
-    problem : Problem
+    problem : Problem, str or Path
+        A text is a name in the library, or a file's.
     objectives : sequence of Term or sums of them
     tolerance : float
         The next point must be better in some objective by this share: what is closer together counts as one point.
@@ -176,6 +178,7 @@ def pareto(
     UnsupportedError
         If the formulation does not support the problem.
     """
+    problem = as_problem(problem)
     if not 1e-9 < tolerance < 1:
         raise InputError("a number above 1e-9 and below 1", field="tolerance", value=tolerance)
     problem = _with_objectives(problem, objectives)
@@ -293,12 +296,7 @@ def _with_objectives(problem: Problem, objectives: Sequence[Objective]) -> Probl
     """Return the problem with two or more objectives as its priorities, in their order."""
     if len(objectives) < 2:
         raise InputError("two or more objectives", field="objectives", value=len(objectives))
-    terms = [
-        Term(**(dict(term) | {"priority": priority}))
-        for priority, objective in enumerate(objectives)
-        for term in as_sum(objective)
-    ]
-    return Problem(**(dict(problem) | {"minimize": terms}))
+    return problem.replace(minimize=in_order(*objectives))
 
 
 def _most_saved(problem: Problem, compiled: CompiledProblem, priority: int) -> float:

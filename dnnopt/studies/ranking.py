@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -38,7 +39,7 @@ from dnnopt.models.linear import LinearModel
 from dnnopt.models.solvers import solver as solver_of
 from dnnopt.models.solvers.interface import Clock, Control, Limits, Outcome, stop_on_interrupt
 from dnnopt.problem.plan import Plan
-from dnnopt.problem.problem import Problem
+from dnnopt.problem.problem import Problem, as_problem
 from dnnopt.problem.words import moved, objective_name, print_strips, where
 from dnnopt.referee import Evaluation, evaluate
 
@@ -174,7 +175,7 @@ class BestPlans(Tabular):
 
 
 def best_plans(
-    problem: Problem,
+    problem: Problem | str | Path,
     k: int,
     *,
     formulation: str | None = None,
@@ -188,7 +189,8 @@ def best_plans(
 
     Parameters
     ----------
-    problem : Problem
+    problem : Problem, str or Path
+        A text is a name in the library, or a file's.
         With one priority.
     k : int
     formulation, solver, threads, seed
@@ -211,6 +213,7 @@ def best_plans(
     UnsupportedError
         For several priorities, and where no exact formulation supports the problem.
     """
+    problem = as_problem(problem)
     if isinstance(k, bool) or k < 1:
         raise InputError("a whole number >= 1", field="k", value=k)
     check_choice("auto", formulation, solver)

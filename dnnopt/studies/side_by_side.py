@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dnnopt.base.console import table
@@ -16,7 +17,7 @@ from dnnopt.methods.result import OPTIMAL_GAP, relative_gap
 from dnnopt.methods.solving import Search
 from dnnopt.models.linear import LinearModel
 from dnnopt.models.solvers.interface import Clock, Control, Limits, stop_on_interrupt
-from dnnopt.problem.problem import Problem
+from dnnopt.problem.problem import Problem, as_problem
 from dnnopt.problem.words import objective_name
 
 if TYPE_CHECKING:
@@ -124,7 +125,7 @@ class SideBySide(Tabular):
 
 
 def compare_formulations(
-    problem: Problem,
+    problem: Problem | str | Path,
     formulations: Sequence[str] = (),
     *,
     time_limit: float = 60.0,
@@ -136,7 +137,8 @@ def compare_formulations(
 
     Parameters
     ----------
-    problem : Problem
+    problem : Problem, str or Path
+        A text is a name in the library, or a file's.
         Of its priorities, the first counts.
     formulations : sequence of str
     time_limit : float
@@ -151,6 +153,7 @@ def compare_formulations(
     InputError, UnsupportedError
         If a formulation that was named does not exist or does not support the problem.
     """
+    problem = as_problem(problem)
     compiled = compile_problem(problem).at_stage(0, {})
     named = [registry.formulation(name, compiled).name for name in formulations]
     limits = Limits(time_limit, OPTIMAL_GAP, threads, seed)

@@ -33,7 +33,7 @@ from dnnopt.methods.solving import Search, check_choice
 from dnnopt.models.solvers.interface import Clock, Control, Limits, stop_on_interrupt
 from dnnopt.problem.parameters import Parameter, parse_range
 from dnnopt.problem.plan import Plan, read_plan
-from dnnopt.problem.problem import Problem
+from dnnopt.problem.problem import Problem, as_problem
 from dnnopt.referee import evaluate
 from dnnopt.studies.sweep import Break, Sweep, SweepPoint
 
@@ -46,7 +46,7 @@ _SAME = 1e-12  # relative: values closer than this are the same
 
 
 def sweep(
-    problem: Problem,
+    problem: Problem | str | Path,
     vary: str,
     *,
     points: int = 20,
@@ -66,7 +66,8 @@ def sweep(
 
     Parameters
     ----------
-    problem : Problem
+    problem : Problem, str or Path
+        A text is a name in the library, or a file's.
         With one priority.
     vary : str
         ``NAME=LOW..HIGH``, with NAME one of ``bandwidth(LINK,...)``, ``memory(DEVICE,...)``, ``deadline`` or
@@ -102,6 +103,7 @@ def sweep(
     UnsupportedError
         For several priorities, or as `solve` does.
     """
+    problem = as_problem(problem)
     try:
         parameter, low, high = parse_range(vary)
         parameter.check(problem)

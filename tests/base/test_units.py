@@ -4,7 +4,11 @@ import pytest
 
 from dnnopt.base.errors import InputError
 from dnnopt.base.units import parse_quantity
+from dnnopt.problem.constraints import Memory, MetricLimit
+from dnnopt.problem.networks import Layer, Network, Tensor
+from dnnopt.problem.objectives import cost, energy, latency, period
 from dnnopt.problem.platforms import Device, Link, read_platform
+from dnnopt.problem.profiles import Profile
 
 
 @pytest.mark.parametrize(
@@ -107,7 +111,7 @@ def test_a_sign_is_read_but_no_field_takes_a_negative_quantity():
     assert parse_quantity("-5 ms", "time") == -0.005
     data = {"name": "l", "bandwidth": "1 MB/s", "latency": "-5 ms"}
     with pytest.raises(InputError, match=r"^latency: got '-5 ms', expected a number >= 0$"):
-        Link.from_data(data, units=True)
+        Link.from_data(data)
 
 
 @pytest.mark.parametrize(
@@ -124,13 +128,23 @@ def test_a_sign_is_read_but_no_field_takes_a_negative_quantity():
     ],
 )
 def test_fields_of_a_device_know_their_dimension(field, text, value):
-    device = Device.from_data({"name": "d", field: text}, units=True)
+    device = Device.from_data({"name": "d", field: text})
     assert getattr(device, field) == pytest.approx(value, rel=1e-15)
 
 
-def test_units_are_for_files_of_platforms_only():
-    with pytest.raises(InputError, match=r"^memory: got '4 GiB', expected a number in SI units"):
-        Device(name="d", memory="4 GiB")
+def test_units_are_read_in_every_record_and_every_file():
+    assert Device("d", memory="4 GiB").memory == 4 * 2**30
+    assert Tensor("t", "a", ["b"], bytes="2 kB").bytes == 2000
+    assert Network("n", layers=[Layer("a")], rate="30 Hz").rate == 30
+    assert Memory(limits={"pi": "64 MiB"}).limits == {"pi": 2**26}
+    assert [(latency() <= "100 ms").limit, (energy() <= "2 mJ").limit, (cost() <= "1 mUSD").limit] == [0.1, 2e-3, 1e-3]
+    assert (period() <= "50 ms").limit == 0.05
+    data = {"constraint": "metric", "metric": "period", "limit": "50 ms"}
+    assert MetricLimit.from_data(data).limit == 0.05
+    profile = Profile(time={"n": {"a": {"d": "3 ms"}}}, energy={"n": {"a": {"d": "2 mJ"}}})
+    assert (profile.time["n"]["a"]["d"], profile.energy["n"]["a"]["d"]) == (0.003, 0.002)
+    with pytest.raises(InputError, match=r"^limit: got '2 J', expected time such as '30 ms'"):
+        period() <= "2 J"  # noqa: B015
 
 
 def test_a_bad_unit_in_a_file_is_reported_with_its_place(tmp_path):

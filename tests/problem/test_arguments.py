@@ -32,7 +32,7 @@ def test_constraints_take_what_they_limit_first(positional, by_keyword):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: dp.Deadline("0.1"), "limit: got '0.1', expected a number in SI units"),
+        (lambda: dp.Deadline("0.1 J"), "limit: got '0.1 J', expected time such as '30 ms'"),
         (lambda: dp.MaxDevices(1, 2), "MaxDevices takes at most 1 argument"),
         (lambda: dp.Deadline(0.1, limit=0.2), "limit: Deadline got two values"),
         (lambda: dp.Deadline(limits=0.1), "limits: unknown key; did you mean 'limit'?"),

@@ -114,12 +114,12 @@ def test_terms_of_one_priority_are_weighted_and_added():
 
 
 def test_each_priority_is_an_objective_in_ascending_order():
-    terms = [
+    terms = (
         Term(metric="cost", priority=7),
         Term(metric="latency", priority=-1),
         Term(metric="traffic", priority=7, weight=2.0),
         Term(metric="period", priority=2),
-    ]
+    )
     result = evaluate(problem(NET, ON, TIMES, minimize=terms), SPLIT)
     assert result.objectives == (LATENCY, 10, 17.5 + 2 * 11)
     assert result.objective == LATENCY
@@ -127,7 +127,7 @@ def test_each_priority_is_an_objective_in_ascending_order():
 
 def test_a_term_without_weight_counts_for_nothing_even_where_it_is_infinite():
     silent = platform(ON.devices, ON.links, {"pi>t4": "up"})
-    result = evaluate(problem(NET, silent, TIMES, minimize=[0 * latency(), traffic("up")]), SPLIT)
+    result = evaluate(problem(NET, silent, TIMES, minimize=0 * latency() + traffic("up")), SPLIT)
     assert result.objective == 10
 
 

@@ -186,7 +186,7 @@ def test_data_rows_and_text_have_every_point():
     assert [row["bandwidth"] for row in rows] == [point.value for point in found.points]
     assert rows[0]["all-on-one"] == 10
     text = str(found)
-    for part in ("plan 2", "1 break point, within 1e-06 of its value; no other is possible", "PQ", "P p, Q q"):
+    for part in ("plan 2", "1 break point, within 0.0001 % of its value; no other is possible", "PQ", "P p, Q q"):
         assert part in text
 
 
