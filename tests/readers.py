@@ -10,9 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import cbcbox
 import highspy
 import pytest
+
+from dnnopt.base.programs import find_cbc
 
 _TOLERANCE = 1e-9
 _SECONDS = 60.0
@@ -66,7 +67,9 @@ def cbc(model: Path, seconds: float = _SECONDS) -> Reading:
     solution = model.with_name("cbc.sol")
     tight = ("-integerTolerance", _TOLERANCE, "-primalTolerance", _TOLERANCE, "-dualTolerance", _TOLERANCE)
     words = ("-allow", 0, "-ratio", 0, "-increment", 1e-12, *tight, "-solve", "-solution", solution, "-quit")
-    log = run(cbcbox.cbc_bin_path(), model, "-sec", str(seconds), *map(str, words), seconds=seconds)
+    program = find_cbc()
+    assert program is not None
+    log = run(program.path, model, "-sec", str(seconds), *map(str, words), seconds=seconds)
     rows, columns, nonzeros = map(int, re.findall(r"\|(?:Rows|Cols|NZ)\| += +(\d+)", log))
     status = solution.read_text(encoding="utf-8").partition("\n")[0]
     optimum = re.match(r"Optimal.* objective value (\S+)", status)

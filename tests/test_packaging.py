@@ -4,12 +4,15 @@ import re
 import subprocess
 import sys
 import tarfile
+import tomllib
 import zipfile
 from importlib import resources
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
+from dnnopt.base.programs import find_cbc
 from dnnopt.base.versions import __version__, show_versions, versions
 
 ROOT = Path(__file__).parent.parent
@@ -55,12 +58,27 @@ def test_versions_name_dnnopt_python_and_the_installed_dependencies():
     found = versions()
     assert found["dnnopt"] == __version__
     assert found["python"] == ".".join(map(str, sys.version_info[:3]))
-    assert {"platform", "numpy", "highspy", "ortools", "cbcbox", "pydantic", "onnx", "typer", "rich"} <= found.keys()
+    assert {"platform", "numpy", "highspy", "ortools", "pydantic", "onnx", "typer", "rich"} <= found.keys()
 
 
-def test_show_versions_prints_one_per_line(capsys):
+def test_show_versions_prints_one_per_line_and_which_cbc_there_is(capsys):
     show_versions()
-    assert dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines()) == versions()
+    shown = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
+    cbc = find_cbc()
+    assert shown.pop("cbc") == ("none" if cbc is None else f"{cbc.path} ({cbc.source})")
+    assert shown == versions()
+
+
+def test_all_on_a_mac_has_the_cbc_of_pulp_and_elsewhere_its_wheel():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    assert not [name for name in project["dependencies"] if name.startswith(("cbcbox", "pulp"))]
+    assert any(name.startswith("pulp") for name in project["optional-dependencies"]["modelling"])
+    for system, expected in (("darwin", False), ("linux", True), ("win32", True)):
+        needed = [Requirement(text) for text in project["optional-dependencies"]["all"]]
+        here = [one for one in needed if one.marker is None or one.marker.evaluate({"sys_platform": system})]
+        extras = {extra for one in here for extra in one.extras}
+        assert "modelling" in extras
+        assert ("cbc" in extras) is expected
 
 
 def test_versions_imports_no_dependency():

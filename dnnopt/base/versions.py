@@ -9,6 +9,8 @@ from functools import cache
 from importlib import metadata
 from pathlib import Path
 
+from dnnopt.base.programs import find_cbc
+
 
 def _project() -> tuple[str, list[str]]:
     """Return dnnopt's version and its requirements: of the installation, else (a bare checkout) of pyproject.toml."""
@@ -42,8 +44,9 @@ def _versions() -> dict[str, str]:
 
 
 def show_versions() -> None:
-    """Print what `versions` returns, one per line: paste it into a bug report."""
-    found = versions()
+    """Print what `versions` returns, and which CBC there is, one per line: paste it into a bug report."""
+    cbc = find_cbc()
+    found = versions() | {"cbc": "none" if cbc is None else f"{cbc.path} ({cbc.source})"}
     width = max(map(len, found))
     for name, version in found.items():
         print(f"{name:{width}}  {version}")

@@ -35,9 +35,10 @@ def list_command(
         return registry.names()
 
     def solvers() -> list[str]:
-        from dnnopt.models.solvers import names
+        from dnnopt.models.solvers import missing, names
 
-        return [*names(), "pyomo:NAME"]
+        found = {name: missing(name) for name in names()}
+        return [*(f"{name}  unavailable: {how}" if how else name for name, how in found.items()), "pyomo:NAME"]
 
     def methods() -> list[str]:
         from dnnopt.methods.solving import methods as of_all_kinds

@@ -26,6 +26,7 @@ from dnnopt.methods.formulated import run_formulation
 from dnnopt.methods.pool import Pool
 from dnnopt.methods.programs.lagrangian import priced_out
 from dnnopt.methods.result import OWN
+from dnnopt.models.solvers import missing
 from dnnopt.models.solvers import solver as solver_of
 from dnnopt.models.solvers.interface import Clock, Control, Limits, Outcome
 from dnnopt.problem.plan import Plan
@@ -154,7 +155,7 @@ def _engines(compiled: CompiledProblem, without: set[str]) -> Iterator[tuple[str
     able = [registry.formulation(name, compiled) for name in registry.suiting(compiled)]
     for solver, names in _ENGINES:
         exact = [one for one in able if one.value == "exact" and one.name.partition("+")[0] in names]
-        if exact and solver not in without:
+        if exact and solver not in without and not missing(solver):
             yield solver, min(exact, key=lambda one: names.index(one.name.partition("+")[0]))
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
+from importlib.util import find_spec
 
 from dnnopt.base.errors import InputError
+from dnnopt.base.programs import NO_CBC, find_cbc
 from dnnopt.models.solvers.interface import Solver
 
 
@@ -16,13 +19,14 @@ class _Listed:
 
     kind: str  # of models, "milp" or "cp"
     unpresolved: bool = False  # whether it has `solve_unpresolved`: presolve is where wrong optima have come from
-    needs: str = ""  # module that may be missing, for which the extra of the solver's name is there
+    missing: Callable[[], str] = lambda: ""  # what to do where it is not installed; empty where it is
 
 
+_NO_SCIP = 'SCIP is not installed: pip install "dnnopt[scip]"'
 _SOLVERS = {
     "highs": _Listed("milp", unpresolved=True),
-    "cbc": _Listed("milp"),
-    "scip": _Listed("milp", needs="pyscipopt"),
+    "cbc": _Listed("milp", missing=lambda: "" if find_cbc() else NO_CBC),
+    "scip": _Listed("milp", missing=lambda: "" if find_spec("pyscipopt") else _NO_SCIP),
     "cpsat": _Listed("cp", unpresolved=True),
 }
 _UNPRESOLVED = "-unpresolved"
@@ -57,6 +61,11 @@ def _plain(name: str) -> str:
     return plain if plain in _SOLVERS and _SOLVERS[plain].unpresolved else name
 
 
+def missing(name: str) -> str:
+    """Return how to get a solver of `names` that is not installed; empty where it is."""
+    return _SOLVERS[_plain(name)].missing()
+
+
 def solver(name: str, kind: str) -> Solver:
     """Return the solver of that name.
 
@@ -71,12 +80,8 @@ def solver(name: str, kind: str) -> Solver:
         through_pyomo, own = import_module("dnnopt.models.solvers.pyomo_solver"), name.removeprefix(_PYOMO)
         through_pyomo.interface(own)  # refuses what is not there
         return partial(through_pyomo.solve, own)
+    if problem := missing(name):
+        raise InputError("", field="solver", problem=problem)
     plain = _plain(name)
-    try:
-        module = import_module(f"{__name__}.{plain}")
-    except ModuleNotFoundError as error:
-        if error.name != _SOLVERS[plain].needs:
-            raise
-        words = f'{name.upper()} is not installed: pip install "dnnopt[{name}]"'
-        raise InputError("", field="solver", problem=words) from None
+    module = import_module(f"{__name__}.{plain}")
     return module.solve if name == plain else module.solve_unpresolved

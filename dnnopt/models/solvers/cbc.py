@@ -1,4 +1,4 @@
-"""CBC, the binary that the cbcbox wheel brings: an .mps file goes in, a log and a solution file come out."""
+"""CBC, a program of its own: an .mps file goes in, a log and a solution file come out."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from typing import IO, Any
 import numpy as np
 
 from dnnopt.base.children import Child
+from dnnopt.base.errors import InputError
+from dnnopt.base.programs import NO_CBC, find_cbc
 from dnnopt.models.arrays import LinearArrays
 from dnnopt.models.linear import LinearModel
 from dnnopt.models.solvers.highs import pass_model, tolerance_for
@@ -24,7 +26,7 @@ _STAR = re.compile(r"^ ★ .* (?P<best>[-+.\de]+) +[\d.]+$")
 _ROUNDING = 5e-7
 # Seconds that CBC gets to end by itself when it should.
 _GRACE = 3.0
-# The log gives bounds to six significant digits, rounded either way.
+# The log gives bounds to six significant digits (the newest releases) or three decimals, rounded either way.
 _PRINTED = 5e-6
 # Where presolve or the first relaxation proves it, the log ends without a result.
 _INFEASIBLE = re.compile(
@@ -34,11 +36,11 @@ _INFEASIBLE = re.compile(
 _RESULT = re.compile(r"^(Result|Lower bound|Enumerated nodes)(?: - |: *)(.*)$", re.MULTILINE)
 
 
-def command_line(model: Path, solution: Path, start: Path | None, limits: Limits, tolerance: float) -> list[str]:
+def command_line(
+    program: str, model: Path, solution: Path, start: Path | None, limits: Limits, tolerance: float
+) -> list[str]:
     """Return the command line. Gap 0 apart from the relative one asked for: CBC's own are absolute, and wide."""
-    import cbcbox
-
-    words = [str(cbcbox.cbc_bin_path()), str(model)]
+    words = [program, str(model)]
     if limits.time_limit is not None:
         words += ["-sec", f"{limits.time_limit:.3f}", "-timeMode", "elapsed"]
     words += ["-ratio", repr(_ratio(limits.gap)), "-allow", "0", "-increment", "1e-12"]
@@ -57,7 +59,16 @@ def command_line(model: Path, solution: Path, start: Path | None, limits: Limits
 
 
 def solve(model: LinearModel, limits: Limits, start: Values | None, control: Control) -> Outcome:
-    """Solve a linear model."""
+    """Solve a linear model.
+
+    Raises
+    ------
+    InputError
+        If there is no CBC.
+    """
+    cbc = find_cbc()
+    if cbc is None:
+        raise InputError("", field="solver", problem=NO_CBC)
     arrays = model.arrays()
     clock = Clock(limits.time_limit)
     with tempfile.TemporaryDirectory(prefix="dnnopt-cbc-") as folder:
@@ -71,7 +82,7 @@ def solve(model: LinearModel, limits: Limits, start: Values | None, control: Con
             start_file.write_text("\n".join(["start", *lines]) + "\n", encoding="utf-8")
         left = limits.within(clock.left())
         output, killed = _run(
-            command_line(mps, solution, start_file, left, tolerance_for(arrays)), folder, left, control
+            command_line(cbc.path, mps, solution, start_file, left, tolerance_for(arrays)), folder, left, control
         )
         log.write_text(output, encoding="utf-8")
         if control.log is not None:
@@ -148,7 +159,12 @@ def _outcome(
 def _printed(text: str | None) -> float | None:
     """Return what a bound in the log is at least."""
     bound = _number(text)
-    return None if bound is None else bound - _PRINTED * abs(bound)
+    if text is None or bound is None:
+        return None
+    digits, _, power = text.split()[0].lower().partition("e")
+    last_place = 10.0 ** (int(power or 0) - len(digits.partition(".")[2]))
+    # Zeros at the end may have been left out, or not: what is less exact counts.
+    return bound - max(_PRINTED * abs(bound), 0.5 * last_place if "." in digits else 0.0)
 
 
 def _ratio(gap: float) -> float:

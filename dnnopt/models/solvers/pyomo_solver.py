@@ -23,6 +23,7 @@ import numpy as np
 
 from dnnopt.base.children import Child
 from dnnopt.base.errors import InputError
+from dnnopt.base.programs import find_cbc
 from dnnopt.models.arrays import LinearArrays
 from dnnopt.models.components import Component
 from dnnopt.models.linear import LinearModel
@@ -78,13 +79,9 @@ def interface(name: str) -> Any:
     pyo = import_pyomo()
     with _quiet():
         try:
-            solver = pyo.SolverFactory(name)
+            cbc = find_cbc() if name == "cbc" else None
+            solver = pyo.SolverFactory(name, **({} if cbc is None else {"executable": cbc.path}))
             there = bool(solver.available(exception_flag=False))
-            if name == "cbc" and not there:
-                import cbcbox
-
-                solver = pyo.SolverFactory(name, executable=str(cbcbox.cbc_bin_path()))
-                there = True
         except Exception as error:
             raise InputError("", field="solver", problem=f"Pyomo cannot use {name!r}: {error}") from None
     if not there:

@@ -1,0 +1,93 @@
+"""Which extras can be installed where: asks a resolver for wheels alone, and prints the table of installing.md.
+
+Run it as ``python docs/installable.py`` after a change of the dependencies; it needs ``uv`` (``pip install uv``) and
+asks the package index. With ``-v``, the reasons of the resolver.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+PROJECT = Path(__file__).parent.parent / "pyproject.toml"
+PYTHONS = ("3.11", "3.12", "3.13", "3.14")
+EXTRAS = [
+    name for name in tomllib.loads(PROJECT.read_text("utf-8"))["project"]["optional-dependencies"] if name != "dev"
+]
+
+
+@dataclass(frozen=True)
+class Machine:
+    """An operating system and a processor, by the resolver's name; of macOS, its release."""
+
+    title: str
+    platform: str
+    macos: str = ""
+
+
+MACHINES = (
+    Machine("Linux, x86-64 (glibc 2.28)", "x86_64-manylinux_2_28"),
+    Machine("Linux, ARM (glibc 2.28)", "aarch64-manylinux_2_28"),
+    *(
+        Machine(f"macOS {release}, {title}", f"{processor}-apple-darwin", f"{release}.0")
+        for release in (13, 14, 15)
+        for title, processor in (("Apple silicon", "aarch64"), ("Intel", "x86_64"))
+    ),
+    Machine("Windows, x86-64", "x86_64-pc-windows-msvc"),
+)
+
+
+def refusal(machine: Machine, python: str, extra: str) -> str:
+    """Return why the package cannot be installed with an extra (none: ``""``); empty where it can."""
+    words = ["uv", "pip", "compile", "--quiet", "--only-binary", ":all:", "--python-platform", machine.platform]
+    words += ["--python-version", python, *(["--extra", extra] if extra else []), str(PROJECT)]
+    environment = os.environ | ({"MACOSX_DEPLOYMENT_TARGET": machine.macos} if machine.macos else {})
+    done = subprocess.run(words, capture_output=True, text=True, env=environment)
+    if done.returncode == 0:
+        return ""
+    if "No solution found" not in done.stderr:
+        sys.exit(done.stderr)
+    return re.sub(r"\s+", " ", done.stderr)
+
+
+def cell(refused: dict[str, str]) -> str:
+    """Return what can be installed, of the reasons why extras (none: ``""``) cannot."""
+    if "" in refused:
+        return "no"
+    extras = ", ".join(f"`{extra}`" for extra in refused if extra != "all")
+    return "all" + (f" but {extras}" if extras else "" if "all" not in refused else " but not together")
+
+
+def main() -> None:
+    """Print the table in Markdown."""
+    if shutil.which("uv") is None:
+        sys.exit("uv is not installed: pip install uv")
+    print("| |" + "".join(f" Python {python} |" for python in PYTHONS))
+    print("|---|" + "---|" * len(PYTHONS))
+    with ThreadPoolExecutor(8) as pool:
+        asked = {
+            (machine, python, extra): pool.submit(refusal, machine, python, extra)
+            for machine in MACHINES
+            for python in PYTHONS
+            for extra in ("", *EXTRAS)
+        }
+        for machine in MACHINES:
+            cells = []
+            for python in PYTHONS:
+                reasons = {extra: asked[machine, python, extra].result() for extra in ("", *EXTRAS)}
+                refused = {extra: reason for extra, reason in reasons.items() if reason}
+                cells.append(cell(refused))
+                if "-v" in sys.argv[1:]:
+                    print(*(f"{extra}: {reason}" for extra, reason in refused.items()), sep="\n", file=sys.stderr)
+            print(f"| {machine.title} | {' | '.join(cells)} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
