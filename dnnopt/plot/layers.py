@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from dnnopt.base.errors import InputError
 from dnnopt.base.numbers import counted
 from dnnopt.base.records import check_known
 from dnnopt.base.text import COLOURS
+from dnnopt.plot.fitting import legend_beside, set_title, short_names, short_title, size_beside
 from dnnopt.plot.style import (
     axis_unit,
     clean,
-    colour,
     figure_of,
     labelled,
     legend_entry,
+    line_colour,
+    log_ticks,
     marker,
     new_figure,
     plain,
-    shorten_text,
 )
 from dnnopt.problem.networks import INPUT, OUTPUT, Network
 from dnnopt.problem.problem import Problem
@@ -35,9 +38,9 @@ _NAMED = 60  # up to so many layers, the axis has their names
 def layers(problem: Problem, network: str | None = None, *, axes: tuple[Axes, Axes] | None = None) -> Figure:
     """Draw the time of each layer on each device (above), and the tensors along the network (below).
 
-    Layers stand in a topological order. Below, bars are what each layer makes, and steps what would be sent if the
-    network were cut after it, all tensors that are made before and used later: the best single cuts are where few
-    bytes are left and much time lies on the right side.
+    Layers stand in a topological order, and devices on which each layer takes the same time share a line. Below, bars
+    are what each layer makes, and steps what would be sent if the network were cut after it, all tensors that are made
+    before and used later: the best single cuts are where few bytes are left and much time lies on the right side.
 
     Parameters
     ----------
@@ -59,31 +62,34 @@ def layers(problem: Problem, network: str | None = None, *, axes: tuple[Axes, Ax
     drawn = problem.network(network or names[0])
     order = [drawn.layers[position] for position in drawn.order]
     named = len(order) <= _NAMED
-    if axes is None:
-        width = min(14.0, max(6.4, 0.17 * len(order)))
-        axes = tuple(new_figure(width, 5.6).subplots(2, 1, sharex=True, height_ratios=(3, 2)))
-    above, below = axes
     times = [
         [_seconds(layer_seconds(problem.profile, drawn, layer, device)) for layer in order]
         for device in problem.platform.devices
     ]
     factor, unit = axis_unit([value for row in times for value in row], "s")
+    alike = _alike(times)
+    labels = _labels(problem.platform.device_names(), times, alike)
+    if axes is None:
+        width, height = size_beside(min(14.0, max(6.4, 0.17 * len(order))), 3.4, labels)
+        axes = tuple(new_figure(width, height + 2.2).subplots(2, 1, sharex=True, height_ratios=(height, 2.2)))
+    above, below = axes
     places = range(len(order))
-    for index, (device, row) in enumerate(zip(problem.platform.devices, times, strict=True)):
+    for (index, *_), label in zip(alike, labels, strict=True):
         above.plot(
             places,
-            [value / factor for value in row],
-            color=colour(index),
+            [value / factor for value in times[index]],
+            color=line_colour(index),
             marker=marker(index),
             markersize=3.5 if named else 2.5,
             linewidth=0.7 if named else 0,
-            label=legend_entry(f"{device.name}: {_total(row)}"),
+            label=legend_entry(label),
         )
     if any(value > 0 for row in times for value in row):
         above.set_yscale("log")
+        log_ticks(above.yaxis)
     above.set(ylabel=labelled("time", unit))
-    above.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1), markerscale=1 if named else 2)
-    above.set_title(plain(f"{drawn.name}: {counted(len(order), 'layer')}"), fontsize=10, loc="left")
+    legend_beside(above, markerscale=1 if named else 2)
+    set_title(above, f"{short_title(drawn.name)}: {counted(len(order), 'layer')}")
     made, cut = tensor_bytes(drawn)
     factor, unit = axis_unit([*made, *cut], "bytes")
     below.bar(places, [size / factor for size in made], width=1.0, color=COLOURS[4], label="made by the layer")
@@ -96,9 +102,10 @@ def layers(problem: Problem, network: str | None = None, *, axes: tuple[Axes, Ax
         label="cut after the layer",
     )
     below.set(ylabel=labelled("tensors", unit), xlim=(-0.8, len(order) - 0.2))
-    below.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
+    legend_beside(below)
     if named:
-        below.set_xticks(list(places), [shorten_text(layer.name, 16) for layer in order], rotation=90, fontsize=7)
+        shown = short_names((layer.name for layer in order), 16)
+        below.set_xticks(list(places), [plain(shown[layer.name]) for layer in order], rotation=90, fontsize=7)
     else:
         below.set_xlabel("layer, in topological order")
     clean(above)
@@ -108,6 +115,25 @@ def layers(problem: Problem, network: str | None = None, *, axes: tuple[Axes, Ax
 
 def _seconds(value: float | None) -> float:
     return math.nan if value is None else value
+
+
+def _alike(times: list[list[float]]) -> list[list[int]]:
+    """Return the devices with the same times as one another: their lines would hide each other."""
+    found: dict[tuple[float | None, ...], list[int]] = defaultdict(list)
+    for index, row in enumerate(times):
+        found[tuple(None if math.isnan(value) else value for value in row)].append(index)
+    return list(found.values())
+
+
+def _labels(devices: Sequence[str], times: list[list[float]], alike: list[list[int]]) -> list[str]:
+    """Return for devices that are alike their names, with the time that the whole network takes on each of them."""
+    shown = short_names(devices, 28 if len(alike) == len(devices) else 12)
+    labels = []
+    for members in alike:
+        first, *others = [shown[devices[index]] for index in members]
+        names = first if not others else f"{first} ... {others[-1]} ({len(members)} alike)"
+        labels.append(f"{names}: {_total(times[members[0]])}")
+    return labels
 
 
 def _total(row: list[float]) -> str:

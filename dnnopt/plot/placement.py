@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from dnnopt.base.numbers import counted, format_quantity
 from dnnopt.methods.result import Result
+from dnnopt.plot.fitting import LINE, TITLE_SIZE, legend_below, set_title, short_names, text_width
 from dnnopt.plot.layout import columns_and_tracks
-from dnnopt.plot.style import FAINT, INK, axes_or_new, colour, figure_of, hatch, legend_entry, plain, shorten_text
+from dnnopt.plot.style import FAINT, INK, figure_of, legend_entry, look, new_figure, plain, plain_lines
 from dnnopt.plot.subject import headline, planned
 from dnnopt.problem.networks import INPUT, OUTPUT, Network
 from dnnopt.problem.plan import Plan
 from dnnopt.problem.problem import Problem
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from matplotlib.path import Path
@@ -26,10 +29,10 @@ if TYPE_CHECKING:
 _NAMED = 48  # up to so many layers, each is a box with its name
 _NAME_LENGTH = 15
 _WIDE, _SMALL = (1.15, 0.62), (0.27, 0.3)  # inches of a cell, with and without names
-_MOST_HEIGHT = 30.0  # inches
+_LEAST_WIDTH, _MOST_HEIGHT, _MARGIN = 5.0, 30.0, 0.1  # inches
 _HALF_WIDTH, _HALF_HEIGHT = 0.38, 0.33  # of a box, in cells
 _GAP = 0.9  # between rows, in cells
-_MOST_LABELS = 40
+_SIZES, _MOST_LABELS = 6.5, 40
 _LAYER = "layer "  # begins the node of a layer, which may be called like one where the input starts
 
 
@@ -98,24 +101,95 @@ def placement(
     width = max(node.x for nodes, _ in drawn for node in nodes.values()) + 2.2
     height = -top + 0.5
     scale = min(1.0, _MOST_HEIGHT / (height * cell[1]))
-    axes = axes_or_new(axes, max(5.0, width * cell[0] * scale), max(1.8, height * cell[1] * scale + 0.9))
+    handles = _legend_entries(problem, plan, evaluation.metrics)
+    own = axes is None
+    if axes is None:
+        axes = _new_axes(max(_LEAST_WIDTH, width * cell[0] * scale), height * cell[1] * scale)
     axes.set(xlim=(-1.1, width - 1.1), ylim=(top, 0.5))
     axes.set_axis_off()
+    place = _Place.of(axes)
+    shown_networks = short_names((text for _, text in headings), 40)
     sent = []
     for nodes, edges in drawn:
-        _draw_boxes(axes, problem, nodes, cell, scale)
+        _draw_boxes(axes, problem, nodes, cell)
         sent += _draw_edges(axes, nodes, edges, columns, cell, problem.transport == "per_edge")
     for y, text in headings:
-        axes.text(-0.5, y, plain(text), fontsize=9, fontweight="bold", color=INK, va="center")
-    texts = [(node.x, node.y - 0.6) for nodes, _ in drawn for node in nodes.values() if _is_end(node.name)]
-    labels = _draw_sizes(axes, sent, [*texts, *((0.0, y) for y, _ in headings)], cell)
+        axes.text(-0.5, y, plain(shown_networks[text]), fontsize=9, fontweight="bold", color=INK, va="center")
+    taken = [
+        _Box(-0.5, y - 0.3, -0.5 + text_width(shown_networks[text], 9, "bold") / place.cell[0], y + 0.3)
+        for y, text in headings
+    ]
+    for nodes, _ in drawn:
+        taken += _draw_names(axes, place, problem, nodes, cell == _WIDE, max(4.0, 6.5 * scale))
+    labels = _draw_sizes(axes, place, sent, taken)
     title = headline(problem, evaluation)
     if sent:
         title += "; 1 copy sent" if len(sent) == 1 else f"; {len(sent)} copies sent"
         title += f", sizes at {labels} of them" if labels < len(sent) else ""
-    axes.set_title(plain(title), fontsize=10, loc="left")
-    _draw_legend(axes, problem, plan, evaluation.metrics)
+    if own:
+        _frame(axes, title, handles)
+    else:
+        set_title(axes, title)
+        legend_below(axes, handles, place.size[0])
     return figure_of(axes)
+
+
+@dataclass(frozen=True)
+class _Box:
+    """A rectangle, in cells."""
+
+    left: float
+    bottom: float
+    right: float
+    top: float
+
+    def meets(self, other: _Box) -> bool:
+        return (
+            self.left < other.right and other.left < self.right and self.bottom < other.top and other.bottom < self.top
+        )
+
+
+@dataclass(frozen=True)
+class _Place:
+    """The axes' size, and that of a cell, in inches; and what they show, in cells."""
+
+    size: tuple[float, float]
+    cell: tuple[float, float]
+    shown: _Box
+
+    @staticmethod
+    def of(axes: Axes) -> _Place:
+        extent = axes.get_window_extent()
+        dpi = figure_of(axes).dpi
+        (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
+        size = extent.width / dpi, extent.height / dpi
+        cell = size[0] / (right - left), size[1] / (top - bottom)
+        return _Place(size, cell, _Box(left, bottom, right, top))
+
+    def box(self, x: float, y: float, text: str, size: float, weight: str = "normal") -> _Box:
+        """Return where a text lies that stands with its middle at a place, moved sideways to where it is seen whole."""
+        lines = text.split("\n")
+        half = max(text_width(line, size, weight) for line in lines) / 2 / self.cell[0]
+        x = max(self.shown.left + half, min(self.shown.right - half, x))
+        tall = len(lines) * LINE * size / 72 / 2 / self.cell[1]
+        return _Box(x - half, y - tall, x + half, y + tall)
+
+
+def _new_axes(width: float, height: float) -> Axes:
+    """Return axes of that size, in inches; `_frame` gives the figure its height."""
+    figure = new_figure(width + 2 * _MARGIN, height, layout=None)
+    return figure.add_axes((_MARGIN / (width + 2 * _MARGIN), 0, width / (width + 2 * _MARGIN), 1))
+
+
+def _frame(axes: Axes, title: str, handles: Sequence[Artist]) -> None:
+    """Put title and legend above and below axes, which keep their size: the figure grows."""
+    figure = figure_of(axes)
+    width, height = figure.get_size_inches()
+    below = legend_below(axes, handles, width - 2 * _MARGIN) + _MARGIN
+    above = set_title(axes, title, _MARGIN) * TITLE_SIZE * LINE / 72 + 2 * _MARGIN
+    whole = height + below + above
+    figure.set_size_inches(width, whole)
+    axes.set_position((_MARGIN / width, below / whole, 1 - 2 * _MARGIN / width, height / whole))
 
 
 def _graph(problem: Problem, network: Network, plan: Plan) -> tuple[dict[str, str | None], list[_Edge]]:
@@ -177,7 +251,7 @@ def _rows(
     return nodes, top
 
 
-def _draw_boxes(axes: Axes, problem: Problem, nodes: dict[str, _Node], cell: tuple[float, float], scale: float) -> None:
+def _draw_boxes(axes: Axes, problem: Problem, nodes: dict[str, _Node], cell: tuple[float, float]) -> None:
     from matplotlib.collections import PatchCollection
     from matplotlib.patches import Ellipse, Rectangle
 
@@ -187,27 +261,51 @@ def _draw_boxes(axes: Axes, problem: Problem, nodes: dict[str, _Node], cell: tup
         layers = [node for node in here if not _is_end(node.name)]
         corners = [(node.x - _HALF_WIDTH, node.y - _HALF_HEIGHT) for node in layers]
         boxes = [Rectangle(corner, 2 * _HALF_WIDTH, 2 * _HALF_HEIGHT) for corner in corners]
-        style = _fill(index) if device is not None else {"facecolor": "white", "edgecolor": INK}
+        style = look(index) if device is not None else {"facecolor": "white", "edgecolor": INK}
         if boxes:
             axes.add_collection(PatchCollection(boxes, label=device, linewidth=0.5, zorder=3, **style))
         ends = [Ellipse((node.x, node.y), *_end_size(cell)) for node in here if _is_end(node.name)]
         if ends:
             axes.add_collection(PatchCollection(ends, linewidth=1.2, zorder=3, **style))
+
+
+def _draw_names(
+    axes: Axes, place: _Place, problem: Problem, nodes: dict[str, _Node], named: bool, size: float
+) -> list[_Box]:
+    """Write the names of layers, where they have any, and of the ends; return where those of ends lie."""
+    layers = short_names((name.removeprefix(_LAYER) for name in nodes if not _is_end(name)), _NAME_LENGTH)
+    devices = short_names(problem.platform.device_names(), _NAME_LENGTH)
+    taken = []
     for node in nodes.values():
-        if cell == _WIDE or _is_end(node.name):
-            text = shorten_text(node.name.removeprefix(_LAYER), _NAME_LENGTH)
-            below = _is_end(node.name)
+        if _is_end(node.name):
+            at = f"\nat {devices[node.device]}" if node.name != OUTPUT and node.device is not None else ""
+            text = (OUTPUT if node.name == OUTPUT else INPUT) + at
+            drop = 0.1 / place.cell[1] + text.count("\n") * LINE * size / 72 / 2 / place.cell[1]
+            box = place.box(node.x, node.y - drop - LINE * size / 72 / 2 / place.cell[1], text, size)
+            taken.append(box)
             axes.text(
-                node.x,
-                node.y - (0.4 if below else 0.0),
-                text.replace(" at ", "\nat ", 1) if below else text,
-                fontsize=max(4.0, 6.5 * scale),
+                (box.left + box.right) / 2,
+                box.top,
+                plain_lines(text),
+                fontsize=size,
                 ha="center",
-                va="top" if below else "center",
+                va="top",
                 color=INK,
                 zorder=5,
-                bbox=None if below else {"facecolor": "white", "edgecolor": "none", "pad": 0.8, "alpha": 0.85},
             )
+        elif named:
+            axes.text(
+                node.x,
+                node.y,
+                plain(layers[node.name.removeprefix(_LAYER)]),
+                fontsize=size,
+                ha="center",
+                va="center",
+                color=INK,
+                zorder=5,
+                bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.8, "alpha": 0.85},
+            )
+    return taken
 
 
 def _end_size(cell: tuple[float, float]) -> tuple[float, float]:
@@ -217,11 +315,6 @@ def _end_size(cell: tuple[float, float]) -> tuple[float, float]:
 
 def _is_end(name: str) -> bool:
     return not name.startswith(_LAYER)
-
-
-def _fill(index: int) -> dict[str, Any]:
-    """Return the look of the device of this index."""
-    return {"facecolor": colour(index), "hatch": hatch(index), "edgecolor": "white"}
 
 
 def _draw_edges(
@@ -243,7 +336,8 @@ def _draw_edges(
             shared += paths
         else:
             copies += paths
-            middle = np.asarray(paths[-1].vertices, dtype=float).mean(axis=0)
+            ways = np.asarray(paths[-1].vertices, dtype=float)
+            middle = ways[2] if len(ways) == 5 else ways.mean(axis=0)  # the top of a bow
             sent[key] = (edge.size, float(middle[0]), float(middle[1]))
     few = len(copies) <= 2 * _MOST_LABELS
     for path in copies:
@@ -281,23 +375,24 @@ def _line(start: tuple[float, float], end: tuple[float, float]) -> Path:
     )
 
 
-def _draw_sizes(
-    axes: Axes, sent: list[tuple[float, float, float]], others: list[tuple[float, float]], cell: tuple[float, float]
-) -> int:
+def _draw_sizes(axes: Axes, place: _Place, sent: list[tuple[float, float, float]], others: list[_Box]) -> int:
     """Write the sizes of what is sent, the largest first, where no other text stands; return how many there were."""
-    width, height = 0.62 / cell[0], 0.15 / cell[1]
     taken = list(others)
+    line = LINE * _SIZES / 72 / place.cell[1]
     for size, x, y in sorted(sent, key=lambda one: -one[0]):
         if len(taken) - len(others) == _MOST_LABELS:
             break
-        for shift in (1.1, -1.1, 2.2, -2.2):
-            place = (x, y + shift * height)
-            if all(abs(place[0] - a) > width or abs(place[1] - b) > height for a, b in taken):
-                taken.append(place)
+        text = format_quantity(size, "bytes", 3)
+        for shift in (0.9, -0.9, 1.9, -1.9):
+            box = place.box(x, y + shift * line, f" {text} ", _SIZES, "bold")
+            inside = place.shown.bottom <= box.bottom and box.top <= place.shown.top
+            if inside and not any(box.meets(other) for other in taken):
+                taken.append(box)
                 axes.text(
-                    *place,
-                    format_quantity(size, "bytes", 3),
-                    fontsize=6.5,
+                    (box.left + box.right) / 2,
+                    (box.bottom + box.top) / 2,
+                    text,
+                    fontsize=_SIZES,
                     fontweight="bold",
                     color=INK,
                     ha="center",
@@ -309,22 +404,15 @@ def _draw_sizes(
     return len(taken) - len(others)
 
 
-def _draw_legend(axes: Axes, problem: Problem, plan: Plan, metrics: dict[str, float]) -> None:
+def _legend_entries(problem: Problem, plan: Plan, metrics: dict[str, float]) -> list[Artist]:
     from matplotlib.patches import Patch
 
     count = Counter(device for placed in plan.placement.values() for device in placed.values())
-    entries = []
+    shown = short_names(device for device in problem.platform.device_names() if count[device])
+    entries: list[Artist] = []
     for index, device in enumerate(problem.platform.device_names()):
         if count[device]:
             layers = counted(count[device], "layer")
             busy = format_quantity(metrics[f"busy({device})"], "s", 3)
-            entries.append(Patch(label=legend_entry(f"{device}: {layers}, {busy}"), **_fill(index)))
-    axes.legend(
-        handles=entries,
-        loc="upper left",
-        bbox_to_anchor=(0, 0),
-        ncols=min(4, len(entries)),
-        frameon=False,
-        fontsize=8,
-        handleheight=1.1,
-    )
+            entries.append(Patch(label=legend_entry(f"{shown[device]}: {layers}, {busy}"), **look(index)))
+    return entries

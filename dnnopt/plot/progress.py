@@ -8,6 +8,7 @@ from dnnopt.base.errors import InputError
 from dnnopt.base.numbers import format_gap
 from dnnopt.base.text import COLOURS
 from dnnopt.methods.result import Event, Result
+from dnnopt.plot.fitting import legend_beside, set_title, short_title, size_beside
 from dnnopt.plot.style import FAINT, axes_or_new, axis_unit, clean, figure_of, labelled, plain
 from dnnopt.problem.words import objective_name
 
@@ -40,7 +41,11 @@ def progress(result: Result, *, axes: Axes | None = None) -> Figure:
     bound = steps([(event.time, event.bound) for event in events], end)
     if not incumbent[0] and not bound[0]:
         raise InputError("a result with a plan or a bound", field="result.trace", value=result.status)
-    axes = axes_or_new(axes, 7.2, 3.4)
+    labels = [
+        f"{what} ({found_by})" if found_by else what
+        for what, found_by in (("plan", result.found_by), ("bound", result.bound_by))
+    ]
+    axes = axes_or_new(axes, *size_beside(7.2, 3.4, labels))
     name, unit = objective_name(result.problem)
     factor, shown = axis_unit(incumbent[1] or bound[1], unit)
     look: dict[str, Any] = {"drawstyle": "steps-post", "markersize": 4}
@@ -51,7 +56,7 @@ def progress(result: Result, *, axes: Axes | None = None) -> Figure:
             color=COLOURS[0],
             marker="o",
             markevery=slice(0, -1),
-            label=plain(f"plan ({result.found_by})" if result.found_by else "plan"),
+            label=plain(labels[0]),
             **look,
         )
     if bound[0]:
@@ -62,14 +67,14 @@ def progress(result: Result, *, axes: Axes | None = None) -> Figure:
             linestyle="--",
             marker="s",
             markevery=slice(0, -1),
-            label=plain(f"bound ({result.bound_by})" if result.bound_by else "bound"),
+            label=plain(labels[1]),
             **look,
         )
     axes.axvline(end, color=FAINT, linewidth=0.8)
     axes.set(xlim=(0, 1.02 * end or 1), xlabel="time (s)", ylabel=labelled(name, shown))
-    title = f"{result.problem.title}: {result.status}, gap {format_gap(result.gap)}"
-    axes.set_title(plain(title), fontsize=10, loc="left")
-    axes.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
+    title = f"{short_title(result.problem.title)}: {result.status}, gap {format_gap(result.gap)}"
+    set_title(axes, title)
+    legend_beside(axes)
     clean(axes)
     return figure_of(axes)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from dnnopt.base.errors import InputError
 from dnnopt.methods.result import Result
+from dnnopt.plot.fitting import legend_beside, set_title, short_names, size_beside, text_width
 from dnnopt.plot.style import (
     FAINT,
     INK,
@@ -19,8 +20,8 @@ from dnnopt.plot.style import (
     hatch,
     labelled,
     legend_entry,
+    look,
     plain,
-    shorten_text,
 )
 from dnnopt.plot.subject import headline, planned
 from dnnopt.plot.timetable import Bar, makespan, timetable
@@ -31,7 +32,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_WIDTH, _LANE = 10.0, 0.42  # inches
+_WIDTH, _LANE = 8.8, 0.42  # inches, without the names of the lanes
+_NAMES = 9.0  # points
 _CHARACTER = 0.062  # inches of a letter in a bar
 _LEAST_ROOM = 5  # letters
 _LINK = "#999999"
@@ -73,28 +75,32 @@ def schedule(subject: Result | Problem, plan: Plan | None = None, *, axes: Axes 
     lanes = {name: found for name, found in lanes.items() if found}
     stacked = {name: _in_sublanes(found) for name, found in lanes.items()}
     heights = {name: min(max(1.0, 0.5 * len(rows)), _MOST_ROWS) for name, rows in stacked.items()}
-    axes = axes_or_new(axes, _WIDTH, 1.3 + _LANE * sum(heights.values()))
+    names = short_names(stacked)
+    networks = short_names(network.name for network in problem.networks)
+    left = 0.25 + max((text_width(name, _NAMES) for name in names.values()), default=0.0)
+    labels = list(networks.values()) if len(networks) > 1 else []
+    size = size_beside(_WIDTH + left, 1.3 + _LANE * sum(heights.values()), labels)
+    axes = axes_or_new(axes, *size)
     end = makespan(bars)
     factor, unit = axis_unit([end], "s")
-    networks = [network.name for network in problem.networks]
     middles = []
     top = 0.0
     for name, rows in stacked.items():
         thickness = 0.84 * heights[name] / len(rows)
         for row, members in enumerate(rows):
             bottom = top + 0.08 * heights[name] + row * thickness
-            _draw_row(axes, members, bottom, thickness, factor, devices, networks, end)
+            _draw_row(axes, members, bottom, thickness, factor, devices, list(networks), end)
         middles.append(top + heights[name] / 2)
         top += heights[name]
     axes.set(ylim=(top, 0), xlim=(0, end / factor * 1.005 or 1), xlabel=labelled("time", unit))
-    axes.set_yticks(middles, [plain(name) for name in stacked])
+    axes.set_yticks(middles, [plain(names[name]) for name in stacked], fontsize=_NAMES)
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="x", color=FAINT, linewidth=0.4)
     axes.set_axisbelow(True)
-    axes.set_title(plain(headline(problem, evaluation)), fontsize=10, loc="left")
+    set_title(axes, headline(problem, evaluation), left)
     clean(axes)
     if len(networks) > 1:
-        _draw_legend(axes, networks)
+        _draw_legend(axes, labels)
     return figure_of(axes)
 
 
@@ -127,21 +133,23 @@ def _draw_row(
         alike[bar.network, bar.seconds > _SLENDER * end].append(bar)
     for (network, wide), members in alike.items():
         place = members[0].place
+        edge = look(devices.index(place))["edgecolor"] if place in devices else "white"
         axes.broken_barh(
             [(bar.start / factor, bar.seconds / factor) for bar in members],
             (bottom, thickness),
             facecolors=colour(devices.index(place)) if place in devices else _LINK,
             hatch=hatch(networks.index(network)),
-            edgecolor="white" if wide else "face",
+            edgecolor=edge if wide else "face",
             linewidth=0.4,
         )
+    names = {bar.name for bar in bars}
     for bar in bars:
-        room = int(bar.seconds / end * (_WIDTH - 1.5) / _CHARACTER)
+        room = int(bar.seconds / end * _WIDTH / _CHARACTER)
         if room >= _LEAST_ROOM:
             axes.text(
                 (bar.start + bar.seconds / 2) / factor,
                 bottom + thickness / 2,
-                shorten_text(bar.name, room),
+                plain(short_names(names, room)[bar.name]),
                 ha="center",
                 va="center",
                 fontsize=6.5,
@@ -157,4 +165,4 @@ def _draw_legend(axes: Axes, networks: list[str]) -> None:
         Patch(label=legend_entry(name), facecolor=_LINK, edgecolor="white", hatch=hatch(index))
         for index, name in enumerate(networks)
     ]
-    axes.legend(handles=entries, loc="upper left", bbox_to_anchor=(1, 1), frameon=False, fontsize=8)
+    legend_beside(axes, entries)

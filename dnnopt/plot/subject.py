@@ -5,6 +5,7 @@ from __future__ import annotations
 from dnnopt.base.errors import InputError
 from dnnopt.base.numbers import format_quantity
 from dnnopt.methods.result import Result
+from dnnopt.plot.fitting import short_title
 from dnnopt.problem.plan import Plan
 from dnnopt.problem.problem import Problem
 from dnnopt.problem.words import objective_name
@@ -33,4 +34,4 @@ def planned(subject: Result | Problem, plan: Plan | None) -> tuple[Problem, Plan
 def headline(problem: Problem, evaluation: Evaluation) -> str:
     """Return the name of a problem with a plan's objective: ``core/017: latency 39.04 ms``."""
     name, unit = objective_name(problem)
-    return f"{problem.title}: {name} {format_quantity(evaluation.objective, unit)}"
+    return f"{short_title(problem.title)}: {name} {format_quantity(evaluation.objective, unit)}"

@@ -9,20 +9,21 @@ import numpy as np
 
 from dnnopt.base.errors import InputError
 from dnnopt.base.text import COLOURS
+from dnnopt.plot.fitting import legend_beside, set_title, short_names, short_title, size_beside
 from dnnopt.plot.style import (
     FAINT,
     INK,
     axis_unit,
     clean,
-    colour,
     figure_of,
-    hatch,
     labelled,
     legend_entry,
+    line_colour,
     line_style,
+    log_ticks,
+    look,
     marker,
     new_figure,
-    plain,
 )
 from dnnopt.problem.words import objective_name
 from dnnopt.studies.sweep import Sweep
@@ -52,7 +53,9 @@ def sweep(found: Sweep, *, axes: tuple[Axes, Axes] | None = None) -> Figure:
     if not found.points:
         raise InputError("a sweep with points", field="sweep.points", value=[])
     if axes is None:
-        above, below = new_figure(7.2, 5.6).subplots(2, 1, sharex=True, height_ratios=(3, 2))
+        used = {device for plan in found.plans for devices in plan.placement.values() for device in devices.values()}
+        width, height = size_beside(7.2, 2.2, list(short_names(used).values()))
+        above, below = new_figure(width, height + 3.4).subplots(2, 1, sharex=True, height_ratios=(3.4, height))
     else:
         above, below = axes
     per, unit = axis_unit([point.value for point in found.points], found.parameter.unit)
@@ -64,11 +67,14 @@ def sweep(found: Sweep, *, axes: tuple[Axes, Axes] | None = None) -> Figure:
     for panel in (above, below):
         panel.set_xscale(found.scale)
         panel.set_xlim(found.low / per, found.high / per)
-        panel.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        if found.scale == "log":
+            log_ticks(panel.xaxis)
+        else:
+            panel.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
     below.set_xlabel(labelled(str(found.parameter), unit))
     count = len(found.breaks)
-    title = f"{found.problem.title}: {count or 'no'} break point{'' if count == 1 else 's'}"
-    above.set_title(plain(title), fontsize=10, loc="left")
+    title = f"{short_title(found.problem.title)}: {count or 'no'} break point{'' if count == 1 else 's'}"
+    set_title(above, title)
     clean(above)
     return figure_of(above)
 
@@ -86,7 +92,7 @@ def _draw_values(axes: Axes, found: Sweep, per: float) -> None:
         axes.plot(
             [point.value / per for point in here],
             [(point.baselines[baseline] or 0.0) / factor for point in here],
-            color=colour(index),
+            color=line_colour(index),
             linestyle=line_style(index),
             marker=marker(index),
             markersize=4,
@@ -101,8 +107,9 @@ def _draw_values(axes: Axes, found: Sweep, per: float) -> None:
         axes.plot(*zip(*proved, strict=True), color=COLOURS[0], linestyle="", marker="o", markersize=4, label="proved")
     if values and min(values) > 0 and max(values) > 10 * min(values):
         axes.set_yscale("log")
+        log_ticks(axes.yaxis)
     axes.set_ylabel(labelled(name, unit))
-    axes.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
+    legend_beside(axes)
 
 
 def _draw_plans(axes: Axes, found: Sweep, per: float) -> None:
@@ -129,17 +136,16 @@ def _draw_plans(axes: Axes, found: Sweep, per: float) -> None:
                     (low / per, first - 0.5),
                     (high - low) / per,
                     height,
-                    facecolor=colour(index),
-                    hatch=hatch(index),
-                    edgecolor="white",
                     linewidth=0,
+                    **look(index),
                 )
             )
             first += height
+    shown = short_names(used)
     handles = [
-        Patch(facecolor=colour(index), hatch=hatch(index), edgecolor="white", label=legend_entry(device))
+        Patch(label=legend_entry(shown[device]), **look(index))
         for index, device in enumerate(problem.platform.device_names())
         if device in used
     ]
-    axes.legend(handles=handles, frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
+    legend_beside(axes, handles)
     axes.set(ylim=(-0.5, len(layers) - 0.5), ylabel="layer, in topological order")

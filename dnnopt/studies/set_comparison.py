@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from dnnopt.base.console import table, words
 from dnnopt.base.errors import InputError
+from dnnopt.base.files import read_data
 from dnnopt.base.numbers import counted, format_excess, format_percent, format_runtime
 from dnnopt.base.tables import Heading, Tabular
 from dnnopt.methods.heuristics import BASELINES
@@ -25,7 +26,9 @@ if TYPE_CHECKING:
 
 CLASSES = ("execution", "locations", "all")
 WITHIN = 0.01
+RATIOS = ("objective", "time")
 _ALL = "all"
+_LEAST_SECONDS = 1e-3  # what is quicker is as quick
 
 
 @dataclass(frozen=True)
@@ -62,10 +65,59 @@ class SetRow:
 
 @dataclass(frozen=True)
 class SetComparison(Tabular):
-    """What `summarise` returns; `gaps` has for each method and problem how far its plan is above the best known."""
+    """What `summarise` returns.
+
+    Attributes
+    ----------
+    rows : tuple of SetRow
+    gaps : mapping
+        Method -> problem -> how far its plan is above the best known, relative to that; None: it found no plan.
+    seconds : mapping
+        Method -> problem -> how long it took; None: it was ended.
+    """
 
     rows: tuple[SetRow, ...]
     gaps: Mapping[str, Mapping[str, float | None]]
+    seconds: Mapping[str, Mapping[str, float | None]]
+
+    def ratios(self, of: str = "objective") -> dict[str, dict[str, float | None]]:
+        """Return how many times each method's value is the least of all methods, as performance profiles have it.
+
+        Parameters
+        ----------
+        of : {"objective", "time"}
+            Of the plans, or of how long the methods took that found a plan at most 1 % above the best known.
+
+        Returns
+        -------
+        dict
+            Method -> problem -> ratio, 1 or more, of the problems that all methods have a result of; None: no plan, or
+            with times none so good.
+
+        Raises
+        ------
+        InputError
+            For another word.
+        """
+        if of not in RATIOS:
+            raise InputError(f"one of {', '.join(RATIOS)}", field="of", value=of)
+        shared = [name for name in next(iter(self.gaps.values()), ()) if all(name in one for one in self.gaps.values())]
+        found: dict[str, dict[str, float | None]] = {method: {} for method in self.gaps}
+        for name in shared:
+            values = {method: self._compared(method, name, of) for method in self.gaps}
+            least = min((value for value in values.values() if value is not None), default=None)
+            for method, value in values.items():
+                found[method][name] = None if value is None or least is None else value / least
+        return found
+
+    def _compared(self, method: str, name: str, of: str) -> float | None:
+        """Return what counts of a method on a problem: a value above 0, or None."""
+        gap, seconds = self.gaps[method][name], self.seconds[method][name]
+        if gap is None or not math.isfinite(gap):
+            return None
+        if of == "objective":
+            return 1.0 + gap
+        return None if seconds is None or gap > WITHIN else max(seconds, _LEAST_SECONDS)
 
     def to_rows(self) -> list[dict[str, Any]]:
         """Return plain rows."""
@@ -86,7 +138,13 @@ class SetComparison(Tabular):
 
     def to_data(self) -> dict[str, Any]:
         """Return plain data."""
-        return {"format": "dnnopt-set-comparison", "version": 1, "rows": self.to_rows(), "gaps": self.gaps}
+        return {
+            "format": "dnnopt-set-comparison",
+            "version": 1,
+            "rows": self.to_rows(),
+            "gaps": self.gaps,
+            "seconds": self.seconds,
+        }
 
     def report(self, console: Console) -> None:
         """Print it for a person: a table for each class of problems."""
@@ -178,7 +236,7 @@ def summarise(results: Iterable[tuple[str, Mapping[str, Any]]], by: str = "execu
         runs.setdefault(data["problem"], {})[method] = data
     table = read_table()
     best = {name: _best_known(table.get(name), list(found.values())) for name, found in runs.items()}
-    kinds = {name: _kind(load(name), by) for name in runs}
+    kinds = {name: _ALL if by == _ALL else _kind(load(name), by) for name in runs}
     methods = list(dict.fromkeys(method for found in runs.values() for method in found))
     gaps: dict[str, dict[str, float | None]] = {
         method: {name: _gap(found[method]["objective"], best[name]) for name, found in runs.items() if method in found}
@@ -192,7 +250,35 @@ def summarise(results: Iterable[tuple[str, Mapping[str, Any]]], by: str = "execu
                 rows.append(
                     _row(method, kind, [runs[name][method] for name in members], [gaps[method][n] for n in members])
                 )
-    return SetComparison(tuple(rows), gaps)
+    seconds = {
+        method: {name: found[method]["runtime"] for name, found in runs.items() if method in found}
+        for method in methods
+    }
+    return SetComparison(tuple(rows), gaps, seconds)
+
+
+def read_set_comparison(path: str | Path) -> SetComparison:
+    """Return what ``compare --set`` has written: its folder of results, or its file of ``--json``.
+
+    Raises
+    ------
+    InputError
+        If there is neither.
+    """
+    path = Path(path)
+    if path.is_dir():
+        files = sorted(path.glob("*/**/*.json"))
+        if not files:
+            raise InputError("", file=str(path), problem="has no results METHOD/PROBLEM.json of compare --set")
+        return summarise(((file.relative_to(path).parts[0], read_data(file, "result")) for file in files), _ALL)
+    if path.suffix.lower() in (".csv", ".md", ".tex"):
+        words = "a table has no values of single problems: name the folder (--output) or the file of --json"
+        raise InputError("", file=str(path), problem=words)
+    data = read_data(path, "set-comparison")
+    for key in ("rows", "gaps", "seconds"):
+        if key not in data:
+            raise InputError("", file=str(path), field=key, problem="missing")
+    return SetComparison(tuple(SetRow(**row) for row in data["rows"]), data["gaps"], data["seconds"])
 
 
 def first_failures(results: Iterable[tuple[str, Mapping[str, Any]]]) -> dict[str, str]:
@@ -225,8 +311,6 @@ def _gap(objective: float | None, best: float | None) -> float | None:
 def _kind(problem: Problem, by: str) -> str:
     if by == "execution":
         return problem.execution
-    if by == _ALL:
-        return _ALL
     tiers = {device.tier for device in problem.platform.devices}
     return "-".join(tier for tier in ("end", "edge", "cloud") if tier in tiers) or "no tiers"
 

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from linear_models import linear_models
 
 import dnnopt as dp
+from dnnopt.base.programs import find_cbc
 from dnnopt.models.linear import LinearModel
 
 pyo = pytest.importorskip("pyomo.environ", reason="pyomo is not installed")
@@ -40,9 +41,9 @@ def solve_pyomo(model):
 
 
 def solve_pulp(model):
-    import cbcbox
-
-    solver = pulp.COIN_CMD(path=str(cbcbox.cbc_bin_path()), msg=False, gapRel=0, gapAbs=0, options=["increment 1e-12"])
+    cbc = find_cbc()
+    assert cbc is not None
+    solver = pulp.COIN_CMD(path=cbc.path, msg=False, gapRel=0, gapAbs=0, options=["increment 1e-12"])
     return pulp.value(model.objective) if pulp.LpStatus[model.solve(solver)] == "Optimal" else None
 
 

@@ -1,9 +1,13 @@
 """The picture of a Pareto front has its points."""
 
+import numpy as np
 import pytest
 from builders import network, plan, platform, problem
+from hypothesis import given
+from hypothesis import strategies as st
 
 import dnnopt as dp
+from dnnopt.plot.front import ring_numbers
 from dnnopt.studies.pareto import Front, FrontPoint
 
 pytest.importorskip("matplotlib", reason="matplotlib is not installed")
@@ -54,3 +58,37 @@ def test_what_cannot_be_drawn_is_refused():
         dp.plot.front(front((1.0, 2.0, 3.0, 4.0)))
     with pytest.raises(dp.InputError, match="a front with points"):
         dp.plot.front(front())
+
+
+def test_points_of_three_objectives_that_lie_on_each_other_are_rings_of_which_each_is_seen():
+    close = [(1.0, 2.0, 0.1 * index) for index in range(4)]
+    spread = [(2.0 + index / 10, 5.0 - index, 1.0 + index) for index in range(20)]
+    axes = dp.plot.front(front(*close, *spread)).axes[0]
+    (drawn,) = axes.collections
+    assert len(drawn.get_offsets()) == 24
+    rings = [
+        (size, value)
+        for size, value, place in zip(drawn.get_sizes(), drawn.get_array(), drawn.get_offsets(), strict=True)
+        if place[0] == 1
+    ]
+    sizes = [size for size, _ in rings]
+    assert sizes == sorted(set(sizes), reverse=True)  # the smaller ones are drawn later, on top
+    assert len(sizes) == 4
+    widths = [size**0.5 for size in sizes]
+    assert min(a - b for a, b in zip(widths, widths[1:], strict=False)) > 3  # points of paper
+
+
+@given(st.lists(st.tuples(st.floats(0, 50), st.floats(0, 50)), min_size=1, max_size=40), st.floats(0.1, 20))
+def test_no_two_points_near_each_other_have_the_same_size(places, near):
+    numbers = ring_numbers(np.array(places), near)
+    for index, place in enumerate(places):
+        for other in range(index):
+            if np.hypot(place[0] - places[other][0], place[1] - places[other][1]) < near:
+                assert numbers[index] != numbers[other]
+
+
+def test_of_three_objectives_points_that_are_not_proved_have_an_edge_of_another_colour():
+    axes = dp.plot.front(front((1.0, 9.0, 1.0), (2.0, 4.0, 2.0), unproved=[1], complete=False)).axes[0]
+    first, second = axes.collections[0].get_edgecolors().tolist()
+    assert first != second
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["proved", "not proved"]

@@ -38,11 +38,6 @@ def test_axes_have_the_unit_that_fits_the_largest_value(values, unit, expected):
     assert style.axis_unit(values, unit) == expected
 
 
-@pytest.mark.parametrize(("length", "expected"), [(9, "inception"), (5, "in…on"), (2, "i…"), (1, "…")])
-def test_long_names_lose_their_middle(length, expected):
-    assert style.shorten_text("inception", length) == expected
-
-
 def test_notebooks_get_a_png():
     pytest.importorskip("matplotlib", reason="matplotlib is not installed")
     assert dp.plot.gaps({"a": [0.0]})._repr_png_().startswith(b"\x89PNG")
