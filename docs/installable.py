@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PROJECT = Path(__file__).parent.parent / "pyproject.toml"
+_TRIES = 3  # the index may be slow to answer
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 EXTRAS = [
     name for name in tomllib.loads(PROJECT.read_text("utf-8"))["project"]["optional-dependencies"] if name != "dev"
@@ -49,20 +50,29 @@ def refusal(machine: Machine, python: str, extra: str) -> str:
     words = ["uv", "pip", "compile", "--quiet", "--only-binary", ":all:", "--python-platform", machine.platform]
     words += ["--python-version", python, *(["--extra", extra] if extra else []), str(PROJECT)]
     environment = os.environ | ({"MACOSX_DEPLOYMENT_TARGET": machine.macos} if machine.macos else {})
-    done = subprocess.run(words, capture_output=True, text=True, env=environment)
-    if done.returncode == 0:
-        return ""
-    if "No solution found" not in done.stderr:
-        sys.exit(done.stderr)
-    return re.sub(r"\s+", " ", done.stderr)
+    for _ in range(_TRIES):
+        done = subprocess.run(words, capture_output=True, text=True, env=environment)
+        if done.returncode == 0:
+            return ""
+        if "No solution found" in done.stderr:
+            return re.sub(r"\s+", " ", done.stderr)
+    return f"not known: {done.stderr}"
+
+
+def refusals(machine: Machine, python: str) -> dict[str, str]:
+    """Return for each extra (none: ``""``) that cannot be installed the reason; not tried where all can be together."""
+    if refusal(machine, python, "all") or refusal(machine, python, "cbc"):
+        reasons = {extra: refusal(machine, python, extra) for extra in ("", *EXTRAS)}
+        return {extra: reason for extra, reason in reasons.items() if reason}
+    return {}
 
 
 def cell(refused: dict[str, str]) -> str:
-    """Return what can be installed, of the reasons why extras (none: ``""``) cannot."""
+    """Return what can be installed, of the reasons why extras cannot."""
     if "" in refused:
         return "no"
     extras = ", ".join(f"`{extra}`" for extra in refused if extra != "all")
-    return "all" + (f" but {extras}" if extras else "" if "all" not in refused else " but not together")
+    return f"without {extras}" if "all" in refused else f"`all`, not {extras}" if extras else "`all`"
 
 
 def main() -> None:
@@ -72,17 +82,11 @@ def main() -> None:
     print("| |" + "".join(f" Python {python} |" for python in PYTHONS))
     print("|---|" + "---|" * len(PYTHONS))
     with ThreadPoolExecutor(8) as pool:
-        asked = {
-            (machine, python, extra): pool.submit(refusal, machine, python, extra)
-            for machine in MACHINES
-            for python in PYTHONS
-            for extra in ("", *EXTRAS)
-        }
+        asked = {(one, python): pool.submit(refusals, one, python) for one in MACHINES for python in PYTHONS}
         for machine in MACHINES:
             cells = []
             for python in PYTHONS:
-                reasons = {extra: asked[machine, python, extra].result() for extra in ("", *EXTRAS)}
-                refused = {extra: reason for extra, reason in reasons.items() if reason}
+                refused = asked[machine, python].result()
                 cells.append(cell(refused))
                 if "-v" in sys.argv[1:]:
                     print(*(f"{extra}: {reason}" for extra, reason in refused.items()), sep="\n", file=sys.stderr)

@@ -104,7 +104,7 @@ def _numbered(text: str, length: int, taken: set[str]) -> str:
     return text
 
 
-def wrapped(text: str, width: float, size: float) -> str:
+def in_lines(text: str, width: float, size: float) -> str:
     """Return a text in lines of at most so many inches; a word that is longer than a line loses its middle."""
     lines = [""]
     for word in text.split(" "):
@@ -130,7 +130,7 @@ def set_title(axes: Axes, text: str, left: float | None = None) -> int:
     """
     width = figure_of(axes).get_size_inches()[0]
     here = width * axes.get_position().x0 if left is None else left
-    lines = wrapped(visible(text), max(width - here - 0.15, 1.0), TITLE_SIZE)
+    lines = in_lines(visible(text), max(width - here - 0.15, 1.0), TITLE_SIZE)
     axes.set_title(plain_lines(lines), fontsize=TITLE_SIZE, loc="left")
     return lines.count("\n") + 1
 

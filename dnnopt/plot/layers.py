@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from dnnopt.base.errors import InputError
-from dnnopt.base.numbers import counted
+from dnnopt.base.numbers import counted, format_quantity
 from dnnopt.base.records import check_known
 from dnnopt.base.text import COLOURS
 from dnnopt.plot.fitting import legend_beside, set_title, short_names, short_title, size_beside
@@ -137,8 +137,6 @@ def _labels(devices: Sequence[str], times: list[list[float]], alike: list[list[i
 
 
 def _total(row: list[float]) -> str:
-    from dnnopt.base.numbers import format_quantity
-
     missing = sum(math.isnan(value) for value in row)
     total = format_quantity(math.fsum(value for value in row if not math.isnan(value)), "s", 3)
     return f"{total}, {missing} unsupported" if missing else total

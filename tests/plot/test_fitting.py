@@ -48,11 +48,11 @@ def test_short_names_differ_and_keep_to_their_length(names, length):
 
 def test_lines_are_as_wide_as_they_may_be_and_keep_all_words():
     text = "a title with many words that goes on for longer than one line has room"
-    lines = fitting.wrapped(text, 2.0, 10).split("\n")
+    lines = fitting.in_lines(text, 2.0, 10).split("\n")
     assert len(lines) > 2
     assert " ".join(lines) == text
     assert max(fitting.text_width(line, 10) for line in lines) <= 2.0
-    assert fitting.text_width(fitting.wrapped("w" * 200, 2.0, 10), 10) <= 2.0
+    assert fitting.text_width(fitting.in_lines("w" * 200, 2.0, 10), 10) <= 2.0
 
 
 def lightness(colour):

@@ -1,5 +1,7 @@
 """The picture of a Pareto front has its points."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from builders import network, plan, platform, problem
@@ -75,7 +77,7 @@ def test_points_of_three_objectives_that_lie_on_each_other_are_rings_of_which_ea
     assert sizes == sorted(set(sizes), reverse=True)  # the smaller ones are drawn later, on top
     assert len(sizes) == 4
     widths = [size**0.5 for size in sizes]
-    assert min(a - b for a, b in zip(widths, widths[1:], strict=False)) > 3  # points of paper
+    assert min(a - b for a, b in pairwise(widths)) > 3  # points of paper
 
 
 @given(st.lists(st.tuples(st.floats(0, 50), st.floats(0, 50)), min_size=1, max_size=40), st.floats(0.1, 20))

@@ -75,9 +75,9 @@ def test_folder_and_file_that_compare_wrote_are_drawn_alike(tmp_path):
 
 
 def test_what_holds_no_comparison_is_refused(tmp_path, found):
-    with pytest.raises(dp.InputError, match="has no results METHOD/PROBLEM.json"):
+    with pytest.raises(dp.InputError, match=r"has no results METHOD/PROBLEM\.json"):
         dp.plot.performance_profile(tmp_path)
-    with pytest.raises(dp.InputError, match="nothing.json"):
+    with pytest.raises(dp.InputError, match=r"nothing\.json"):
         dp.plot.performance_profile(tmp_path / "nothing.json")
     other = tmp_path / "other.json"
     other.write_text(json.dumps({"format": "dnnopt-set-comparison", "version": 1, "rows": []}), encoding="utf-8")

@@ -46,7 +46,7 @@ def test_each_layer_has_a_box_with_its_name_and_each_copy_its_size(branching):
     assert boxes(axes) == {"p": 2, "q": 2}
     assert {"a", "b", "c", "d", "input\nat p", "output"} <= set(texts(axes))
     assert [text for text in texts(axes) if text.endswith("B")] == ["5 kB", "3 kB", "2 kB"]
-    assert axes.get_title(loc="left") == "net: latency 1e+04 s; 3 copies sent"
+    assert axes.get_title(loc="left") == "net: latency 10,004 s; 3 copies sent"
     assert [text.get_text() for text in axes.get_legend().get_texts()] == ["p: 2 layers, 2 s", "q: 2 layers, 2 s"]
 
 
