@@ -15,25 +15,30 @@ from strategies import problems
 
 import dnnopt as dp
 from dnnopt.compiled.compiler import compile_problem
+from dnnopt.compiled.presolve import presolve
 from dnnopt.formulations import registry
 from dnnopt.formulations.hops import not_a_tree
 from dnnopt.formulations.milp.communication import COMMUNICATIONS
 from dnnopt.formulations.milp.timing import disjunctive
 from dnnopt.methods.formulated import run_formulation
+from dnnopt.methods.heuristics import BASELINES
 from dnnopt.methods.pool import Pool
 from dnnopt.models.solvers.interface import Control, Limits
 from dnnopt.problem.problem import read_problem, write_problem
 
+IDS = ["metric", "constraint", "inequality", "moves", "heuristic"]
+
 
 @pytest.fixture(autouse=True)
-def _registered_linearisations_do_not_stay():
-    before = dict(COMMUNICATIONS)
+def _what_is_registered_does_not_stay():
+    tables = [(table, dict(table)) for table in (COMMUNICATIONS, BASELINES)]
     yield
-    COMMUNICATIONS.clear()
-    COMMUNICATIONS.update(before)
+    for table, before in tables:
+        table.clear()
+        table.update(before)
 
 
-@pytest.mark.parametrize(("code", "output"), programs(page("extending.md")), ids=["metric", "constraint", "moves"])
+@pytest.mark.parametrize(("code", "output"), programs(page("extending.md")), ids=IDS)
 def test_programs_print_what_the_page_shows(code, output):
     assert printed(code) == output
 
@@ -182,6 +187,86 @@ def test_an_own_constraint_in_variables_of_pairs_is_kept_to_under_every_executio
     assert together.objective == pytest.approx(11)
     with pytest.raises(dp.UnsupportedError, match="no variables for pairs"):
         dp.formulate(one.replace(execution="sequential", subject_to=[Together()]), "boundary")
+
+
+class KindsApart(dp.CustomConstraint):
+    """No device runs two kinds of operators; said in the records of the problem that `Build` hands out."""
+
+    label = "kinds_apart"
+
+    def violation(self, problem, plan):
+        kinds = {(plan.placement[net.name][layer.name], layer.op) for net in problem.networks for layer in net.layers}
+        return len(kinds) - len({device for device, _ in kinds})
+
+    def add(self, build):
+        kinds = sorted({layer.op for layer in build.layers if layer is not None})
+        devices = [device.name for device in build.devices]
+        rows = {
+            kind: [row for row, one in enumerate(build.layers) if one is not None and one.op == kind] for kind in kinds
+        }
+        there = build.model.add_variables(
+            "there",
+            (len(kinds), len(devices)),
+            axes=lambda: (kinds, devices),
+            upper=1.0,
+            evaluate=lambda placement: np.array(
+                [np.isin(np.arange(len(devices)), placement[rows[kind]]) for kind in kinds], dtype=float
+            ),
+        )
+        for number, kind in enumerate(kinds):
+            for row in rows[kind]:
+                columns = np.stack([there[number], build.x[row]], axis=1)
+                build.model.add_rows(f"runs({row})", columns, [1, -1], lower=0)
+        build.model.add_rows(self.label, there.T, 1.0, upper=1.0)
+
+
+def test_an_own_constraint_on_operators_matches_brute_force_in_every_linear_formulation():
+    seen = Counter()
+
+    @settings(max_examples=15)
+    @given(problems(largest_spread=2, executions=("sequential", "pipelined", "parallel")), st.data())
+    def check(drawn, data):
+        networks = [
+            net.replace(layers=[one.replace(op=data.draw(st.sampled_from(("Conv", "Gemm")))) for one in net.layers])
+            for net in drawn.networks
+        ]
+        one = drawn.replace(networks=networks, subject_to=[*drawn.subject_to, KindsApart()], minimize=dp.traffic())
+        check_every(one, brute_force(one), seen)
+
+    check_until(check, lambda: {status for _, status in seen} == {"optimal", "infeasible"})
+
+
+class Looking(dp.CustomConstraint):
+    """Keeps what it was handed."""
+
+    label = "looking"
+
+    def violation(self, problem, plan):
+        return 0.0
+
+    def add(self, build):
+        self.build = build
+
+
+@settings(max_examples=20)
+@given(problems(largest_spread=2))
+def test_the_records_that_a_build_hands_out_are_in_the_order_of_its_arrays(one):
+    looking = Looking()
+    compiled = compile_problem(one.replace(subject_to=[*one.subject_to, looking]))
+    suiting = [name for name in registry.suiting(compiled) if not name.startswith("cp-")]
+    if not suiting:
+        return
+    registry.formulation(suiting[0], compiled).build(presolve(compiled.at_stage(0, {})).compiled)
+    build, c = looking.build, compiled
+    assert build.problem.networks == one.networks
+    assert build.x.shape == (len(build.layers), len(build.devices))
+    for node, (key, layer) in enumerate(zip(build.layer_keys, build.layers, strict=True)):
+        assert (layer is None) == (key is None) == (not c.is_layer[node])
+        if key is not None:
+            assert layer == next(found for found in one.network(key[0]).layers if found.name == key[1])
+    assert [device.name for device in build.devices] == list(c.executor_names)
+    assert [tensor.bytes for tensor in build.tensors] == c.tensor_bytes.tolist()
+    assert [link.name for link in build.links] == list(c.link_names)
 
 
 def contended(subject_to):

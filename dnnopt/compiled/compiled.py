@@ -1,4 +1,7 @@
-"""CompiledProblem: a Problem as indices and numpy arrays. Every algorithm reads this, none reads Problem.
+"""CompiledProblem: a Problem as indices and numpy arrays. Every algorithm reads these, none reads Problem.
+
+The records that the arrays were made from are there for pieces of a user's own: `problem`, and in the order of the
+arrays `layers`, `devices`, `tensors` and `links`.
 
 Nodes are the layers and the pseudo-layers ``input`` and ``output``, in a topological order, network after network, so a
 producer's index is always below its consumers'. Executors are what a node can be placed on; with one mode per device
@@ -17,7 +20,10 @@ from numpy.typing import NDArray
 
 from dnnopt.compiled.constraints import CompiledConstraint, MaxTerm, ObjectiveLimit, ObjectiveTerm, WeightGroups
 from dnnopt.compiled.metrics import Array, Index, LinearMetric, Mask
+from dnnopt.problem.networks import Layer, Tensor
 from dnnopt.problem.plan import Plan
+from dnnopt.problem.platforms import Device, Link
+from dnnopt.problem.problem import Problem
 
 Scalar = TypeVar("Scalar", bound=np.generic)
 Made = TypeVar("Made")
@@ -44,6 +50,8 @@ class CompiledProblem:
 
     Attributes
     ----------
+    problem : Problem
+        As it was stated; bounds, limits by priority and what presolve finds are in the arrays alone.
     node_network, is_layer : (N,)
     time, energy : (N, k)
         Seconds and joules; infinite seconds where a node cannot run (then 0 J).
@@ -72,6 +80,7 @@ class CompiledProblem:
         What is known of the optimum (SI): no plan is below the floor, and plans above the cap need not be found.
     """
 
+    problem: Problem
     problem_name: str
     execution: str
     transport: str
@@ -116,6 +125,27 @@ class CompiledProblem:
     def _made(self) -> dict[Callable[[CompiledProblem], Any], Any]:
         """What functions under `kept` have made of the problem."""
         return {}
+
+    @cached_property
+    def layers(self) -> tuple[Layer | None, ...]:
+        """The layer of each node (N,), with operator, weights and all; None where input starts or output is wanted."""
+        found = {(net.name, layer.name): layer for net in self.problem.networks for layer in net.layers}
+        return tuple(None if key is None else found[key] for key in self.layer_keys)
+
+    @cached_property
+    def devices(self) -> tuple[Device, ...]:
+        """The device of each executor (k,)."""
+        return tuple(self.problem.platform.devices[device] for device in self.executor_device)
+
+    @cached_property
+    def tensors(self) -> tuple[Tensor, ...]:
+        """The tensors (T,)."""
+        return tuple(tensor for network in self.problem.networks for tensor in network.tensors)
+
+    @property
+    def links(self) -> tuple[Link, ...]:
+        """The links (L,)."""
+        return self.problem.platform.links
 
     @cached_property
     def seconds(self) -> Array:

@@ -85,6 +85,7 @@ class _Compiler:
         listed = [part for spec in self.problem.subject_to for part in self._constraint(spec)]
         constraints = (*listed, *self._of_execution(routes))
         return CompiledProblem(
+            problem=self.problem,
             problem_name=self.problem.name,
             execution=self.problem.execution,
             transport=self.problem.transport,

@@ -100,7 +100,7 @@ class CustomConstraint:
     def add(self, build: Any) -> None:
         """Add rows, and the variables that they need, to a linear model: no plan may be cut off that keeps to it.
 
-        `build.x` (nodes, devices) are the columns of the placement, `build.c` the problem as arrays; see `Build` of
-        `dnnopt.formulations.milp.build`.
+        `build.x` (nodes, devices) are the columns of the placement, `build.layers` and `build.devices` what its rows
+        and columns stand for, and `build.problem` is the problem; see `Build` of `dnnopt.formulations.milp.build`.
         """
         raise NotImplementedError(f"{type(self).__name__} has no method 'add'")

@@ -15,6 +15,9 @@ from dnnopt.formulations.milp.placement import add_placement
 from dnnopt.formulations.moves import Moves
 from dnnopt.models.arrays import Columns, Values
 from dnnopt.models.linear import LinearModel
+from dnnopt.problem.networks import Layer, Tensor
+from dnnopt.problem.platforms import Device, Link
+from dnnopt.problem.problem import Problem
 
 
 def clipped(values: Values, limit: float) -> Values:
@@ -25,11 +28,23 @@ def clipped(values: Values, limit: float) -> Values:
 class Build(ImpliedVariables):
     """The model, and the columns of `x`, `y`, the copies, and what is added when first asked for.
 
+    Rows and variables are stated in the order of the arrays: row v of `x` is of layer `layers[v]`, column i of device
+    `devices[i]`.
+
     Attributes
     ----------
+    problem : Problem
+        As it was stated.
+    layers : tuple of Layer or None, (N,)
+        With name, operator (`op`), weights and all; None where the input starts or the output is wanted.
+    layer_keys : tuple of (str, str) or None, (N,)
+        Names of network and layer, as plans have them.
+    devices, tensors, links : tuples of Device (k,), Tensor (T,) and Link (L,)
     c : CompiledProblem
+        Everything else, as arrays: which node makes a tensor, which edges there are, seconds, what is allowed where.
     model : LinearModel
     x : columns (N, k)
+        Of `x_vi`: layer v runs on device i.
     moves : Moves
         What the communication linearisation says of each edge.
     start : columns (N,)
@@ -46,6 +61,30 @@ class Build(ImpliedVariables):
         self.moves: Moves = communication.add(model, c, self.x)
         self.start: Columns = np.zeros(0, dtype=np.int32)
         self.latency: list[int] = []
+
+    @property
+    def problem(self) -> Problem:
+        return self.c.problem
+
+    @property
+    def layers(self) -> tuple[Layer | None, ...]:
+        return self.c.layers
+
+    @property
+    def layer_keys(self) -> tuple[tuple[str, str] | None, ...]:
+        return self.c.layer_keys
+
+    @property
+    def devices(self) -> tuple[Device, ...]:
+        return self.c.devices
+
+    @property
+    def tensors(self) -> tuple[Tensor, ...]:
+        return self.c.tensors
+
+    @property
+    def links(self) -> tuple[Link, ...]:
+        return self.c.links
 
     def entries(self, metric: LinearMetric) -> Entries:
         """Return the columns and coefficients of a linear metric, in the model's units; some may be zero."""
