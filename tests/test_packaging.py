@@ -69,15 +69,17 @@ def test_show_versions_prints_one_per_line_and_which_cbc_there_is(capsys):
     assert shown == versions()
 
 
-def test_all_on_a_mac_has_the_cbc_of_pulp_and_elsewhere_its_wheel():
+def test_all_holds_what_there_are_wheels_for_on_macs_and_elsewhere_everything():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     assert not [name for name in project["dependencies"] if name.startswith(("cbcbox", "pulp"))]
     assert any(name.startswith("pulp") for name in project["optional-dependencies"]["modelling"])
     for system, expected in (("darwin", False), ("linux", True), ("win32", True)):
         needed = [Requirement(text) for text in project["optional-dependencies"]["all"]]
-        here = [one for one in needed if one.marker is None or one.marker.evaluate({"sys_platform": system})]
+        where = {"sys_platform": system, "python_version": "3.14"}
+        here = [one for one in needed if one.marker is None or one.marker.evaluate(where)]
         extras = {extra for one in here for extra in one.extras}
         assert "modelling" in extras
+        assert ("profile" in extras) is expected
         assert ("cbc" in extras) is expected
 
 

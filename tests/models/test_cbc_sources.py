@@ -13,8 +13,8 @@ from dnnopt.base.programs import find_cbc
 from dnnopt.cli import app
 from dnnopt.methods.confirmation import second_opinion
 from dnnopt.models.solvers import missing
-from dnnopt.models.solvers.cbc import _printed
-from dnnopt.models.solvers.interface import Limits
+from dnnopt.models.solvers.cbc import _printed, _report
+from dnnopt.models.solvers.interface import Control, Limits
 from dnnopt.models.solvers.pyomo_solver import interface
 
 posix = pytest.mark.skipif(os.name == "nt", reason="makes a script for a POSIX shell")
@@ -138,3 +138,22 @@ def test_no_engine_of_the_confirmation_is_cbc_where_there_is_none(without):
 )
 def test_a_bound_in_the_log_is_lowered_by_its_rounding(text, least):
     assert _printed(text) == pytest.approx(least, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("line", "reported"),
+    [
+        ("Continuous objective value is 7623.52 - 0.00 seconds", [(None, 7623.52)]),
+        ("Cbc0012I Integer solution of 7653.6245 found by feasibility pump after 0 iterations", [(7653.6245, None)]),
+        ("Cbc0010I After 0 nodes, 1 on tree, 7653.6 best solution, best possible 7633.9 (0.04 s)", [(7653.6, 7633.9)]),
+        ("Cbc0010I After 9 nodes, 1 on tree, 1e+50 best solution, best possible 7633.9 (0.04 s)", [(None, 7633.9)]),
+        ("Cbc0035I Maximum depth 0, 1 variables fixed on reduced cost", []),
+    ],
+)
+def test_the_log_of_older_releases_is_read_while_they_run(line, reported):
+    control, seen = Control(), []
+    control.report = lambda best, bound: seen.append((best, bound))
+    _report(line, control)
+    assert [best for best, _ in seen] == [best for best, _ in reported]
+    for (_, bound), (_, expected) in zip(seen, reported, strict=True):
+        assert bound is None if expected is None else expected * (1 - 1e-4) < bound < expected

@@ -21,6 +21,10 @@ from dnnopt.models.solvers.highs import pass_model, tolerance_for
 from dnnopt.models.solvers.interface import Clock, Control, Limits, Outcome, Values
 
 _TREE_ROW = re.compile(r"^\W*\d+ +\d+ +\d+ +(?P<best>\S+) .* (?P<bound>\S+) +\S+% +[\d.]+$")
+# Of releases 2.10: rows of the search, solutions, and the relaxation, whose value is printed to six digits.
+_OLD_TREE_ROW = re.compile(r"^Cbc0010I After .* (?P<best>\S+) best solution, best possible (?P<bound>\S+) ")
+_OLD_SOLUTION = re.compile(r"^Cbc0012I Integer solution of (?P<best>\S+) found")
+_OLD_RELAXATION = re.compile(r"^Continuous objective value is (?P<bound>\S+) ")
 _STAR = re.compile(r"^ ★ .* (?P<best>[-+.\de]+) +[\d.]+$")
 # Of the gap asked for, so much is left for rounding (but never more than half).
 _ROUNDING = 5e-7
@@ -124,11 +128,11 @@ def _run(words: list[str], folder: str, limits: Limits, control: Control) -> tup
 
 
 def _report(line: str, control: Control) -> None:
-    """Report what a line of the log says: a row of the search's table, or a starred solution of a heuristic."""
-    if match := _TREE_ROW.match(line.rstrip()):
-        control.report(_number(match["best"]), _printed(match["bound"]))
-    elif match := _STAR.match(line.rstrip()):
-        control.report(_number(match["best"]), None)
+    """Report what a line of the log says: a row of the search, a heuristic's solution, or the relaxation's value."""
+    for pattern in (_TREE_ROW, _STAR, _OLD_TREE_ROW, _OLD_SOLUTION, _OLD_RELAXATION):
+        if match := pattern.match(line.rstrip()):
+            found = match.groupdict()
+            control.report(_number(found.get("best")), _printed(found.get("bound")))
 
 
 def _outcome(
