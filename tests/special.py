@@ -172,7 +172,7 @@ def alike(draw, **options):
     one = one.replace(
         platform=one.platform.replace(devices=devices, links=links, routes=routes, resources=()),
         profile=one.profile.replace(time=time, energy={}),
-        minimize=[term.replace(links=None) for term in one.minimize],
+        minimize=tuple(term.replace(links=None) for term in one.minimize),
     )
     # Under scheduled execution there is no schedule yet whose latency a deadline could be.
     unscheduled = one.replace(execution="parallel") if one.execution == "scheduled" else one
@@ -185,4 +185,4 @@ def weighed(draw, **options):
     """Draw problems whose objectives are in very large or very small units."""
     one = draw(problems(**options))
     factor = 10.0 ** draw(st.sampled_from((-18, -8, -3, 3, 8, 16)))
-    return one.replace(minimize=[term * factor for term in one.minimize])
+    return one.replace(minimize=tuple(term * factor for term in one.minimize))

@@ -160,9 +160,7 @@ def input_error(
         return InputError("", file=file, problem=f"{error.error_count():,} values are not what is expected")
     details = error.errors(include_url=False)
     # A list whose items are bad is reported as too short as well.
-    details = [
-        d for d in details if d["type"] != "too_short" or d["ctx"]["actual_length"] == len(d["input"])
-    ] or details
+    details = [d for d in details if d["type"] != "too_short" or d["input"] == []] or details
     keys = [field.alias or name for name, field in (known or {}).items()]
     meant: dict[tuple[int | str, ...], list[str]] = {
         d["loc"]: get_close_matches(str(d["loc"][0]), keys, n=1)

@@ -19,6 +19,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
+from dnnopt.base.arguments import checked
 from dnnopt.base.errors import InputError
 from dnnopt.base.files import read_data
 from dnnopt.base.records import Bytes, Flag, Number, Record, check_known, check_unique
@@ -112,6 +113,7 @@ class _Workload(_Part):
         return names
 
 
+@checked
 def read_msr(
     path: str | Path | Traversable,
     *,

@@ -18,6 +18,7 @@ from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field, model_validator
 
+from dnnopt.base.arguments import checked
 from dnnopt.base.errors import InputError
 from dnnopt.base.files import read_data
 from dnnopt.base.records import Name, Number, Positive, Record, Seconds
@@ -140,6 +141,7 @@ def _check_length(values: tuple[float, ...], layers: int, field: str) -> None:
         raise InputError(f"{layers}, one for each layer", field=field, value=f"{len(values)} values")
 
 
+@checked
 def read_pipeedge(
     path: str | Path | Traversable | Sequence[str | Path | Traversable],
     *,

@@ -24,6 +24,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
+from dnnopt.base.arguments import checked
 from dnnopt.base.errors import InputError
 from dnnopt.base.extras import optional
 from dnnopt.base.sizes import check_threads
@@ -56,6 +57,7 @@ _RUN = "model_run"
 _DECIMALS = 9  # the runtime counts microseconds
 
 
+@checked
 def profile_onnx(
     model: str | Path,
     device: str,

@@ -10,10 +10,11 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from dnnopt.base.arguments import checked
 from dnnopt.base.errors import InputError
 from dnnopt.compiled.compiled import CompiledProblem
 from dnnopt.compiled.compiler import compile_problem
@@ -26,9 +27,7 @@ from dnnopt.models.constraint import ConstraintModel, sums_below
 from dnnopt.models.linear import LinearModel
 from dnnopt.models.portable import CONSTANT, column_names, safe_names
 from dnnopt.problem.plan import Plan
-
-if TYPE_CHECKING:
-    from dnnopt.problem.problem import Problem
+from dnnopt.problem.problem import Problem
 
 Model = LinearModel | ConstraintModel
 # Solvers take a variable that is about this far from a whole number for one, and some files have six digits.
@@ -38,6 +37,7 @@ _FORMULATION = re.compile(r": ([a-z-]+(?:\+[a-z-]+)?)\. (?:Units|Whole numbers):
 _SUMS = re.compile(r"sums below 2\^(\d\d)\b")
 
 
+@checked
 def plan_from_values(values: Mapping[str, float], problem: Problem, formulation: str | None = None) -> Plan:
     """Return the plan that values of a formulation's variables describe.
 
@@ -65,6 +65,7 @@ def plan_from_values(values: Mapping[str, float], problem: Problem, formulation:
     return build.read([values.get(name, values.get(other, 0.0)) for name, other in zip(build.names, raw, strict=True)])
 
 
+@checked
 def plan_from_file(
     model_file: str | Path,
     path: str | Path,
@@ -109,6 +110,7 @@ def plan_from_file(
         raise error.within(file=str(path)) from None
 
 
+@checked
 def plan_from_pyomo(model: Any, problem: Problem, formulation: str | None = None) -> Plan:
     """Return the plan in a solved Pyomo model that `LinearModel.to_pyomo` has made.
 
@@ -126,6 +128,9 @@ def plan_from_pyomo(model: Any, problem: Problem, formulation: str | None = None
         If it is not a model of this problem, or has no solution.
     """
     from dnnopt.models.pyomo import variable_components
+
+    if not callable(getattr(model, "component", None)):
+        raise InputError("a Pyomo model", field="model", value=model)
 
     def differs(own: Model) -> str | None:
         for part in variable_components(own.variables):
@@ -146,6 +151,7 @@ def plan_from_pyomo(model: Any, problem: Problem, formulation: str | None = None
     return build.read([values.get(column) for column in range(len(build.names))])
 
 
+@checked
 def plan_from_pulp(model: Any, problem: Problem, formulation: str | None = None) -> Plan:
     """Return the plan in a solved PuLP model that `LinearModel.to_pulp` has made.
 
@@ -162,6 +168,8 @@ def plan_from_pulp(model: Any, problem: Problem, formulation: str | None = None)
     InputError
         If it is not a model of this problem, or has no solution.
     """
+    if not callable(getattr(model, "variables", None)):
+        raise InputError("a PuLP model", field="model", value=model)
     values = {variable.name: variable.varValue for variable in model.variables()}
     header = getattr(model, "header", "")
     build = _build(compile_problem(problem), formulation, header, lambda own: _missing(own, values, exactly=False))

@@ -8,6 +8,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dnnopt.base.arguments import checked
 from dnnopt.base.errors import InputError, NumbersError, UnsupportedError
 from dnnopt.base.outputs import written_log
 from dnnopt.base.versions import versions
@@ -68,6 +69,7 @@ def check_choice(method: str = "auto", formulation: str | None = None, solver: s
         solver_of(solver, kind or solver_kind(solver))
 
 
+@checked
 def solve(
     problem: Problem | str | Path,
     *,
@@ -264,6 +266,7 @@ class Search:
         return outcome
 
 
+@checked
 def formulate(
     problem: Problem | str | Path,
     formulation: str | None = None,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dnnopt.base.arguments import checked
 from dnnopt.base.errors import InputError, UnsupportedError
 from dnnopt.base.numbers import counted, format_runtime
 from dnnopt.base.text import COLOURS
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 _LEAST_RADIUS, _RING, _FEW = 3.2, 1.8, 60
 
 
+@checked
 def front(found: Front, *, axes: Axes | None = None) -> Figure:
     """Draw a Pareto front of two objectives as steps, or of three as points whose colour is the third.
 

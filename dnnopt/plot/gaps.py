@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from dnnopt.base.arguments import checked
 from dnnopt.base.errors import InputError
 from dnnopt.plot.fitting import legend_beside, set_title, short_names, size_beside
 from dnnopt.plot.style import axes_or_new, clean, figure_of, legend_entry, line_colour, line_style, marker
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 _EXACT = 1e-6  # what is closer counts as no gap
 
 
+@checked
 def gaps(methods: Mapping[str, Sequence[float | None]], *, axes: Axes | None = None) -> Figure:
     """Draw for each method the share of problems that it solves within a gap, over the gap.
 

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from dnnopt.base.arguments import checked
 from dnnopt.base.errors import InputError
 from dnnopt.base.numbers import counted, format_quantity
 from dnnopt.base.records import check_known
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 _NAMED = 60  # up to so many layers, the axis has their names
 
 
+@checked
 def layers(problem: Problem, network: str | None = None, *, axes: tuple[Axes, Axes] | None = None) -> Figure:
     """Draw the time of each layer on each device (above), and the tensors along the network (below).
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from dnnopt.base.arguments import checked
 from dnnopt.base.errors import InputError
 from dnnopt.base.numbers import format_quantity
 from dnnopt.base.text import COLOURS
@@ -24,6 +25,7 @@ _NAMES = 9.0  # points
 _BEHIND = {"facecolor": "white", "edgecolor": "none", "pad": 0.3, "alpha": 0.8}
 
 
+@checked
 def loads(subject: Result | Problem, plan: Plan | None = None, *, axes: Axes | None = None) -> Figure:
     """Draw what computing and sending take of each resource in a period, as bars against the period.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dnnopt.base.arguments import checked
 from dnnopt.base.errors import InputError
 from dnnopt.base.numbers import counted
 from dnnopt.plot.fitting import legend_beside, set_title, short_names, size_beside
@@ -23,6 +24,7 @@ _WORDS = {
 _ROOM = 1.1  # beyond the largest ratio
 
 
+@checked
 def performance_profile(
     found: SetComparison | str | Path, of: str = "objective", *, axes: Axes | None = None
 ) -> Figure:

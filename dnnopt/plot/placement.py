@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from dnnopt.base.arguments import checked
 from dnnopt.base.numbers import counted, format_quantity
 from dnnopt.methods.result import Result
 from dnnopt.plot.fitting import LINE, TITLE_SIZE, legend_below, set_title, short_names, text_width
@@ -57,6 +58,7 @@ class _Edge:
     consumer: str
 
 
+@checked
 def placement(
     subject: Result | Problem, plan: Plan | None = None, *, axes: Axes | None = None, columns: int | None = None
 ) -> Figure:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from dnnopt.base.arguments import checked
 from dnnopt.base.errors import InputError
 from dnnopt.base.numbers import format_gap
 from dnnopt.base.text import COLOURS
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 Steps = tuple[list[float], list[float]]
 
 
+@checked
 def progress(result: Result, *, axes: Axes | None = None) -> Figure:
     """Draw the best plan's objective and the best bound of a run over time, each as steps; what is between is the gap.
 

@@ -6,6 +6,7 @@ import math
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
+from dnnopt.base.arguments import checked
 from dnnopt.base.errors import InputError
 from dnnopt.methods.result import Result
 from dnnopt.plot.fitting import legend_beside, set_title, short_names, size_beside, text_width
@@ -41,6 +42,7 @@ _SLENDER = 0.004  # of the makespan: a bar's edges would hide it
 _MOST_ROWS = 6.0  # lanes that one place with many rows may take
 
 
+@checked
 def schedule(subject: Result | Problem, plan: Plan | None = None, *, axes: Axes | None = None) -> Figure:
     """Draw a Gantt chart of a plan: a lane for each device and link that has something to do.
 

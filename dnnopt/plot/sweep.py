@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from dnnopt.base.arguments import checked
 from dnnopt.base.errors import InputError
 from dnnopt.base.text import COLOURS
 from dnnopt.plot.fitting import legend_beside, set_title, short_names, short_title, size_beside
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+@checked
 def sweep(found: Sweep, *, axes: tuple[Axes, Axes] | None = None) -> Figure:
     """Draw the optimal value and the baselines over the parameter (above), and which layer runs where (below).
 

@@ -13,6 +13,7 @@ from pydantic import (
     model_validator,
 )
 
+from dnnopt.base.arguments import checked
 from dnnopt.base.errors import InputError
 from dnnopt.base.frozen import Frozen, FrozenDict
 from dnnopt.base.records import Bytes, Dollars, Joules, Name, Number, Record, Seconds
@@ -306,6 +307,7 @@ def _own_as_it_is(value: Any, read: ValidatorFunctionWrapHandler) -> Any:
 AnyConstraint = Annotated[Constraint, Field(discriminator="constraint"), WrapValidator(_own_as_it_is)]
 
 
+@checked
 def memory(rule: MemoryRule = "weights", *, buffers: int = 0, limits: dict[str, float] | None = None) -> Memory:
     """Return the memory constraint."""
     return Memory(rule=rule, buffers=buffers, limits=limits or {})

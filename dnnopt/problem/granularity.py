@@ -23,6 +23,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 
+from dnnopt.base.arguments import checked
 from dnnopt.base.errors import InputError
 from dnnopt.base.graphs import immediate_dominators
 from dnnopt.problem.networks import INPUT, OUTPUT, RESERVED, Layer, Network
@@ -48,6 +49,7 @@ Groups = tuple[tuple[str, ...], ...]
 """Names of layers, group by group."""
 
 
+@checked
 def coarsen(network: Network, granularity: str, *, largest: int = LARGEST_BLOCK) -> Network:
     """Return a network at a coarser granularity, called ``NAME@GRANULARITY``.
 

@@ -7,6 +7,7 @@ from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 
+from dnnopt.base.arguments import checked
 from dnnopt.base.errors import InputError
 from dnnopt.problem.granularity import coarsen
 from dnnopt.problem.networks import Network, read_network
@@ -24,6 +25,7 @@ def folder(kind: str) -> Traversable:
     return files("dnnopt") / "instances" / kind
 
 
+@checked
 def names(kind: str) -> list[str]:
     """Return the names of all ``networks``, ``platforms`` or ``problems`` in the library, sorted.
 
@@ -85,6 +87,7 @@ def entry(kind: str, name: str) -> Traversable | None:
     return _files(f"{kind}/{section}".rstrip("/")).get(member)
 
 
+@checked
 def network(name: str, *, source: str | None = None, sink: str | None = None) -> Network:
     """Return the library's network of that name.
 
@@ -120,6 +123,7 @@ def _network(name: str) -> Network:
     return read_network(path)
 
 
+@checked
 @cache
 def platform(name: str) -> Platform:
     """Return the library's platform of that name.

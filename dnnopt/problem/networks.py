@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from dnnopt.base.arguments import checked
 from dnnopt.base.errors import InputError
 from dnnopt.base.extras import optional
 from dnnopt.base.files import read_data, write_data
@@ -293,6 +294,7 @@ class Network(Described, Record):
         return f"{visible(name)}: {', '.join(parts)}"
 
 
+@checked
 def read_network(path: str | Path | Traversable, *, allow_large: bool = False) -> Network:
     """Read a network file; `allow_large` lifts the limits of `dnnopt.base.sizes`, here and in the other readers."""
     return network_of(read_data(path, "network", allow_large=allow_large), str(path), allow_large)
@@ -303,6 +305,7 @@ def network_of(data: dict[str, Any], file: str, allow_large: bool) -> Network:
     return Network.from_data(data, file=file)
 
 
+@checked
 def write_network(network: Network, path: str | Path) -> None:
     """Write a network file."""
     write_data(path, "network", network.to_data())

@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
+from dnnopt.base.arguments import checked
 from dnnopt.base.errors import InputError
 from dnnopt.base.records import Flag, Name, Number, PerSecond, Record
 from dnnopt.problem.constraints import KINDS, Constraint
@@ -204,56 +205,67 @@ def limit_on(term: Term, limit: float) -> Constraint:
     return kind(limit=limit, **said)
 
 
+@checked
 def latency(network: str | None = None) -> Term:
     """Latency under the problem's execution semantics, of one network or weighted over all."""
     return Term(metric="latency", network=network)
 
 
+@checked
 def period() -> Term:
     """Largest load of a resource: seconds between two answers in the steady state of a pipeline."""
     return Term(metric="period")
 
 
+@checked
 def throughput() -> Throughput:
     """1 / `period`: as an objective the period, and with ``>=`` a limit on it."""
     return Throughput()
 
 
+@checked
 def energy(*devices: str, idle: bool = False) -> Term:
     """Joules of one inference, of everything or of the named devices."""
     return Term(metric="energy", devices=devices or None, idle=idle)
 
 
+@checked
 def cost() -> Term:
     """USD of one inference."""
     return Term(metric="cost")
 
 
+@checked
 def leakage() -> Term:
     """Summed sensitivity of the tensors that are exposed."""
     return Term(metric="leakage")
 
 
+@checked
 def worst_leakage() -> Term:
     """Largest sensitivity of a tensor that is exposed."""
     return Term(metric="worst_leakage")
 
 
+@checked
 def traffic(*links: str) -> Term:
     """Bytes over the named links, or over all."""
     return Term(metric="traffic", links=links or None)
 
 
+@checked
 def metric(name: str) -> Term:
     """One of the problem's own metrics (`Problem.metrics`)."""
     return Term(metric=name)
 
 
+@checked
 def largest(term: Term) -> Term:
     """The largest latency of a network, energy of one of the devices, or traffic of one of the links, not their sum."""
     return Term(**(dict(term) | {"over": "max"}))
 
 
+@checked
 def in_order(*objectives: Term | tuple[Term, ...] | Throughput) -> WeightedSum:
     """Return objectives that are optimised one after the other, none at the expense of those before it.
 
@@ -302,8 +314,9 @@ def _check_units(terms: Sequence[Term]) -> None:
         if len(together) > 1:
             one, other, *_ = together.values()
             told = " and ".join(_UNITS[term.unit] for term in (one, other))
+            first, second = (term.replace(weight=1.0).label for term in (one, other))
             raise InputError(
                 "",
-                problem=f"{told} in one list: write an explicit sum with weights ({one.label} + 2 * {other.label}), "
-                f"or dp.in_order({one.label}, {other.label})",
+                problem=f"{told} in one list: write an explicit sum with weights ({first} + 2 * {second}), "
+                f"or dp.in_order({first}, {second})",
             )

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dnnopt.base.arguments import checked
 from dnnopt.base.errors import InputError
 from dnnopt.base.files import dump_json, read_data, write_text
 from dnnopt.base.frozen import Frozen
@@ -63,11 +64,13 @@ class Plan(Described, Record):
             If there is no such layer, or several networks have one of that name.
         """
         network, layer = key if isinstance(key, tuple) and len(key) == 2 else (None, key)
+        if not isinstance(layer, str):
+            raise InputError("the name of a layer, or those of a network and a layer", field="plan", value=key)
         check_known(network, self.placement, "plan", "network")
         searched = self.placement if network is None else {network: self.placement[network]}
         having = [name for name, placed in searched.items() if layer in placed]
         if not having:
-            check_known(str(layer), {one for placed in searched.values() for one in placed}, "plan", "layer")
+            check_known(layer, {one for placed in searched.values() for one in placed}, "plan", "layer")
         if len(having) > 1:
             raise InputError(f"the network, too: {', '.join(map(repr, having))} have it", field="plan", value=layer)
         return self.placement[having[0]][layer]
@@ -125,6 +128,7 @@ def as_plan(given: Any, problem: Problem) -> Plan:
     raise InputError("a Plan, a Result with one, a file's name, or a device for each layer", field="plan", value=found)
 
 
+@checked
 def read_plan(path: str | Path, problem: Problem | None = None, *, allow_large: bool = False) -> Plan:
     """Read the plan in a plan or result file, and check that it fits `problem` where one is given."""
     data = read_data(path, None, allow_large=allow_large)
@@ -139,6 +143,7 @@ def read_plan(path: str | Path, problem: Problem | None = None, *, allow_large: 
     return plan
 
 
+@checked
 def write_plan(plan: Plan, path: str | Path) -> None:
     """Write a plan file."""
     write_text(path, dump_json(plan.to_data()))

@@ -8,6 +8,7 @@ from typing import Literal
 
 from pydantic import ConfigDict, Field, model_validator
 
+from dnnopt.base.arguments import checked
 from dnnopt.base.errors import InputError
 from dnnopt.base.files import read_data, write_data
 from dnnopt.base.numbers import counted
@@ -213,6 +214,7 @@ class Platform(Described, Record):
         return (*self.resources, *own)
 
 
+@checked
 def read_platform(path: str | Path | Traversable, *, allow_large: bool = False) -> Platform:
     """Read a platform file; texts with units such as ``"20 Mbit/s"`` are accepted in it."""
     data = read_data(path, "platform", allow_large=allow_large)
@@ -220,6 +222,7 @@ def read_platform(path: str | Path | Traversable, *, allow_large: bool = False) 
     return Platform.from_data(data, file=str(path))
 
 
+@checked
 def write_platform(platform: Platform, path: str | Path) -> None:
     """Write a platform file, in SI units."""
     write_data(path, "platform", platform.to_data())

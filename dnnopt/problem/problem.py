@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from dnnopt.base.arguments import checked
 from dnnopt.base.errors import InputError
 from dnnopt.base.files import data_text, read_data, take_header, write_text
 from dnnopt.base.numbers import counted
@@ -385,6 +386,7 @@ def _missing(kind: str, field: str, where: str, what: str) -> InputError:
     return InputError("", field=where, problem=f"missing: {kind!r} ({field}) needs {what}")
 
 
+@checked
 def read_problem(path: str | Path | Traversable, *, allow_large: bool = False) -> Problem:
     """Read a problem file; networks and platforms may be named, and are then the library's."""
     return problem_of(read_data(path, "problem", allow_large=allow_large), str(path), allow_large)
@@ -404,6 +406,7 @@ def problem_of(data: dict[str, Any], file: str, allow_large: bool) -> Problem:
     return Problem.from_data(data, file=file)
 
 
+@checked
 def write_problem(problem: Problem, path: str | Path) -> None:
     """Write a problem file with its networks and platform in full."""
     write_text(path, problem_text(problem))
@@ -414,6 +417,7 @@ def problem_text(problem: Problem) -> str:
     return data_text("problem", problem.to_data())
 
 
+@checked
 @cache
 def load(name: str) -> Problem:
     """Return the library's problem of that name, such as ``core/017``.

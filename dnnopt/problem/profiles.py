@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
+from dnnopt.base.arguments import checked
 from dnnopt.base.console import table, words
 from dnnopt.base.errors import InputError
 from dnnopt.base.files import read_data, write_data
@@ -286,11 +287,13 @@ def layer_joules(profile: Profile, network: Network, layer: Layer, device: Devic
     return measured.get(device.name, device.power * seconds)
 
 
+@checked
 def read_profile(path: str | Path | Traversable, *, allow_large: bool = False) -> Profile:
     """Read a profile file: measured times and energies of layers on devices."""
     return Profile.from_data(read_data(path, "profile", allow_large=allow_large), file=str(path))
 
 
+@checked
 def write_profile(profile: Profile, path: str | Path) -> None:
     """Write a profile file."""
     write_data(path, "profile", profile.to_data())

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from dnnopt.base.arguments import checked
 from dnnopt.problem.plan import Plan, as_plan
 from dnnopt.problem.problem import Problem, as_problem
 from dnnopt.referee import call_latency, metrics, schedule, timing
@@ -21,6 +22,7 @@ from dnnopt.referee.violations import constraint_violations, platform_violations
 __all__ = ["Evaluation", "Transmission", "Violation", "evaluate"]
 
 
+@checked
 def evaluate(problem: Problem | str | Path, plan: Plan | Mapping[str, Any] | str | Path) -> Evaluation:
     """Return a plan's objectives, metrics, violations and transmissions.
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dnnopt.base.arguments import checked
 from dnnopt.base.children import Child
 from dnnopt.base.console import table, words
 from dnnopt.base.files import dump_json, write_text
@@ -280,6 +281,7 @@ def _end(process: Child) -> None:
     process.kill()
 
 
+@checked
 def bench(
     problems: str | Iterable[str],
     output: str | Path,

@@ -14,6 +14,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from dnnopt.base.arguments import checked
 from dnnopt.base.errors import InputError
 from dnnopt.base.files import read_text, write_text
 from dnnopt.base.outputs import make_folder
@@ -124,6 +125,7 @@ def read_table(path: Path | None = None) -> dict[str, BestKnown]:
     return rows
 
 
+@checked
 def best_known(problem: Problem | str) -> BestKnown | None:
     """Return what is known of a problem of the library, by its name or itself; None where nothing is of these data."""
     problem = load(problem) if isinstance(problem, str) else problem

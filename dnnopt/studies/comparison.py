@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dnnopt.base.arguments import checked
 from dnnopt.base.console import table
 from dnnopt.base.errors import InputError, UnsupportedError
 from dnnopt.base.numbers import format_gap, format_quantity, format_runtime
@@ -167,6 +168,7 @@ class _Outcome:
     seconds: float
 
 
+@checked
 def compare(
     problem: Problem | str | Path,
     *,

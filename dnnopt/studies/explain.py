@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dnnopt.base.arguments import checked
 from dnnopt.base.console import words
 from dnnopt.base.text import visible
 from dnnopt.methods.result import placement_table
@@ -102,6 +103,7 @@ class Explanation:
             console.print(placement_table(self.problem, self.plan, evaluate(self.problem, self.plan)))
 
 
+@checked
 def explain_infeasibility(problem: Problem | str | Path, time_limit: float = 30.0) -> Explanation:
     """Return a minimal set of constraint groups that makes an infeasible problem so; of a feasible one, a plan.
 

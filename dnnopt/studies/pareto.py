@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dnnopt.base.arguments import checked
 from dnnopt.base.console import table
 from dnnopt.base.errors import InputError, UnsupportedError
 from dnnopt.base.numbers import counted, format_percent, format_quantity, format_runtime
@@ -142,6 +143,7 @@ class Front(Tabular):
         console.print(table(title, columns, rows))
 
 
+@checked
 def pareto(
     problem: Problem | str | Path,
     objectives: Sequence[Objective],

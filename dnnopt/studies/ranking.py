@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dnnopt.base.arguments import checked
 from dnnopt.base.console import table, words
 from dnnopt.base.errors import InputError, UnsupportedError
 from dnnopt.base.numbers import compared, counted, format_gap, format_quantity, format_runtime
@@ -174,6 +175,7 @@ class BestPlans(Tabular):
         print_strips(console, self.problem, {str(rank): ranked.plan for rank, ranked in enumerate(self.plans, 1)})
 
 
+@checked
 def best_plans(
     problem: Problem | str | Path,
     k: int,

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dnnopt.base.arguments import checked
 from dnnopt.base.console import table
 from dnnopt.base.numbers import format_gap, format_quantity, format_runtime
 from dnnopt.base.tables import Heading, Tabular
@@ -124,6 +125,7 @@ class SideBySide(Tabular):
         console.print(table(f"{self.problem.title}: formulations", columns, rows, expendable))
 
 
+@checked
 def compare_formulations(
     problem: Problem | str | Path,
     formulations: Sequence[str] = (),

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dnnopt.base.arguments import checked
 from dnnopt.base.errors import InputError, UnsupportedError
 from dnnopt.base.files import dump_json, read_data, write_text
 from dnnopt.base.outputs import make_folder
@@ -45,6 +46,7 @@ MOST_POINTS = 100_000
 _SAME = 1e-12  # relative: values closer than this are the same
 
 
+@checked
 def sweep(
     problem: Problem | str | Path,
     vary: str,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 
+from dnnopt.base.arguments import checked
 from dnnopt.base.sizes import check_places
 from dnnopt.inputs.generators.networks import draft_network
 from dnnopt.inputs.generators.platforms import TOPOLOGIES, build_platform, machines, ramp
@@ -41,6 +42,7 @@ class Generated:
     upper: dict[str, float]
 
 
+@checked
 def generate(recipe: Recipe, *, allow_large: bool = False) -> Generated:
     """Return the problem of a recipe.
 

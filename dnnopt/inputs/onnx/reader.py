@@ -24,6 +24,7 @@ from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dnnopt.base.arguments import checked
 from dnnopt.base.errors import InputError
 from dnnopt.inputs.onnx.costs import COSTS, DATA_INPUTS, CostFunction, Operator, OperatorCost, bytes_moved
 from dnnopt.inputs.onnx.file import join
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 _COSTS: dict[str, CostFunction] = {**COSTS, **MICROSOFT_COSTS}
 
 
+@checked
 def read_onnx(
     path: str | Path,
     *,
