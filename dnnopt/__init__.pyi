@@ -101,8 +101,8 @@ from dnnopt.studies.best_known import BestKnown as BestKnown
 from dnnopt.studies.best_known import best_known as best_known
 from dnnopt.studies.comparison import Comparison as Comparison
 from dnnopt.studies.comparison import compare as compare
-from dnnopt.studies.explain import Explanation as Explanation
 from dnnopt.studies.explain import explain_infeasibility as explain_infeasibility
+from dnnopt.studies.explanation import Explanation as Explanation
 from dnnopt.studies.pareto import Front as Front
 from dnnopt.studies.pareto import FrontPoint as FrontPoint
 from dnnopt.studies.pareto import pareto as pareto

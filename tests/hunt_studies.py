@@ -11,6 +11,7 @@ from oracle_times import TooManyOrdersError
 from dnnopt.problem.problem import Problem
 from dnnopt.referee import evaluate
 from dnnopt.studies import explain
+from dnnopt.studies.explanation import Explanation
 from dnnopt.studies.pareto import Front, pareto
 from dnnopt.studies.ranking import BestPlans, best_plans
 
@@ -68,7 +69,7 @@ def check_front(truth: Truth, front: Front) -> str:
     return "optimal" if front.points else "infeasible"
 
 
-def check_explanation(truth: Truth, found: explain.Explanation) -> str:
+def check_explanation(truth: Truth, found: Explanation) -> str:
     """Assert that a plan is one; else that the groups make the problem infeasible and, where said, all are needed."""
     if found.plan is not None:
         truth.check_plan(found.plan, evaluate(truth.problem, found.plan).objectives)

@@ -31,6 +31,14 @@ def _rounded(value: float, digits: int) -> float:
     return float(f"{value:.{digits - 1}e}")
 
 
+def rounded_up(value: float, digits: int = 4) -> float:
+    """Return the next number with so many significant digits that is not below a value by more than rounding."""
+    nearest = _rounded(value, digits)
+    if not math.isfinite(value) or nearest >= value - _ROUNDING * abs(value):
+        return nearest
+    return _rounded(nearest + 10.0 ** (math.floor(math.log10(abs(value))) - digits + 1), digits)
+
+
 def fitting_unit(value: float, unit: str) -> tuple[float, str]:
     """Return the unit with the prefix that fits `value` (in the SI unit `unit`): what to divide by, and its name."""
     scales = _PREFIXES.get(unit)

@@ -121,7 +121,7 @@ def _compare_one(
         )
     present(comparison, json, files)
     if comparison.best is None and comparison.results:
-        exit_for(problem, comparison.results[-1])
+        exit_for(problem, comparison.results[-1], time_limit)
 
 
 def _compare_set(

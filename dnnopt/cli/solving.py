@@ -85,7 +85,7 @@ def solve_command(
         from dnnopt.plot import placement
 
         save_figure(placement(result), figure)
-    exit_for(problem, result)
+    exit_for(problem, result, time_limit)
 
 
 def _solve_best(
@@ -121,8 +121,8 @@ def _solve_best(
         raise typer.Exit(NO_PLAN)
 
 
-def exit_for(problem: Problem, result: Result) -> None:
-    """Exit with the code that the result's status has; explain an infeasible problem first."""
+def exit_for(problem: Problem, result: Result, time_limit: float | None = None) -> None:
+    """Exit with the code that the result's status has; explain an infeasible problem first, in at most 30 seconds."""
     if result.status == "error":
         raise typer.Exit(INTERNAL)
     if result.plan is not None:
@@ -132,7 +132,7 @@ def exit_for(problem: Problem, result: Result) -> None:
         from dnnopt.studies.explain import explain_infeasibility
 
         with stop_on_interrupt(Control()):  # of all the problems that it solves
-            found = explain_infeasibility(problem)
+            found = explain_infeasibility(problem, min(30.0, time_limit or 30.0))
         say(str(found))
         if found.plan is not None:  # the solver was wrong
             raise typer.Exit(INTERNAL)

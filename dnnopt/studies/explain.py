@@ -1,9 +1,10 @@
-"""Why a problem is infeasible: a minimal set of constraint groups, found by deletion; or a plan, where it is feasible.
+"""Why a problem is infeasible: minimal sets of constraint groups, found by deletion; or a plan, where it is feasible.
 
 Groups are the entries of `subject_to`, each absent route, and each layer with devices that cannot run it. One group
 after the other is left out; if the rest is still infeasible, it stays out (Chinneck, Dravnieks: Locating minimal
 infeasible constraint sets in linear programs, ORSA Journal on Computing 3(2), 1991). That it stays in has a plan of the
 rest for its reason, so of what is left each set is known to be infeasible, and feasible without any one of its groups.
+Then the same is done with what is left without them, until that is feasible.
 """
 
 from __future__ import annotations
@@ -11,23 +12,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from dnnopt.base.arguments import checked
-from dnnopt.base.console import words
-from dnnopt.base.text import visible
-from dnnopt.methods.result import placement_table
 from dnnopt.models.solvers.interface import Clock, check_seconds
 from dnnopt.problem.objectives import Term
-from dnnopt.problem.plan import Plan
 from dnnopt.problem.platforms import Route
 from dnnopt.problem.problem import Problem, as_problem
 from dnnopt.problem.profiles import Profile
-from dnnopt.referee import evaluate
+from dnnopt.studies.enough import least_enough, limits_of
+from dnnopt.studies.explanation import Conflict, Enough, Explanation
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from dnnopt.methods.result import Result
 
 
@@ -40,72 +36,11 @@ class Removable:
     label: str
 
 
-@dataclass(frozen=True)
-class Explanation:
-    """Why a problem has no feasible plan, or one that it has.
-
-    Attributes
-    ----------
-    problem : Problem
-    status : {"infeasible", "feasible", "unknown"}
-        ``unknown``: it was not determined in time.
-    groups : tuple of str
-        Of an infeasible problem: a set of its parts that cannot hold together.
-    undetermined : tuple of str
-        Those of which it was not determined in time whether the others can hold together.
-    plan : Plan, optional
-        Of a feasible problem: one that breaks nothing.
-    """
-
-    problem: Problem
-    status: str
-    groups: tuple[str, ...] = ()
-    undetermined: tuple[str, ...] = ()
-    plan: Plan | None = None
-
-    @property
-    def minimal(self) -> bool:
-        """Whether the groups cannot hold together, but can without any one of them."""
-        return self.status == "infeasible" and not self.undetermined
-
-    def __str__(self) -> str:
-        if self.plan is not None:
-            return "feasible: there is a plan that breaks nothing"
-        if self.status != "infeasible":
-            return "not determined in time whether there is a feasible plan"
-        listed = "".join(f"\n  - {self._shown(group)}" for group in self.groups)
-        if not self.groups:
-            return "infeasible, whatever is left out"
-        if self.undetermined:
-            return f"infeasible; these cannot hold together (?: not determined in time whether it is needed):{listed}"
-        return f"infeasible; these cannot hold together, and without any one of them it would be feasible:{listed}"
-
-    def _shown(self, group: str) -> str:
-        return visible(group) + (" ?" if group in self.undetermined else "")
-
-    def to_data(self) -> dict[str, Any]:
-        """Return plain data; of a feasible problem it is also a plan file."""
-        return {
-            "format": "dnnopt-explanation",
-            "version": 1,
-            "problem": self.problem.name,
-            "status": self.status,
-            "minimal": self.minimal,
-            "groups": list(self.groups),
-            "undetermined": list(self.undetermined),
-            **(self.plan.to_data() if self.plan else {"placement": None}),
-        }
-
-    def report(self, console: Console) -> None:
-        """Print it for a person."""
-        console.print(words(str(self)))
-        if self.plan is not None:
-            console.print(placement_table(self.problem, self.plan, evaluate(self.problem, self.plan)))
-
-
 @checked
-def explain_infeasibility(problem: Problem | str | Path, time_limit: float = 30.0) -> Explanation:
-    """Return a minimal set of constraint groups that makes an infeasible problem so; of a feasible one, a plan.
+def explain_infeasibility(
+    problem: Problem | str | Path, time_limit: float = 30.0, *, seconds_each: float = 10.0
+) -> Explanation:
+    """Return why an infeasible problem is so, and what each limit would have to allow; of a feasible one, a plan.
 
     Parameters
     ----------
@@ -113,6 +48,15 @@ def explain_infeasibility(problem: Problem | str | Path, time_limit: float = 30.
         A text is a name in the library, or a file's.
     time_limit : float
         Seconds for all the problems that have to be decided: whether there is a plan, then without this and that.
+    seconds_each : float
+        Of these, at most so many for each limit of a conflict: what it would have to allow.
+
+    Returns
+    -------
+    Explanation
+        With conflicts that have no part in common: when one is found, the search goes on in what is left without it, to
+        the end or until there is no time left. Each limit of a conflict is raised while everything else holds but the
+        other conflicts.
 
     Raises
     ------
@@ -123,12 +67,33 @@ def explain_infeasibility(problem: Problem | str | Path, time_limit: float = 30.
     """
     problem = as_problem(problem)
     check_seconds(time_limit, "time_limit")
+    check_seconds(seconds_each, "seconds_each")
     clock = Clock(time_limit)
-    needed = _groups(problem)
-    first = _answer(problem, needed, clock)
+    everything = _groups(problem)
+    first = _answer(problem, everything, clock)
     if first is None or first.status != "infeasible":
         plan = None if first is None else first.plan
         return Explanation(problem, "unknown" if plan is None else "feasible", plan=plan)
+    found: list[tuple[list[Removable], tuple[str, ...]]] = []
+    left, more = everything, True
+    while more:
+        needed, undetermined = _minimal(problem, left, clock)
+        found.append((needed, undetermined))
+        left = [group for group in left if group not in needed]
+        answer = _infeasible(problem, left, clock) if needed else False  # else nothing is left to leave out
+        more = answer is True
+    conflicts = []
+    for needed, undetermined in found:
+        others = [group for one, _ in found if one is not needed for group in one]
+        kept = [group for group in everything if group not in others]
+        enough = _enough(problem, needed, kept, clock, seconds_each)
+        conflicts.append(Conflict(tuple(group.label for group in needed), undetermined, enough))
+    return Explanation(problem, "infeasible", tuple(conflicts), complete=answer is False)
+
+
+def _minimal(problem: Problem, groups: Sequence[Removable], clock: Clock) -> tuple[list[Removable], tuple[str, ...]]:
+    """Return those of some groups that cannot hold together, and which of them may not be needed."""
+    needed = list(groups)
     for batch in _batches(needed):
         rest = [group for group in needed if group not in batch]
         if len(batch) > 1 and len(rest) < len(needed) and _infeasible(problem, rest, clock):
@@ -141,7 +106,29 @@ def explain_infeasibility(problem: Problem | str | Path, time_limit: float = 30.
             needed = rest
         elif answer is None:
             undetermined.append(group.label)
-    return Explanation(problem, "infeasible", tuple(group.label for group in needed), tuple(undetermined))
+    return needed, tuple(undetermined)
+
+
+def _enough(
+    problem: Problem, needed: Sequence[Removable], kept: Sequence[Removable], clock: Clock, seconds_each: float
+) -> tuple[Enough, ...]:
+    """Return what each limit among the needed groups would have to allow, while the other kept ones hold."""
+    asked = []
+    for group in needed:
+        if group.kind == "constraint":
+            entry = problem.subject_to[int(group.key[1])]
+            asked += [(group, limit) for limit in limits_of(problem, entry)]
+    found = []
+    for number, (group, limit) in enumerate(asked):
+        left = clock.left() or 0.0
+        seconds = min(seconds_each, left / (len(asked) - number))
+        relaxed = _relaxed(problem, [other for other in kept if other != group])
+        if clock.expired():
+            one = Enough(group.label, limit.quantity, limit.allowed, limit.unit, "unknown")
+        else:
+            one = least_enough(relaxed, relaxed.subject_to, limit, group.label, seconds)
+        found.append(one)
+    return tuple(found)
 
 
 def _batches(groups: Sequence[Removable]) -> list[list[Removable]]:

@@ -1,5 +1,6 @@
 """Why a problem is infeasible: sets that are infeasible by themselves, and no longer if any one part is left out."""
 
+import dataclasses
 import re
 from collections import Counter
 
@@ -13,14 +14,24 @@ from strategies import problems
 
 import dnnopt as dp
 from dnnopt.base.errors import InputError
-from dnnopt.problem.constraints import Deadline, MaxDevices, Memory, Placement, Separate
+from dnnopt.problem.constraints import (
+    Bandwidth,
+    Deadline,
+    MaxCuts,
+    MaxDevices,
+    Memory,
+    Placement,
+    Separate,
+    Utilisation,
+)
 from dnnopt.problem.plan import read_plan
 from dnnopt.problem.platforms import Route
 from dnnopt.problem.problem import write_problem
 from dnnopt.problem.profiles import Profile
 from dnnopt.referee import evaluate
-from dnnopt.studies import explain
+from dnnopt.studies import enough, explain
 from dnnopt.studies.explain import explain_infeasibility
+from dnnopt.studies.explanation import Enough
 
 ROUTE = re.compile(r"no route from (\w+) to (\w+)")
 UNSUPPORTED = re.compile(r"layer (\w+) of (\w+) cannot run on (.*)")
@@ -76,7 +87,7 @@ def with_only(one, kept):
 def test_explanations_of_random_problems_are_a_plan_or_infeasible_and_minimal():
     seen = Counter()
 
-    @settings(max_examples=150)
+    @settings(max_examples=60)
     @given(problems(most_placements=90, largest_spread=2))
     def check(problem):
         explanation = explain_infeasibility(problem)
@@ -95,8 +106,153 @@ def test_explanations_of_random_problems_are_a_plan_or_infeasible_and_minimal():
             assert brute_force(with_only(problem, rest)).objective is not None
         seen[len(needed)] += 1
         seen.update(kind for kind, _ in needed)
+        check_conflicts(problem, explanation, seen)
 
-    check_until(check, lambda: sum(seen[size] for size in (1, 2, 3, 4)) >= 10 and seen["constraint"] >= 3)
+    def enough_was_seen():
+        return seen["constraint"] >= 3 and seen["exact"] >= 10 and seen["impossible"] >= 1 and seen["2 conflicts"] >= 3
+
+    check_until(check, lambda: sum(seen[size] for size in (1, 2, 3, 4)) >= 10 and enough_was_seen())
+
+
+def check_conflicts(problem, explanation, seen):
+    """Assert that every conflict is minimal, that the rest is feasible, and what each limit would have to allow."""
+    sets = [{read(label) for label in conflict.groups} for conflict in explanation.conflicts]
+    assert sum(map(len, sets)) == len(set().union(*sets))
+    assert explanation.complete
+    assert brute_force(with_only(problem, set(parts_of(problem)) - set().union(*sets))).objective is not None
+    seen[f"{len(sets)} conflicts"] += 1
+    for own, conflict in zip(sets, explanation.conflicts, strict=True):
+        assert brute_force(with_only(problem, own)).objective is None
+        others = set().union(*(other for other in sets if other is not own))
+        for one in conflict.enough:
+            seen[one.status] += 1
+            if "bytes/s" in one.unit or len(problem.networks) > 1:
+                continue
+            allowing = {
+                value: brute_force(with_only(*allowed(problem, one, value, others))).objective is not None
+                for value in ([one.value, 0.999 * one.value] if one.status == "exact" else [1e9])
+            }
+            assert list(allowing.values()) == ([True, False] if one.status == "exact" else [False]), one
+
+
+def allowed(problem, enough, value, others):
+    """Return the problem with another limit, and all its parts but some."""
+    _, index = read(enough.group)
+    entry = problem.subject_to[index]
+    if isinstance(entry, Memory):
+        device = enough.quantity.removeprefix("memory of ")
+        entry = entry.replace(limits={**entry.limits, device: value})
+    elif isinstance(entry, Bandwidth) and entry.link is None:
+        raise AssertionError("a limit for every link")
+    else:
+        whole = isinstance(entry, MaxDevices | MaxCuts)
+        entry = entry.replace(limit=min(int(value), 1000) if whole else value)
+    entries = (*problem.subject_to[:index], entry, *problem.subject_to[index + 1 :])
+    return problem.replace(subject_to=entries), set(parts_of(problem)) - others
+
+
+def far_apart(*limits, **fields):
+    """Return layers a and b that take 4 and 1 s on p, 1 and 4 s on q, and what a sends b 2 s."""
+    on = platform(
+        [dp.Device(name="p", memory=10, power=1.0), dp.Device(name="q", memory=10, power=2.0, price=1.0)],
+        [link("w", sender="p", receiver="q")],
+        {"p>q": "w", "q>p": "w"},
+    )
+    net = network([layer("a", 4), layer("b", 6)], [tensor("t", "a", "b", 2)], rate=0.5)
+    return problem(net, on, {"a": (4, 1), "b": (1, 4)}, subject_to=limits).replace(**fields)
+
+
+ON_P = Placement(network="net", layer="a", allowed=("p",))
+ON_Q = Placement(network="net", layer="b", allowed=("q",))
+APART = Separate(network="net", layers=("a", "b"))
+
+
+@pytest.mark.parametrize(
+    ("limits", "line"),
+    [
+        ([Deadline(limit=3)], "latency of net: 4 s would be enough, 3 s allowed"),
+        ([ON_P, ON_Q, Deadline(limit=3)], "latency of net: 10 s would be enough, 3 s allowed"),
+        ([MaxDevices(limit=0)], "number of devices: 1 would be enough, 0 allowed"),
+        ([APART, MaxCuts(limit=0)], "number of cuts: 1 would be enough, 0 allowed"),
+        ([ON_P, Memory(limits={"p": 3})], "memory of p: 4 B would be enough, 3 B allowed"),
+        ([dp.energy() <= 1], "energy: 3 J would be enough, 1 J allowed"),
+        ([ON_Q, dp.energy("q") <= 1], "energy of q: 8 J would be enough, 1 J allowed"),
+        ([ON_Q, dp.cost() <= 1], "cost: 4 USD would be enough, 1 USD allowed"),
+        ([APART, dp.traffic() <= 1], "traffic: 2 B would be enough, 1 B allowed"),
+        ([APART, Bandwidth(link="w", limit=1)], "traffic of w per inference: 2 B would be enough, 1 B allowed"),
+        ([APART, dp.period() <= 0.5], "period: 2 s would be enough, 500 ms allowed"),
+        ([APART, Utilisation(limit=0.5)], "utilisation: 1 would be enough, 0.5 allowed"),
+    ],
+    ids=lambda value: value.partition(":")[0] if isinstance(value, str) else None,
+)
+def test_what_a_limit_would_have_to_allow_is_said_and_is_enough(limits, line):
+    explanation = explain_infeasibility(far_apart(*limits))
+    assert f"    {line}" in str(explanation).splitlines()
+    (one,) = [one for one in explanation.enough if str(one) == line]
+    assert one.status == "exact"
+    assert one.plan.placement["net"]
+
+
+def test_reasons_that_share_no_part_are_all_given_and_no_value_is_claimed_where_none_helps():
+    limits = [MaxDevices(limit=0), ON_P, Memory(limits={"p": 3}), Deadline(limit=20), dp.cost() <= 50]
+    explanation = explain_infeasibility(far_apart(*limits))
+    assert [conflict.groups for conflict in explanation.conflicts] in (
+        [("max_devices (subject_to[0])",), ("placement(net.a) (subject_to[1])", "memory (subject_to[2])")],
+        [("placement(net.a) (subject_to[1])", "memory (subject_to[2])"), ("max_devices (subject_to[0])",)],
+    )
+    assert explanation.complete
+    assert explanation.minimal
+    known = {one.quantity: (one.status, one.value) for one in explanation.enough}
+    assert known == {
+        "number of devices": ("exact", 1),
+        "memory of p": ("exact", 4),
+        "memory of q": ("impossible", None),
+    }
+    text = str(explanation)
+    assert text.startswith("infeasible, for 2 reasons that share no part")
+    assert "memory of q: no value alone would be enough, 10 B allowed" in text
+    assert len(explanation.to_rows()) == 4
+    data = explanation.to_data()
+    assert [conflict["minimal"] for conflict in data["conflicts"]] == [True, True]
+    assert {one["quantity"] for conflict in data["conflicts"] for one in conflict["enough"]} == set(known)
+
+
+def test_a_value_that_was_found_but_not_proved_is_an_upper_one_and_what_was_not_found_is_said_so(monkeypatch):
+    solved = enough.solve
+
+    def unproved(problem, **options):
+        return dataclasses.replace(solved(problem, **options), status="feasible")
+
+    def nothing(problem, **options):
+        return dataclasses.replace(unproved(problem, **options), status="no_solution", plan=None, evaluation=None)
+
+    one = far_apart(ON_P, ON_Q, Deadline(limit=3))
+    monkeypatch.setattr(enough, "solve", unproved)
+    assert "latency of net: at most 10 s would be enough, 3 s allowed" in str(explain_infeasibility(one))
+    monkeypatch.setattr(enough, "solve", nothing)
+    text = str(explain_infeasibility(one, seconds_each=2.5))
+    assert "latency of net: not determined in 2.5 s what would be enough" in text
+
+
+def test_where_time_ends_before_the_rest_is_decided_it_is_said(monkeypatch):
+    decided = explain._answer
+    one = far_apart(MaxDevices(limit=0), ON_P)
+
+    def undecided(problem, groups, clock):
+        asked.append([group.key[0] for group in groups])
+        return None if asked.count(["placement"]) > 1 else decided(problem, groups, clock)
+
+    asked = []
+    monkeypatch.setattr(explain, "_answer", undecided)
+    explanation = explain_infeasibility(one)
+    assert (explanation.groups, explanation.complete) == (("max_devices (subject_to[0])",), False)
+    assert str(explanation).endswith("the time ended: there may be more reasons")
+
+
+@pytest.mark.parametrize(("value", "text"), [(61.04e6, "61.04 MB"), (61.041e6, "61.05 MB"), (4.0 + 1e-12, "4 B")])
+def test_what_is_enough_is_never_rounded_down(value, text):
+    one = Enough("memory (subject_to[0])", "memory of p", 1.0, "bytes", "exact", value)
+    assert str(one) == f"memory of p: {text} would be enough, 1 B allowed"
 
 
 def chain(on, times, subject_to=(), **fields):
@@ -137,15 +293,15 @@ def test_placements_that_contradict_each_other_are_both_named():
     assert explanation.minimal
 
 
-def test_of_two_reasons_one_is_given():
+def test_of_two_reasons_both_are_given():
     on = platform("p q", [link("w")], {"p>q": "w"})
     apart = Separate(network="net", layers=("a", "b"))
     one = chain(on, {"a": (1, 1), "b": (1, 1)}, [Deadline(limit=1.5), apart, MaxDevices(limit=1)])
     explanation = explain_infeasibility(one)
-    assert explanation.groups in (
+    assert {conflict.groups for conflict in explanation.conflicts} == {
         ("deadline (subject_to[0])",),
         ("separate(net:a,b) (subject_to[1])", "max_devices (subject_to[2])"),
-    )
+    }
 
 
 def test_memory_and_deadline_that_only_together_leave_no_plan():
@@ -203,7 +359,9 @@ def test_a_group_that_is_not_decided_in_time_stays_in_and_is_marked(monkeypatch)
     explanation = explain_infeasibility(one)
     assert (explanation.groups, explanation.undetermined, explanation.minimal) == (labels, labels, False)
     assert str(explanation).count(" ?") == 2
-    assert explanation.to_data()["undetermined"] == list(labels)
+    (conflict,) = explanation.to_data()["conflicts"]
+    assert (conflict["undetermined"], conflict["minimal"]) == (list(labels), False)
+    assert [row["needed"] for row in explanation.to_rows()] == [None, None]
 
 
 def test_the_command_line_explains_and_shows_the_plan_of_a_feasible_problem(tmp_path):
