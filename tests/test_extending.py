@@ -1,15 +1,18 @@
 """Metrics, constraints and linearisations of a user's own, against enumeration, and the page that shows them."""
 
+import re
+import sys
 from collections import Counter
 
 import numpy as np
 import pytest
 from brute_force import brute_force, check_solved
 from builders import link, network, platform, problem, tensor
+from commands import dnnopt
 from examples import check_until
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pages import page, printed, programs
+from pages import page, printed, programs, without_times
 from scheduled_optimum import scheduled, scheduled_optimum
 from strategies import problems
 
@@ -32,15 +35,26 @@ IDS = ["metric", "constraint", "inequality", "moves", "heuristic"]
 @pytest.fixture(autouse=True)
 def _what_is_registered_does_not_stay():
     tables = [(table, dict(table)) for table in (COMMUNICATIONS, BASELINES)]
+    path = list(sys.path)
     yield
     for table, before in tables:
         table.clear()
         table.update(before)
+    sys.path[:] = path
 
 
 @pytest.mark.parametrize(("code", "output"), programs(page("extending.md")), ids=IDS)
 def test_programs_print_what_the_page_shows(code, output):
     assert printed(code) == output
+
+
+def test_the_heuristic_of_the_page_is_run_by_the_command_that_it_shows(tmp_path):
+    text = page("extending.md").partition("## On the command line")[2]
+    code, command, output = re.search(r"```python\n(.*?)```.*?\n\$ dnnopt (.*?)\n(.*?)```", text, re.DOTALL).groups()
+    (tmp_path / "own_heuristic.py").write_text(code, encoding="utf-8")
+    run = dnnopt(*command.split(), cwd=tmp_path)
+    assert run.returncode == 0, run.output
+    assert without_times(run.stdout) == without_times(output)
 
 
 @st.composite

@@ -80,8 +80,8 @@ class _Table:
 
         name, side = self._columns[index]
         cells = self._cells(index)
-        texts = [*name.split(), *(cells if side == "right" else [word for cell in cells for word in cell.split()])]
-        longest = max(map(cell_len, texts), default=0)
+        texts = cells if side == "right" else [word for cell in cells for word in cell.split()]
+        longest = max(map(cell_len, [*texts, *_two_lines(name)]))
         return longest if side == "right" else max(longest, min(self._natural(index), _LEAST))
 
     def _as_table(self, kept: Sequence[int], width: int) -> Iterable[RenderableType]:
@@ -138,6 +138,15 @@ class _Table:
             for position, part in enumerate(wrapped(line, width, width - 2))
         ]
         return Text("\n".join(folded), no_wrap=True, overflow="ignore")
+
+
+def _two_lines(heading: str) -> tuple[str, str]:
+    """Return a heading in two parts, the longer one as short as possible."""
+    from rich.cells import cell_len
+
+    names = heading.split()
+    parts = [(" ".join(names[:count]), " ".join(names[count:])) for count in range(len(names) + 1)]
+    return min(parts, key=lambda part: max(map(cell_len, part)))
 
 
 def _total(places: Sequence[int]) -> int:

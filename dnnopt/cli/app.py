@@ -5,14 +5,17 @@ from __future__ import annotations
 import io
 import os
 import sys
+import traceback
 from collections.abc import Callable, Mapping
 from functools import wraps
+from inspect import Parameter, signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from dnnopt.base.errors import InputError
+from dnnopt.base.plugins import load_plugin
 from dnnopt.base.text import shortened, visible
 
 if TYPE_CHECKING:
@@ -52,15 +55,32 @@ def _lines(text: str) -> str:
     return "\n".join(map(visible, text.split("\n")))
 
 
+PluginOption = Annotated[
+    list[str] | None,
+    typer.Option("--plugin", help="A module of your own, or its .py file, to import first; may be repeated."),
+]
+
+
 def guarded(command: Callable[..., None]) -> Callable[..., None]:
-    """Turn exceptions into one clear message and an exit code."""
+    """Turn exceptions into one clear message and an exit code; import plugins first.
+
+    A command that starts other processes has a parameter `plugin` itself; all others are given one.
+    """
+    declared = signature(command, eval_str=True)
+    hands_on = "plugin" in declared.parameters
 
     @wraps(command)
     def run(**arguments: Any) -> None:
         try:
+            for name in arguments.get("plugin") or ():
+                load_plugin(name)
+            if not hands_on:
+                arguments.pop("plugin", None)
             command(**arguments)
         except InputError as error:
             say(f"dnnopt: {error}")
+            if arguments.get("verbose") and error.__cause__ is not None:
+                say("".join(traceback.format_exception(error.__cause__)).rstrip())
             raise typer.Exit(BAD_INPUT) from None
         except KeyboardInterrupt:
             say("dnnopt: interrupted")
@@ -83,6 +103,11 @@ def guarded(command: Callable[..., None]) -> Callable[..., None]:
             say(f"dnnopt: internal error: {words} (-v shows where; please report it)")
             raise typer.Exit(INTERNAL) from None
 
+    if not hands_on:
+        option = Parameter("plugin", Parameter.KEYWORD_ONLY, default=None, annotation=PluginOption)
+        own = [parameter.replace(kind=Parameter.KEYWORD_ONLY) for parameter in declared.parameters.values()]
+        run.__signature__ = declared.replace(parameters=[*own, option])  # type: ignore[attr-defined]
+        run.__annotations__ = {parameter.name: parameter.annotation for parameter in [*own, option]}
     return run
 
 

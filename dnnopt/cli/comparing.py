@@ -9,7 +9,7 @@ import typer
 
 from dnnopt.base.errors import InputError
 from dnnopt.base.text import visible
-from dnnopt.cli.app import present, say
+from dnnopt.cli.app import PluginOption, present, say
 from dnnopt.cli.options import (
     CsvOption,
     GapOption,
@@ -66,6 +66,7 @@ def compare_command(
     csv: CsvOption = None,
     markdown: MarkdownOption = None,
     latex: LatexOption = None,
+    plugin: PluginOption = None,
     verbose: VerboseOption = False,
 ) -> None:
     """Put baselines and exact methods side by side, with gaps to the best bound; on one problem, or over sets."""
@@ -80,6 +81,7 @@ def compare_command(
             "threads": 1 if threads is None else threads,
             "seed": seed,
             "memory": memory_of_each(memory_limit, jobs),
+            "plugins": plugin or (),
         }
         _compare_set(of_set, output, method or [], options, jobs, by, json, files)
         return

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dnnopt.base.errors import InputError
-from dnnopt.cli.app import NO_PLAN, app, console, guarded, present, say, tell, write_json
+from dnnopt.cli.app import NO_PLAN, PluginOption, app, console, guarded, present, say, tell, write_json
 from dnnopt.cli.options import (
     CsvOption,
     FormulationOption,
@@ -67,6 +67,7 @@ def bench_command(
     csv: CsvOption = None,
     markdown: MarkdownOption = None,
     latex: LatexOption = None,
+    plugin: PluginOption = None,
     verbose: VerboseOption = False,
 ) -> None:
     """Solve many problems, each in a process of its own; started again, it does what is missing."""
@@ -90,6 +91,7 @@ def bench_command(
         seed=seed,
         memory=memory_of_each(memory_limit, jobs),
         watch=watch,
+        plugins=plugin or (),
     )
     progress("")
     present(found, None, {"csv": csv, "markdown": markdown, "latex": latex})

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +24,7 @@ from dnnopt.base.console import table, words
 from dnnopt.base.files import dump_json, write_text
 from dnnopt.base.numbers import format_gap, format_percent, format_quantity, format_runtime
 from dnnopt.base.outputs import make_folder
+from dnnopt.base.plugins import load_plugin, located
 from dnnopt.base.tables import Tabular
 from dnnopt.methods.result import read_result
 from dnnopt.methods.solving import check_choice
@@ -82,6 +83,7 @@ def tasks(
     threads: int = 1,
     seed: int = 0,
     memory: float | None = None,
+    plugins: Sequence[str] = (),
 ) -> list[BenchTask]:
     """Return the tasks for problems or sets of the library.
 
@@ -95,16 +97,22 @@ def tasks(
         As for `solve`.
     memory : float, optional
         Bytes for each task.
+    plugins : sequence of str
+        Modules, or .py files, that each process imports first; `method` and the like may be what they register.
 
     Raises
     ------
     InputError
         For a name that is not in the library, and for options that `solve` would refuse.
     """
+    for plugin in plugins:
+        load_plugin(plugin)
     Limits(time_limit, threads=threads, seed=seed)  # a mistake in the options is no outcome of every problem
     check_choice(method, formulation, solver)
     named = {"method": method, "formulation": formulation, "solver": solver, "threads": threads, "seed": seed}
-    options = tuple(word for name, value in named.items() if value is not None for word in (f"--{name}", str(value)))
+    given = [(name, str(value)) for name, value in named.items() if value is not None]
+    given += [("plugin", plugin) for plugin in located(plugins)]
+    options = tuple(word for name, value in given for word in (f"--{name}", value))
     label = "+".join(filter(None, (formulation or method, solver)))
     return [
         BenchTask(name, options, time_limit, str(runs / label / f"{name}.json"), memory, label)
@@ -306,7 +314,8 @@ def bench(
     watch : callable, optional
         Called with the number of tasks, a task and its result file's data, as each ends.
     **options
-        ``method``, ``formulation``, ``solver``, ``time_limit`` (60 seconds), ``threads`` (1), ``seed``: as for `solve`.
+        ``method``, ``formulation``, ``solver``, ``time_limit`` (60 seconds), ``threads`` (1), ``seed``: as for `solve`;
+        ``plugins``: modules, or .py files, that each process imports first.
 
     Raises
     ------

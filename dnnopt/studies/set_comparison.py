@@ -13,6 +13,7 @@ from dnnopt.base.console import table, words
 from dnnopt.base.errors import InputError
 from dnnopt.base.files import read_data
 from dnnopt.base.numbers import counted, format_excess, format_percent, format_runtime
+from dnnopt.base.plugins import load_plugin
 from dnnopt.base.tables import Heading, Tabular
 from dnnopt.methods.heuristics import BASELINES
 from dnnopt.models.solvers.interface import check_seconds
@@ -179,6 +180,7 @@ def set_tasks(
     threads: int = 1,
     seed: int = 0,
     memory: float | None = None,
+    plugins: Sequence[str] = (),
 ) -> list[BenchTask]:
     """Return a task for each problem and method; results go to ``runs/method/problem.json``.
 
@@ -195,6 +197,8 @@ def set_tasks(
         As for `solve`.
     memory : float, optional
         Bytes for each task.
+    plugins : sequence of str
+        As for `dnnopt.studies.bench.tasks`.
 
     Raises
     ------
@@ -203,11 +207,13 @@ def set_tasks(
     """
     check_seconds(time_limit, "time_limit")
     check_seconds(heuristic_limit, "heuristic_limit")
-    names = list(problems)
-    found = []
+    for plugin in plugins:
+        load_plugin(plugin)
+    names, common = list(problems), {"threads": threads, "seed": seed, "memory": memory, "plugins": plugins}
+    found: list[BenchTask] = []
     for method in methods or [name for name, one in BASELINES.items() if one.installed]:
         limit = heuristic_limit if method in BASELINES else time_limit
-        found += tasks(names, runs, method=method, time_limit=limit, threads=threads, seed=seed, memory=memory)
+        found += tasks(names, runs, method=method, time_limit=limit, **common)  # type: ignore[arg-type]
     return sorted(found, key=lambda task: task.problem)
 
 
