@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 NARROW = 80  # columns of a terminal that is not a wide one
-_LEAST = 20  # characters of a column of texts, where they are that long
+_LEAST = 20  # characters of a column of texts that are that long, where there is room
 _GAP = 2  # between columns
 
 
@@ -53,18 +53,18 @@ class _Table:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterable[RenderableType]:
         width = options.max_width
-        kept = list(range(len(self._columns)))
-        for name in (None, *self._expendable):
-            kept = [index for index in kept if self._columns[index][0] != name]
-            if _total([self._least(index) for index in kept]) <= width:
-                yield from self._as_table(kept, width)
-                break
-        else:
+        for least in (_LEAST, 1):
             kept = list(range(len(self._columns)))
-            yield self._as_list(width)
-        left_out = [name for index, (name, _) in enumerate(self._columns) if index not in kept]
-        if left_out:
-            yield words(f"There is no room here for: {', '.join(left_out)}.")
+            for name in (None, *self._expendable):
+                kept = [index for index in kept if self._columns[index][0] != name]
+                places = {index: self._least(index, least) for index in kept}
+                if _total(list(places.values())) <= width:
+                    yield from self._as_table(places, width)
+                    left_out = [name for index, (name, _) in enumerate(self._columns) if index not in kept]
+                    if left_out:
+                        yield words(f"There is no room here for: {', '.join(left_out)}.")
+                    return
+        yield self._as_list(width)
 
     def _cells(self, index: int) -> list[str]:
         return [row[index] for row in self._rows]
@@ -74,24 +74,23 @@ class _Table:
 
         return max(map(cell_len, [self._columns[index][0], *self._cells(index)]))
 
-    def _least(self, index: int) -> int:
-        """Return the characters that a column needs: numbers are never broken."""
+    def _least(self, index: int, least: int) -> int:
+        """Return the characters that a column needs: numbers are never broken, and texts not below `least`."""
         from rich.cells import cell_len
 
         name, side = self._columns[index]
         cells = self._cells(index)
         texts = cells if side == "right" else [word for cell in cells for word in cell.split()]
         longest = max(map(cell_len, [*texts, *_two_lines(name)]))
-        return longest if side == "right" else max(longest, min(self._natural(index), _LEAST))
+        return longest if side == "right" else max(longest, min(self._natural(index), least))
 
-    def _as_table(self, kept: Sequence[int], width: int) -> Iterable[RenderableType]:
-        places = {index: self._least(index) for index in kept}
+    def _as_table(self, places: dict[int, int], width: int) -> Iterable[RenderableType]:
         spare = width - _total(list(places.values()))
-        for index in sorted(kept, key=lambda index: self._natural(index) - places[index]):
+        for index in sorted(places, key=lambda index: self._natural(index) - places[index]):
             more = min(spare, self._natural(index) - places[index])
             places[index] += more
             spare -= more
-        if any(self._columns[index][0] for index in kept):
+        if any(self._columns[index][0] for index in places):
             yield from self._lines([name for name, _ in self._columns], places, "bold", below=True)
         for row in self._rows:
             yield from self._lines(row, places)

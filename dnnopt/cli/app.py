@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 import sys
 import traceback
 from collections.abc import Callable, Mapping
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 OK, NO_PLAN, BAD_INPUT, INTERNAL, INTERRUPTED = 0, 1, 2, 3, 130
 BROKEN_PIPE = 141  # as of programs that SIGPIPE ends
 _LONGEST = 500  # of what an internal error says
-_IN_A_PIPE = 160  # columns
 
 app = typer.Typer(
     name="dnnopt",
@@ -39,6 +39,21 @@ app = typer.Typer(
 def say(text: str) -> None:
     """Write lines to the error stream."""
     typer.echo(_lines(text), err=True)
+
+
+def note(text: str) -> None:
+    """Write lines to the error stream, broken between words where a terminal is too narrow for them."""
+    from dnnopt.base.console import wrapped
+
+    width = shutil.get_terminal_size().columns if _knows_width() else None
+    for line in map(visible, text.split("\n")):
+        for part in [line] if width is None else wrapped(line, width):
+            typer.echo(part, err=True)
+
+
+def _knows_width() -> bool:
+    """Return whether there is a terminal, or something else that says how wide lines may be."""
+    return sys.stdout.isatty() or os.environ.get("COLUMNS", "").isdecimal()
 
 
 def tell(text: str) -> None:
@@ -159,9 +174,13 @@ def save_figure(figure: Any, path: Path, **options: Any) -> None:
     write_output(path, stream.getvalue())
 
 
-def console() -> Any:
+def console(in_a_pipe: int = 160) -> Any:
+    """Return the console of the output, of so many columns where nothing says how many there are."""
     from rich.console import Console
 
+    class Piped(Console):
+        def on_broken_pipe(self) -> None:  # rich would end the program with a code of its own
+            raise BrokenPipeError
+
     # In a pipe there is no width to keep to unless one is asked for, and a table is easier to read unfolded.
-    known = sys.stdout.isatty() or os.environ.get("COLUMNS", "").isdecimal()
-    return Console(width=None if known else _IN_A_PIPE)
+    return Piped(width=None if _knows_width() else in_a_pipe)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from dnnopt.base.errors import InputError
-from dnnopt.cli.app import emit, say, tell
+from dnnopt.cli.app import console, emit, remark, tell
 from dnnopt.cli.options import VerboseOption
 from dnnopt.cli.target import command
 
 if TYPE_CHECKING:
     from dnnopt.problem.catalogue import Entry
+
+_WHOLE = 10_000  # characters of a line in a pipe: one entry a line
 
 
 @command("list")
@@ -21,96 +23,134 @@ def list_command(
     kind: Annotated[
         str,
         typer.Argument(
-            help="networks, platforms, devices, links, problems, formulations, solvers, methods or heuristics."
+            help="networks, platforms, devices, links, problems, formulations, solvers, methods, heuristics or words."
         ),
     ],
     verbose: VerboseOption = False,
 ) -> None:
-    """List what there is."""
-    from dnnopt.problem import library
+    """List what there is, or explain the words of reports."""
+    if kind not in _LISTS:
+        raise InputError(f"one of {', '.join(_LISTS)}", field="KIND", value=kind)
+    _LISTS[kind](verbose)
 
-    def formulations() -> list[str]:
-        from dnnopt.formulations import registry
 
-        return registry.names()
+def _print_table(columns: Sequence[tuple[str, str]], rows: Iterable[Sequence[str]], *expendable: str) -> None:
+    """Print a table with an entry in each row, its name first."""
+    from dnnopt.base.console import table
 
-    def solvers() -> list[str]:
-        from dnnopt.models.solvers import missing, names
+    console(_WHOLE).print(table("", columns, rows, expendable))
 
-        found = {name: missing(name) for name in names()}
-        return [*(f"{name}  unavailable: {how}" if how else name for name, how in found.items()), "pyomo:NAME"]
 
-    def methods() -> list[str]:
-        from dnnopt.methods.solving import methods as of_all_kinds
+def _texts(*names: str) -> list[tuple[str, str]]:
+    return [(name, "left") for name in names]
 
-        return of_all_kinds()
 
-    kinds: dict[str, Callable[[], list[str]]] = {
-        "platforms": lambda: library.names("platforms"),
-        "problems": lambda: library.names("problems"),
-        "formulations": formulations,
-        "solvers": solvers,
-        "methods": methods,
-    }
-    tables: dict[str, Callable[[bool], None]] = {
-        "networks": _list_networks,
-        "devices": _list_devices,
-        "links": _list_links,
-        "heuristics": _list_heuristics,
-    }
-    known = [*tables, *kinds]
-    if kind not in known:
-        raise InputError(f"one of {', '.join(known)}", field="KIND", value=kind)
-    if kind == "formulations" and verbose:
-        from dnnopt.studies.capabilities import markdown
-
-        emit(markdown())
-        return
-    if kind in tables:
-        tables[kind](verbose)
-        return
-    for name in kinds[kind]():
-        tell(_described(kind, name) if verbose else name)
-    if kind == "methods" and verbose:
-        from dnnopt.studies.capabilities import parts_markdown
-
-        emit("\n" + parts_markdown())
+def _numbers(*names: str) -> list[tuple[str, str]]:
+    return [(name, "right") for name in names]
 
 
 def _list_networks(verbose: bool) -> None:
-    """Print a table: one network a line, its name first."""
     from dnnopt.problem import library
 
-    rows = [("name", "layers", "GFLOP", "parameters", "family", "source")]
+    rows = []
     for network in map(library.network, library.names("networks")):
         flops = sum(layer.flops or 0.0 for layer in network.layers)
         parameters = "" if network.parameters is None else f"{network.parameters / 1e6:,.2f} M"
         source = network.provenance.partition(";")[0]
-        rows.append((network.name, f"{len(network.layers)}", f"{flops / 1e9:,.2f}", parameters, network.family, source))
-    _print_columns(rows, numbers=(1, 2, 3))
-    say("\nNAME@layer and NAME@block are the same networks in fewer, larger layers.")
+        rows.append(
+            (network.name, f"{len(network.layers):,}", f"{flops / 1e9:,.2f}", parameters, network.family, source)
+        )
+    columns = [*_texts("name"), *_numbers("layers", "GFLOP", "parameters"), *_texts("family", "source")]
+    _print_table(columns, rows, *([] if verbose else ["source"]))
+    remark("\nNAME@layer and NAME@block are the same networks in fewer, larger layers.")
+
+
+def _list_platforms(verbose: bool) -> None:
+    from dnnopt.problem import library
+
+    if not verbose:
+        _tell_names(library.names("platforms"))
+        return
+    rows = []
+    for platform in map(library.platform, library.names("platforms")):
+        devices = ", ".join(f"{device.name} ({device.tier})" for device in platform.devices)
+        rows.append((platform.name, f"{len(platform.links):,}", devices))
+    _print_table([*_texts("name"), *_numbers("links"), *_texts("devices")], rows)
+
+
+def _list_problems(verbose: bool) -> None:
+    from dnnopt.problem import library
+    from dnnopt.problem.problem import load
+
+    if not verbose:
+        _tell_names(library.names("problems"))
+        return
+    rows = []
+    for name in library.names("problems"):
+        problem = load(name)
+        networks = ", ".join(network.name for network in problem.networks)
+        rows.append((name, networks, f"{len(problem.platform.devices):,}", problem.execution))
+    _print_table([*_texts("name", "networks"), *_numbers("devices"), *_texts("execution")], rows)
+
+
+def _list_formulations(verbose: bool) -> None:
+    if not verbose:
+        from dnnopt.formulations import registry
+
+        _tell_names(registry.names())
+        return
+    from dnnopt.studies.capabilities import overview
+
+    _print_table(_texts("timing", "sending", "latency under", "but not"), overview())
+    remark("\nA formulation is called SENDING+TIMING; the whole table is in docs/formulations.md.")
+
+
+def _list_solvers(verbose: bool) -> None:
+    from dnnopt.models.solvers import missing, names
+
+    found = [(name, missing(name)) for name in names()]
+    rows = [(name, f"unavailable: {how}" if how else "") for name, how in found]
+    _print_table(_texts("", ""), [*rows, ("pyomo:NAME", "")])
+
+
+def _list_methods(verbose: bool) -> None:
+    from dnnopt.methods.exact import EXACT
+    from dnnopt.methods.heuristics import BASELINES
+    from dnnopt.methods.solving import methods
+    from dnnopt.problem.glossary import WORDS
+
+    if not verbose:
+        _tell_names(methods())
+        return
+    rows = [("auto", "", WORDS["auto"])]
+    for name, method in EXACT.items():
+        rows.append((name, "exact", (method.__doc__ or "").partition("\n")[0].partition(": ")[2].removesuffix(".")))
+    rows += [(name, "heuristic", baseline.summary) for name, baseline in BASELINES.items()]
+    _print_table(_texts("name", "kind", "what it does"), rows)
 
 
 def _list_heuristics(verbose: bool) -> None:
-    """Print a table: one heuristic a line, its name first."""
     from dnnopt.methods.heuristics import BASELINES
 
-    rows = [("name", "ends", "what it does", "source")]
-    for baseline in BASELINES.values():
-        rows.append((baseline.name, "at its limit" if baseline.searches else "soon", baseline.summary, baseline.source))
-    _print_columns(rows)
+    columns = ("name", "ends", "what it does", *(("source",) if verbose else ()))
+    rows = [
+        (name, "at its limit" if one.searches else "soon", one.summary, one.source)[: len(columns)]
+        for name, one in BASELINES.items()
+    ]
+    _print_table(_texts(*columns), rows)
+    if not verbose:
+        remark("\n-v names their sources.")
 
 
 def _list_devices(verbose: bool) -> None:
-    """Print a table: one device of the catalogue a line, its name first."""
     from dnnopt.problem import catalogue
 
     entries = catalogue.devices().values()
     if not verbose:
-        _print_columns([("name", "tier", "what it is"), *((e.name, e.tier, e.title) for e in entries)])
+        _print_table(_texts("name", "tier", "what it is"), [(e.name, e.tier, e.title) for e in entries])
         return
     units = {"memory": "B", "flops_per_s": "FLOP/s", "bytes_per_s": "B/s"}
-    rows: list[Sequence[str]] = [("name", "memory", "FLOP/s", "bytes/s", "share", "power W", "idle W", "USD/h")]
+    rows = []
     for entry in entries:
         made = entry.device()
         rates = [_figure(entry, field).removesuffix(unit) for field, unit in units.items()]
@@ -118,28 +158,51 @@ def _list_devices(verbose: bool) -> None:
         plain = {"efficiency": made.efficiency, "power": made.power, "idle_power": made.idle_power}
         others = [_figure(entry, field, f"{value:g}") for field, value in plain.items()]
         rows.append([entry.name, *rates, *others, _figure(entry, "price", f"{made.price * 3600:.3g}")])
-    _print_columns(rows, numbers=range(1, 8))
-    say(f"\nshare: of both rates that is achieved; FP32 where nothing else stands.\n{_MARKS}")
+    numbers = _numbers("memory", "FLOP/s", "bytes/s", "share", "power W", "idle W", "USD/h")
+    _print_table([*_texts("name"), *numbers], rows)
+    remark(f"\nshare: of both rates that is achieved; FP32 where nothing else stands.\n{_MARKS}")
 
 
 def _list_links(verbose: bool) -> None:
-    """Print a table: one link of the catalogue a line, its name first."""
     from dnnopt.problem import catalogue
 
     entries = catalogue.links().values()
     if not verbose:
-        _print_columns([("name", "kind", "what it is"), *((e.name, e.kind, e.title) for e in entries)])
+        _print_table(_texts("name", "kind", "what it is"), [(e.name, e.kind, e.title) for e in entries])
         return
-    rows: list[Sequence[str]] = [("name", "up", "down", "latency", "send", "receive")]
+    rows = []
     for entry in entries:
         rates = [_figure(entry, f"bandwidth_{way}") or _figure(entry, "bandwidth") for way in ("up", "down")]
         others = [_figure(entry, field) for field in ("latency", "send_energy_per_byte", "receive_energy_per_byte")]
         rows.append((entry.name, *rates, *others))
-    _print_columns(rows, numbers=range(1, 6))
-    say(f"\n{_MARKS}")
+    _print_table([*_texts("name"), *_numbers("up", "down", "latency", "send", "receive")], rows)
+    remark(f"\n{_MARKS}")
+
+
+def _list_words(verbose: bool) -> None:
+    from dnnopt.problem.glossary import WORDS
+
+    _print_table(_texts("word", "what it means"), WORDS.items())
 
 
 _MARKS = "~ estimate, * from memory; 'platform new' writes all sources."
+_LISTS: dict[str, Callable[[bool], None]] = {
+    "networks": _list_networks,
+    "platforms": _list_platforms,
+    "devices": _list_devices,
+    "links": _list_links,
+    "problems": _list_problems,
+    "formulations": _list_formulations,
+    "solvers": _list_solvers,
+    "methods": _list_methods,
+    "heuristics": _list_heuristics,
+    "words": _list_words,
+}
+
+
+def _tell_names(names: Iterable[str]) -> None:
+    for name in names:
+        tell(name)
 
 
 def _figure(entry: Entry, field: str, shown: str | None = None) -> str:
@@ -149,35 +212,6 @@ def _figure(entry: Entry, field: str, shown: str | None = None) -> str:
         return ""
     mark = {"estimate": "~", "recalled": "*"}.get(figure.evidence, "")
     return mark + (str(figure.value) if shown is None else shown)
-
-
-def _print_columns(rows: Sequence[Sequence[str]], numbers: Sequence[int] = ()) -> None:
-    """Print rows of cells below each other; columns of numbers are aligned on the right."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        cells = [c.rjust(w) if k in numbers else c.ljust(w) for k, (c, w) in enumerate(zip(row, widths, strict=True))]
-        tell("  ".join(cells).rstrip())
-
-
-def _described(kind: str, name: str) -> str:
-    from dnnopt.base.numbers import counted
-    from dnnopt.problem import library
-    from dnnopt.problem.problem import load
-
-    if kind == "platforms":
-        platform = library.platform(name)
-        devices = ", ".join(f"{device.name} ({device.tier})" for device in platform.devices)
-        return f"{name}: {devices}; {counted(len(platform.links), 'link')}"
-    if kind == "problems":
-        problem = load(name)
-        names = ", ".join(network.name for network in problem.networks)
-        return f"{name}: {names} on {counted(len(problem.platform.devices), 'device')}, {problem.execution}"
-    if kind == "methods":
-        from dnnopt.methods.exact import EXACT
-
-        first_line = (EXACT[name].__doc__ or "").partition("\n")[0] if name in EXACT else ""
-        return f"{name}: {first_line.partition(': ')[2]}" if first_line else name
-    return name
 
 
 @command("versions")

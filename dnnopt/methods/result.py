@@ -287,7 +287,7 @@ class Result(Framed, Described):
         took = f"in {format_runtime(self.confirming)}"
         if not self.confirmed_by:
             return f"not confirmed by a second engine {took}" if self.confirming else "not confirmed by a second engine"
-        return f"confirmed by {self.confirmed_by} {took}"
+        return f"confirmed by a second engine, {self.confirmed_by}, {took}"
 
 
 def read_result(path: str | Path, *, allow_large: bool = False) -> dict[str, Any]:

@@ -103,6 +103,24 @@ def capabilities() -> list[tuple[str, str, dict[str, bool]]]:
     return rows
 
 
+def overview() -> list[tuple[str, str, str, str]]:
+    """Return for each timing what it goes with, under which executions it has the latency, and what it lacks."""
+    rows = capabilities()
+    merged: dict[str, list[str]] = {}
+    for name in registry.names():
+        merged.setdefault(name.partition("+")[2] or name, []).append(name)
+    found = []
+    for timing, names in merged.items():
+        able = [name for name in names if any(supported[name] for _, _, supported in rows)]
+        under = [feature for group, feature, one in rows if group == "latency under" and any(one[n] for n in able)]
+        lacking = [
+            feature for group, feature, one in rows if group != "latency under" and not any(one[n] for n in able)
+        ]
+        sending = ", ".join(name.partition("+")[0] for name in able) if timing not in names else "(by itself)"
+        found.append((timing, sending, ", ".join(under), ", ".join(lacking)))
+    return found
+
+
 def markdown() -> str:
     """Return the capabilities as a table in Markdown: timings and constraint-programming formulations as columns."""
     rows = capabilities()

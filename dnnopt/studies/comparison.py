@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dnnopt.base.arguments import checked
-from dnnopt.base.console import table
+from dnnopt.base.console import table, words
 from dnnopt.base.errors import InputError, UnsupportedError
 from dnnopt.base.numbers import format_gap, format_quantity, format_runtime
 from dnnopt.base.tables import Heading, Tabular
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 HEURISTIC_LIMIT = 2.0
+_NOTE = "No plan is better than the bound. Layers elsewhere: on another device than in the best plan."
 
 
 @dataclass(frozen=True)
@@ -153,6 +154,7 @@ class Comparison(Tabular):
             ("time", "right"),
         ]
         console.print(table(title, columns, rows, ("layers elsewhere", "gap to bound", "time")))
+        console.print(words(_NOTE))
         console.print()
         print_strips(console, self.problem, {row.name: row.plan for row in self.rows if row.plan is not None})
 

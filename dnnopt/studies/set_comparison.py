@@ -168,6 +168,8 @@ class SetComparison(Tabular):
             ]
             console.print()
             console.print(table(f"{kind}: {counted(most, 'problem')}", columns, rows, ("time", "mean gap")))
+        console.print()
+        console.print(words("Gaps above 1,000 % are factors: 12× is twelve times the best known value."))
 
 
 def set_tasks(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dnnopt.base.arguments import checked
-from dnnopt.base.console import table
+from dnnopt.base.console import table, words
 from dnnopt.base.numbers import format_gap, format_quantity, format_runtime
 from dnnopt.base.tables import Heading, Tabular
 from dnnopt.compiled.compiler import compile_problem
@@ -123,6 +123,7 @@ class SideBySide(Tabular):
         columns += [("proof", "left"), ("time", "right")]
         expendable = ("nonzeros", "build", "first plan", "variables")
         console.print(table(f"{self.problem.title}: formulations", columns, rows, expendable))
+        console.print(words("LP bound: the optimum without whole numbers, which no plan is better than."))
 
 
 @checked

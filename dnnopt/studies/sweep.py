@@ -235,6 +235,8 @@ class Sweep(Tabular):
             line += [_beside(point.baselines.get(baseline), point.objective) for baseline in names]
             lines.append(line)
         console.print(table("Points", columns, lines))
+        if any(value is None for point in asked for value in point.baselines.values()):
+            console.print(words("-: none of its plans keeps to the limits there."))
 
 
 def _beside(value: float | None, best: float | None) -> str:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from dnnopt.studies.capabilities import capabilities, markdown
+from dnnopt.studies.capabilities import capabilities, markdown, overview
 
 DOCS = Path(__file__).parents[2] / "docs" / "formulations.md"
 
@@ -22,3 +22,10 @@ def test_no_timing_for_linear_metrics_supports_a_critical_path():
     assert table["latency under", "sequential"]["edgewise+sum"]
     assert not table["latency under", "parallel"]["edgewise+sum"]
     assert not table["objective", "period"]["edgewise+sum"]
+
+
+def test_the_short_table_says_of_each_timing_what_the_whole_one_says():
+    found = {timing: rest for timing, *rest in overview()}
+    assert found["sum"] == ["product, edgewise, boundary, treewise", "sequential, pipelined", "period"]
+    assert found["disjunctive"] == ["product, edgewise, treewise", "scheduled", ""]
+    assert found["cp-schedule"] == ["(by itself)", "parallel, scheduled", ""]
