@@ -17,10 +17,10 @@ def test_commands_print_what_the_page_shows(command, output):
     words = re.sub(r"^dnnopt", f"'{sys.executable}' -m dnnopt", command)
     unasked = dict(os.environ)  # readline may have set COLUMNS below Python
     done = subprocess.run(words, shell=True, capture_output=True, text=True, timeout=120, env=unasked)
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == ("explain" in command), done.stderr
     assert without_times(done.stdout) == without_times(output)
 
 
-@pytest.mark.parametrize(("code", "output"), programs(PAGE), ids=["compare", "sweep", "best"])
+@pytest.mark.parametrize(("code", "output"), programs(PAGE), ids=["compare", "sweep", "explain", "best"])
 def test_programs_print_what_the_page_shows(code, output):
     assert printed(code) == output

@@ -41,7 +41,7 @@ def say(text: str) -> None:
     typer.echo(_lines(text), err=True)
 
 
-def note(text: str) -> None:
+def remark(text: str) -> None:
     """Write lines to the error stream, broken between words where a terminal is too narrow for them."""
     from dnnopt.base.console import wrapped
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dnnopt.cli.app import INTERNAL, INTERRUPTED, NO_PLAN, console, note, present, save_figure, write_json
+from dnnopt.cli.app import INTERNAL, INTERRUPTED, NO_PLAN, console, present, remark, save_figure, write_json
 from dnnopt.cli.options import (
     AllowLargeOption,
     FigureOption,
@@ -133,7 +133,7 @@ def exit_for(problem: Problem, result: Result, time_limit: float | None = None) 
 
         with stop_on_interrupt(Control()):  # of all the problems that it solves
             found = explain_infeasibility(problem, min(30.0, time_limit or 30.0))
-        note(str(found))
+        remark(str(found))
         if found.plan is not None:  # the solver was wrong
             raise typer.Exit(INTERNAL)
     raise typer.Exit(INTERRUPTED if result.status == "interrupted" else NO_PLAN)

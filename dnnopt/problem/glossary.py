@@ -37,7 +37,7 @@ WORDS: dict[str, str] = {
 }
 
 
-def markdown() -> str:
+def words_markdown() -> str:
     """Return the words as a Markdown table."""
     lines = ["| word | what it means |", "|---|---|"]
     return "\n".join([*lines, *(f"| {word} | {meaning} |" for word, meaning in WORDS.items())]) + "\n"

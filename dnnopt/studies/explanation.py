@@ -162,7 +162,7 @@ class Explanation(Tabular):
             return "\n".join([f"infeasible; these cannot hold together ({why}):", *self.conflicts[0].lines()])
         why = "" if self.minimal else f" ({unsure})"
         count = counted(len(self.conflicts), "reason")
-        lines = [f"infeasible, for {count} that share no part; what is enough for one leaves out the others{why}"]
+        lines = [f"infeasible, for {count} that share no part; a value is enough once the other reasons are gone{why}"]
         if len(self.conflicts) == 1:
             lines = [f"infeasible; these cannot hold together{why}:"]
         for number, conflict in enumerate(self.conflicts, 1):

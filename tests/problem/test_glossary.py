@@ -4,13 +4,13 @@ from pathlib import Path
 
 from commands import dnnopt
 
-from dnnopt.problem.glossary import WORDS, markdown
+from dnnopt.problem.glossary import WORDS, words_markdown
 
 PAGE = Path(__file__).parents[2] / "docs" / "model.md"
 
 
 def test_the_page_ends_with_the_words_that_the_command_prints():
-    assert PAGE.read_text(encoding="utf-8").endswith("\n\n" + markdown())
+    assert PAGE.read_text(encoding="utf-8").endswith("\n\n" + words_markdown())
     lines = dnnopt("list", "words").stdout.splitlines()[1:]
     assert [line.split("  ")[0] for line in lines] == list(WORDS)
 
