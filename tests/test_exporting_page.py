@@ -1,5 +1,6 @@
 """docs/exporting.md tells the truth: its commands and programs print what it shows."""
 
+import os
 import re
 import subprocess
 import sys
@@ -24,7 +25,8 @@ def test_commands_print_what_the_page_shows(tmp_path):
         program(name, {"glpsol": "glpk-utils"}.get(name, name))
     for command, output in commands():
         words = re.sub(r"^dnnopt", f"'{sys.executable}' -m dnnopt", command)
-        done = subprocess.run(words, shell=True, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+        unasked = dict(os.environ)  # readline may have set COLUMNS below Python
+        done = subprocess.run(words, shell=True, cwd=tmp_path, capture_output=True, text=True, timeout=120, env=unasked)
         assert done.returncode == 0, done.stderr
         assert done.stdout == output, command
 

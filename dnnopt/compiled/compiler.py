@@ -86,7 +86,7 @@ class _Compiler:
         constraints = (*listed, *self._of_execution(routes))
         return CompiledProblem(
             problem=self.problem,
-            problem_name=self.problem.name,
+            problem_name=self.problem.title,
             execution=self.problem.execution,
             transport=self.problem.transport,
             network_names=tuple(self.networks),

@@ -331,7 +331,7 @@ _RESULT: list[tuple[str, Callable[[Any], bool], str]] = [
 def print_check(console: Console, problem: Problem, evaluation: Evaluation) -> None:
     """Print what the referee says of a plan."""
     name, unit = objective_name(problem)
-    console.print(words(f"{name} {format_quantity(evaluation.objective, unit, 6)}"))
+    console.print(headed(problem.title, f": {name} {format_quantity(evaluation.objective, unit, 6)}"))
     console.print(words(metric_line(evaluation.metrics)))
     if evaluation.feasible:
         console.print("feasible: every constraint holds")

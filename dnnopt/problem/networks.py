@@ -14,7 +14,7 @@ from dnnopt.base.errors import InputError
 from dnnopt.base.extras import optional
 from dnnopt.base.files import read_data, write_data
 from dnnopt.base.graphs import topological_order
-from dnnopt.base.numbers import counted
+from dnnopt.base.numbers import counted, format_quantity
 from dnnopt.base.records import (
     Bytes,
     Flop,
@@ -284,8 +284,8 @@ class Network(Described, Record):
             "network": self.name,
             "layers": counted(len(self.layers), "layer"),
             "tensors": counted(len(self.tensors), "tensor"),
-            "work": f"{flops / 1e9:.4g} GFLOP",
-            "weights": f"{weights / 1e6:.4g} MB of weights",
+            "work": format_quantity(flops, "FLOP"),
+            "weights": f"{format_quantity(weights, 'bytes')} of weights",
         }
 
     def summary(self) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from itertools import combinations
 from typing import Any
 
+from dnnopt.base.numbers import format_number
 from dnnopt.problem import constraints as c
 from dnnopt.problem.custom import CustomConstraint
 from dnnopt.problem.networks import INPUT, OUTPUT, Network
@@ -211,7 +212,7 @@ def _metric_limit(facts: Facts, latencies: Latencies, entry: c.MetricLimit) -> V
 def _custom(facts: Facts, latencies: Latencies, entry: CustomConstraint) -> Violations:
     broken = entry.amount(facts.problem, facts.plan)
     if broken > TOLERANCE:
-        yield Violation(entry.label, broken, "", f"{entry.label} is broken by {broken:g}")
+        yield Violation(entry.label, broken, "", f"{entry.label} is broken by {format_number(broken)}")
 
 
 CHECKS: dict[type[Any], Callable[[Facts, Latencies, Any], Violations]] = {

@@ -54,7 +54,7 @@ class AssignmentFormulation:
             If the formulation does not support the problem.
         """
         check_supported(self, compiled)
-        model = ConstraintModel(f"{compiled.problem_name or 'problem'}: {self.name}")
+        model = ConstraintModel(f"{compiled.problem_name}: {self.name}")
         self._write(Literals(model, compiled))
         return model
 

@@ -78,7 +78,7 @@ class MilpFormulation:
             If the formulation does not support the problem.
         """
         check_supported(self, compiled)
-        model = LinearModel(f"{compiled.problem_name or 'problem'}: {self.name}", units or choose_units(compiled))
+        model = LinearModel(f"{compiled.problem_name}: {self.name}", units or choose_units(compiled))
         build = Build(model, compiled, self._communication)
         self._timing.add(build)
         add_objective(build, compiled.objective[0])

@@ -19,6 +19,7 @@ from functools import cached_property
 import numpy as np
 
 from dnnopt.base.graphs import TreeDecomposition, tree_decomposition
+from dnnopt.base.numbers import format_number
 from dnnopt.compiled.compiled import CompiledProblem
 from dnnopt.compiled.metrics import Array, Index
 from dnnopt.methods.programs.linear import move_costs
@@ -86,7 +87,11 @@ class TreeProgram:
         if len(compiled.device_names) > _MOST_DEVICES:
             return f"more than {_MOST_DEVICES} devices"
         entries = TreeProgram(compiled).entries
-        return None if entries <= MOST_ENTRIES else f"tables of {entries:.3g} entries (at most {MOST_ENTRIES:,})"
+        return (
+            None
+            if entries <= MOST_ENTRIES
+            else f"tables of {format_number(entries, 3)} entries (at most {MOST_ENTRIES:,})"
+        )
 
     @cached_property
     def _tree(self) -> TreeDecomposition:

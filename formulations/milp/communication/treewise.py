@@ -15,6 +15,7 @@ from __future__ import annotations
 import numpy as np
 
 from dnnopt.base.graphs import TreeDecomposition, tree_decomposition
+from dnnopt.base.numbers import format_number
 from dnnopt.compiled.compiled import CompiledProblem
 from dnnopt.compiled.metrics import Index, Mask
 from dnnopt.formulations.copies import SharedTensors, shared_tensors
@@ -52,7 +53,7 @@ def refuses(c: CompiledProblem) -> str | None:
     """Return why the linearisation does not fit the problem, or None."""
     count = states(c, decompose(c))
     if count > MOST_STATES:
-        return f"a graph whose tree decomposition has {count:.3g} states (at most {MOST_STATES:,})"
+        return f"a graph whose tree decomposition has {format_number(count, 3)} states (at most {MOST_STATES:,})"
     return None
 
 
