@@ -42,8 +42,10 @@ def rounded_up(value: float, digits: int = 4) -> float:
 def fitting_unit(value: float, unit: str) -> tuple[float, str]:
     """Return the unit with the prefix that fits `value` (in the SI unit `unit`): what to divide by, and its name."""
     scales = _PREFIXES.get(unit)
-    if not scales or value == 0 or not math.isfinite(value):
+    if not scales:
         return 1.0, unit
+    if value == 0 or not math.isfinite(value):
+        return next(scale for scale in scales if scale[0] == 1.0)
     return next(((factor, name) for factor, name in scales if abs(value) >= factor), scales[-1])
 
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 HEURISTIC_LIMIT = 2.0
-_NOTE = "No plan is better than the bound. Layers elsewhere: on another device than in the best plan."
+_NOTE = "No plan is better than the bound; 'dnnopt list words' explains the other columns."
 
 
 @dataclass(frozen=True)

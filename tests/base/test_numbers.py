@@ -54,6 +54,7 @@ def test_numbers_have_their_significant_digits_and_all_before_the_point(value, d
         (0.0004, "USD", "400 uUSD"),
         (12345, "s", "12,345 s"),
         (0, "s", "0 s"),
+        (0, "bytes", "0 B"),
         (5, "W", "5 W"),
         (0.25, "", "0.25"),
         (float("inf"), "s", "inf s"),
