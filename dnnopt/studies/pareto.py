@@ -17,7 +17,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
-Objective = Term | tuple[Term, ...] | Throughput
+Objective = Annotated[Term | tuple[Term, ...] | Throughput, "a term or a sum of terms"]
 
 
 @dataclass(frozen=True)

@@ -95,7 +95,7 @@ def test_a_period_has_a_limit():
 
 
 def test_a_front_of_what_are_no_terms_is_refused():
-    with pytest.raises(dp.InputError, match="got 'latency', expected a term or a sum of terms"):
+    with pytest.raises(dp.InputError, match="expected a list, each a term or a sum of terms"):
         dp.pareto(dp.load("small/001"), ["latency", dp.energy()])
 
 
