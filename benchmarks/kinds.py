@@ -236,15 +236,21 @@ def _use_best_known(path: Path) -> None:
 
 
 def _use_expression(path: Path) -> None:
-    from dnnopt.problem.expressions import parse_constraint, parse_objective
-    from dnnopt.problem.parameters import parse_range
+    from dnnopt.problem.expressions import parse_constraints, parse_objective
+    from dnnopt.problem.parameters import parse_range, parse_setting
 
     option, _, text = path.read_text(encoding="utf-8", errors="replace").partition("|")
     problem = first_problem()
     if option == "minimize":
         problem = problem.replace(minimize=parse_objective(text, ["spread"]))
     elif option == "subject-to":
-        problem = problem.replace(subject_to=(*problem.subject_to, parse_constraint(text)))
+        problem = problem.replace(
+            subject_to=(*problem.subject_to, *parse_constraints(text, problem.networks, ["spread"]))
+        )
+    elif option == "set":
+        parameter, value = parse_setting(text)
+        parameter.check(problem)
+        problem = parameter.at(problem, value)
     else:
         parameter, low, high = parse_range(text)
         parameter.check(problem)
@@ -320,6 +326,7 @@ KINDS: dict[str, tuple[str, Callable[[], Make], Callable[[Path], None]]] = {
     "best known": (".csv", lambda: of_text([best_known()]), _use_best_known),
     "--minimize": (".txt", lambda: _option("minimize"), _use_expression),
     "--subject-to": (".txt", lambda: _option("subject-to"), _use_expression),
+    "--set": (".txt", lambda: _option("set"), _use_expression),
     "--vary": (".txt", lambda: _option("vary"), _use_expression),
     "quantity": (".txt", lambda: of_text(quantities()), _use_quantity),
 }

@@ -185,8 +185,24 @@ def expressions() -> dict[str, list[str]]:
             "0.5*latency + 2*energy(p,idle)",
             "1e3 * traffic(pq, qp) + cost",
             "spread+worst_leakage",
+            '2*largest(energy(p,"q")) + period',
+            "throughput",
         ],
-        "subject-to": ["latency <= 30 ms", "energy(p) <= 2 J", "traffic(pq) <= 1 GiB", "cost<=0.5", "leakage <= 20 %"],
+        "subject-to": [
+            "latency <= 30 ms",
+            "energy(p) <= 2 J",
+            "traffic(pq) <= 1 GiB",
+            "cost<=0.5 USD",
+            "leakage <= 20 %",
+            "throughput >= 20 /s",
+            "memory(weights+activations, buffers=1, p=64 MiB)",
+            "placement(a, p, q, network=net)",
+            "input_stays(p)",
+            "contiguous(a, b)",
+            "max_cuts <= 3",
+            "bandwidth(pq)",
+        ],
+        "set": ["bandwidth(pq)=5 Mbit/s", "memory(p)=8MiB", "throughput=20 fps", "weight(energy(p,idle))=0.5"],
         "vary": [
             "bandwidth(pq)=1MB/s..100MB/s",
             "memory(p)=8MiB..64MiB",
@@ -194,6 +210,7 @@ def expressions() -> dict[str, list[str]]:
             "rate(net)=1Hz..5/s",
             "weight(energy(p,idle))=0..1",
             "bandwidth=0.1..10",
+            "period=5..100 ms",
         ],
     }
 
@@ -212,6 +229,7 @@ def quantities() -> list[str]:
         "0.3 uJ/B",
         "50 µs",
         "7",
+        "20 fps",
     ]
 
 

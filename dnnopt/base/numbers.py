@@ -9,6 +9,7 @@ _PREFIXES: dict[str, list[tuple[float, str]]] = {
     "bytes": [(1e15, "PB"), (1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (1.0, "B")],
     "J": [(1e3, "kJ"), (1.0, "J"), (1e-3, "mJ"), (1e-6, "uJ"), (1e-9, "nJ")],
     "W": [(1e3, "kW"), (1.0, "W"), (1e-3, "mW")],
+    "1/s": [(1.0, "/s")],
     "bytes/s": [(1e12, "TB/s"), (1e9, "GB/s"), (1e6, "MB/s"), (1e3, "kB/s"), (1.0, "B/s")],
     "FLOP": [(1e15, "PFLOP"), (1e12, "TFLOP"), (1e9, "GFLOP"), (1e6, "MFLOP"), (1e3, "kFLOP"), (1.0, "FLOP")],
     "USD": [(1.0, "USD"), (1e-3, "mUSD"), (1e-6, "uUSD")],

@@ -1,6 +1,7 @@
 """Quantities with units: ``parse_quantity("20 Mbit/s", "bandwidth")`` is 2.5e6 (bytes per second).
 
 Everything inside the package is in SI base units; texts with units are read in platform files and on the command line.
+A text needs its unit where there is one: whoever types ``memory=64`` may mean bytes or MiB.
 Decimal prefixes are powers of 1000 (kB), binary ones of 1024 (KiB). Bit and byte are told apart by name or case:
 ``Mbit``, ``Mb`` are bits, ``MB`` is bytes.
 """
@@ -38,7 +39,7 @@ _UNITS: dict[str, dict[str, float]] = {
     "power": _POWER,
     "money": _MONEY,
     "number": {"": 1.0, "%": 0.01},
-    "frequency": {"Hz": 1.0, "/s": 1.0, "1/s": 1.0},
+    "frequency": {"Hz": 1.0, "/s": 1.0, "1/s": 1.0, "fps": 1.0, "/min": 1 / 60},
     "flop rate": _ratio(_FLOP, _PER_SECOND) | {p + "FLOPS": f for p, f in _DECIMAL.items()},
     "bandwidth": _ratio(_BYTES, _PER_SECOND) | {p + "bps": 0.125 * f for p, f in _DECIMAL.items()},
     "energy per byte": _ratio(_ENERGY, _BYTES),
@@ -50,12 +51,25 @@ _EXAMPLE = {
     "number": "0.5", "frequency": "30 Hz", "flop rate": "8 GFLOP/s", "bandwidth": "20 Mbit/s",
     "energy per byte": "0.3 uJ/B", "money per second": "0.5 USD/h", "money per byte": "0.09 USD/GB",
 }  # fmt: skip
+# What a bare number most likely means.
+_MEANINGS = {
+    "time": ("s", "ms"), "bytes": ("bytes", "MiB"), "flop": ("FLOP", "GFLOP"), "energy": ("mJ", "J"),
+    "power": ("mW", "W"), "money": ("USD", "uUSD"), "frequency": ("/min", "/s"), "flop rate": ("FLOP/s", "GFLOP/s"),
+    "bandwidth": ("B/s", "Mbit/s"), "energy per byte": ("J/B", "uJ/B"), "money per second": ("USD/s", "USD/h"),
+    "money per byte": ("USD/B", "USD/GB"),
+}  # fmt: skip
 _QUANTITY = re.compile(r"([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*(.*)")
 _LONGEST = 200  # characters
 
 
-def parse_quantity(text: str, dimension: str) -> float:
-    """Return the SI value of `text`; a bare number is already SI.
+def parse_quantity(text: str, dimension: str, *, after: str = "") -> float:
+    """Return the SI value of `text`; 0 needs no unit, and a pure number has none.
+
+    Parameters
+    ----------
+    text, dimension : str
+    after : str
+        What stands before it where it was typed, such as ``pi=``: the error says how to write it.
 
     Raises
     ------
@@ -66,9 +80,20 @@ def parse_quantity(text: str, dimension: str) -> float:
     units = _UNITS[dimension]
     if match and (match[2] in units or match[2] == ""):
         value = float(match[1]) * units.get(match[2], 1.0)
+        if match[2] not in units and value != 0:
+            one, other = (f"{match[1]} {unit}" for unit in _MEANINGS[dimension])
+            raise InputError(f"a unit: {one}, or {other}? Write '{after}{other}'", value=text)
         if math.isfinite(value):
             return value
-    raise InputError(f"{dimension} such as {_EXAMPLE[dimension]!r}", value=text)
+    meant = [unit for unit in units if match and unit.lower() == match[2].lower()]
+    told = f"; did you mean {' or '.join(meant)}?" if meant and match and match[2] not in units else ""
+    raise InputError(f"{dimension} such as {_EXAMPLE[dimension]!r}{told}", value=text)
+
+
+def typed_unit(text: str) -> str:
+    """Return what follows the number in a text; empty where there is none, or no number."""
+    match = _QUANTITY.fullmatch(text.strip()) if len(text) <= _LONGEST else None
+    return match[2] if match else ""
 
 
 def si_unit(dimension: str) -> str:

@@ -19,6 +19,7 @@ from dnnopt.cli.options import (
     MemoryLimitOption,
     SeedOption,
     VerboseOption,
+    is_given,
     memory_of_each,
     refuse_beside,
 )
@@ -37,7 +38,7 @@ def compare_command(
     method: Annotated[
         list[str] | None,
         typer.Option(
-            "--method", help="Just this heuristic or exact method; without --set, beside auto; may be repeated."
+            "--method", help="Just this heuristic or exact method; without --over, beside auto; may be repeated."
         ),
     ] = None,
     formulation: Annotated[
@@ -47,19 +48,20 @@ def compare_command(
     heuristic_limit: Annotated[float, typer.Option(help="Seconds for each heuristic.")] = 2.0,
     gap: GapOption = _GAP,
     threads: Annotated[
-        int | None, typer.Option(help="Default: one for each processor; with --set, one for each run.")
+        int | None, typer.Option(help="Default: one for each processor; with --over, one for each run.")
     ] = None,
     seed: SeedOption = 0,
-    of_set: Annotated[
+    over: Annotated[
         list[str] | None,
-        typer.Option("--set", help="Instead of one problem: this set (or problem) of the library; may be repeated."),
+        typer.Option(help="Instead of one problem: this set (or problem) of the library; may be repeated."),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="With --set: folder for results; what is there is not redone.")
+        Path | None,
+        typer.Option("--output", "-o", help="With --over: folder for results; what is there is not redone."),
     ] = None,
-    jobs: Annotated[int, typer.Option(min=1, max=512, help="With --set: runs at a time.")] = 1,
+    jobs: Annotated[int, typer.Option(min=1, max=512, help="With --over: runs at a time.")] = 1,
     by: Annotated[
-        str, typer.Option(help="With --set: classes of problems, by execution or locations, or all in one.")
+        str, typer.Option(help="With --over: classes of problems, by execution or locations, or all in one.")
     ] = _BY,
     memory_limit: MemoryLimitOption = None,
     json: JsonOption = None,
@@ -71,10 +73,10 @@ def compare_command(
 ) -> None:
     """Put baselines and exact methods side by side, with gaps to the best bound; on one problem, or over sets."""
     files = {"csv": csv, "markdown": markdown, "latex": latex}
-    if of_set:
-        refuse_beside("--set", {"TARGET": problem, "--formulation": formulation, "--gap": gap != _GAP})
+    if over:
+        refuse_beside("--over", {"TARGET": problem, "--formulation": formulation, "--gap": gap != _GAP})
         if output is None:
-            raise InputError("", field="--output", problem="missing: a folder for the results of --set")
+            raise InputError("", field="--output", problem="missing: a folder for the results of --over")
         options = {
             "time_limit": time_limit,
             "heuristic_limit": heuristic_limit,
@@ -83,14 +85,14 @@ def compare_command(
             "memory": memory_of_each(memory_limit, jobs),
             "plugins": plugin or (),
         }
-        _compare_set(of_set, output, method or [], options, jobs, by, json, files)
+        _compare_set(over, output, method or [], options, jobs, by, json, files)
         return
     if problem is None:
-        raise InputError("", field="TARGET", problem="missing: a problem, or --set")
+        raise InputError("", field="TARGET", problem="missing: a problem, or --over")
     of_sets = {"--output": output, "--memory-limit": memory_limit, "--jobs": jobs != 1, "--by": by != _BY}
     for option, given in of_sets.items():
-        if given:
-            raise InputError("", field=option, problem="goes with --set")
+        if is_given(given):
+            raise InputError("", field=option, problem="goes with --over")
     _compare_one(problem, method, formulation, time_limit, heuristic_limit, gap, threads, seed, json, files)
 
 

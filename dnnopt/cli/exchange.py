@@ -21,6 +21,7 @@ from dnnopt.cli.options import (
 )
 from dnnopt.cli.solving import check_plan
 from dnnopt.cli.target import TargetOption, command
+from dnnopt.cli.typed import named
 
 if TYPE_CHECKING:
     from dnnopt.problem.problem import Problem
@@ -37,8 +38,8 @@ def export_command(
     reached: Annotated[
         list[str] | None,
         typer.Option(
-            help="Where the objectives have priorities: what an earlier one has reached, a number (SI) or a plan file; "
-            "once for each."
+            help="Where the objectives have priorities: what an earlier one has reached, a number (SI, or with a unit) "
+            "or a plan file; once for each."
         ),
     ] = None,
     solve: Annotated[bool, typer.Option("--solve", help="Solve the earlier priorities here, and write all.")] = False,
@@ -100,14 +101,22 @@ def _export(problem: Problem, formulation: str | None, reached: list[float] | No
 
 
 def _value(problem: Problem, stage: int, text: str) -> float:
-    """Return what a priority has reached: the number, or that of the plan in the file."""
+    """Return what a priority has reached: the number (SI, as results have it, or with a unit), or that of the plan."""
+    from dnnopt.base.units import parse_quantity, typed_unit
+    from dnnopt.problem.metrics import DIMENSIONS
     from dnnopt.problem.plan import read_plan
+    from dnnopt.problem.words import objective_name
     from dnnopt.referee import evaluate
 
     try:
         return float(text)
     except ValueError:
         pass
+    if typed_unit(text) and not Path(text).exists():
+        priority = sorted({term.priority for term in problem.minimize})[stage]
+        dimension = DIMENSIONS.get(objective_name(problem, priority)[1], "number")
+        value: float = named(lambda text: parse_quantity(text, dimension), text, "--reached")
+        return value
     evaluation = evaluate(problem, read_plan(text, problem))
     if not evaluation.feasible:
         raise InputError("a plan that satisfies every constraint", file=text)

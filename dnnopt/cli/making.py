@@ -11,9 +11,11 @@ import typer
 
 from dnnopt.base.errors import InputError
 from dnnopt.base.text import visible
+from dnnopt.cli import typed
 from dnnopt.cli.app import app, guarded, say, tell
 from dnnopt.cli.options import AllowLargeOption, SeedOption, VerboseOption, checked_file, whole
-from dnnopt.cli.target import assignments, command, named
+from dnnopt.cli.target import command
+from dnnopt.cli.typed import assignments, named
 
 if TYPE_CHECKING:
     from dnnopt.problem.platforms import Device
@@ -149,30 +151,29 @@ def generate_command(
 ) -> None:
     """Make a problem from a seed and a few knobs: the same file on every machine."""
     from dnnopt.inputs.generators import Recipe, generate
-    from dnnopt.problem.expressions import parse_constraint, parse_objective
     from dnnopt.problem.plan import write_plan
 
-    made = generate(
-        Recipe(
-            kinds=tuple(kinds),
-            size=size,
-            devices=devices,
-            topology=topology,
-            hosts=hosts,
-            heterogeneity=heterogeneity,
-            link_heterogeneity=link_heterogeneity,
-            communication=communication,
-            memory=memory,
-            deadline=deadline,
-            decay=decay,
-            execution=execution,
-            transport=transport,
-            minimize=named(parse_objective, minimize, "--minimize") if minimize else (),
-            subject_to=tuple(named(parse_constraint, text, "--subject-to") for text in subject_to or ()),
-            seed=seed,
-        ),
-        allow_large=allow_large,
+    recipe = Recipe(
+        kinds=tuple(kinds),
+        size=size,
+        devices=devices,
+        topology=topology,
+        hosts=hosts,
+        heterogeneity=heterogeneity,
+        link_heterogeneity=link_heterogeneity,
+        communication=communication,
+        memory=memory,
+        deadline=deadline,
+        decay=decay,
+        execution=execution,
+        transport=transport,
+        minimize=typed.objective(minimize, None) if minimize else (),
+        seed=seed,
     )
+    made = generate(recipe, allow_large=allow_large)
+    if subject_to:  # which may be about layers
+        limits = [limit for _, limit in typed.constraints(subject_to, made.problem.networks)]
+        made = generate(recipe.replace(subject_to=tuple(limits)), allow_large=allow_large)
     _write(made.problem, output)
     if witness is not None:
         write_plan(made.witness, witness)
@@ -216,7 +217,7 @@ def new_platform_command(
     own = {"name": name or output.name.removesuffix(".gz").removesuffix(".json")}
     if centre is not None:
         own["centre"] = centre
-    numbers = assignments(set_, "--set", lambda text: _FLAGS.get(text.strip(), text.strip()))
+    numbers = assignments(set_, "--set", lambda _, text: _FLAGS.get(text.strip(), text.strip()), "pi5.memory=2 GiB")
     try:
         made = getattr(templates, topology)(
             [_device(text) for text in _listed(devices)], _listed(links), override=numbers, **own

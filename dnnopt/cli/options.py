@@ -54,8 +54,13 @@ def refuse_beside(other: str, given: Mapping[str, Any]) -> None:
     from dnnopt.base.errors import InputError
 
     for option, value in given.items():
-        if value:
+        if is_given(value):
             raise InputError("", field=option, problem=f"does not go with {other}")
+
+
+def is_given(value: Any) -> bool:
+    """Return whether an option that has no value of its own was typed."""
+    return value is not None and value is not False and value != []
 
 
 def whole(text: str, least: int) -> int:

@@ -8,9 +8,10 @@ from typing import Annotated
 import typer
 
 from dnnopt.base.text import visible
+from dnnopt.cli import typed
 from dnnopt.cli.app import console, say
 from dnnopt.cli.options import AllowLargeOption, SeedOption, ThreadsOption, VerboseOption, checked_file
-from dnnopt.cli.target import CostOption, DimensionOption, command, read_costs, read_dimensions
+from dnnopt.cli.target import CostOption, DimensionOption, command
 
 
 @command("profile")
@@ -39,8 +40,8 @@ def profile_command(
     profile = profile_onnx(
         model,
         device,
-        dimensions=read_dimensions(dim),
-        costs=read_costs(cost),
+        dimensions=typed.dimensions(dim),
+        costs=typed.costs(cost),
         repetitions=repetitions,
         warmup=warmup,
         threads=threads,

@@ -24,7 +24,8 @@ from dnnopt.cli.options import (
     VerboseOption,
     refuse_beside,
 )
-from dnnopt.cli.target import command, named
+from dnnopt.cli.target import command
+from dnnopt.cli.typed import named
 
 if TYPE_CHECKING:
     from dnnopt.problem.problem import Problem
@@ -65,7 +66,7 @@ def formulations_command(
 def pareto_command(
     problem: Problem,
     objective: Annotated[
-        list[str], typer.Option("--objective", "-o", help="Such as 'energy(pi)'; two or three of them.")
+        list[str], typer.Option("--objective", "-b", help="Such as 'energy(pi)' or 'throughput'; two or three of them.")
     ],
     tolerance: Annotated[float, typer.Option(help="Points closer together than this share count as one.")] = _TOLERANCE,
     heuristic: Annotated[bool, typer.Option("--heuristic", help="Points by NSGA-II, none proved.")] = False,

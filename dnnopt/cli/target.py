@@ -11,11 +11,11 @@ import typer
 
 from dnnopt.base.errors import InputError
 from dnnopt.base.text import visible
+from dnnopt.cli import typed
 from dnnopt.cli.app import app, guarded, say
-from dnnopt.cli.options import AllowLargeOption, whole
+from dnnopt.cli.options import AllowLargeOption, is_given
 
 if TYPE_CHECKING:
-    from dnnopt.inputs.onnx.costs import CostFunction
     from dnnopt.problem.networks import Network
     from dnnopt.problem.platforms import Platform
     from dnnopt.problem.problem import Problem
@@ -30,14 +30,21 @@ PlatformOption = Annotated[
     str | None, typer.Option("--platform", "-p", help="Platform file or name.", rich_help_panel=_Network)
 ]
 MinimizeOption = Annotated[
-    str | None, typer.Option(help="Such as 'latency' (the default) or '0.5*latency + 2*energy(pi)'.")
+    str | None,
+    typer.Option(help="Such as '0.5*latency + 2*energy(pi)'; default: latency, or the period if pipelined."),
 ]
+MaximizeOption = Annotated[str | None, typer.Option(help="'throughput': the same as --minimize period.")]
 ExecutionOption = Annotated[
     str | None, typer.Option(help="sequential (the default), parallel, scheduled, pipelined or call.")
 ]
 TransportOption = Annotated[str | None, typer.Option(help="unicast (the default), multicast or per_edge.")]
 LimitOption = Annotated[
-    list[str] | None, typer.Option("--subject-to", "-s", help="Such as 'latency <= 30 ms'; may be repeated.")
+    list[str] | None,
+    typer.Option(
+        "--subject-to",
+        "-s",
+        help="A constraint, such as 'latency <= 30 ms' or 'placement(conv1, pi)'; may be repeated.",
+    ),
 ]
 SourceOption = Annotated[
     str | None, typer.Option(help="Where the input starts: a device (default: the first), or 'none'.")
@@ -55,6 +62,29 @@ CostOption = Annotated[
     list[str] | None,
     typer.Option("--cost", help="FLOP of an ONNX operator, such as 'com.acme:MyOp=2*out'; may be repeated."),
 ]
+SensitivityOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--sensitivity",
+        metavar="NAME=VALUE|FILE",
+        help="From 0 to 1: of raw input ('input=1', with --decay), of a tensor, or a JSON file; may be repeated.",
+    ),
+]
+DecayOption = Annotated[
+    str | None,
+    typer.Option(
+        "--decay", help="What each layer leaves of the sensitivity, which is 1 for raw input unless said otherwise."
+    ),
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="NAME=VALUE",
+        help="What if: another value, such as 'bandwidth(wifi-up)=5 Mbit/s', of whatever 'sweep --vary' varies; may be "
+        "repeated.",
+    ),
+]
 ProfileOption = Annotated[
     list[Path] | None, typer.Option("--profile", help="Measured times (see 'profile'); may be repeated.")
 ]
@@ -64,6 +94,7 @@ def read_target(
     target: Target,
     platform: PlatformOption = None,
     minimize: MinimizeOption = None,
+    maximize: MaximizeOption = None,
     execution: ExecutionOption = None,
     transport: TransportOption = None,
     subject_to: LimitOption = None,
@@ -73,7 +104,10 @@ def read_target(
     no_memory: NoMemoryOption = False,
     dim: DimensionOption = None,
     cost: CostOption = None,
+    sensitivity: SensitivityOption = None,
+    decay: DecayOption = None,
     profile: ProfileOption = None,
+    set_: SetOption = None,
     allow_large: AllowLargeOption = False,
 ) -> Problem:
     """Return the problem that a target and its options describe."""
@@ -89,7 +123,7 @@ def read_target(
     if path.suffix == ".onnx":
         from dnnopt.inputs.onnx.reader import read_onnx
 
-        found = read_onnx(path, dimensions=read_dimensions(dim), costs=read_costs(cost), allow_large=allow_large)
+        found = read_onnx(path, dimensions=typed.dimensions(dim), costs=typed.costs(cost), allow_large=allow_large)
     elif _is_file(path):
         found = read_problem_or_network(path, allow_large=allow_large)
     elif library.has_network(target):
@@ -102,6 +136,7 @@ def read_target(
         given = {
             "--platform": platform,
             "--minimize": minimize,
+            "--maximize": maximize,
             "--execution": execution,
             "--transport": transport,
             "--subject-to": subject_to,
@@ -109,20 +144,24 @@ def read_target(
             "--sink": sink,
             "--memory": memory,
             "--no-memory": no_memory,
+            "--sensitivity": sensitivity,
+            "--decay": decay,
             "--profile": profile,
         }
         for option, value in given.items():
-            if value:
+            if is_given(value):
                 raise InputError("", field=option, problem="goes with a network; a problem means exactly what it lists")
-        return found
+        return typed.changed(found, set_)
     if platform is None:
         names = ", ".join(library.names("platforms"))
         raise InputError("", field="--platform", problem=f"missing; a file (see 'platform new'), or one of: {names}")
-    return _network_problem(
+    found = typed.sensitive(found, sensitivity, decay)
+    problem = _network_problem(
         found,
         _read_platform(platform, found, allow_large),
         platform,
         minimize,
+        maximize,
         execution,
         transport,
         subject_to,
@@ -132,6 +171,7 @@ def read_target(
         no_memory,
         _read_profiles(profile or [], allow_large),
     )
+    return typed.changed(problem, set_)
 
 
 def _is_file(path: Path) -> bool:
@@ -155,6 +195,7 @@ def _network_problem(
     platform: Platform,
     platform_name: str,
     minimize: str | None,
+    maximize: str | None,
     execution: str | None,
     transport: str | None,
     subject_to: list[str] | None,
@@ -164,35 +205,42 @@ def _network_problem(
     no_memory: bool,
     profiles: dict[Path, Profile],
 ) -> Problem:
-    from dnnopt.base.units import parse_quantity
     from dnnopt.problem import constraints
-    from dnnopt.problem.expressions import parse_constraint, parse_objective
     from dnnopt.problem.problem import Problem
 
     source = platform.devices[0].name if source is None else source
     sink = source if sink is None else sink
     ends = {"source": None if source == "none" else source, "sink": None if sink == "none" else sink}
-    limits: list[Any] = [named(parse_constraint, text, "--subject-to") for text in subject_to or ()]
-    memory_limits = assignments(memory, "--memory", lambda text: parse_quantity(text, "bytes"))
+    limits: list[tuple[str, Any]] = [*typed.constraints(subject_to, [network])]
+    memory_limits = typed.memory_limits(memory)
     if no_memory and memory:
         raise InputError("", field="--no-memory", problem="contradicts --memory")
-    if not no_memory:
-        limits.insert(0, constraints.memory("weights+largest_activation", limits=memory_limits))
+    own_rule = next((text for text, limit in limits if isinstance(limit, constraints.Memory)), None)
+    if own_rule is not None and (memory or no_memory):
+        option = "--memory" if memory else "--no-memory"
+        raise InputError("", field=option, problem=f"does not go with {own_rule!r}, which says all about memory")
+    rule = f"memory: {own_rule}" if own_rule is not None else "memory is not limited"
+    if own_rule is None and not no_memory:
+        limits.insert(0, ("", constraints.memory("weights+largest_activation", limits=memory_limits)))
+        rule = "memory: weights + largest activation"
     start = "is everywhere" if ends["source"] is None else f"starts on {source}"
     end = "stays where it is made" if ends["sink"] is None else f"goes to {sink}"
-    rule = "memory is not limited" if no_memory else "memory: weights + largest activation"
     profile = _merged(profiles, network, platform)
+    objective = typed.objective(minimize, maximize, execution)
     say(visible(f"The input {start}, the answer {end}; {rule}."))
-    return Problem(
-        network.model_copy(update=ends),
-        platform,
-        execution=execution or "sequential",  # type: ignore[arg-type]
-        minimize=named(parse_objective, minimize or "latency", "--minimize"),
-        subject_to=limits,
-        transport=transport or "unicast",  # type: ignore[arg-type]
-        profile=profile,
-        name=f"{network.name} on {platform.name or platform_name}",
-    )
+    try:
+        return Problem(
+            network.model_copy(update=ends),
+            platform,
+            execution=execution or "sequential",  # type: ignore[arg-type]
+            minimize=objective,
+            subject_to=[limit for _, limit in limits],
+            transport=transport or "unicast",  # type: ignore[arg-type]
+            profile=profile,
+            name=f"{network.name} on {platform.name or platform_name}",
+        )
+    except InputError as error:
+        raise typed.told(error, [text for text, _ in limits]) from None
 
 
 def _read_profiles(paths: list[Path], allow_large: bool) -> dict[Path, Profile]:
@@ -215,45 +263,6 @@ def _merged(profiles: dict[Path, Profile], network: Network, platform: Platform)
     return merged
 
 
-def read_dimensions(texts: list[str] | None) -> dict[str, int]:
-    """Return the sizes that ``--dim`` gives."""
-    return assignments(texts, "--dim", _whole)
-
-
-def read_costs(texts: list[str] | None) -> dict[str, CostFunction]:
-    """Return the costs of operators that ``--cost`` gives."""
-    from dnnopt.inputs.onnx.own_costs import parse_cost
-
-    found: dict[str, CostFunction] = {}
-    for text in texts or ():
-        name, cost = named(parse_cost, text, "--cost")
-        if name in found:
-            raise InputError("every operator once", field="--cost", value=text)
-        found[name] = cost
-    return found
-
-
-def named(parse: Callable[[str], Any], text: str, option: str) -> Any:
-    try:
-        return parse(text)
-    except InputError as error:
-        raise error.within(field=option) from None
-
-
-def _whole(text: str) -> int:
-    return whole(text.strip(), 0)
-
-
-def assignments(texts: list[str] | None, option: str, read: Callable[[str], Any]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for text in texts or ():
-        name, equals, value = text.partition("=")
-        if not equals or not name.strip():
-            raise InputError("NAME=VALUE", field=option, value=text)
-        found[name.strip()] = named(read, value, option)
-    return found
-
-
 def takes_problem(command: Callable[..., None], target: Any) -> Callable[..., None]:
     """Replace the parameter `problem` of a command by those that say which problem; `target` declares the main one.
 
@@ -272,8 +281,9 @@ def takes_problem(command: Callable[..., None], target: Any) -> Callable[..., No
         about = {name: arguments.pop(name) for name in options}
         arguments |= {name: about[name] for name in options if name in declared}  # it reads other files, too
         if optional and about["target"] is None:
-            if any(about.values()):
-                raise InputError("", field="TARGET", problem="missing: the options about a network need one")
+            if any(map(is_given, about.values())):
+                over = ", and a set of them is --over" if "over" in declared else ""
+                raise InputError("", field="TARGET", problem=f"missing: the options about a problem need one{over}")
             command(**arguments)
         else:
             command(problem=read_target(**about), **arguments)

@@ -268,7 +268,7 @@ class Result(Framed, Described):
         else:
             console.print("Nothing is sent.")
         console.print()
-        console.print(headed("Metrics", f"  {metric_line(evaluation.metrics)}"))
+        console.print(headed("Metrics", f"  {metric_line(self.problem, evaluation.metrics)}"))
         if verbose:
             rows = [(key, format_number(value, 9)) for key, value in evaluation.metrics.items()]
             console.print(table("All metrics (SI units)", [("metric", "left"), ("value", "right")], rows))
@@ -332,7 +332,7 @@ def print_check(console: Console, problem: Problem, evaluation: Evaluation) -> N
     """Print what the referee says of a plan."""
     name, unit = objective_name(problem)
     console.print(headed(problem.title, f": {name} {format_quantity(evaluation.objective, unit, 6)}"))
-    console.print(words(metric_line(evaluation.metrics)))
+    console.print(words(metric_line(problem, evaluation.metrics)))
     if evaluation.feasible:
         console.print("feasible: every constraint holds")
         return

@@ -19,10 +19,11 @@ from dnnopt.base.files import VERSION
 from dnnopt.base.records import Record
 from dnnopt.base.units import example, si_unit
 from dnnopt.methods.result import Event, Result
+from dnnopt.problem.entries import LibraryNetwork, OnnxNetwork
 from dnnopt.problem.networks import Network
 from dnnopt.problem.plan import Plan
 from dnnopt.problem.platforms import Platform
-from dnnopt.problem.problem import BASE_KEYS, DECAY, Problem
+from dnnopt.problem.problem import Problem
 from dnnopt.problem.profiles import Profile
 from dnnopt.referee import Transmission, Violation
 
@@ -37,7 +38,10 @@ _RECORDS: dict[str, type[Record]] = {
 KINDS = (*_RECORDS, "result")
 _WITHOUT_HEADER = ("plan",)
 _BOUNDS = {"ge": "minimum", "gt": "exclusiveMinimum", "le": "maximum"}
-_QUANTITY = r"^\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*[A-Za-z1µμ$%/]*\s*$"
+_NUMBER = r"(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?"
+_ZERO = r"(0+\.?0*|\.0+)([eE][-+]?\d+)?"
+_QUANTITY = rf"^\s*[-+]?{_NUMBER}\s*[A-Za-z1µμ$%/]*\s*$"
+_WITH_UNIT = rf"^\s*[-+]?({_NUMBER}\s*[A-Za-z1µμ$/]+|{_ZERO})\s*$"
 _TEXT: dict[str, Any] = {"type": "string"}
 _FLOAT: dict[str, Any] = {"type": "number"}
 _NULL: dict[str, Any] = {"type": "null"}
@@ -104,7 +108,11 @@ def _tidy(node: Any) -> Any:
     kept = {key: found.pop(key) for key in ("default", "description") if key in found}
     unit = si_unit(dimension)
     number = found | ({"$comment": unit} if unit else {})
-    text = {"type": "string", "pattern": _QUANTITY, "$comment": f"such as {example(dimension)!r}"}
+    text = {
+        "type": "string",
+        "pattern": _WITH_UNIT if unit else _QUANTITY,
+        "$comment": f"such as {example(dimension)!r}",
+    }
     return kept | {"anyOf": [number, text]}
 
 
@@ -149,26 +157,18 @@ def _allow_names(problem: dict[str, Any]) -> None:
     """Let a problem name networks and platforms of the library in place of their data."""
     network = problem["$defs"]["Network"]["properties"]
     named = {**_TEXT, "description": "The name of a network in the library."}
-    problem["$defs"]["NetworkOfTheLibrary"] = {
-        "type": "object",
-        "description": "A network of the library, with some keys of its own.",
-        "properties": {
-            "base": named,
-            **{key: network[key] for key in BASE_KEYS if key in network},
-            DECAY: {
-                **_FLOAT,
-                "exclusiveMinimum": 0,
-                "maximum": 1,
-                "description": "Gives the tensors sensitivities, from 1 on; this is what each layer leaves of it.",
-            },
-        },
-        "required": ["base"],
-        "additionalProperties": False,
-    }
-    one = [{"$ref": "#/$defs/Network"}, {"$ref": "#/$defs/NetworkOfTheLibrary"}, named]
+    one = [{"$ref": "#/$defs/Network"}]
+    for entry in (LibraryNetwork, OnnxNetwork):
+        definition = _of_record(entry)
+        for key in definition["properties"]:
+            if key in network:
+                definition["properties"][key] = network[key]
+        problem["$defs"][entry.__name__] = definition
+        one.append({"$ref": f"#/$defs/{entry.__name__}"})
+    one.append(named)
     properties = problem["properties"]
     properties["networks"] = {
-        "description": "Networks, in full or by name.",
+        "description": "Networks, in full, by name, or of ONNX files.",
         "anyOf": [{"type": "array", "items": {"anyOf": one}, "minItems": 1}, named],
     }
     properties["platform"] = {

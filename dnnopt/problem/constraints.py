@@ -19,7 +19,7 @@ from dnnopt.base.frozen import Frozen, FrozenDict
 from dnnopt.base.records import Bytes, Dollars, Joules, Name, Number, Record, Seconds
 from dnnopt.base.units import parse_quantity
 from dnnopt.problem.custom import CustomConstraint
-from dnnopt.problem.metrics import about
+from dnnopt.problem.metrics import STANDARD, about
 from dnnopt.problem.platforms import Device
 
 MemoryRule = Literal["weights", "weights+activations", "weights+largest_activation"]
@@ -173,7 +173,7 @@ class MetricLimit(_Kind):
 
     @property
     def label(self) -> str:
-        return f"metric({self.metric})"
+        return self.metric if self.metric in STANDARD else f"metric({self.metric})"
 
 
 class Utilisation(_Kind):

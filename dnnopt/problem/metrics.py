@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-_DIMENSIONS = {"s": "time", "J": "energy", "USD": "money", "bytes": "bytes", "": "number"}
+# What texts with units are parsed as, by SI unit.
+DIMENSIONS = {"s": "time", "J": "energy", "USD": "money", "bytes": "bytes", "": "number"}
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class StandardMetric:
     @property
     def dimension(self) -> str:
         """What texts with units are parsed as."""
-        return _DIMENSIONS[self.unit]
+        return DIMENSIONS[self.unit]
 
 
 STANDARD: dict[str, StandardMetric] = {

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
 from importlib.resources.abc import Traversable
+from numbers import Real
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -256,12 +258,48 @@ class Network(Described, Record):
                 graph.add_edge(tensor.producer, consumer, key=tensor.name, **sent)
         return graph
 
-    def with_sensitivity(self, decay: float) -> Network:
-        """Return the network with `ρ_τ = decay ** d`, d: most layers on a way from the input to where τ is made.
+    def with_sensitivity(
+        self, decay: float | None = None, *, input: float = 1.0, tensors: Mapping[str, float] | None = None
+    ) -> Network:
+        """Return the network with `ρ_τ = input · decay^d`, d: most layers on a way from the input to where τ is made.
 
-        Raw input has 1: what deeper layers pass on tells less and less of it (assumed, as published measures do not
-        compare; see ``docs/model.md``).
+        So raw input has `input`, what a layer makes of it `input · decay`, and what deeper layers pass on tells less
+        and less of it (assumed, as published measures do not compare; see ``docs/model.md``).
+
+        Parameters
+        ----------
+        decay : float, optional
+            What each layer leaves of it, above 0 and at most 1; None: `tensors` alone get what is said there.
+        input : float
+            Sensitivity of raw input, from 0 to 1.
+        tensors : mapping of str to float, optional
+            Sensitivities of single tensors, from 0 to 1, that are known otherwise.
+
+        Raises
+        ------
+        InputError
+            For a tensor that there is not, and for a number out of range.
         """
+        known = dict(tensors or {})
+        if decay is not None and not 0 < _number(decay, "decay") <= 1:
+            raise InputError("a number > 0 and <= 1", field="decay", value=decay)
+        for field, value in (("input", input), *((f"tensors.{name}", value) for name, value in known.items())):
+            if not 0 <= _number(value, field) <= 1:
+                raise InputError("a number from 0 to 1", field=field, value=value)
+        names = [tensor.name for tensor in self.tensors]
+        for name in known:
+            check_known(name, names, "tensors", "tensor")
+        if decay is not None:
+            depth = self._depths()
+            known = {tensor.name: input * decay ** depth[tensor.producer] for tensor in self.tensors} | known
+        given = (
+            tensor.model_copy(update={"sensitivity": float(known[tensor.name])}) if tensor.name in known else tensor
+            for tensor in self.tensors
+        )
+        return self.model_copy(update={"tensors": tuple(given)})
+
+    def _depths(self) -> dict[str, int]:
+        """Return for each layer how many are on the longest way from the input to it, itself among them."""
         depth = {INPUT: 0}
         made_by: dict[str, list[str]] = {layer.name: [] for layer in self.layers}
         for tensor in self.tensors:
@@ -271,10 +309,7 @@ class Network(Described, Record):
         for index in self.order:
             name = self.layers[index].name
             depth[name] = 1 + max((depth[producer] for producer in made_by[name]), default=0)
-        tensors = (
-            tensor.model_copy(update={"sensitivity": decay ** depth[tensor.producer]}) for tensor in self.tensors
-        )
-        return self.model_copy(update={"tensors": tuple(tensors)})
+        return depth
 
     def overview(self) -> dict[str, str]:
         """Return what to know of it."""
@@ -292,6 +327,12 @@ class Network(Described, Record):
         """Return one line: layers, tensors, FLOPs, weights."""
         name, *parts = self.overview().values()
         return f"{visible(name)}: {', '.join(parts)}"
+
+
+def _number(value: Any, field: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise InputError("a number", field=field, value=value)
+    return float(value)
 
 
 @checked

@@ -1,4 +1,4 @@
-"""Parameters of a problem that a sweep varies, as a person types them: ``bandwidth(wan-up)=1MB/s..100MB/s``."""
+"""Parameters of a problem that may be varied, as a person types them: ``bandwidth(wan-up)=1..100 MB/s``."""
 
 from __future__ import annotations
 
@@ -8,22 +8,27 @@ from typing import Any, Literal
 
 from dnnopt.base.errors import InputError
 from dnnopt.base.records import check_known
-from dnnopt.base.units import parse_quantity
-from dnnopt.problem.constraints import Bandwidth, Deadline, Memory, Utilisation
-from dnnopt.problem.expressions import parse_objective
+from dnnopt.base.units import parse_quantity, typed_unit
+from dnnopt.problem.constraints import Bandwidth, Deadline, Memory, MetricLimit, Utilisation
+from dnnopt.problem.expressions import THROUGHPUT, parse_objective
 from dnnopt.problem.objectives import Term
 from dnnopt.problem.problem import Problem
 
-_Kind = Literal["bandwidth", "memory", "deadline", "rate", "weight"]
-_SYNTAX = "NAME=LOW..HIGH, such as 'bandwidth(wan-up)=1MB/s..100MB/s', 'memory(pi)=8MiB..64MiB' or 'deadline=50ms..1s'"
+_Kind = Literal["bandwidth", "memory", "deadline", "period", "throughput", "rate", "weight"]
+_RANGE = "NAME=LOW..HIGH, such as 'bandwidth(wan-up)=1..100 MB/s', 'memory(pi)=8..64 MiB' or 'deadline=50 ms..1 s'"
+_VALUE = "NAME=VALUE, such as 'bandwidth(wan-up)=5 Mbit/s', 'memory(pi)=32 MiB' or 'deadline=300 ms'"
 # Dimension (of units.py) and SI unit of a value: with names in brackets, and without.
 _UNITS = {
     "bandwidth": (("bandwidth", "bytes/s"), ("number", "")),
     "memory": (("bytes", "bytes"), ("number", "")),
     "deadline": (("time", "s"), ("time", "s")),
+    "period": (("time", "s"), ("time", "s")),
+    THROUGHPUT: (("frequency", "1/s"), ("frequency", "1/s")),
     "rate": (("frequency", "1/s"), ("frequency", "1/s")),
     "weight": (("number", ""), ("number", "")),
 }
+_WHOLE = ("period", THROUGHPUT)  # of the problem, not of something in it
+_POSITIVE = ("bandwidth", *_WHOLE)
 
 
 @dataclass(frozen=True)
@@ -32,12 +37,13 @@ class Parameter:
 
     Attributes
     ----------
-    kind : {"bandwidth", "memory", "deadline", "rate", "weight"}
+    kind : {"bandwidth", "memory", "deadline", "period", "throughput", "rate", "weight"}
         Bandwidth of links (bytes/s; of none in particular: a factor on all). Memory that a memory constraint allows on
-        devices (bytes; a factor on all). Deadline of a network or of all (s), which is added where there is none.
-        Requests of networks, or of each (1/s). Weight of a term of the objective.
+        devices (bytes; a factor on all). Deadline of a network or of all (s), which is added where there is none; so is
+        the longest period (s), or the least throughput (1/s). Requests of networks, or of each (1/s). Weight of a term
+        of the objective.
     names : tuple of str
-        Links, devices, networks; for a weight, the term.
+        Links, or resources for all the links in them; devices, networks; for a weight, the term.
     """
 
     kind: _Kind
@@ -56,7 +62,11 @@ class Parameter:
         kinds = [spec.constraint for spec in problem.subject_to]
         links = [link.name for link in problem.platform.links]
         networks = [network.name for network in problem.networks]
-        known = {"bandwidth": (links, "link"), "memory": (problem.platform.device_names(), "device")}
+        shared = [resource.name for resource in problem.platform.resources if resource.links]
+        what = "link, or of a resource of links" if shared else "link"
+        known = {"bandwidth": (links + shared, what), "memory": (problem.platform.device_names(), "device")}
+        if self.kind in _WHOLE and self.names:
+            raise InputError(f"{self.kind!r} without names", field="", value=str(self))
         if self.kind != "weight":
             names, what = known.get(self.kind, (networks, "network"))
             for name in self.names:
@@ -86,9 +96,13 @@ class Parameter:
         return getattr(self, f"_{self.kind}")(problem, value)
 
     def _bandwidth(self, problem: Problem, value: float) -> Problem:
+        varied = set(self.names) & {link.name for link in problem.platform.links}
+        for resource in problem.platform.resources:
+            if resource.name in self.names and resource.name not in varied:
+                varied |= set(resource.links)
         links = tuple(
             link.replace(bandwidth=value if self.names else value * link.bandwidth)
-            if not self.names or link.name in self.names
+            if not self.names or link.name in varied
             else link
             for link in problem.platform.links
         )
@@ -111,6 +125,13 @@ class Parameter:
         others = [s for s in problem.subject_to if not (isinstance(s, Deadline) and s.network == new.network)]
         return _with(problem, subject_to=(*others, new))
 
+    def _period(self, problem: Problem, value: float) -> Problem:
+        others = [spec for spec in problem.subject_to if not _is_period(spec)]
+        return _with(problem, subject_to=(*others, MetricLimit(metric="period", limit=value)))
+
+    def _throughput(self, problem: Problem, value: float) -> Problem:
+        return self._period(problem, 1 / value)
+
     def _rate(self, problem: Problem, value: float) -> Problem:
         networks = tuple(
             network.model_copy(update={"rate": value}) if not self.names or network.name in self.names else network
@@ -128,17 +149,16 @@ class Parameter:
 
         Not where there is a constraint of the user's own, which may read it.
         """
-        return self.kind in ("memory", "deadline", "rate") and problem.is_data
+        return self.kind in ("memory", "deadline", "rate", *_WHOLE) and problem.is_data
 
     def is_looser_when_low(self) -> bool:
         """Return whether fewer plans are feasible the larger it is, where it matters for that alone."""
-        return self.kind == "rate"
+        return self.kind in ("rate", THROUGHPUT)
 
     def limits_are_constant(self, problem: Problem) -> bool:
         """Return whether it does not matter for which plans are feasible."""
         if self.kind == "bandwidth":
-            timed = any(isinstance(spec, Deadline | Utilisation) or _reads_rates(spec) for spec in problem.subject_to)
-            return problem.is_data and not timed
+            return problem.is_data and not any(map(_reads_bandwidths, problem.subject_to))
         return problem.is_data and self.kind == "weight"
 
 
@@ -151,29 +171,64 @@ def _reads_rates(spec: Any) -> bool:
     return isinstance(spec, Utilisation) or (isinstance(spec, Bandwidth) and spec.limit is None)
 
 
+def _reads_bandwidths(spec: Any) -> bool:
+    return isinstance(spec, Deadline) or _is_period(spec) or _reads_rates(spec)
+
+
+def _is_period(spec: Any) -> bool:
+    return isinstance(spec, MetricLimit) and spec.metric == "period"
+
+
 def _is_term(term: Term, other: Term) -> bool:
     return term.replace(weight=1.0, priority=0) == other.replace(weight=1.0, priority=0)
 
 
 def parse_range(text: str) -> tuple[Parameter, float, float]:
-    """Return the parameter, and its least and largest value (SI; a bare number is already SI).
+    """Return the parameter, and its least and largest value (SI); the unit may stand once, at the end.
 
     Raises
     ------
     InputError
         For anything but ``NAME=LOW..HIGH``.
     """
-    match = re.fullmatch(r"\s*([a-z]+)\s*(?:\((.*)\))?\s*=(.*?)\.\.(.*)", text)
+    parameter, values = _parse(text, _RANGE)
+    before, dots, after = values.partition("..")
+    if not dots:
+        raise InputError(f"{_RANGE}; NAME is one of {', '.join(_UNITS)}", value=text)
+    high = _quantity(parameter, after, f"{parameter}={before.strip()}..")
+    low = _quantity(parameter, before if typed_unit(before) else f"{before} {typed_unit(after)}", f"{parameter}=")
+    if not 0 <= low < high or (parameter.kind in _POSITIVE and low == 0):
+        raise InputError("0 < LOW < HIGH" if parameter.kind in _POSITIVE else "0 <= LOW < HIGH", value=text)
+    return parameter, low, high
+
+
+def parse_setting(text: str) -> tuple[Parameter, float]:
+    """Return the parameter, and its value (SI).
+
+    Raises
+    ------
+    InputError
+        For anything but ``NAME=VALUE``.
+    """
+    parameter, typed = _parse(text, _VALUE)
+    value = _quantity(parameter, typed, f"{parameter}=")
+    if not value >= 0 or (parameter.kind in _POSITIVE and value == 0):
+        raise InputError("a value > 0" if parameter.kind in _POSITIVE else "a value >= 0", value=text)
+    return parameter, value
+
+
+def _parse(text: str, syntax: str) -> tuple[Parameter, str]:
+    """Return the parameter before the sign of equality, and what stands after it."""
+    match = re.fullmatch(r"\s*([a-z]+)\s*(?:\((.*)\))?\s*=(.*)", text)
     if not match or match[1] not in _UNITS:
-        raise InputError(f"{_SYNTAX}; NAME is one of {', '.join(_UNITS)}", value=text)
+        raise InputError(f"{syntax}; NAME is one of {', '.join(_UNITS)}", value=text)
     kind: Any = match[1]
     names = [match[2]] if kind == "weight" else (match[2] or "").split(",")
     parameter = Parameter(kind, tuple(name.strip() for name in names if name and name.strip()))
     if kind == "weight" and not parameter.names:
-        raise InputError("a term of the objective in brackets, such as 'weight(energy(pi))=0..1'", value=text)
-    dimension = _UNITS[kind][0 if parameter.names else 1][0]
-    low, high = (parse_quantity(part, dimension) for part in (match[3], match[4]))
-    if not 0 <= low < high or (kind == "bandwidth" and low == 0):
-        least = "0 < LOW < HIGH" if kind == "bandwidth" else "0 <= LOW < HIGH"
-        raise InputError(least, value=text)
-    return parameter, low, high
+        raise InputError("a term of the objective in brackets, such as 'weight(energy(pi))=...'", value=text)
+    return parameter, match[3]
+
+
+def _quantity(parameter: Parameter, text: str, after: str) -> float:
+    return parse_quantity(text, _UNITS[parameter.kind][0 if parameter.names else 1][0], after=after)

@@ -22,6 +22,7 @@ from dnnopt.base.tables import Described
 from dnnopt.problem import library
 from dnnopt.problem.constraints import AnyConstraint, Constraint
 from dnnopt.problem.custom import CustomConstraint, Metric
+from dnnopt.problem.entries import network_data
 from dnnopt.problem.metrics import STANDARD, about
 from dnnopt.problem.networks import Network, SharedAcross, network_of
 from dnnopt.problem.objectives import Term, Throughput, as_terms
@@ -30,36 +31,11 @@ from dnnopt.problem.profiles import Profile, layer_seconds
 
 Execution = Literal["sequential", "parallel", "scheduled", "pipelined", "call"]
 Transport = Literal["unicast", "multicast", "per_edge"]
+_SENSITIVITY = (
+    "a number from 0 to 1 (by '--sensitivity input=1 --decay 0.9' or '--sensitivity FILE' on the command line, by "
+    "'sensitivity_decay' in a problem file, by 'with_sensitivity' in Python)"
+)
 _PROVENANCE = ("provenance", "measurements")
-BASE_KEYS = ("base", "name", "source", "sink", "rate", "deadline", "weight")
-DECAY = "sensitivity_decay"
-
-
-def _network_from_library(value: Any) -> Any:
-    """Read ``"resnet50"`` or ``{"base": "resnet50", "source": "pi"}`` as the library's network with those fields.
-
-    ``"sensitivity_decay"`` gives its tensors sensitivities (`Network.with_sensitivity`).
-    """
-    if isinstance(value, str):
-        return library.network(value)
-    if isinstance(value, dict) and "base" in value:
-        for key in value:
-            if key not in (*BASE_KEYS, DECAY):
-                raise InputError(f"one of {', '.join((*BASE_KEYS, DECAY))}", field=key, value=value[key])
-        fields = {name: value[name] for name in BASE_KEYS[1:] if name in value}
-        if not isinstance(value["base"], str):
-            raise InputError("the name of a network in the library", field="base", value=value["base"])
-        found = library.network(value["base"])
-        if DECAY in value:
-            found = found.with_sensitivity(_decay(value[DECAY]))
-        return dict(found.to_data(), **fields)
-    return value
-
-
-def _decay(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 1:
-        raise InputError("a number > 0 and <= 1", field=DECAY, value=value)
-    return float(value)
 
 
 def _platform_from_library(value: Any) -> Any:
@@ -107,7 +83,7 @@ class Problem(Described, Record):
     """
 
     networks: Annotated[
-        tuple[Annotated[Network, BeforeValidator(_network_from_library)], ...],
+        tuple[Annotated[Network, BeforeValidator(lambda entry: network_data(entry))], ...],
         BeforeValidator(_as_sequence),
         Field(min_length=1),
     ]
@@ -356,7 +332,7 @@ class Problem(Described, Record):
             for index, tensor in enumerate(network.tensors):
                 if tensor.sensitivity is None:
                     where = f"networks[{a}].tensors[{index}].sensitivity"
-                    raise _missing(metric, field, where, "a number from 0 to 1")
+                    raise _missing(metric, field, where, _SENSITIVITY)
 
     def _check_needs(self, kind: str, field: str, record: Any) -> None:
         """Check that the data which a constraint reads are there."""
@@ -401,9 +377,18 @@ def read_problem_or_network(path: str | Path, *, allow_large: bool = False) -> P
 
 
 def problem_of(data: dict[str, Any], file: str, allow_large: bool) -> Problem:
-    networks = data.get("networks")
-    check_layers_and_devices(networks if isinstance(networks, list) else [], data.get("platform"), file, allow_large)
-    return Problem.from_data(data, file=file)
+    """Return the problem that a file's data say; ONNX files that they name are beside it, or here if it is a pipe."""
+    listed = data.get("networks")
+    networks = list(listed) if isinstance(listed, list) else []
+    for index, network in enumerate(networks):
+        if isinstance(network, dict) and "onnx" in network:
+            folder = Path(file).parent if Path(file).is_file() else Path()
+            try:
+                networks[index] = network_data(network, folder, allow_large=allow_large)
+            except InputError as error:
+                raise error.within(file=file, field=f"networks[{index}]") from None
+    check_layers_and_devices(networks, data.get("platform"), file, allow_large)
+    return Problem.from_data(data | {"networks": networks} if isinstance(listed, list) else data, file=file)
 
 
 @checked

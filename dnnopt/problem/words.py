@@ -140,11 +140,17 @@ def where(problem: Problem, plan: Plan) -> str:
     return ", ".join(f"{device} {count}" for device, count in counts.items() if count)
 
 
-def metric_line(metrics: Mapping[str, float]) -> str:
-    """Return the main metrics in one line."""
-    parts = [
-        f"{name.replace('_', ' ')} {format_quantity(metrics[name], metric.unit)}"
-        for name, metric in STANDARD.items()
-        if name in metrics and math.isfinite(metrics[name])
-    ]
+def metric_line(problem: Problem, metrics: Mapping[str, float]) -> str:
+    """Return the main metrics in one line; the throughput among them where the problem is about periods."""
+    parts = []
+    for name, metric in STANDARD.items():
+        if name in metrics and math.isfinite(metrics[name]):
+            parts.append(f"{name.replace('_', ' ')} {format_quantity(metrics[name], metric.unit)}")
+            if name == "period" and metrics[name] > 0 and _is_pipeline(problem):
+                parts.append(f"throughput {format_quantity(1 / metrics[name], '1/s')}")
     return ", ".join(parts)
+
+
+def _is_pipeline(problem: Problem) -> bool:
+    named = {getattr(one, "metric", None) for one in (*problem.minimize, *problem.subject_to)}
+    return problem.execution == "pipelined" or "period" in named

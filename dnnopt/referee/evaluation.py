@@ -62,11 +62,11 @@ class Evaluation:
     objectives : tuple of float
         One for each priority of the objective, in ascending order of priority.
     metrics : dict of str to float
-        ``latency``, ``latency(NETWORK)``, ``period``, ``load(RESOURCE)``, ``busy(DEVICE)``, ``energy``,
-        ``energy(DEVICE)``, ``cost``, ``traffic``, ``traffic(LINK)``; ``memory(DEVICE)`` where the weights are known;
-        ``leakage`` and ``worst_leakage`` where all sensitivities and all trusted flags are. Infinite where a layer runs
-        on a device that does not support it. Where a tensor has no route, so are the totals and the energies of the two
-        devices, while the metrics of single links and resources count what is known.
+        ``latency``, ``latency(NETWORK)``, ``period``, ``throughput`` (1 / period), ``load(RESOURCE)``,
+        ``busy(DEVICE)``, ``energy``, ``energy(DEVICE)``, ``cost``, ``traffic``, ``traffic(LINK)``; ``memory(DEVICE)``
+        where the weights are known; ``leakage`` and ``worst_leakage`` where all sensitivities and all trusted flags
+        are. Infinite where a layer runs on a device that does not support it. Where a tensor has no route, so are the
+        totals and the energies of the two devices, while the metrics of single links and resources count what is known.
     violations : tuple of Violation
     transmissions : tuple of Transmission
     memory : dict of str to (float, float)

@@ -200,6 +200,7 @@ def measure(facts: Facts, latencies: Latencies) -> dict[str, float]:
     metrics = {"latency": total_latency(facts, latencies)}
     metrics |= {f"latency({network})": seconds for network, seconds in latencies.items()}
     metrics["period"] = period(facts)
+    metrics["throughput"] = 1 / metrics["period"] if metrics["period"] else math.inf
     metrics |= {
         f"load({resource.name})": resource_load(facts, resource) for resource in problem.platform.all_resources()
     }

@@ -128,9 +128,11 @@ class Front(Tabular):
     def report(self, console: Console) -> None:
         """Print it for a person."""
         named = self._objectives
+        periods = [index for index, (name, _) in enumerate(named) if name == "period"]
         rows = [
             (
                 *(format_quantity(value, unit, 5) for value, (_, unit) in zip(point.objectives, named, strict=True)),
+                *(_throughput(point.objectives[index]) for index in periods),
                 "yes" if point.proved else "no",
                 where(self.problem, point.plan),
             )
@@ -139,8 +141,13 @@ class Front(Tabular):
         state = f"complete within {format_percent(self.tolerance, 2)}" if self.complete else "not complete"
         count = counted(len(self.points), "point")
         title = f"{self.problem.title}: {count}, {state}, in {format_runtime(self.runtime)}"
-        columns = [*((name, "right") for name, _ in named), ("proved", "left"), ("layers on each device", "left")]
+        columns = [(name, "right") for name, _ in named] + [("throughput", "right") for _ in periods]
+        columns += [("proved", "left"), ("layers on each device", "left")]
         console.print(table(title, columns, rows))
+
+
+def _throughput(period: float) -> str:
+    return format_quantity(1 / period, "1/s", 5) if period else "-"
 
 
 @checked

@@ -127,6 +127,7 @@ def changed(data, path, value):
         (["devices", 0, "memory"], -1),
         (["devices", 0, "memory"], True),
         (["devices", 0, "memory"], "much"),
+        (["devices", 0, "memory"], "64"),
         (["devices", 0, "efficiency"], 1.5),
         (["devices", 0, "efficiency"], 0),
         (["devices", 0, "tier"], "fog"),
@@ -155,7 +156,7 @@ def test_whatever_the_reader_of_platforms_takes_fits():
     base, check = dp.line(["watch-imx7", "pixel8"], "bluetooth").to_data(), validator("platform")
     base, taken = json.loads(json.dumps(base)), 0
     for path in places(base):
-        for value in (None, True, -1, 0.5, "5 W", "0.5", " 20 Mbit/s ", "3 µs", "x", [], {}):
+        for value in (None, True, -1, 0.5, "5 W", "0.5", "0", "7 %", " 20 Mbit/s ", "3 µs", "x", [], {}):
             data = changed(base, path, value)
             try:
                 dp.Platform.from_data(data)

@@ -118,7 +118,7 @@ def test_plans_of_one_model_make_the_next(problem_file, tmp_path):
 
 
 def test_solve_writes_a_model_of_every_priority(problem_file, tmp_path):
-    given_values = dnnopt("export", problem_file, "-o", tmp_path / "given.mzn", "--reached", 2, "--reached", 3)
+    given_values = dnnopt("export", problem_file, "-o", tmp_path / "given.mzn", "--reached", "2000 ms", "--reached", 3)
     assert given_values.returncode == 0, given_values.output
     done = dnnopt("export", problem_file, "-o", tmp_path / "model.mzn", "--solve", "--time-limit", 60)
     assert (done.returncode, done.stderr) == (0, "")
@@ -139,6 +139,7 @@ def test_options_that_do_not_fit_are_refused(problem_file, tmp_path):
         ((problem_file, *["--reached", 1] * 3), "at most 2"),
         ((problem_file, "--reached", tmp_path / "none.json"), "none.json"),
         ((problem_file, "--reached", "nan"), "finite"),
+        ((problem_file, "--reached", "2 J"), "--reached: got '2 J', expected time such as"),
     ]:
         done = dnnopt("export", *words, "-o", tmp_path / "model.lp")
         assert done.returncode == 2, words

@@ -26,7 +26,7 @@ def test_solve_draws_the_placement(tmp_path):
 
 def test_pareto_draws_the_front(tmp_path):
     path = tmp_path / "front.png"
-    assert run(f"pareto {ARGUMENTS} -o latency -o energy(pi) --figure {path}")[0] == 0
+    assert run(f"pareto {ARGUMENTS} -b latency -b energy(pi) --figure {path}")[0] == 0
     assert path.read_bytes().startswith(b"\x89PNG")
 
 

@@ -142,7 +142,7 @@ def test_objectives_in_order_have_a_priority_each():
 def test_throughput_is_the_period_as_an_objective_and_limits_it():
     one = small(minimize=dp.throughput(), subject_to=[dp.throughput() >= 20, dp.throughput() >= "600 /s"])
     assert one.minimize == (dp.period(),)
-    assert [limit.label for limit in one.subject_to] == ["metric(period)"] * 2
+    assert [limit.label for limit in one.subject_to] == ["period"] * 2
     assert [limit.limit for limit in one.subject_to] == pytest.approx([1 / 20, 1 / 600])
 
 

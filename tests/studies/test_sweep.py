@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from strategies import problems
 
 from dnnopt.base.errors import InputError, UnsupportedError
-from dnnopt.problem.constraints import Deadline, Memory, Utilisation
+from dnnopt.problem.constraints import Deadline, Memory, MetricLimit, Utilisation
 from dnnopt.problem.custom import CustomConstraint
 from dnnopt.problem.objectives import energy, latency
-from dnnopt.problem.parameters import parse_range
+from dnnopt.problem.parameters import parse_range, parse_setting
 from dnnopt.referee import evaluate
 from dnnopt.studies.sweeping import sweep
 
@@ -50,11 +50,11 @@ class NotInBetween(CustomConstraint):
 def test_a_constraint_of_ones_own_may_read_the_parameter_so_nothing_is_concluded_from_other_points():
     limited = far(bandwidth=4.0).subject_to
     odd = far(bandwidth=4.0, subject_to=[*limited, NotInBetween()])
-    few = sweep(odd, "memory(q)=6..20", points=2, threads=1)
+    few = sweep(odd, "memory(q)=6..20 B", points=2, threads=1)
     assert devices(few) == ["q"]
     assert not few.exhaustive
-    assert sweep(far(bandwidth=4.0), "memory(q)=6..20", points=2, threads=1).exhaustive
-    more = sweep(odd, "memory(q)=6..20", points=5, scale="linear", threads=1)
+    assert sweep(far(bandwidth=4.0), "memory(q)=6..20 B", points=2, threads=1).exhaustive
+    more = sweep(odd, "memory(q)=6..20 B", points=5, scale="linear", threads=1)
     assert devices(more) == ["q", "p", "q"]
     assert [one.low for one in more.breaks] == pytest.approx([8, 12], rel=2e-6)
     assert not sweep(odd, "weight(latency)=1..2", points=2, threads=1).exhaustive
@@ -69,11 +69,13 @@ CHEAP = {"minimize": energy()}
     [
         ("bandwidth(w)=0.1B/s..10B/s", {}, "pq", [1]),  # 8 / bandwidth + 2 = 10
         ("bandwidth=0.1..10", {}, "pq", [1]),
-        ("memory(q)=1..20", {"bandwidth": 4.0}, "pq", [5]),
+        ("memory(q)=1B..20 B", {"bandwidth": 4.0}, "pq", [5]),
         ("memory=0.1..10", {"bandwidth": 4.0}, "pq", [1]),
-        ("deadline=1..100", CHEAP, [None, "p"], [10]),
-        ("deadline=1..100", CHEAP | {"subject_to": [Deadline(limit=1)], "bandwidth": 4.0}, [None, "q", "p"], [4, 10]),
-        ("rate=0.01..1", CHEAP | {"subject_to": [Utilisation(limit=1.0)]}, ["p", "q", None], [1 / 10, 1 / 8]),
+        ("deadline=1..100 s", CHEAP, [None, "p"], [10]),
+        ("deadline=1..100 s", CHEAP | {"subject_to": [Deadline(limit=1)], "bandwidth": 4.0}, [None, "q", "p"], [4, 10]),
+        ("rate=0.01..1 /s", CHEAP | {"subject_to": [Utilisation(limit=1.0)]}, ["p", "q", None], [1 / 10, 1 / 8]),
+        ("period=1..100 s", CHEAP, [None, "q", "p"], [8, 10]),
+        ("throughput=0.01..1 /s", CHEAP, ["p", "q", None], [1 / 10, 1 / 8]),
         ("weight(energy)=0.1..4", BOTH, "qp", [1]),  # 4 + 6 weight = 10
     ],
 )
@@ -120,7 +122,7 @@ def test_optimal_plans_and_break_points_match_a_dense_scan():
             times = [judged.metrics["latency"] for _, judged in judged_plans(one)]
             positive = [time for time in times if 0 < time < math.inf]
             assume(positive)
-            vary = f"deadline={0.5 * min(positive)!r}..{2 * max(positive)!r}"
+            vary = f"deadline={0.5 * min(positive)!r}..{2 * max(positive)!r} s"
         found = sweep(one, vary, points=3, threads=1, baselines=())
         parameter = found.parameter
         assert found.complete
@@ -168,7 +170,7 @@ def test_points_are_kept_in_a_folder_and_not_solved_again(tmp_path):
     (tmp_path / "runs" / "1.0.json").unlink()
     assert sweep(far(), "bandwidth=0.1..10", points=3, output=tmp_path / "runs", threads=1).breaks == first.breaks
     with pytest.raises(InputError, match=r"sweep\.json: parameter: got 'bandwidth', expected 'bandwidth\(w\)'"):
-        sweep(far(), "bandwidth(w)=1..2", output=tmp_path / "runs")
+        sweep(far(), "bandwidth(w)=1..2 B/s", output=tmp_path / "runs")
 
 
 def test_more_points_than_allowed_are_not_solved():
@@ -204,15 +206,19 @@ def test_the_picture_has_a_line_at_each_break_point():
     [
         ("speed=1..2", {}, "NAME is one of bandwidth"),
         ("bandwidth=1", {}, r"NAME=LOW\.\.HIGH"),
+        ("bandwidth(w)=1..2", {}, "2 B/s, or 2 Mbit/s. Write 'bandwidth.w.=1..2 Mbit/s'"),
+        ("memory(q)=1 B..2", {}, "2 bytes, or 2 MiB"),
+        ("throughput=0..2 /s", {}, "0 < LOW"),
+        ("period(net)=1..2 s", {}, "'period' without names"),
         ("bandwidth=0..2", {}, "0 < LOW < HIGH"),
         ("memory=2..1", {}, "0 <= LOW < HIGH"),
-        ("bandwidth(w)=1s..2s", {}, "vary: got '1s', expected bandwidth"),
-        ("bandwidth(x)=1..2", {}, "the name of a link: w"),
-        ("memory(x)=1..2", {}, "the name of a device: p, q"),
+        ("bandwidth(w)=1s..2s", {}, "vary: got '2s', expected bandwidth"),
+        ("bandwidth(x)=1..2 B/s", {}, "the name of a link: w"),
+        ("memory(x)=1..2 B", {}, "the name of a device: p, q"),
         ("weight(cost)=1..2", {}, "no such term"),
         ("weight=1..2", {}, "term of the objective in brackets"),
-        ("rate=1..2", {}, "no utilisation or bandwidth constraint"),
-        ("deadline=0..2", {}, "scale: got 'log'"),
+        ("rate=1..2 /s", {}, "no utilisation or bandwidth constraint"),
+        ("deadline=0..2 s", {}, "scale: got 'log'"),
         ("bandwidth=1..2", {"points": 1}, "points: got 1"),
         ("bandwidth=1..2", {"most": 5}, "most: got 5"),
         ("bandwidth=1..2", {"scale": "square"}, "scale: got 'square'"),
@@ -240,6 +246,11 @@ def test_several_priorities_are_refused():
         ("memory(pi)=8MiB..64MiB", "memory(pi)", 8 * 2**20, 64 * 2**20),
         ("rate(net)=1Hz..30Hz", "rate(net)", 1, 30),
         ("weight(energy(pi,idle))=0..1.5", "weight(energy(pi,idle))", 0, 1.5),
+        ("bandwidth(up)=5..100 Mbit/s", "bandwidth(up)", 625e3, 12.5e6),
+        ("bandwidth(up)=500 kbit/s..100 Mbit/s", "bandwidth(up)", 62500, 12.5e6),
+        ("throughput=1..20 fps", "throughput", 1, 20),
+        ("period=10..500 ms", "period", 0.01, 0.5),
+        ("deadline=0..2 s", "deadline", 0, 2),
         ("deadline = 10ms .. 2s", "deadline", 0.01, 2),
     ],
 )
@@ -247,3 +258,58 @@ def test_ranges_are_read_with_units(text, shown, low, high):
     parameter, *limits = parse_range(text)
     assert str(parameter) == shown
     assert limits == pytest.approx([low, high])
+
+
+def test_a_limit_on_the_period_reads_bandwidths():
+    limited = far(**CHEAP | {"subject_to": [MetricLimit(metric="period", limit=9)]})
+    found = sweep(limited, "bandwidth=0.1..10", points=2, threads=1)
+    assert devices(found) == [None, "q"]  # 8 bytes in 9 s
+    assert found.breaks[0].low == pytest.approx(8 / 9, rel=1e-5)
+
+
+def test_the_links_of_a_shared_resource_are_varied_together():
+    net = network([layer("a", 1), layer("b", 5)], [tensor("t", "a", "b", 8), tensor("u", "b", "output", 8)])
+    ways = [link("up"), link("down"), link("other")]
+    on = platform("p q", ways, {"p>q": "up", "q>p": "down"}, {"air": "up down"})
+    one = problem(net.replace(source="p", sink="p"), on, {"a": (0, 9), "b": (10, 2)})
+    parameter, value = parse_setting("bandwidth(air)=4 B/s")
+    parameter.check(one)
+    assert [link.bandwidth for link in parameter.at(one, value).platform.links] == [4, 4, 1]
+    found = sweep(one, "bandwidth(air)=1..10 B/s", points=2, threads=1)
+    assert found.breaks[0].low == pytest.approx(2, rel=1e-5)  # 16 bytes in 8 s
+    with pytest.raises(InputError, match="the name of a link, or of a resource of links: air, down, other, up"):
+        sweep(one, "bandwidth(radio)=1..10 B/s")
+
+
+@pytest.mark.parametrize(
+    ("text", "shown", "value"),
+    [
+        ("bandwidth(up, down)=5 Mbit/s", "bandwidth(up,down)", 625e3),
+        ("bandwidth = 0.5", "bandwidth", 0.5),
+        ("memory(pi)=32MiB", "memory(pi)", 2**25),
+        ("deadline=0", "deadline", 0),
+        ("throughput=20 /s", "throughput", 20),
+        ("weight(energy(pi,idle))=2", "weight(energy(pi,idle))", 2),
+    ],
+)
+def test_settings_are_read_with_units(text, shown, value):
+    parameter, found = parse_setting(text)
+    assert (str(parameter), found) == (shown, pytest.approx(value))
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("core", "NAME=VALUE, such as"),
+        ("speed=2", "NAME is one of bandwidth"),
+        ("bandwidth(up)=5", "5 B/s, or 5 Mbit/s. Write 'bandwidth.up.=5 Mbit/s'"),
+        ("bandwidth(up)=0", "> 0"),
+        ("throughput=0 /s", "> 0"),
+        ("memory(pi)=-1 MB", ">= 0"),
+        ("bandwidth(up)=1..2 MB/s", "bandwidth such as"),
+        ("weight=2", "term of the objective in brackets"),
+    ],
+)
+def test_settings_that_are_none_are_refused(text, part):
+    with pytest.raises(InputError, match=part):
+        parse_setting(text)

@@ -30,6 +30,7 @@ from dnnopt.inputs.onnx.costs import COSTS, DATA_INPUTS, CostFunction, Operator,
 from dnnopt.inputs.onnx.file import join
 from dnnopt.inputs.onnx.graph import OnnxGraph
 from dnnopt.inputs.onnx.microsoft_costs import COSTS as MICROSOFT_COSTS
+from dnnopt.inputs.onnx.own_costs import parse_cost
 from dnnopt.inputs.onnx.shapes import MALFORMED, what_is_wrong
 from dnnopt.problem.networks import INPUT, OUTPUT, RESERVED, Layer, Network, SharedWeights, Tensor
 
@@ -47,7 +48,7 @@ def read_onnx(
     dimensions: Mapping[str, int] | None = None,
     source: str | None = None,
     sink: str | None = None,
-    costs: Mapping[str, CostFunction] | None = None,
+    costs: Mapping[str, CostFunction | str] | None = None,
     allow_large: bool = False,
 ) -> Network:
     """Read an ONNX file as a Network.
@@ -75,11 +76,12 @@ def read_onnx(
         and one that has neither a name nor a size (``?``, 0 and -1 are none) must be.
     source, sink : str, optional
         Devices where the input starts and the outputs must arrive (see `Network`).
-    costs : mapping of str to callable, optional
+    costs : mapping of str to callable or str, optional
         FLOP of operators, for those that are not known or to be counted otherwise: functions of a
         `dnnopt.inputs.onnx.costs.Operator`, as in ``{"MyOp": lambda node: 3 * node.out.size}``, or
         ``{"com.acme:MyOp": ...}`` for that of one domain alone. A function may return a
-        `dnnopt.inputs.onnx.costs.OperatorCost` instead, with bytes. An operator with graphs of its own (If, Loop,
+        `dnnopt.inputs.onnx.costs.OperatorCost` instead, with bytes; a text such as ``"2*out"`` does what ``--cost``
+        does. An operator with graphs of its own (If, Loop,
         Scan) that has such a cost is one layer.
     allow_large : bool
         Whether functions may become any number of nodes.
@@ -96,7 +98,7 @@ def read_onnx(
         tensor whose shape does.
     """
     path = Path(path)
-    own_costs = costs or {}
+    own_costs = {name: _typed(name, cost) if isinstance(cost, str) else cost for name, cost in (costs or {}).items()}
     graph = OnnxGraph(path, dimensions or {}, allow_large=allow_large)
     _refuse_control_flow(graph, own_costs)
     _refuse_unknown_operators(graph, own_costs)
@@ -127,6 +129,13 @@ def read_onnx(
         provenance=f"{path.name}: {graph.summary()}",
         shared_weights=shared,
     )
+
+
+def _typed(name: str, cost: str) -> CostFunction:
+    try:
+        return parse_cost(f"{name}={cost}")[1]
+    except InputError as error:
+        raise InputError("", field=f"costs[{name!r}]", problem=error.problem) from None
 
 
 def _own_cost(node: Node, own_costs: Mapping[str, CostFunction]) -> str | None:
