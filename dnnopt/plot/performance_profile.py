@@ -37,7 +37,7 @@ def performance_profile(
     Parameters
     ----------
     found : SetComparison, str or Path
-        What ``compare --set`` has written: its folder of results, or its file of ``--json``.
+        What ``compare --over`` has written: its folder of results, or its file of ``--json``.
     of : {"objective", "time"}
         Of the plans, or of how long the methods took that found one at most 1 % above the best known.
     axes : matplotlib Axes, optional

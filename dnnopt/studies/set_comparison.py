@@ -266,7 +266,7 @@ def summarise(results: Iterable[tuple[str, Mapping[str, Any]]], by: str = "execu
 
 
 def read_set_comparison(path: str | Path) -> SetComparison:
-    """Return what ``compare --set`` has written: its folder of results, or its file of ``--json``.
+    """Return what ``compare --over`` has written: its folder of results, or its file of ``--json``.
 
     Raises
     ------
@@ -277,7 +277,7 @@ def read_set_comparison(path: str | Path) -> SetComparison:
     if path.is_dir():
         files = sorted(path.glob("*/**/*.json"))
         if not files:
-            raise InputError("", file=str(path), problem="has no results METHOD/PROBLEM.json of compare --set")
+            raise InputError("", file=str(path), problem="has no results METHOD/PROBLEM.json of compare --over")
         return summarise(((file.relative_to(path).parts[0], read_data(file, "result")) for file in files), _ALL)
     if path.suffix.lower() in (".csv", ".md", ".tex"):
         words = "a table has no values of single problems: name the folder (--output) or the file of --json"

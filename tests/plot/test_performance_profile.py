@@ -1,4 +1,4 @@
-"""The performance profile counts problems within a factor of the best method, from what `compare --set` wrote."""
+"""The performance profile counts problems within a factor of the best method, from what `compare --over` wrote."""
 
 import json
 
