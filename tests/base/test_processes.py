@@ -244,7 +244,7 @@ def test_processes_of_bench_end_with_it_and_leave_no_unfinished_results(start, t
     "words",
     [
         ["compare", *HARD[:-4], "--method", "local-search", "--heuristic-limit", "1000", "-t", "1000"],
-        pytest.param(["pareto", *HARD[:-4], "-o", "latency", "-o", "energy"], marks=pytest.mark.slow),
+        pytest.param(["pareto", *HARD[:-4], "-b", "latency", "-b", "energy"], marks=pytest.mark.slow),
         ["sweep", *HARD[:-4], "--vary", "bandwidth=0.1..10"],
         pytest.param(["formulations", *HARD[:-4], "-f", "product", "-t", "1000"], marks=pytest.mark.slow),
         pytest.param(["solve", *HARD[:-4], "--best", "3"], marks=pytest.mark.slow),

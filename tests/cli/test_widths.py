@@ -45,11 +45,11 @@ COMMANDS = {
     "compare": ("compare long.json --method single-cut --method greedy --method heft", 0),
     "compare a library problem": ("compare small/004 --method all-on-one --method single-cut -t 5", 0),
     "compare over a set": (
-        "compare --set small/002 --output runs --method neighbourhood-search --heuristic-limit 0.1",
+        "compare --over small/002 --output runs --method neighbourhood-search --heuristic-limit 0.1",
         0,
     ),
     "sweep": ("sweep long.json --vary bandwidth(wireless-network)=1B/s..9B/s --points 3", 0),
-    "pareto": ("pareto long.json -o latency -o traffic", 0),
+    "pareto": ("pareto long.json -b latency -b traffic", 0),
     "formulations": ("formulations small/002 -f edgewise -f treewise -f cp-assignment -t 5", 0),
     "show": ("show long.json", 0),
     "show a library problem": ("show core/017", 0),

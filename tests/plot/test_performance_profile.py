@@ -62,7 +62,7 @@ def test_ratios_are_to_the_best_method_and_not_to_the_best_known():
 
 def test_folder_and_file_that_compare_wrote_are_drawn_alike(tmp_path):
     runs, record, table = tmp_path / "runs", tmp_path / "runs.json", tmp_path / "runs.csv"
-    words = ["compare", "--set", "small/001", "--set", "small/002", "--method", "single-cut", "--method", "greedy"]
+    words = ["compare", "--over", "small/001", "--over", "small/002", "--method", "single-cut", "--method", "greedy"]
     done = CliRunner().invoke(app, [*words, "--output", str(runs), "--json", str(record), "--csv", str(table)])
     assert done.exit_code == 0, done.output
     assert read_set_comparison(runs).gaps == read_set_comparison(record).gaps

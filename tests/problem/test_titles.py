@@ -29,7 +29,7 @@ def folder(tmp_path_factory):
         "compare unnamed.json --method greedy",
         "formulations unnamed.json -f edgewise",
         "sweep unnamed.json --vary bandwidth=0.5..2 --points 2",
-        "pareto unnamed.json -o latency -o period",
+        "pareto unnamed.json -b latency -b period",
         "check unnamed.json plan.json",
         "explain unnamed.json",
         "export unnamed.json -o model.lp",
