@@ -19,9 +19,10 @@ from pathlib import Path
 PROJECT = Path(__file__).parent.parent / "pyproject.toml"
 _TRIES = 3  # the index may be slow to answer
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
-EXTRAS = [
-    name for name in tomllib.loads(PROJECT.read_text("utf-8"))["project"]["optional-dependencies"] if name != "dev"
-]
+OPTIONAL = tomllib.loads(PROJECT.read_text("utf-8"))["project"]["optional-dependencies"]
+EXTRAS = [name for name in OPTIONAL if name != "dev"]
+# Extras that `all` has on some systems alone.
+CONDITIONAL = [name for name in EXTRAS if any(f"[{name}];" in needed for needed in OPTIONAL["all"])]
 
 
 @dataclass(frozen=True)
@@ -56,15 +57,15 @@ def refusal(machine: Machine, python: str, extra: str) -> str:
             return ""
         if "No solution found" in done.stderr:
             return re.sub(r"\s+", " ", done.stderr)
-    return f"not known: {done.stderr}"
+    raise OSError(done.stderr)
 
 
 def refusals(machine: Machine, python: str) -> dict[str, str]:
-    """Return for each extra (none: ``""``) that cannot be installed the reason; not tried where all can be together."""
-    if refusal(machine, python, "all") or refusal(machine, python, "cbc"):
-        reasons = {extra: refusal(machine, python, extra) for extra in ("", *EXTRAS)}
-        return {extra: reason for extra, reason in reasons.items() if reason}
-    return {}
+    """Return for each extra (none: ``""``) that cannot be installed the reason; most are tried together."""
+    together = refusal(machine, python, "all")
+    alone = ["", *EXTRAS] if together else CONDITIONAL
+    reasons = {extra: refusal(machine, python, extra) for extra in alone}
+    return {extra: reason for extra, reason in reasons.items() if reason}
 
 
 def cell(refused: dict[str, str]) -> str:

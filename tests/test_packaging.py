@@ -1,6 +1,7 @@
 """The package as it is installed: what the archives hold, and what may be imported together."""
 
 import re
+import runpy
 import subprocess
 import sys
 import tarfile
@@ -81,6 +82,28 @@ def test_all_holds_what_there_are_wheels_for_on_macs_and_elsewhere_everything():
         assert "modelling" in extras
         assert ("profile" in extras) is expected
         assert ("cbc" in extras) is expected
+
+
+def test_the_page_on_installing_has_every_extra_and_the_rows_of_its_script():
+    text = (ROOT / "docs" / "installing.md").read_text("utf-8")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    extras = set(project["optional-dependencies"]) - {"all", "dev"}
+    assert set(re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE)) == extras
+    script = runpy.run_path(str(ROOT / "docs" / "installable.py"))
+    assert set(script["EXTRAS"]) == {*extras, "all"}
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines() if line.startswith("| ")]
+    table = {row[0]: row[1:] for row in rows if len(row) == 1 + len(script["PYTHONS"])}
+    assert table.pop("") == [f"Python {python}" for python in script["PYTHONS"]]
+    assert list(table) == [machine.title for machine in script["MACHINES"]]
+    assert all("`all`" in cell for cells in table.values() for cell in cells)
+
+
+def test_the_script_says_what_cannot_be_installed():
+    cell = runpy.run_path(str(ROOT / "docs" / "installable.py"))["cell"]
+    assert cell({}) == "`all`"
+    assert cell({"cbc": "no wheel"}) == "`all`, not `cbc`"
+    assert cell({"all": "no wheel", "scip": "no wheel"}) == "without `scip`"
+    assert cell({"": "no wheel", "all": "no wheel"}) == "no"
 
 
 def test_versions_imports_no_dependency():

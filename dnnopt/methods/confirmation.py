@@ -141,6 +141,8 @@ def _pursue(pool: Pool, outcome: Outcome, limits: Limits, control: Control) -> O
     """Give the engines that were not refuted what is left of the time, one after the other."""
     clock = Clock(limits.time_limit)
     for solver, formulation in _engines(pool.compiled, set(pool.doubted)):
+        if missing(solver):
+            continue
         found = run_formulation(pool, formulation, solver, limits.within(clock.left()), control)
         if found.status == "refused":
             continue
@@ -155,7 +157,7 @@ def _engines(compiled: CompiledProblem, without: set[str]) -> Iterator[tuple[str
     able = [registry.formulation(name, compiled) for name in registry.suiting(compiled)]
     for solver, names in _ENGINES:
         exact = [one for one in able if one.value == "exact" and one.name.partition("+")[0] in names]
-        if exact and solver not in without and not missing(solver):
+        if exact and solver not in without:
             yield solver, min(exact, key=lambda one: names.index(one.name.partition("+")[0]))
 
 
@@ -177,13 +179,16 @@ class _Second(Pool):
             return "scan" if self._agrees(scan.run(self, self._limits.within(None), self._control)) else ""
         engines = list(_engines(self.compiled, self._claimants | self._first.doubted))
         for solver, formulation in engines[:1]:
-            solver_of(solver, formulation.kind)  # its import is not the search's
+            if not missing(solver):
+                solver_of(solver, formulation.kind)  # its import is not the search's
         clock = Clock(self._limits.time_limit)
         cap = math.inf if self.objective is None else self.objective
         compiled = self._reduced(cap, clock.left())
         if compiled is None:
             return "presolve"
         for position, (solver, formulation) in enumerate(engines):
+            if missing(solver):
+                continue
             left = clock.left() or math.inf
             part = self._limits.within(left if position == len(engines) - 1 else _EACH * left)
             if self._agrees(run_formulation(self, formulation, solver, part, self._control, compiled, cap)):

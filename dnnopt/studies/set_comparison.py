@@ -14,6 +14,7 @@ from dnnopt.base.errors import InputError
 from dnnopt.base.files import read_data
 from dnnopt.base.numbers import counted, format_excess, format_percent, format_runtime
 from dnnopt.base.plugins import load_plugin
+from dnnopt.base.records import Record
 from dnnopt.base.tables import Heading, Tabular
 from dnnopt.methods.heuristics import BASELINES
 from dnnopt.models.solvers.interface import check_seconds
@@ -62,6 +63,14 @@ class SetRow:
     worst: float | None
     failed: int
     seconds: float | None
+
+
+class _Written(Record):
+    """What the file of `SetComparison.to_data` has."""
+
+    rows: tuple[SetRow, ...]
+    gaps: dict[str, dict[str, float | None]]
+    seconds: dict[str, dict[str, float | None]]
 
 
 @dataclass(frozen=True)
@@ -282,11 +291,11 @@ def read_set_comparison(path: str | Path) -> SetComparison:
     if path.suffix.lower() in (".csv", ".md", ".tex"):
         words = "a table has no values of single problems: name the folder (--output) or the file of --json"
         raise InputError("", file=str(path), problem=words)
-    data = read_data(path, "set-comparison")
-    for key in ("rows", "gaps", "seconds"):
-        if key not in data:
-            raise InputError("", file=str(path), field=key, problem="missing")
-    return SetComparison(tuple(SetRow(**row) for row in data["rows"]), data["gaps"], data["seconds"])
+    written: _Written = _Written.from_data(read_data(path, "set-comparison"), file=str(path))
+    for method, gaps in written.gaps.items():
+        if written.seconds.get(method, {}).keys() != gaps.keys():
+            raise InputError("the problems of gaps", file=str(path), field="seconds", value=method)
+    return SetComparison(written.rows, written.gaps, written.seconds)
 
 
 def first_failures(results: Iterable[tuple[str, Mapping[str, Any]]]) -> dict[str, str]:

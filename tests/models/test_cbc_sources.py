@@ -11,10 +11,11 @@ import dnnopt as dp
 from dnnopt.base import programs
 from dnnopt.base.programs import find_cbc
 from dnnopt.cli import app
+from dnnopt.methods import confirmation
 from dnnopt.methods.confirmation import second_opinion
 from dnnopt.models.solvers import missing
 from dnnopt.models.solvers.cbc import _printed, _report
-from dnnopt.models.solvers.interface import Control, Limits
+from dnnopt.models.solvers.interface import Control, Limits, Outcome
 from dnnopt.models.solvers.pyomo_solver import interface
 
 posix = pytest.mark.skipif(os.name == "nt", reason="makes a script for a POSIX shell")
@@ -123,15 +124,23 @@ def test_without_any_everything_else_works_and_the_list_says_so(small, without, 
     assert "none" in next(line for line in capsys.readouterr().out.splitlines() if line.startswith("cbc "))
 
 
-def test_no_engine_of_the_confirmation_is_cbc_where_there_is_none(without):
-    from dnnopt.compiled.compiler import compile_problem
-    from dnnopt.methods.confirmation import _engines
+def test_no_engine_of_the_confirmation_is_cbc_where_there_is_none(without, monkeypatch):
+    one = dp.load("small/003")
+    asked = []
 
-    compiled = compile_problem(dp.load("small/003"))
-    asked = [solver for solver, _ in _engines(compiled, set())]
+    def notes(pool, formulation, solver, *others):
+        asked.append(solver)
+        return Outcome("no_solution")
+
+    monkeypatch.setattr(confirmation, "run_formulation", notes)
+    plan = dp.solve(one, method="multi-cut").plan
+    second_opinion(one, plan, "edgewise+sum (highs)", Limits(5.0))
     assert "cbc" in asked or find_cbc() is None
+    before = [solver for solver in asked if solver != "cbc"]
+    asked.clear()
     without("cbcbox", "pulp")
-    assert [solver for solver, _ in _engines(compiled, set())] == [solver for solver in asked if solver != "cbc"]
+    second_opinion(one, plan, "edgewise+sum (highs)", Limits(5.0))
+    assert asked == before
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """Names, titles and legends keep to their room, whatever they are, and stay readable."""
 
+from itertools import pairwise
+
 import pytest
 from builders import layer, link, network, platform, problem
 from hypothesis import given
@@ -89,9 +91,11 @@ def wordy():
     devices = [
         f"the-laboratory-in-the-basement/rack-{index:02d}/accelerator-card-of-the-second-kind" for index in range(16)
     ]
-    net = network([layer(name, 1.0) for name in LONG], name="a network whose name is rather long as well" * 2)
-    links = [link(f"link of the laboratory in the basement number {index} to the next") for index in range(2)]
-    on = platform([dp.Device(name=name) for name in devices], links, {})
+    tensors = [dp.Tensor(name=f"{a}:0", producer=a, consumers=(b,), bytes=1e6) for a, b in pairwise(LONG)]
+    net = network([layer(name, 1.0) for name in LONG], tensors, name="a network whose name is rather long as well" * 2)
+    links = [link(f"link-of-the-laboratory-in-the-basement-number-{index}-to-the-next") for index in range(2)]
+    routes = {f"{a}>{b}": links[index % 2].name for index, (a, b) in enumerate(pairwise(devices))}
+    on = platform([dp.Device(name=name) for name in devices], links, routes)
     times = {name: tuple(1.0 + (index % 4) for index in range(16)) for name in LONG}
     return problem(net, on, times).replace(name="a problem with a name that is so long that no title holds it, " * 3)
 

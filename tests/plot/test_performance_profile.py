@@ -81,8 +81,14 @@ def test_what_holds_no_comparison_is_refused(tmp_path, found):
         dp.plot.performance_profile(tmp_path / "nothing.json")
     other = tmp_path / "other.json"
     other.write_text(json.dumps({"format": "dnnopt-set-comparison", "version": 1, "rows": []}), encoding="utf-8")
-    with pytest.raises(dp.InputError, match="gaps: missing"):
+    with pytest.raises(dp.InputError, match=r"other\.json: gaps: missing"):
         dp.plot.performance_profile(other)
+    wrong = {"rows": [], "gaps": {"one": {"a": 0.0}}, "seconds": {"one": {}}}
+    other.write_text(json.dumps({"format": "dnnopt-set-comparison", "version": 1, **wrong}), encoding="utf-8")
+    with pytest.raises(dp.InputError, match="seconds: got 'one', expected the problems of gaps"):
+        dp.plot.performance_profile(other)
+    with pytest.raises(dp.InputError, match="found: got 5, expected what compare --set has written"):
+        dp.plot.performance_profile(5)
     with pytest.raises(dp.InputError, match="of: got 'speed', expected one of objective, time"):
         dp.plot.performance_profile(found, "speed")
     with pytest.raises(dp.InputError, match="methods with results of the same problems"):
