@@ -21,7 +21,7 @@ LINE = 1.25  # height of a line of text, of its size
 _ENTRY = 5.3  # width of a legend's entry beside its text, of its size: handle, pads, and the gap to the next column
 _LONGEST_NAME, _LONGEST_TITLE = 28, 120
 _MOST_COLUMNS = 4
-_BESIDE = 0.26  # of a figure's width: a legend within it takes none from the drawing
+_BESIDE = 0.22  # of a figure's width: a legend within it takes none from the drawing
 _INCHES = 1 / 72  # of a point
 _LEAST_DISTINCT = 4  # letters: what differs, with an ellipsis on either side, and one more
 
