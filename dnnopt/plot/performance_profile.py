@@ -48,10 +48,6 @@ def performance_profile(
     InputError
         If there is nothing to compare, for another word, or if matplotlib is not installed.
     """
-    if not isinstance(found, SetComparison | str | Path):
-        raise InputError(
-            "what compare --set has written: a folder, a file or a SetComparison", field="found", value=found
-        )
     found = found if isinstance(found, SetComparison) else read_set_comparison(found)
     ratios = {method: list(one.values()) for method, one in found.ratios(of).items()}
     problems = max(map(len, ratios.values()), default=0)

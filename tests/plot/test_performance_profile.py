@@ -87,7 +87,7 @@ def test_what_holds_no_comparison_is_refused(tmp_path, found):
     other.write_text(json.dumps({"format": "dnnopt-set-comparison", "version": 1, **wrong}), encoding="utf-8")
     with pytest.raises(dp.InputError, match="seconds: got 'one', expected the problems of gaps"):
         dp.plot.performance_profile(other)
-    with pytest.raises(dp.InputError, match="found: got 5, expected what compare --set has written"):
+    with pytest.raises(dp.InputError, match="found: got 5, expected a SetComparison, a text or a path"):
         dp.plot.performance_profile(5)
     with pytest.raises(dp.InputError, match="of: got 'speed', expected one of objective, time"):
         dp.plot.performance_profile(found, "speed")
