@@ -50,6 +50,9 @@ SourceOption = Annotated[
     str | None, typer.Option(help="Where the input starts: a device (default: the first), or 'none'.")
 ]
 SinkOption = Annotated[str | None, typer.Option(help="Where the answer must arrive (default: the source), or 'none'.")]
+RateOption = Annotated[
+    str | None, typer.Option(help="Requests, such as '10 /s': what 'utilisation' and 'bandwidth' constraints read.")
+]
 MemoryOption = Annotated[
     list[str] | None, typer.Option("--memory", "-m", help="Memory it may use, such as 'pi=64 MiB'; may be repeated.")
 ]
@@ -100,6 +103,7 @@ def read_target(
     subject_to: LimitOption = None,
     source: SourceOption = None,
     sink: SinkOption = None,
+    rate: RateOption = None,
     memory: MemoryOption = None,
     no_memory: NoMemoryOption = False,
     dim: DimensionOption = None,
@@ -142,6 +146,7 @@ def read_target(
             "--subject-to": subject_to,
             "--source": source,
             "--sink": sink,
+            "--rate": rate,
             "--memory": memory,
             "--no-memory": no_memory,
             "--sensitivity": sensitivity,
@@ -167,6 +172,7 @@ def read_target(
         subject_to,
         source,
         sink,
+        rate,
         memory,
         no_memory,
         _read_profiles(profile or [], allow_large),
@@ -201,6 +207,7 @@ def _network_problem(
     subject_to: list[str] | None,
     source: str | None,
     sink: str | None,
+    rate: str | None,
     memory: list[str] | None,
     no_memory: bool,
     profiles: dict[Path, Profile],
@@ -210,7 +217,9 @@ def _network_problem(
 
     source = platform.devices[0].name if source is None else source
     sink = source if sink is None else sink
-    ends = {"source": None if source == "none" else source, "sink": None if sink == "none" else sink}
+    own: dict[str, Any] = {"source": None if source == "none" else source, "sink": None if sink == "none" else sink}
+    if rate is not None:
+        own["rate"] = typed.rate(rate)
     limits: list[tuple[str, Any]] = [*typed.constraints(subject_to, [network])]
     memory_limits = typed.memory_limits(memory)
     if no_memory and memory:
@@ -223,14 +232,14 @@ def _network_problem(
     if own_rule is None and not no_memory:
         limits.insert(0, ("", constraints.memory("weights+largest_activation", limits=memory_limits)))
         rule = "memory: weights + largest activation"
-    start = "is everywhere" if ends["source"] is None else f"starts on {source}"
-    end = "stays where it is made" if ends["sink"] is None else f"goes to {sink}"
+    start = "is everywhere" if own["source"] is None else f"starts on {source}"
+    end = "stays where it is made" if own["sink"] is None else f"goes to {sink}"
     profile = _merged(profiles, network, platform)
     objective = typed.objective(minimize, maximize, execution)
     say(visible(f"The input {start}, the answer {end}; {rule}."))
     try:
         return Problem(
-            network.model_copy(update=ends),
+            network.model_copy(update=own),
             platform,
             execution=execution or "sequential",  # type: ignore[arg-type]
             minimize=objective,

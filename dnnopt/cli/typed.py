@@ -69,6 +69,16 @@ def memory_limits(texts: list[str] | None) -> dict[str, float]:
     return assignments(texts, "--memory", read, "pi=64 MiB")
 
 
+def rate(text: str) -> float:
+    """Return the requests per second that ``--rate`` gives."""
+    from dnnopt.base.units import parse_quantity
+
+    value: float = named(lambda text: parse_quantity(text, "frequency"), text, "--rate")
+    if not value > 0:
+        raise InputError("a rate > 0, such as '10 /s'", field="--rate", value=text)
+    return value
+
+
 def objective(minimize: str | None, maximize: str | None, execution: str | None = None) -> tuple[Term, ...]:
     """Return the objective that is asked for; where none is, what the execution is made for."""
     from dnnopt.problem.expressions import THROUGHPUT, parse_objective

@@ -351,7 +351,7 @@ class Problem(Described, Record):
         elif kind == "utilisation" or (kind == "bandwidth" and record.limit is None):
             for a, network in enumerate(self.networks):
                 if network.rate is None:
-                    raise missing(f"networks[{a}].rate", "requests per second")
+                    raise missing(f"networks[{a}].rate", "requests per second (--rate on the command line)")
         elif kind == "deadline" and record.limit is None:
             for a, network in enumerate(self.networks):
                 if record.network in (None, network.name) and network.deadline is None:

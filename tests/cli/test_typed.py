@@ -79,6 +79,12 @@ def test_every_constraint_is_said_about_the_network_that_is_read():
     assert limits(subject_to=said) == [first, c.Contiguous(), c.MaxDevices(limit=2), reads, together]
 
 
+def test_a_rate_is_what_utilisation_and_bandwidth_read():
+    found = read(rate="10 /s", subject_to=["utilisation <= 80 %", "bandwidth"])
+    assert found.networks[0].rate == 10
+    assert found.subject_to[1:] == (c.Utilisation(limit=0.8), c.Bandwidth())
+
+
 def test_memory_is_limited_by_the_rule_that_is_said():
     [only] = read(subject_to=["memory(weights, pi=64 MiB)"]).subject_to
     assert only == c.Memory(rule="weights", limits={"pi": 2**26})
@@ -145,7 +151,9 @@ def test_output_is_what_o_stands_for_in_every_command():
             ["--subject-to: got 'conv9'", "the name of a layer of alexnet; did you mean conv"],
         ),
         (["-s", "energy(fridge) <= 2 J"], ["--subject-to 'energy(fridge) <= 2 J'", "'fridge'", "the name of a device"]),
-        (["-s", "utilisation"], ["networks[0].rate", "requests per second"]),
+        (["-s", "utilisation"], ["networks[0].rate", "requests per second (--rate on the command line)"]),
+        (["--rate", "10"], ["--rate: got '10', expected a unit: 10 /min, or 10 /s? Write '10 /s'"]),
+        (["--rate", "0 /s"], ["--rate", "a rate > 0"]),
         (["-s", "memory(weights)", "-m", "pi=1 MiB"], ["--memory", "'memory(weights)'"]),
         (["-s", "memory(weights)", "--no-memory"], ["--no-memory", "'memory(weights)'"]),
         (["--minimize", "-throughput"], ["--minimize", "'--maximize throughput' is the same as '--minimize period'"]),
@@ -175,7 +183,9 @@ def test_what_is_typed_wrongly_is_refused_with_the_option_and_what_is_meant(word
         assert part in said.stderr
 
 
-@pytest.mark.parametrize("words", [["--decay", "0"], ["--sensitivity", "input=1"], ["--maximize", "throughput"]])
+@pytest.mark.parametrize(
+    "words", [["--decay", "0"], ["--sensitivity", "input=1"], ["--maximize", "throughput"], ["--rate", "1 /s"]]
+)
 def test_options_about_a_network_do_not_go_with_a_problem(words):
     said = run("show", TARGET, *words)
     assert said.exit_code == 2
