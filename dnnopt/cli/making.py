@@ -167,7 +167,7 @@ def generate_command(
         decay=decay,
         execution=execution,
         transport=transport,
-        minimize=typed.objective(minimize, None) if minimize else (),
+        minimize=() if minimize is None else typed.objective(minimize, None),
         seed=seed,
     )
     made = generate(recipe, allow_large=allow_large)

@@ -93,7 +93,8 @@ def objective(minimize: str | None, maximize: str | None, execution: str | None 
     if minimize is None and maximize is None and execution == "pipelined":
         say("The period is minimised, as execution is pipelined: throughput is 1 / period.")
         return parse_objective("period")
-    option, text = ("--minimize", minimize or "latency") if maximize is None else ("--maximize", maximize)
+    wanted = "latency" if minimize is None else minimize
+    option, text = ("--minimize", wanted) if maximize is None else ("--maximize", maximize)
     terms: tuple[Term, ...] = named(parse_objective, text, option)
     return terms
 

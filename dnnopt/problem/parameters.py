@@ -231,4 +231,11 @@ def _parse(text: str, syntax: str) -> tuple[Parameter, str]:
 
 
 def _quantity(parameter: Parameter, text: str, after: str) -> float:
-    return parse_quantity(text, _UNITS[parameter.kind][0 if parameter.names else 1][0], after=after)
+    with_names, alone = (dimension for dimension, _ in _UNITS[parameter.kind])
+    try:
+        return parse_quantity(text, with_names if parameter.names else alone, after=after)
+    except InputError:
+        if parameter.names or with_names == alone:
+            raise
+        form = f"{parameter}(NAME)=..."
+        raise InputError(f"a factor on all, such as '0.5', or names in brackets as in '{form}'", value=text) from None

@@ -158,6 +158,7 @@ def test_output_is_what_o_stands_for_in_every_command():
         (["-s", "memory(weights)", "--no-memory"], ["--no-memory", "'memory(weights)'"]),
         (["--minimize", "-throughput"], ["--minimize", "'--maximize throughput' is the same as '--minimize period'"]),
         (["--minimize", "latency + throughput"], ["--minimize", "throughput alone"]),
+        (["--minimize", ""], ["--minimize: got ''", "terms of latency"]),
         (["--maximize", "latency"], ["--maximize", "'throughput' (all else is minimised)"]),
         (["--maximize", "throughput", "--minimize", "cost"], ["--maximize", "--minimize"]),
         (["--minimize", "leakage"], ["'leakage' (minimize[0].metric)", "'--sensitivity input=1 --decay 0.9'"]),

@@ -308,6 +308,10 @@ def test_settings_are_read_with_units(text, shown, value):
         ("memory(pi)=-1 MB", ">= 0"),
         ("bandwidth(up)=1..2 MB/s", "bandwidth such as"),
         ("weight=2", "term of the objective in brackets"),
+        (
+            "memory=32 MiB",
+            r"got '32 MiB', expected a factor on all, such as '0.5', or names in brackets as in 'memory.NAME",
+        ),
     ],
 )
 def test_settings_that_are_none_are_refused(text, part):
