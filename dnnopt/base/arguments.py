@@ -102,12 +102,15 @@ def _fits(value: Any, hint: Any) -> bool:
         return isinstance(value, str)  # which ones there are, the function says
     if origin is not None and issubclass(origin, Callable):  # type: ignore[arg-type]
         return callable(value)
+    is_mapping = hasattr(value, "keys") and hasattr(value, "__getitem__")  # a series of pandas is one as well
     if origin is not None and issubclass(origin, Mapping):
-        return isinstance(value, Mapping)
+        return is_mapping
     if origin is not None and issubclass(origin, Iterable):
-        kind = Sequence if issubclass(origin, Sequence) else Iterable
-        listed = isinstance(value, kind) and not isinstance(value, str | bytes | Mapping)
-        return listed and (not isinstance(value, Sequence) or all(_fits(one, parts[0]) for one in value))
+        if isinstance(value, str | bytes) or is_mapping or not isinstance(value, Iterable):
+            return False
+        if not hasattr(value, "__len__"):  # to look at it would use it up
+            return not issubclass(origin, Sequence)
+        return all(_fits(one, parts[0]) for one in value)
     kind = _ABSTRACT.get(hint, hint)
     return isinstance(value, kind) and (hint is bool or not isinstance(value, bool))
 
