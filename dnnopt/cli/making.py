@@ -129,7 +129,9 @@ def generate_command(
     communication: Annotated[float, typer.Option(help="Time to send everything through time to compute it.")] = 1.0,
     memory: Annotated[float, typer.Option("--memory", "-m", help="Tightness, 0 to 1.")] = 0.0,
     deadline: Annotated[float | None, typer.Option(help="Tightness, 0 to 1; default: no deadline.")] = None,
-    decay: Annotated[float, typer.Option(help="Loss of sensitivity along the depth, 0 to 1.")] = 1.0,
+    decay: Annotated[
+        float, typer.Option(help="Share of the input's sensitivity that the deepest layer has lost, 0 to 1.")
+    ] = 1.0,
     execution: Annotated[str, typer.Option(help="sequential, parallel, scheduled or pipelined.")] = "sequential",
     transport: Annotated[str, typer.Option(help="unicast, multicast or per_edge.")] = "unicast",
     minimize: Annotated[
