@@ -91,6 +91,11 @@ class Conflict:
         """Whether the groups can hold together without any one of them."""
         return not self.undetermined
 
+    @property
+    def headline(self) -> str:
+        """What is wrong with the groups, in words."""
+        return "this alone allows no plan" if len(self.groups) == 1 else "these cannot hold together"
+
     def lines(self) -> list[str]:
         """Return each part, and what would be enough, for a person to read."""
         shown = [f"  - {visible(group)}{' ?' if group in self.undetermined else ''}" for group in self.groups]
@@ -158,15 +163,16 @@ class Explanation(Tabular):
             return "infeasible, whatever is left out"
         unsure = "?: not determined in time whether it is needed"
         if len(self.conflicts) == 1 and self.complete:
-            why = unsure if self.undetermined else "without any one of them the others can"
-            return "\n".join([f"infeasible; these cannot hold together ({why}):", *self.conflicts[0].lines()])
+            several = "" if len(self.groups) == 1 else " (without any one of them the others can)"
+            why = f" ({unsure})" if self.undetermined else several
+            return "\n".join([f"infeasible; {self.conflicts[0].headline}{why}:", *self.conflicts[0].lines()])
         why = "" if self.minimal else f" ({unsure})"
         count = counted(len(self.conflicts), "reason")
         lines = [f"infeasible, for {count} that share no part; a value is enough once the other reasons are gone{why}"]
         if len(self.conflicts) == 1:
-            lines = [f"infeasible; these cannot hold together{why}:"]
+            lines = [f"infeasible; {self.conflicts[0].headline}{why}:"]
         for number, conflict in enumerate(self.conflicts, 1):
-            lines += [f"{number}. these cannot hold together:"] if len(self.conflicts) > 1 else []
+            lines += [f"{number}. {conflict.headline}:"] if len(self.conflicts) > 1 else []
             lines += conflict.lines()
         return "\n".join(lines if self.complete else [*lines, "the time ended: there may be more reasons"])
 

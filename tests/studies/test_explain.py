@@ -210,6 +210,8 @@ def test_reasons_that_share_no_part_are_all_given_and_no_value_is_claimed_where_
     }
     text = str(explanation)
     assert text.startswith("infeasible, for 2 reasons that share no part")
+    assert "these cannot hold together:\n  - placement(net.a) (subject_to[1])\n  - memory (subject_to[2])\n" in text
+    assert "this alone allows no plan:\n  - max_devices (subject_to[0])\n" in text
     assert "memory of q: no value alone would be enough, 10 B allowed" in text
     assert len(explanation.to_rows()) == 4
     data = explanation.to_data()
