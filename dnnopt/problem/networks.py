@@ -258,6 +258,7 @@ class Network(Described, Record):
                 graph.add_edge(tensor.producer, consumer, key=tensor.name, **sent)
         return graph
 
+    @checked
     def with_sensitivity(
         self, decay: float | None = None, *, input: float = 1.0, tensors: Mapping[str, float] | None = None
     ) -> Network:

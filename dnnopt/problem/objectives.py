@@ -24,6 +24,7 @@ from dnnopt.problem.metrics import STANDARD, about
 _NO_DIFFERENCE = (
     "terms cannot be subtracted: weights are 0 or more, as bounds rest on every part of the objective being a cost"
 )
+_NO_MINIMUM = "minimize=dp.period() maximises it, as it is 1 / period"
 _UNITS = {"s": "seconds", "J": "joules", "USD": "dollars", "bytes": "bytes", "": "pure numbers"}
 _OPTIONS = ("network", "devices", "idle", "links")
 
@@ -153,7 +154,7 @@ class WeightedSum(_Summand, tuple[Term, ...]):
 class Throughput:
     """Answers per second in the steady state of a pipeline: 1 / period.
 
-    As an objective it stands for the period, as the more of it the better; ``dp.throughput() >= 20`` limits the period.
+    ``dp.throughput() >= 20`` limits the period; as an objective of a front it stands for the period.
     """
 
     def __ge__(self, limit: Any) -> Constraint:
@@ -219,7 +220,7 @@ def period() -> Term:
 
 @checked
 def throughput() -> Throughput:
-    """1 / `period`: as an objective the period, and with ``>=`` a limit on it."""
+    """1 / `period`: with ``>=`` a limit on it, and an objective of fronts."""
     return Throughput()
 
 
@@ -266,7 +267,7 @@ def largest(term: Term) -> Term:
 
 
 @checked
-def in_order(*objectives: Term | tuple[Term, ...] | Throughput) -> WeightedSum:
+def in_order(*objectives: Term | tuple[Term, ...]) -> WeightedSum:
     """Return objectives that are optimised one after the other, none at the expense of those before it.
 
         minimize = dp.in_order(dp.latency(), dp.energy("pi") + dp.energy("nx"))
@@ -281,7 +282,7 @@ def in_order(*objectives: Term | tuple[Term, ...] | Throughput) -> WeightedSum:
     return WeightedSum(
         Term(**(dict(term) | {"priority": priority}))
         for priority, objective in enumerate(objectives)
-        for term in as_sum(period() if isinstance(objective, Throughput) else objective)
+        for term in as_sum(objective)
     )
 
 
@@ -296,7 +297,7 @@ def as_terms(objective: Any) -> Any:
     if isinstance(objective, Term):
         return (objective,)
     if isinstance(objective, Throughput):
-        return (period(),)
+        raise InputError("", problem=f"the more throughput the better: {_NO_MINIMUM}")
     if not isinstance(objective, list | tuple):
         return objective
     flat: list[Any] = []

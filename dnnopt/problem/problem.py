@@ -25,7 +25,7 @@ from dnnopt.problem.custom import CustomConstraint, Metric
 from dnnopt.problem.entries import network_data
 from dnnopt.problem.metrics import STANDARD, about
 from dnnopt.problem.networks import Network, SharedAcross, network_of
-from dnnopt.problem.objectives import Term, Throughput, as_terms
+from dnnopt.problem.objectives import Term, as_terms
 from dnnopt.problem.platforms import Platform
 from dnnopt.problem.profiles import Profile, layer_seconds
 
@@ -105,7 +105,7 @@ class Problem(Described, Record):
             networks: Network | str | Sequence[Network | str],
             platform: Platform | str,
             execution: Execution,
-            minimize: Term | Throughput | Sequence[Term | tuple[Term, ...]],
+            minimize: Term | Sequence[Term | tuple[Term, ...]],
             subject_to: Sequence[Constraint | CustomConstraint] = (),
             transport: Transport = "unicast",
             profile: Profile = ...,

@@ -38,7 +38,7 @@ from dnnopt.methods.heuristics.population import Genes, generations, pymoo_probl
 from dnnopt.methods.result import OPTIMAL_GAP
 from dnnopt.methods.solving import Search
 from dnnopt.models.solvers.interface import Clock, Control, Limits, stop_on_interrupt
-from dnnopt.problem.objectives import Term, Throughput, in_order
+from dnnopt.problem.objectives import Term, Throughput, in_order, period
 from dnnopt.problem.plan import Plan
 from dnnopt.problem.problem import Problem, as_problem
 from dnnopt.problem.words import objective_name, where
@@ -305,7 +305,8 @@ def _with_objectives(problem: Problem, objectives: Sequence[Objective]) -> Probl
     """Return the problem with two or more objectives as its priorities, in their order."""
     if len(objectives) < 2:
         raise InputError("two or more objectives", field="objectives", value=len(objectives))
-    return problem.replace(minimize=in_order(*objectives))
+    terms = (period() if isinstance(objective, Throughput) else objective for objective in objectives)
+    return problem.replace(minimize=in_order(*terms))
 
 
 def _most_saved(problem: Problem, compiled: CompiledProblem, priority: int) -> float:

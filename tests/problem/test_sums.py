@@ -126,7 +126,7 @@ def test_a_list_of_one_unit_adds_up_and_so_does_one_with_a_unit_for_each_priorit
 
 
 def test_objectives_in_order_have_a_priority_each():
-    found = dp.in_order(LATENCY, ENERGY + dp.energy("nx"), dp.throughput())
+    found = dp.in_order(LATENCY, ENERGY + dp.energy("nx"), dp.period())
     assert [(term.label, term.priority) for term in small(minimize=found).minimize] == [
         ("latency", 0),
         ("energy(pi)", 1),
@@ -139,9 +139,9 @@ def test_objectives_in_order_have_a_priority_each():
             dp.in_order(*bad)
 
 
-def test_throughput_is_the_period_as_an_objective_and_limits_it():
-    one = small(minimize=dp.throughput(), subject_to=[dp.throughput() >= 20, dp.throughput() >= "600 /s"])
-    assert one.minimize == (dp.period(),)
+def test_throughput_limits_the_period_and_is_an_objective_of_fronts():
+    one = small(minimize=dp.latency(), subject_to=[dp.throughput() >= 20, dp.throughput() >= "600 /s"])
+    assert len(dp.pareto(small(minimize=LATENCY), [dp.throughput(), dp.energy()]).points) == 1
     assert [limit.label for limit in one.subject_to] == ["period"] * 2
     assert [limit.limit for limit in one.subject_to] == pytest.approx([1 / 20, 1 / 600])
 
@@ -149,6 +149,8 @@ def test_throughput_is_the_period_as_an_objective_and_limits_it():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
+        (lambda: small(minimize=dp.throughput()), r"minimize=dp\.period\(\) maximises it"),
+        (lambda: dp.in_order(LATENCY, dp.throughput()), "expected a Term or a list"),
         (lambda: dp.throughput() <= 20, ">="),
         (lambda: dp.throughput() >= 0, "expected a number > 0"),
         (lambda: dp.throughput() >= "20 J", "expected frequency such as '30 Hz'"),
