@@ -185,7 +185,7 @@ def least_enough(problem: Problem, others: Sequence[Any], limit: Limit, group: s
     entries = (*others, *limit.without)
 
     def answer(status: str, value: float | None = None, bound: float | None = None, plan: Plan | None = None) -> Enough:
-        return Enough(group, limit.quantity, limit.allowed, limit.unit, status, value, bound, seconds, plan)
+        return Enough(group, limit.quantity, limit.allowed, limit.unit, status, value, bound, clock.elapsed(), plan)
 
     first = solve(_asking(problem, entries, limit), time_limit=clock.left(), confirm=False)
     bound = None if first.bound is None else max(limit.factor * first.bound, limit.allowed)

@@ -39,7 +39,7 @@ class Enough:
     bound : float, optional
         Nothing below this is enough.
     seconds : float
-        That there were to find it.
+        That were spent on it; 0: there were none.
     plan : Plan, optional
         The plan with that value.
     """
@@ -62,7 +62,8 @@ class Enough:
             return visible(f"{self.quantity}: {most}{value} would be enough, {allowed}")
         if self.status == "impossible":
             return visible(f"{self.quantity}: no value alone would be enough, {allowed}")
-        return visible(f"{self.quantity}: not determined in {format_runtime(self.seconds)} what would be enough")
+        when = f"in {format_runtime(self.seconds)}" if self.seconds else "in time"
+        return visible(f"{self.quantity}: not determined {when} what would be enough")
 
     def to_data(self) -> dict[str, Any]:
         """Return plain data, without the plan."""

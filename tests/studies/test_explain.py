@@ -14,6 +14,7 @@ from strategies import problems
 
 import dnnopt as dp
 from dnnopt.base.errors import InputError
+from dnnopt.base.numbers import format_runtime
 from dnnopt.problem.constraints import (
     Bandwidth,
     Deadline,
@@ -232,8 +233,12 @@ def test_a_value_that_was_found_but_not_proved_is_an_upper_one_and_what_was_not_
     monkeypatch.setattr(enough, "solve", unproved)
     assert "latency of net: at most 10 s would be enough, 3 s allowed" in str(explain_infeasibility(one))
     monkeypatch.setattr(enough, "solve", nothing)
-    text = str(explain_infeasibility(one, seconds_each=2.5))
-    assert "latency of net: not determined in 2.5 s what would be enough" in text
+    found = explain_infeasibility(one, seconds_each=2.5)
+    (unknown,) = found.enough
+    assert unknown.seconds > 0
+    said = f"not determined in {format_runtime(unknown.seconds)} what would be enough"
+    assert f"latency of net: {said}" in str(found)
+    assert str(dataclasses.replace(unknown, seconds=0.0)).endswith("not determined in time what would be enough")
 
 
 def test_where_time_ends_before_the_rest_is_decided_it_is_said(monkeypatch):
