@@ -72,7 +72,10 @@ def plain_data(c: CompiledProblem, unit: float) -> Data:
             for p, pair in enumerate(pairs)
         },
         weight={
-            (v, devices[limit.device]): float(limit.resident[a]) / 1e6 for limit in limits for a, v in enumerate(nodes)
+            (v, devices[limit.device]): float(limit.resident[a]) / 1e6
+            for limit in limits
+            for a, v in enumerate(nodes)
+            if limit.resident[a]
         },
         memory={devices[limit.device]: limit.limit / 1e6 for limit in limits},
     )
@@ -115,7 +118,8 @@ def in_pyomo(d: Data, formulation: str) -> pyo.ConcreteModel:
         rule=lambda m, t, u, v, i, j: m.w[t, i, j] >= m.y[t, u, v, i, j],
     )
     m.memory = pyo.Constraint(
-        d.devices, rule=lambda m, i: sum(d.weight[v, i] * m.x[v, i] for v in d.nodes) <= d.memory[i]
+        d.devices,
+        rule=lambda m, i: sum(d.weight[v, i] * m.x[v, i] for v in d.nodes if (v, i) in d.weight) <= d.memory[i],
     )
     m.latency = pyo.Objective(
         expr=sum(d.time[v, i] * m.x[v, i] for v in d.nodes for i in d.devices)
@@ -161,7 +165,7 @@ def in_pulp(d: Data, formulation: str) -> pulp.LpProblem:
             for i, j in d.pairs:
                 m += w[t, i, j] >= y[t, u, v, i, j]
     for i in d.devices:
-        m += pulp.lpSum(d.weight[v, i] * x[v, i] for v in d.nodes) <= d.memory[i]
+        m += pulp.lpSum(d.weight[v, i] * x[v, i] for v in d.nodes if (v, i) in d.weight) <= d.memory[i]
     return m
 
 

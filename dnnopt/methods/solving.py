@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dnnopt.base.arguments import checked
@@ -33,7 +32,7 @@ from dnnopt.models.solvers import solver as solver_of
 from dnnopt.models.solvers import solver_kind
 from dnnopt.models.solvers.interface import Clock, Control, Limits, Outcome, stop_on_interrupt
 from dnnopt.problem.plan import Plan, as_plan
-from dnnopt.problem.problem import Problem, as_problem
+from dnnopt.problem.problem import AnyProblem, Problem, as_problem
 
 if TYPE_CHECKING:
     from dnnopt.models.constraint import ConstraintModel
@@ -71,7 +70,7 @@ def check_choice(method: str = "auto", formulation: str | None = None, solver: s
 
 @checked
 def solve(
-    problem: Problem | str | Path,
+    problem: AnyProblem,
     *,
     method: str = "auto",
     formulation: str | None = None,
@@ -81,7 +80,7 @@ def solve(
     threads: int | None = None,
     iterations: int | None = None,
     seed: int = 0,
-    start: Plan | Mapping[str, Any] | str | Path | None = None,
+    start: Any = None,
     confirm: bool = True,
     watch: Callable[[Event], None] | None = None,
     log: str | None = None,
@@ -268,7 +267,7 @@ class Search:
 
 @checked
 def formulate(
-    problem: Problem | str | Path,
+    problem: AnyProblem,
     formulation: str | None = None,
     *,
     reached: Sequence[float] | None = None,

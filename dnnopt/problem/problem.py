@@ -418,7 +418,10 @@ def load(name: str) -> Problem:
     return read_problem(path)
 
 
-def as_problem(given: Problem | str | Path) -> Problem:
+AnyProblem = Annotated[Problem | str | Path, "a Problem, the name of one in the library, or a file's"]
+
+
+def as_problem(given: AnyProblem) -> Problem:
     """Return a problem itself, the library's of that name, or that of a file.
 
     Raises

@@ -7,13 +7,11 @@ that it can judge all of them.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from dnnopt.base.arguments import checked
 from dnnopt.problem.plan import Plan, as_plan
-from dnnopt.problem.problem import Problem, as_problem
+from dnnopt.problem.problem import AnyProblem, as_problem
 from dnnopt.referee import call_latency, metrics, schedule, timing
 from dnnopt.referee.evaluation import Evaluation, Transmission, Violation
 from dnnopt.referee.facts import Facts, gather, link_seconds
@@ -23,7 +21,7 @@ __all__ = ["Evaluation", "Transmission", "Violation", "evaluate"]
 
 
 @checked
-def evaluate(problem: Problem | str | Path, plan: Plan | Mapping[str, Any] | str | Path) -> Evaluation:
+def evaluate(problem: AnyProblem, plan: Any) -> Evaluation:
     """Return a plan's objectives, metrics, violations and transmissions.
 
     Parameters

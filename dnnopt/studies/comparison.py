@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dnnopt.base.arguments import checked
@@ -23,7 +22,7 @@ from dnnopt.methods.result import OPTIMAL_GAP, Event, Result, against, relative_
 from dnnopt.methods.solving import solve
 from dnnopt.models.solvers.interface import Clock, Control, Limits, check_seconds, stop_on_interrupt
 from dnnopt.problem.plan import Plan
-from dnnopt.problem.problem import Problem, as_problem
+from dnnopt.problem.problem import AnyProblem, Problem, as_problem
 from dnnopt.problem.words import moved, objective_name, print_strips
 from dnnopt.referee import Evaluation, Violation, evaluate
 
@@ -172,7 +171,7 @@ class _Outcome:
 
 @checked
 def compare(
-    problem: Problem | str | Path,
+    problem: AnyProblem,
     *,
     methods: Sequence[str] | None = None,
     formulations: Sequence[str] = (),

@@ -11,14 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dnnopt.base.arguments import checked
 from dnnopt.models.solvers.interface import Clock, check_seconds
 from dnnopt.problem.objectives import Term
 from dnnopt.problem.platforms import Route
-from dnnopt.problem.problem import Problem, as_problem
+from dnnopt.problem.problem import AnyProblem, Problem, as_problem
 from dnnopt.problem.profiles import Profile
 from dnnopt.studies.enough import least_enough, limits_of
 from dnnopt.studies.explanation import Conflict, Enough, Explanation
@@ -37,9 +36,7 @@ class Removable:
 
 
 @checked
-def explain_infeasibility(
-    problem: Problem | str | Path, time_limit: float = 30.0, *, seconds_each: float = 10.0
-) -> Explanation:
+def explain_infeasibility(problem: AnyProblem, time_limit: float = 30.0, *, seconds_each: float = 10.0) -> Explanation:
     """Return why an infeasible problem is so, and what each limit would have to allow; of a feasible one, a plan.
 
     Parameters

@@ -16,7 +16,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
@@ -40,7 +39,7 @@ from dnnopt.methods.solving import Search
 from dnnopt.models.solvers.interface import Clock, Control, Limits, stop_on_interrupt
 from dnnopt.problem.objectives import Term, Throughput, in_order, period
 from dnnopt.problem.plan import Plan
-from dnnopt.problem.problem import Problem, as_problem
+from dnnopt.problem.problem import AnyProblem, Problem, as_problem
 from dnnopt.problem.words import objective_name, where
 from dnnopt.referee import evaluate
 
@@ -152,7 +151,7 @@ def _throughput(period: float) -> str:
 
 @checked
 def pareto(
-    problem: Problem | str | Path,
+    problem: AnyProblem,
     objectives: Sequence[Objective],
     *,
     tolerance: float = 1e-6,

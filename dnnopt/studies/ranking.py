@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -40,7 +39,7 @@ from dnnopt.models.linear import LinearModel
 from dnnopt.models.solvers import solver as solver_of
 from dnnopt.models.solvers.interface import Clock, Control, Limits, Outcome, stop_on_interrupt
 from dnnopt.problem.plan import Plan
-from dnnopt.problem.problem import Problem, as_problem
+from dnnopt.problem.problem import AnyProblem, Problem, as_problem
 from dnnopt.problem.words import moved, objective_name, print_strips, where
 from dnnopt.referee import Evaluation, evaluate
 
@@ -177,7 +176,7 @@ class BestPlans(Tabular):
 
 @checked
 def best_plans(
-    problem: Problem | str | Path,
+    problem: AnyProblem,
     k: int,
     *,
     formulation: str | None = None,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dnnopt.base.arguments import checked
@@ -18,7 +17,7 @@ from dnnopt.methods.result import OPTIMAL_GAP, relative_gap
 from dnnopt.methods.solving import Search
 from dnnopt.models.linear import LinearModel
 from dnnopt.models.solvers.interface import Clock, Control, Limits, stop_on_interrupt
-from dnnopt.problem.problem import Problem, as_problem
+from dnnopt.problem.problem import AnyProblem, Problem, as_problem
 from dnnopt.problem.words import objective_name
 
 if TYPE_CHECKING:
@@ -128,7 +127,7 @@ class SideBySide(Tabular):
 
 @checked
 def compare_formulations(
-    problem: Problem | str | Path,
+    problem: AnyProblem,
     formulations: Sequence[str] = (),
     *,
     time_limit: float = 60.0,

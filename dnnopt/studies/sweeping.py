@@ -34,7 +34,7 @@ from dnnopt.methods.solving import Search, check_choice
 from dnnopt.models.solvers.interface import Clock, Control, Limits, stop_on_interrupt
 from dnnopt.problem.parameters import Parameter, parse_range
 from dnnopt.problem.plan import Plan, read_plan
-from dnnopt.problem.problem import Problem, as_problem
+from dnnopt.problem.problem import AnyProblem, Problem, as_problem
 from dnnopt.referee import evaluate
 from dnnopt.studies.sweep import Break, Sweep, SweepPoint
 
@@ -48,7 +48,7 @@ _SAME = 1e-12  # relative: values closer than this are the same
 
 @checked
 def sweep(
-    problem: Problem | str | Path,
+    problem: AnyProblem,
     vary: str,
     *,
     points: int = 20,
