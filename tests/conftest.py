@@ -1,6 +1,10 @@
 """Settings of all tests."""
 
+import os
+
 from hypothesis import HealthCheck, settings
+
+os.environ.pop("COLUMNS", None)  # readline sets it where pytest runs, and what pytest starts inherits it
 
 # Solvers take as long as they take. The examples are the same every time and everywhere, so that a test fails only for
 # a reason; `make hunt` draws others.

@@ -199,6 +199,8 @@ def _quantity(dimension: str, least: float) -> Callable[[Any], Any]:
         if hasattr(value, "item"):
             value = value.item()  # numpy scalars
         if isinstance(value, str):
+            if dimension == "number" and "%" not in value:
+                raise InputError("a number", value=value)
             value = parse_quantity(value, dimension)
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise InputError("a number", value=value)

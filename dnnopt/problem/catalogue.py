@@ -8,7 +8,6 @@ from typing import Any, ClassVar, Literal, TypeVar, get_args
 
 from pydantic import Field, model_validator
 
-from dnnopt.base.arguments import checked
 from dnnopt.base.errors import InputError
 from dnnopt.base.files import read_data
 from dnnopt.base.records import DollarsPerByte, Flag, Name, Record, check_unique
@@ -177,7 +176,6 @@ def links() -> dict[str, LinkEntry]:
     return {entry.name: entry for entry in found}
 
 
-@checked
 def device(entry: str, /, **fields: Any) -> Device:
     """Return a device of the catalogue.
 
@@ -197,7 +195,6 @@ def device(entry: str, /, **fields: Any) -> Device:
     return _entry("device", entry, devices()).device(**fields)
 
 
-@checked
 def link(entry: str, /, **fields: Any) -> Connection:
     """Return a link of the catalogue, either way.
 

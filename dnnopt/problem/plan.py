@@ -64,8 +64,7 @@ class Plan(Described, Record):
             If there is no such layer, or several networks have one of that name.
         """
         network, layer = key if isinstance(key, tuple) and len(key) == 2 else (None, key)
-        if not isinstance(layer, str):
-            raise InputError("the name of a layer, or those of a network and a layer", field="plan", value=key)
+        network, layer = network if network is None else str(network), str(layer)
         check_known(network, self.placement, "plan", "network")
         searched = self.placement if network is None else {network: self.placement[network]}
         having = [name for name, placed in searched.items() if layer in placed]

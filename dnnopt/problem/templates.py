@@ -7,7 +7,6 @@ from difflib import get_close_matches
 from itertools import combinations, pairwise
 from typing import Any
 
-from dnnopt.base.arguments import checked
 from dnnopt.base.errors import InputError
 from dnnopt.problem import catalogue, wiring
 from dnnopt.problem.catalogue import BY_HAND, Connection
@@ -23,7 +22,6 @@ _MIDDLE = TIERS.index("edge") + 0.5  # of a switch or a router: devices of an ed
 _LONGEST_NAME = 60
 
 
-@checked
 def star(
     devices: Devices,
     links: Joints,
@@ -65,7 +63,6 @@ def star(
     return _platform("star", known, wired, of, name, override, centre)
 
 
-@checked
 def mesh(devices: Devices, links: Joints, *, name: str = "", override: Mapping[str, Any] | None = None) -> Platform:
     """Return a platform whose devices are joined pair by pair.
 
@@ -80,7 +77,6 @@ def mesh(devices: Devices, links: Joints, *, name: str = "", override: Mapping[s
     )
 
 
-@checked
 def line(devices: Devices, links: Joints, *, name: str = "", override: Mapping[str, Any] | None = None) -> Platform:
     """Return a platform whose devices are joined in a line, and relay for those further away.
 

@@ -38,7 +38,7 @@ PROBLEM = dp.load("small/001")
         (lambda: dp.sweep(PROBLEM, 3), "vary: got 3, expected a text"),
         (lambda: dp.plan_from_values([1], PROBLEM), "values: got [1], expected a mapping"),
         (lambda: dp.generate("chain"), "recipe: got 'chain', expected a Recipe"),
-        (lambda: dp.solve(PROBLEM).plan[[]], "plan: got [], expected the name of a layer"),
+        (lambda: dp.solve(PROBLEM).plan[[]], "plan: got '[]', expected the name of a layer"),
     ],
 )
 def test_a_wrong_argument_is_named_with_what_was_expected(call, message):

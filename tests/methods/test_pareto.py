@@ -34,7 +34,7 @@ def with_objectives(problem, objectives):
         for priority, objective in enumerate(objectives)
         for term in (objective if isinstance(objective, tuple) else (objective,))
     ]
-    return Problem(**(dict(problem) | {"minimize": terms}))
+    return Problem(**(dict(problem) | {"minimize": tuple(terms)}))
 
 
 def as_good(mine, theirs, slack=2 * TOLERANCE):
