@@ -40,6 +40,9 @@ class Joined(str):
         return Joined, self.parts
 
 
+_ROUNDING = 1e-14  # of what is summed
+
+
 @dataclass(frozen=True)
 class _Labels:
     """Labels of a block that was pickled."""
@@ -149,6 +152,19 @@ class LinearArrays:
         start = np.zeros_like(self.start)
         np.cumsum(np.bincount(row[kept], minlength=len(self.row_lower)), out=start[1:])
         return replace(self, start=start, index=index[kept].astype(self.index.dtype), value=value[kept])
+
+    def with_room(self) -> LinearArrays:
+        """Return the model with room for the rounding of sums in its inequalities.
+
+        Where a limit is just what some plan needs, the sum of its entries may come out one digit too high. Divided by a
+        small coefficient that is more than any tolerance: HiGHS and SCIP were seen to call feasible models infeasible.
+        """
+        widest = np.maximum(np.abs(self.lower), np.abs(self.upper))
+        entries = np.abs(self.value) * np.where(np.isfinite(widest), widest, 0.0)[self.index]
+        row = np.repeat(np.arange(len(self.row_lower)), np.diff(self.start))
+        room = _ROUNDING * np.bincount(row, weights=entries, minlength=len(self.row_lower))
+        room[self.row_lower == self.row_upper] = 0.0
+        return replace(self, row_lower=self.row_lower - room, row_upper=self.row_upper + room)
 
     def row_activity(self, x: Values) -> Values:
         """Return `A x`."""

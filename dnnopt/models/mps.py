@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 _MARKER = re.compile(r"^ \S+ 'MARKER' .*\n?", re.MULTILINE)
 
 
-def mps_text(model: LinearModel) -> str:
-    """Return a linear model as the text of an .mps file.
+def mps_text(model: LinearModel, *, room: bool = False) -> str:
+    """Return a linear model as the text of an .mps file; its inequalities may be given room for rounding.
 
     Raises
     ------
@@ -28,6 +28,7 @@ def mps_text(model: LinearModel) -> str:
     """
     written = portable(model, one_sided=False, constant=True)
     arrays, columns, rows = written.arrays, written.columns, written.rows
+    arrays = arrays.with_room() if room else arrays
     lines = [f"* {header(model)}", "NAME dnnopt FREE", "ROWS", " N obj"]
     lines.extend(_row_kinds(arrays, rows))
     lines.append("COLUMNS")

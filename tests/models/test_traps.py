@@ -74,6 +74,15 @@ def test_highs_calls_no_maximum_without_a_bound_of_its_own_unbounded():
         assert (outcome.status, outcome.objective) == ("optimal", pytest.approx(249.9999882))
 
 
+def test_scip_has_room_for_the_rounding_of_sums_in_rows_that_just_hold():
+    scip = pytest.importorskip("dnnopt.models.solvers.scip", exc_type=ImportError)
+    compiled = compile_problem(read_problem(TRAPS / "scip_rounded_sum.json"))
+    for name in registry.supporting(compiled, "milp"):
+        model = registry.formulation(name, compiled).build(compiled)
+        outcome = scip.solve(model, Limits(threads=1), None, Control())
+        assert (outcome.status, outcome.objective) == ("optimal", 0.0), name
+
+
 def test_scip_has_a_tolerance_above_its_epsilon():
     pytest.importorskip("pyscipopt")
     problem = read_problem(TRAPS / "scip_tight_tolerance.json")

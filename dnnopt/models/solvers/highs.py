@@ -19,7 +19,6 @@ from dnnopt.models.solvers.interface import Clock, Control, Limits, Outcome, Val
 # quarter of the time (the problems of `small`); beyond them it is worth more.
 _MOST_ROWS_UNPRESOLVED = 1000
 _LARGEST_TOLERANCE = 1e-6
-_ROUNDING = 1e-14  # of what is summed
 # HiGHS, and so whatever gets its models through HiGHS, takes no coefficients from there on.
 TOO_LARGE = 1e15
 
@@ -39,25 +38,11 @@ def pass_model(arrays: LinearArrays) -> highspy.Highs:
     """Return a silent Highs object that holds the model."""
     highs = highspy.Highs()
     highs.silent()
-    arrays = with_room(arrays)
+    arrays = arrays.with_room()
     # HiGHS refuses rows in which a column comes twice, which is soon found out; tidying all models would take longer.
     if not _accepts(highs, arrays) and not _accepts(highs, arrays.tidied()):
         raise RuntimeError(f"HiGHS refused the model, whose largest coefficient is {arrays.largest:g}")
     return highs
-
-
-def with_room(arrays: LinearArrays) -> LinearArrays:
-    """Return the model with room for the rounding of sums in its inequalities.
-
-    Where a limit is just what some plan needs, the sum of its entries may come out one digit too high. Divided by a
-    small coefficient that is more than any tolerance: HiGHS was seen to call feasible models infeasible.
-    """
-    widest = np.maximum(np.abs(arrays.lower), np.abs(arrays.upper))
-    entries = np.abs(arrays.value) * np.where(np.isfinite(widest), widest, 0.0)[arrays.index]
-    row = np.repeat(np.arange(len(arrays.row_lower)), np.diff(arrays.start))
-    room = _ROUNDING * np.bincount(row, weights=entries, minlength=len(arrays.row_lower))
-    room[arrays.row_lower == arrays.row_upper] = 0.0
-    return replace(arrays, row_lower=arrays.row_lower - room, row_upper=arrays.row_upper + room)
 
 
 def _accepts(highs: highspy.Highs, arrays: LinearArrays) -> bool:

@@ -74,7 +74,7 @@ def solve(model: LinearModel, limits: Limits, start: Values | None, control: Con
     scip.hideOutput()
     with tempfile.TemporaryDirectory(prefix="dnnopt-scip-") as folder:
         file = Path(folder) / "model.mps"
-        file.write_text(mps_text(model), encoding="utf-8")
+        file.write_text(mps_text(model, room=True), encoding="utf-8")
         scip.readProblem(str(file))
     if control.log is not None:
         scip.setLogfile(control.log)
