@@ -265,7 +265,7 @@ def test_other_commands_write_what_they_have_when_they_are_asked_to_end(start, t
 def searches(process):
     """Return whether a process has computed for some seconds, and so is beyond its start."""
     fields = Path(f"/proc/{process}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
-    return int(fields[11]) > 6 * os.sysconf("SC_CLK_TCK")
+    return int(fields[11]) > 4 * os.sysconf("SC_CLK_TCK")
 
 
 def test_commands_that_search_nothing_end_at_once(start, tmp_path):

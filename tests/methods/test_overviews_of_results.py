@@ -21,7 +21,7 @@ def result(problem):
 def test_a_result_is_one_line_and_its_text_the_report(result):
     line = repr(result)
     assert line.startswith("<Result small/001: proved optimal, ")
-    assert line.endswith(" s>")
+    assert line.endswith("s>")
     assert "\n" not in line
     assert len(line) < 200
     assert str(result).startswith("small/001: proved optimal\n")
