@@ -22,8 +22,8 @@ SHARES = {
     **{(name, "pi4-wifi-nx-wan-t4"): shares for name, shares in THREE.items()},
     **{(name, "phone-5g-edge-cloud"): shares for name, shares in THREE.items()},
     **{(name, "pi4-lan-nano-nx-wan-t4"): shares for name, shares in FOUR.items()},
-    # With four devices, `product` takes too long for these: half a minute and more.
-    **{(name, "vehicle-5g-edge-cloud"): THREE[name] for name in ("squeezenet", "vgg19")},
+    # With four devices, `product` takes too long for this one: half a minute and more.
+    ("squeezenet", "vehicle-5g-edge-cloud"): THREE["squeezenet"],
 }
 RUNS = (
     ("product", "highs"),
@@ -76,7 +76,7 @@ def test_bounds_of_larger_networks_never_exceed_plans_and_proofs_agree(name):
     problem = deployed(name, "pi4-wifi-nx-wan-t4", "sequential", (0.4, 0.5, 0.6))
     objectives, bounds, proved = [], [], []
     for formulation, solver in (("product", "highs"), ("edgewise", "highs"), ("cp-assignment", "cpsat"), (None, None)):
-        result = solve(problem, formulation=formulation, solver=solver, time_limit=2, confirm=False)
+        result = solve(problem, formulation=formulation, solver=solver, threads=1, time_limit=1.5, confirm=False)
         assert result.status in ("optimal", "feasible")
         assert evaluate(problem, result.plan).feasible
         objectives.append(result.objective)

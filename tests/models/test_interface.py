@@ -70,7 +70,7 @@ def test_small_problem_is_solved_with_the_optimum_worked_by_hand(small, solver):
 
 @pytest.mark.parametrize("solver", each_solver())
 def test_time_limit_is_kept_and_leaves_a_plan_and_a_bound(hard, solver):
-    result = solve(hard, formulation=FORMULATIONS[solver], solver=solver, time_limit=2)
+    result = solve(hard, formulation=FORMULATIONS[solver], solver=solver, time_limit=1)
     assert result.status == "feasible"
     assert result.evaluation.feasible
     assert 0 < result.bound < result.objective
@@ -103,7 +103,7 @@ def test_start_plan_is_used(hard, good_plan, solver):
     model = formulation.build(compiled)
     run = solver_of(solver, formulation.kind)
     values = formulation.encode(compiled, model, compiled.placement(good_plan))
-    found = run(model, Limits(time_limit=2, threads=1), values, Control())
+    found = run(model, Limits(time_limit=1, threads=1), values, Control())
     assert found.values is not None
     reached = evaluate(hard, compiled.plan(formulation.read(compiled, model, found.values))).objective
     assert reached <= evaluate(hard, good_plan).objective * (1 + 1e-6)
@@ -122,7 +122,7 @@ def test_stop_event_ends_the_search_with_the_best_plan_and_bound(hard, good_plan
     pool = Pool(hard, compiled)
     pool.offer(good_plan, "start")
     control = Control()
-    timer = threading.Timer(2.5, control.stop.set)
+    timer = threading.Timer(1.5, control.stop.set)
     timer.start()
     formulation = registry.formulation(FORMULATIONS[solver], compiled)
     outcome = run_formulation(pool, formulation, solver, Limits(time_limit=300), control)
