@@ -93,6 +93,9 @@ class Record(BaseModel, metaclass=_RecordMeta):
         kind = type(self).__name__
         raise InputError("", field=name, problem=f"a {kind} cannot be changed; its 'replace' gives a changed copy")
 
+    def __delattr__(self, name: str) -> None:
+        self.__setattr__(name, None)
+
     def replace(self, **fields: Any) -> Self:
         """Return a copy with other values in some fields, all checked again."""
         own = {name: getattr(self, name) for name in type(self).model_fields}

@@ -215,7 +215,12 @@ def _bandwidth(said: _Statement) -> Constraint:
 
 def _utilisation(said: _Statement) -> Constraint:
     said.names(0, 0)
-    return kinds.Utilisation() if said.sign is None else kinds.Utilisation(limit=said.bound("number"))
+    if said.sign is None:
+        return kinds.Utilisation()
+    limit = said.bound("number")
+    if limit > 1:
+        raise said.error(f"a share of at most 100 %: '{said.name} <= {limit:g} %'?")
+    return kinds.Utilisation(limit=limit)
 
 
 def _throughput(said: _Statement) -> Constraint:

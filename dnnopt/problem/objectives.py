@@ -201,6 +201,8 @@ def limit_on(term: Term, limit: float) -> Constraint:
     """
     if term.weight != 1.0 or term.idle or term.over == "max":
         raise InputError("a metric without weight, idle energy or maximum on the left of <=", value=term.metric)
+    if limit is None:
+        raise InputError("a number on the right of <=", value=None)
     kind = KINDS[about(term.metric).limit]
     said = {name: getattr(term, name) for name in ("metric", *_OPTIONS) if name in kind.model_fields}
     return kind(limit=limit, **said)

@@ -26,7 +26,7 @@ from dnnopt.problem.entries import network_data
 from dnnopt.problem.metrics import STANDARD, about
 from dnnopt.problem.networks import Network, SharedAcross, network_of
 from dnnopt.problem.objectives import Term, as_terms
-from dnnopt.problem.platforms import Platform
+from dnnopt.problem.platforms import Platform, read_platform
 from dnnopt.problem.profiles import Profile, layer_seconds
 
 Execution = Literal["sequential", "parallel", "scheduled", "pipelined", "call"]
@@ -377,18 +377,26 @@ def read_problem_or_network(path: str | Path, *, allow_large: bool = False) -> P
 
 
 def problem_of(data: dict[str, Any], file: str, allow_large: bool) -> Problem:
-    """Return the problem that a file's data say; ONNX files that they name are beside it, or here if it is a pipe."""
+    """Return the problem that a file's data say; other files that they name are beside it, or here if it is a pipe."""
     listed = data.get("networks")
     networks = list(listed) if isinstance(listed, list) else []
+    folder = Path(file).parent if Path(file).is_file() else Path()
     for index, network in enumerate(networks):
         if isinstance(network, dict) and "onnx" in network:
-            folder = Path(file).parent if Path(file).is_file() else Path()
             try:
                 networks[index] = network_data(network, folder, allow_large=allow_large)
             except InputError as error:
                 raise error.within(file=file, field=f"networks[{index}]") from None
+    if isinstance(listed, list):
+        data = data | {"networks": networks}
+    on = data.get("platform")
+    if isinstance(on, str) and on.endswith((".json", ".json.gz")):
+        try:
+            data = data | {"platform": read_platform(folder / on, allow_large=allow_large).to_data()}
+        except (InputError, OSError) as error:
+            raise InputError("", file=file, field="platform", problem=str(error)) from None
     check_layers_and_devices(networks, data.get("platform"), file, allow_large)
-    return Problem.from_data(data | {"networks": networks} if isinstance(listed, list) else data, file=file)
+    return Problem.from_data(data, file=file)
 
 
 @checked

@@ -8,7 +8,7 @@ import sys
 import time
 
 import pytest
-from commands import check_refused, dnnopt
+from commands import check_refused, dnnopt, dnnopt_process
 
 RESNET = "resnet50-pi4-wifi-nx-wan-t4"
 ON_PI = ("squeezenet", "--platform", "pi4-wifi-nx-wan-t4")
@@ -266,6 +266,22 @@ def test_unsupported_timing_is_refused_and_the_able_are_named():
 )
 def test_bad_option_is_refused_with_a_hint(words, parts):
     check_refused(dnnopt(*words), *parts)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("solve", "-o", "x"), "No such option: -o ('dnnopt solve --help' says what there is)"),
+        (("bench",), "Missing argument 'problems'. ('dnnopt bench --help' says what there is)"),
+        (("frob",), "No such command 'frob'. ('dnnopt --help' says what there is)"),
+        (("solve", *ON_PI, "--source", "foo"), "networks[0].source: got 'foo', expected the name of a device: pi, t4"),
+    ],
+)
+def test_what_is_typed_wrongly_is_one_line(words, message):
+    run = dnnopt_process(*words)
+    assert (run.returncode, run.stdout) == (2, "")
+    assert run.stderr.startswith(f"dnnopt: {message.partition(', t4')[0]}")
+    assert run.stderr.count("\n") == 1
 
 
 # Infeasible problems

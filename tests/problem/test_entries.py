@@ -105,3 +105,19 @@ def test_the_usual_limits_on_sizes_hold(write, monkeypatch):
     with pytest.raises(dp.InputError, match="at most 3 layers"):
         dp.read_problem(path)
     assert len(dp.read_problem(path, allow_large=True).networks) == 2
+
+
+def test_a_problem_file_may_name_a_platforms_file_beside_it(write, tmp_path):
+    path = write("alexnet")
+    on = dp.line(["pi5", "rtx4060"], "wifi")
+    (tmp_path / "sub").mkdir()
+    dp.write_platform(on, tmp_path / "sub" / "home.json")
+    data = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps(data | {"platform": "sub/home.json"}), encoding="utf-8")
+    assert dp.read_problem(path).platform == on
+    (tmp_path / "sub" / "home.json").write_text('{"devices": 3}', encoding="utf-8")
+    with pytest.raises(dp.InputError, match=r"problem\.json: platform: .*home\.json"):
+        dp.read_problem(path)
+    path.write_text(json.dumps(data | {"platform": "none.json"}), encoding="utf-8")
+    with pytest.raises(dp.InputError, match=r"problem\.json: platform: .*none\.json"):
+        dp.read_problem(path)
