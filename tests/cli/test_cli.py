@@ -274,13 +274,13 @@ def test_bad_option_is_refused_with_a_hint(words, parts):
         (("solve", "-o", "x"), "No such option: -o ('dnnopt solve --help' says what there is)"),
         (("bench",), "Missing argument 'problems'. ('dnnopt bench --help' says what there is)"),
         (("frob",), "No such command 'frob'. ('dnnopt --help' says what there is)"),
-        (("solve", *ON_PI, "--source", "foo"), "networks[0].source: got 'foo', expected the name of a device: pi, t4"),
+        (("solve", *ON_PI, "--source", "foo"), "networks[0].source: got 'foo', expected the name of a device: "),
     ],
 )
 def test_what_is_typed_wrongly_is_one_line(words, message):
     run = dnnopt_process(*words)
     assert (run.returncode, run.stdout) == (2, "")
-    assert run.stderr.startswith(f"dnnopt: {message.partition(', t4')[0]}")
+    assert run.stderr.startswith(f"dnnopt: {message}")
     assert run.stderr.count("\n") == 1
 
 
