@@ -36,22 +36,22 @@ app = typer.Typer(
 )
 
 
-_notes: list[str] = []
+_announced: list[str] = []
 
 
-def note(text: str) -> None:
+def announce(text: str) -> None:
     """Write lines to the error stream before whatever comes next, unless that is an error."""
-    _notes.append(text)
+    _announced.append(text)
 
 
-def _write_notes() -> None:
-    while _notes:
-        remark(_notes.pop(0))
+def _write_announced() -> None:
+    while _announced:
+        remark(_announced.pop(0))
 
 
 def say(text: str) -> None:
     """Write lines to the error stream."""
-    _write_notes()
+    _write_announced()
     typer.echo(_lines(text), err=True)
 
 
@@ -59,7 +59,7 @@ def remark(text: str) -> None:
     """Write lines to the error stream, broken between words where a terminal is too narrow for them."""
     from dnnopt.base.console import wrapped
 
-    _write_notes()
+    _write_announced()
     width = shutil.get_terminal_size().columns if _knows_width() else None
     for line in map(visible, text.split("\n")):
         for part in [line] if width is None else wrapped(line, width):
@@ -73,13 +73,13 @@ def _knows_width() -> bool:
 
 def tell(text: str) -> None:
     """Write lines to the output."""
-    _write_notes()
+    _write_announced()
     typer.echo(_lines(text))
 
 
 def emit(text: str) -> None:
     """Write to the output what else would be in a file, byte by byte."""
-    _write_notes()
+    _write_announced()
     typer.echo(text.encode("utf-8", "backslashreplace"), nl=False)
 
 
@@ -103,7 +103,7 @@ def guarded(command: Callable[..., None]) -> Callable[..., None]:
 
     @wraps(command)
     def run(**arguments: Any) -> None:
-        _notes.clear()
+        _announced.clear()
         try:
             for name in arguments.get("plugin") or ():
                 load_plugin(name)
@@ -111,7 +111,7 @@ def guarded(command: Callable[..., None]) -> Callable[..., None]:
                 arguments.pop("plugin", None)
             command(**arguments)
         except InputError as error:
-            _notes.clear()
+            _announced.clear()
             say(f"dnnopt: {error}")
             if arguments.get("verbose") and error.__cause__ is not None:
                 say("".join(traceback.format_exception(error.__cause__)).rstrip())
@@ -197,7 +197,7 @@ def console(in_a_pipe: int = 160) -> Any:
     """Return the console of the output, of so many columns where nothing says how many there are."""
     from rich.console import Console
 
-    _write_notes()
+    _write_announced()
 
     class Piped(Console):
         def on_broken_pipe(self) -> None:  # rich would end the program with a code of its own

@@ -12,7 +12,7 @@ import typer
 from dnnopt.base.errors import InputError
 from dnnopt.base.text import visible
 from dnnopt.cli import typed
-from dnnopt.cli.app import app, guarded, note
+from dnnopt.cli.app import announce, app, guarded
 from dnnopt.cli.options import AllowLargeOption, is_given
 
 if TYPE_CHECKING:
@@ -236,7 +236,7 @@ def _network_problem(
     end = "stays where it is made" if own["sink"] is None else f"goes to {sink}"
     profile = _merged(profiles, network, platform)
     objective = typed.objective(minimize, maximize, execution)
-    note(visible(f"The input {start}, the answer {end}; {rule}."))
+    announce(visible(f"The input {start}, the answer {end}; {rule}."))
     try:
         return Problem(
             network.model_copy(update=own),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from dnnopt.base.errors import InputError
 from dnnopt.base.text import visible
-from dnnopt.cli.app import note
+from dnnopt.cli.app import announce
 from dnnopt.cli.options import whole
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def objective(minimize: str | None, maximize: str | None, execution: str | None 
         expected = "what is to be small; '--maximize throughput' is the same as '--minimize period'"
         raise InputError(expected, field="--minimize", value=minimize)
     if minimize is None and maximize is None and execution == "pipelined":
-        note("The period is minimised, as execution is pipelined: throughput is 1 / period.")
+        announce("The period is minimised, as execution is pipelined: throughput is 1 / period.")
         return parse_objective("period")
     wanted = "latency" if minimize is None else minimize
     option, text = ("--minimize", wanted) if maximize is None else ("--maximize", maximize)
@@ -158,7 +158,7 @@ def changed(problem: Problem, texts: list[str] | None) -> Problem:
         except InputError as error:
             raise error.within(field="--set") from None
         problem = parameter.at(problem, value)
-        note(visible(f"Set: {text.strip()}"))
+        announce(visible(f"Set: {text.strip()}"))
     return problem
 
 
