@@ -16,7 +16,7 @@ from dnnopt.problem.platforms import Device
 from dnnopt.referee import evaluate
 
 
-@settings(max_examples=150)
+@settings(max_examples=80)
 @given(
     problems(
         executions=("sequential", "parallel", "pipelined", "call"),
@@ -35,7 +35,7 @@ def test_oracle_and_referee_agree_on_every_plan(one):
             assert [float(value) for value in verdicts[0].objectives] == pytest.approx(judged.objectives, rel=1e-12)
 
 
-@settings(max_examples=60)
+@settings(max_examples=35)
 @given(scheduled(most_placements=16, largest_spread=2))
 def test_oracle_and_referee_agree_on_the_best_schedule_of_every_placement(one):
     for where in placements(one):

@@ -21,7 +21,7 @@ CLOSE = 1e-9
 def test_evaluator_and_referee_agree_on_every_placement():
     seen = Counter()
 
-    @settings(max_examples=200)
+    @settings(max_examples=100)
     @given(problems())
     def check(problem):
         compiled = compile_problem(problem)
@@ -41,7 +41,7 @@ def test_evaluator_and_referee_agree_on_every_placement():
     check_until(check, lambda: min(seen["feasible"], seen["infeasible"]) >= 1000)
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(problems())
 def test_batches_give_the_same_as_one_by_one(problem):
     compiled = compile_problem(problem)

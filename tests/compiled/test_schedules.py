@@ -24,7 +24,7 @@ def broken(judged):
     return [v for v in judged.violations if not v.constraint.startswith(OF_PLACEMENT)]
 
 
-@settings(max_examples=150)
+@settings(max_examples=70)
 @given(placed(), st.randoms(use_true_random=False))
 def test_list_schedules_with_any_priorities_pass_the_referee(drawn, random):
     given_problem, compiled, placement = drawn
@@ -40,7 +40,7 @@ def test_list_schedules_with_any_priorities_pass_the_referee(drawn, random):
             assert latencies == pytest.approx(tasks.latencies(starts).tolist(), rel=1e-12)
 
 
-@settings(max_examples=100)
+@settings(max_examples=50)
 @given(placed())
 def test_a_plan_keeps_its_times_on_the_way_to_a_file_and_back(drawn):
     given_problem, compiled, placement = drawn
@@ -56,7 +56,7 @@ def test_a_plan_keeps_its_times_on_the_way_to_a_file_and_back(drawn):
     assert broken(evaluate(given_problem, times.tasks.plan(times.starts))) == []
 
 
-@settings(max_examples=100)
+@settings(max_examples=50)
 @given(placed(), st.randoms(use_true_random=False))
 def test_many_placements_at_once_are_timed_like_each_alone(drawn, random):
     _, compiled, placement = drawn

@@ -23,7 +23,7 @@ def test_every_cp_formulation_matches_brute_force_without_a_start_plan():
     seen = Counter()
 
     # CP-SAT counts in whole numbers: a model has room for so many orders of magnitude only.
-    @settings(max_examples=150)
+    @settings(max_examples=75)
     @given(problems(largest_spread=2))
     def check(problem):
         best = brute_force(problem)
@@ -39,7 +39,7 @@ def test_every_cp_formulation_matches_brute_force_without_a_start_plan():
 def test_solve_with_cp_sat_matches_brute_force():
     seen = Counter()
 
-    @settings(max_examples=80)
+    @settings(max_examples=45)
     @given(problems(largest_spread=2, executions=("sequential", "pipelined")))
     def check(problem):
         result = solve(problem, solver="cpsat", threads=2)

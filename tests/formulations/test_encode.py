@@ -18,7 +18,7 @@ CLOSE = 1e-9
 def test_linear_models_hold_exactly_the_feasible_plans_at_their_objective():
     seen = Counter()
 
-    @settings(max_examples=50)
+    @settings(max_examples=30)
     @given(problems(most_placements=90))
     def check(problem):
         compiled = compile_problem(problem)
@@ -48,7 +48,7 @@ def test_linear_models_hold_exactly_the_feasible_plans_at_their_objective():
 def test_constraint_models_hold_the_feasible_plans_at_no_more_than_their_objective():
     seen = Counter()
 
-    @settings(max_examples=80)
+    @settings(max_examples=40)
     @given(problems(most_placements=90, largest_spread=2, executions=("sequential", "pipelined")))
     def check(problem):
         compiled = compile_problem(problem)
@@ -79,7 +79,7 @@ def test_constraint_models_hold_the_feasible_plans_at_no_more_than_their_objecti
 def test_names_of_columns_and_rows_are_as_many_as_there_are_columns_and_rows():
     seen = Counter()
 
-    @settings(max_examples=60)
+    @settings(max_examples=30)
     @given(problems(most_placements=90))
     def check(problem):
         compiled = compile_problem(problem)

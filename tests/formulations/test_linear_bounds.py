@@ -31,7 +31,7 @@ def relaxed_optimum(compiled, name, units):
 def test_relaxations_are_bounds_and_ordered_product_edgewise_treewise():
     seen = Counter()
 
-    @settings(max_examples=150)
+    @settings(max_examples=75)
     @given(problems())
     def check(problem):
         compiled = compile_problem(problem)

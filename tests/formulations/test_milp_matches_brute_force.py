@@ -32,7 +32,7 @@ def test_every_linear_formulation_matches_brute_force_without_a_start_plan():
     seen = Counter()
     used = set()
 
-    @settings(max_examples=120)
+    @settings(max_examples=60)
     @given(problems())
     def check(problem):
         best = brute_force(problem)
@@ -66,7 +66,7 @@ def test_other_linear_solvers_match_brute_force_without_a_start_plan(solver, exa
 def test_solve_with_a_named_formulation_matches_brute_force():
     seen = Counter()
 
-    @settings(max_examples=60)
+    @settings(max_examples=40)
     @given(problems(), st.data())
     def check(problem, data):
         best = brute_force(problem)

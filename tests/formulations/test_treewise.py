@@ -30,7 +30,7 @@ def test_relaxation_is_exact_for_additive_objectives_without_coupling_constraint
     seen = Counter()
     terms = st.lists(st.sampled_from((latency(), energy(), 2.0 * cost(), 0.5 * traffic())), min_size=1, unique_by=str)
 
-    @settings(max_examples=50)
+    @settings(max_examples=25)
     @given(problems(("sequential",), most_constraints=0), terms)
     def check(problem, minimize):
         problem = problem.model_copy(update={"minimize": tuple(minimize)})

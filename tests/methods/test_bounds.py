@@ -92,7 +92,7 @@ def test_the_bound_is_below_the_proved_optimum_of_small_problems(bound):
 def test_the_chain_bound_is_below_the_optimum_of_contiguous_plans():
     seen = Counter()
 
-    @settings(max_examples=120)
+    @settings(max_examples=60)
     @given(problems(executions=("parallel",), most_placements=90, largest_spread=2, most_constraints=1), st.booleans())
     def check(one, alone):
         name = one.networks[0].name

@@ -38,7 +38,7 @@ def test_destructive_bound_is_between_the_relaxation_and_the_optimum():
     seen = Counter()
     objectives = st.sampled_from((period(), latency(), Term(metric="latency", over="max")))
 
-    @settings(max_examples=80)
+    @settings(max_examples=50)
     @given(problems(executions=("parallel", "pipelined"), most_placements=90, most_constraints=2), objectives)
     def check(problem, objective):
         problem = problem.model_copy(update={"minimize": (objective,)})

@@ -23,7 +23,7 @@ from dnnopt.problem.constraints import memory
 def test_every_feasible_plan_escapes():
     seen = Counter()
 
-    @settings(max_examples=200)
+    @settings(max_examples=100)
     @given(problems(most_placements=90), st.data())
     def check(one, data):
         one = one.replace(subject_to=[data.draw(memories(one))])

@@ -67,7 +67,7 @@ def chain():
 def test_plans_are_those_of_the_referee_and_never_better_than_the_best():
     seen = Counter()
 
-    @settings(max_examples=20)
+    @settings(max_examples=10)
     @given(problems(), st.integers(0, 1000))
     def check(one, seed):
         best, compiled = brute_force(one), compile_problem(one)

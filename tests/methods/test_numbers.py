@@ -70,7 +70,7 @@ def check(best, found, below=OPTIMAL):
 def test_every_method_and_solver_is_right_whatever_the_units_of_the_problem():
     seen = Counter()
 
-    @settings(max_examples=60)
+    @settings(max_examples=40)
     @given(problems(most_placements=60, most_constraints=2), FACTORS, st.data())
     def matches(one, factors, data):
         way = data.draw(st.sampled_from(ways(one)))

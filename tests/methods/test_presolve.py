@@ -50,7 +50,7 @@ def check_kept(problem, judged, compiled, cap, seen):
 def test_every_feasible_plan_within_the_cap_survives():
     seen = {"none": Counter(), "optimum": Counter(), "above": Counter(), "below": Counter()}
 
-    @settings(max_examples=80)
+    @settings(max_examples=50)
     @given(problems(most_placements=90))
     def check(problem):
         judged = list(judged_plans(problem))

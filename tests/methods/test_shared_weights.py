@@ -48,7 +48,7 @@ def test_the_evaluator_says_what_the_referee_says(one):
 def test_every_formulation_matches_brute_force_without_a_start_plan():
     seen, used = Counter(), Counter()
 
-    @settings(max_examples=40)
+    @settings(max_examples=25)
     @given(tied_problems(**FEW))
     def check(one):
         best, c = brute_force(one), compile_problem(one)
@@ -82,7 +82,7 @@ def test_other_linear_solvers_match_brute_force(solver):
 def test_auto_and_exact_methods_match_brute_force_where_they_accept_a_problem():
     seen = Counter()
 
-    @settings(max_examples=60)
+    @settings(max_examples=35)
     @given(tied_problems(**FEW), st.none() | SUMS)
     def check(one, objective):
         one = one if objective is None else one.replace(minimize=objective)
@@ -119,7 +119,7 @@ def test_schedules_match_enumeration():
 def test_bounds_of_prices_and_labels_are_below_the_optimum():
     seen = Counter()
 
-    @settings(max_examples=60)
+    @settings(max_examples=35)
     @given(tied_problems(**FEW), SUMS)
     def check(one, objective):
         one = one.replace(minimize=objective)

@@ -99,7 +99,7 @@ def test_tensors_with_many_uses_are_charged_once_for_each_destination(transport)
 def test_prices_give_a_bound_and_what_they_price_out_is_in_no_plan_of_that_value():
     seen = Counter()
 
-    @settings(max_examples=60)
+    @settings(max_examples=35)
     @given(drawn(), OBJECTIVES)
     def check(one, objective):
         one = one.replace(minimize=objective)
@@ -155,7 +155,7 @@ def test_what_is_too_wide_or_not_linear_is_refused_by_reason():
 def test_weights_over_resources_give_a_bound_on_the_period():
     seen = Counter()
 
-    @settings(max_examples=60)
+    @settings(max_examples=30)
     @given(problems(executions=("pipelined",), largest_spread=2))
     def check(one):
         one = one.replace(minimize=period())
