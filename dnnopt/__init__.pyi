@@ -23,6 +23,7 @@ from dnnopt.methods.solving import solve as solve
 from dnnopt.problem.catalogue import Connection as Connection
 from dnnopt.problem.catalogue import device as device
 from dnnopt.problem.catalogue import link as link
+from dnnopt.problem.constraints import AccuracyLoss as AccuracyLoss
 from dnnopt.problem.constraints import Bandwidth as Bandwidth
 from dnnopt.problem.constraints import Colocate as Colocate
 from dnnopt.problem.constraints import Contiguous as Contiguous
@@ -44,10 +45,12 @@ from dnnopt.problem.constraints import memory as memory
 from dnnopt.problem.custom import CustomConstraint as CustomConstraint
 from dnnopt.problem.custom import LinkCharge as LinkCharge
 from dnnopt.problem.custom import Metric as Metric
+from dnnopt.problem.forms import Form as Form
 from dnnopt.problem.granularity import coarsen as coarsen
 from dnnopt.problem.library import names as names
 from dnnopt.problem.library import network as network
 from dnnopt.problem.library import platform as platform
+from dnnopt.problem.modes import Mode as Mode
 from dnnopt.problem.networks import Layer as Layer
 from dnnopt.problem.networks import Network as Network
 from dnnopt.problem.networks import SharedAcross as SharedAcross
@@ -56,7 +59,9 @@ from dnnopt.problem.networks import Tensor as Tensor
 from dnnopt.problem.networks import read_network as read_network
 from dnnopt.problem.networks import write_network as write_network
 from dnnopt.problem.objectives import Term as Term
+from dnnopt.problem.objectives import accuracy_loss as accuracy_loss
 from dnnopt.problem.objectives import cost as cost
+from dnnopt.problem.objectives import cvar as cvar
 from dnnopt.problem.objectives import energy as energy
 from dnnopt.problem.objectives import in_order as in_order
 from dnnopt.problem.objectives import largest as largest
@@ -66,6 +71,7 @@ from dnnopt.problem.objectives import metric as metric
 from dnnopt.problem.objectives import period as period
 from dnnopt.problem.objectives import throughput as throughput
 from dnnopt.problem.objectives import traffic as traffic
+from dnnopt.problem.objectives import worst as worst
 from dnnopt.problem.objectives import worst_leakage as worst_leakage
 from dnnopt.problem.plan import Plan as Plan
 from dnnopt.problem.plan import Schedule as Schedule
@@ -88,6 +94,7 @@ from dnnopt.problem.profiles import Measurement as Measurement
 from dnnopt.problem.profiles import Profile as Profile
 from dnnopt.problem.profiles import read_profile as read_profile
 from dnnopt.problem.profiles import write_profile as write_profile
+from dnnopt.problem.scenarios import Scenario as Scenario
 from dnnopt.problem.templates import line as line
 from dnnopt.problem.templates import mesh as mesh
 from dnnopt.problem.templates import star as star

@@ -15,9 +15,9 @@ import numpy as np
 from dnnopt.compiled.compiled import CompiledProblem
 from dnnopt.compiled.metrics import Index, LinearMetric
 from dnnopt.formulations.copies import Copies
-from dnnopt.formulations.edges import at_device, edge_labels
+from dnnopt.formulations.edges import at_device, at_host, edge_labels
 from dnnopt.formulations.moves import Moves
-from dnnopt.formulations.values import exposed_values, held_values, received_values, touched_values
+from dnnopt.formulations.values import event_values, exposed_values, held_values, received_values, touched_values
 from dnnopt.models.arrays import Columns, Joined, Values
 from dnnopt.models.constraint import ConstraintModel
 from dnnopt.models.linear import LinearModel
@@ -47,6 +47,10 @@ class ImpliedVariables(ABC):
     def imply(self, name: str, implied: Columns, by: Columns, axes: Axes) -> None:
         """Say that variables (...,) are 1 where one of their others (..., w) is."""
 
+    @abstractmethod
+    def imply_by_both(self, name: str, implied: Columns, first: Columns, second: Columns, axes: Axes) -> None:
+        """Say that variables (...,) are 1 where one of the first and one of the second others (..., w) are."""
+
     @property
     def copies(self) -> list[Copies]:
         """What is charged."""
@@ -62,6 +66,9 @@ class ImpliedVariables(ABC):
         if metric.exposes:
             columns.append(self.exposed)
             values.append(metric.gamma)
+        if metric.happens:
+            columns.append(self.happening)
+            values.append(metric.on_event)
         return np.concatenate(columns), np.concatenate(values)
 
     @cached_property
@@ -83,13 +90,32 @@ class ImpliedVariables(ABC):
         return h
 
     @cached_property
+    def happening(self) -> Columns:
+        """Columns of `g_χ` (X,): every edge that brings the event about, over every pair of devices for it."""
+        c, events = self.c, self.c.events
+        g = self._add("happens", events.names, evaluate=event_values)
+        pairs = self.moves.pairs
+        assert pairs is not None  # the scope of what has none refuses choices
+        if len(events.event):
+            over = np.where(c.event_pairs[events.event], pairs[events.edge], self.model.zero)
+            self.imply("happens_by", g[events.event], over, lambda: [_numbered(events.names, events.event)])
+        if len(events.stay_event) and events.stay_devices.any():
+            at = at_device(c, self.x, self.model)[:, events.stay_devices]
+            here, there = (at[node[events.stay_edge]] for node in (c.edge_producer, c.edge_consumer))
+            seen = np.broadcast_to(g[events.stay_event][:, None], (len(events.stay_event), at.shape[1]))
+            names = [name for name, some in zip(c.device_names, events.stay_devices, strict=True) if some]
+            stays = _numbered(events.names, events.stay_event)
+            self.imply_by_both("seen_there", seen, here, there, lambda: [stays, names])
+        return g
+
+    @cached_property
     def holds(self) -> Columns:
-        """Columns (G, D): where the device runs a layer that reads the shared weights."""
+        """Columns (G, H): where the host runs a layer that reads the shared weights."""
         c, shared = self.c, self.c.shared_weights
-        h = self._add("holds", shared.names, c.device_names, evaluate=held_values)
+        h = self._add("holds", shared.names, c.host_names, evaluate=held_values)
         weights, readers = np.nonzero(shared.readers)
         labels = [Joined(shared.names[g], c.node_names[v]) for g, v in zip(weights, readers, strict=True)]
-        self.imply("reads", h[weights], at_device(c, self.x)[readers], lambda: [labels, c.device_names])
+        self.imply("reads", h[weights], at_host(c, self.x, self.model)[readers], lambda: [labels, c.host_names])
         return h
 
     @cached_property
@@ -124,3 +150,9 @@ class ImpliedVariables(ABC):
             upper=1.0,
             evaluate=lambda placement: evaluate(self.c, placement),
         )
+
+
+def _numbered(names: Sequence[str], which: Index) -> list[str]:
+    """Return the names of some, each with its number among those of one name."""
+    first = np.searchsorted(which, which)  # ordered
+    return [Joined(names[index], str(place)) for place, index in zip(np.arange(len(which)) - first, which, strict=True)]

@@ -51,7 +51,7 @@ class PairMoves:
 
     def seconds(self) -> tuple[Columns, Array]:
         """Return `y` and the seconds over each pair's route."""
-        return self.pairs, self.c.copy_seconds[self.c.edge_tensor]
+        return self.pairs, self.c.edge_seconds
 
     def over(self, links: Mask) -> list[Columns]:
         """Return the pairs whose route has one of the links."""

@@ -17,6 +17,17 @@ def exposed_values(c: CompiledProblem, placement: Index) -> Values:
     return evaluator.exposed(placements, evaluator.edge_pairs(placements))[0].astype(float)
 
 
+def event_values(c: CompiledProblem, placement: Index) -> Values:
+    """Return `g_χ`: 1 where the event happens (X,)."""
+    evaluator, placements = evaluator_of(c), placement[None]
+    return evaluator.events(placements, evaluator.edge_pairs(placements))[0].astype(float)
+
+
+def mode_values(c: CompiledProblem, placement: Index) -> Values:
+    """Return 1 where a layer runs on the host (H,)."""
+    return np.isin(np.arange(len(c.host_names)), c.executor_host[placement[c.is_layer]]).astype(float)
+
+
 def touched_values(c: CompiledProblem, placement: Index) -> Values:
     """Return 1 where the device sends or receives the tensor (T, D)."""
     evaluator = evaluator_of(c)
@@ -25,8 +36,8 @@ def touched_values(c: CompiledProblem, placement: Index) -> Values:
 
 
 def held_values(c: CompiledProblem, placement: Index) -> Values:
-    """Return 1 where the device runs a layer that reads the shared weights (G, D)."""
-    here = c.executor_device[placement][:, None] == np.arange(len(c.device_names))
+    """Return 1 where the host runs a layer that reads the shared weights (G, H)."""
+    here = c.executor_host[placement][:, None] == np.arange(len(c.host_names))
     return (c.shared_weights.readers.astype(float) @ here > 0).astype(float)
 
 

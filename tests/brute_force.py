@@ -34,11 +34,20 @@ class Best:
 
 
 def judged_plans(problem: Problem) -> Iterator[tuple[Plan, Evaluation]]:
-    """Yield every plan, with what the referee says of it."""
+    """Yield every plan, with what the referee says of it: all executors, and all forms of tensors."""
     layers = sum(len(network.layers) for network in problem.networks)
-    for devices in product(problem.platform.device_names(), repeat=layers):
+    executors = [executor.name for executor in problem.platform.executors()]
+    formed = [(n.name, tensor) for n in problem.networks for tensor in n.tensors if tensor.forms]
+    options = [(None, *(form.name for form in tensor.forms)) for _, tensor in formed]
+    for devices in product(executors, repeat=layers):
         plan = placement_plan(problem, devices)
-        yield plan, evaluate(problem, plan)
+        for chosen in product(*options):
+            forms: dict[str, dict[str, str]] = {}
+            for (network, tensor), form in zip(formed, chosen, strict=True):
+                if form is not None:
+                    forms.setdefault(network, {})[tensor.name] = form
+            found = plan.replace(forms=forms) if forms else plan
+            yield found, evaluate(problem, found)
 
 
 def brute_force(problem: Problem) -> Best:

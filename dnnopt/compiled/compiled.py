@@ -4,8 +4,9 @@ The records that the arrays were made from are there for pieces of a user's own:
 arrays `layers`, `devices`, `tensors` and `links`.
 
 Nodes are the layers and the pseudo-layers ``input`` and ``output``, in a topological order, network after network, so a
-producer's index is always below its consumers'. Executors are what a node can be placed on; with one mode per device
-they are the devices. Communication is between devices.
+producer's index is always below its consumers'. Executors are what a node can be placed on: a device in one of its
+modes (a *host*), with forms for the tensors that it makes. With one mode per device and no forms they are the devices.
+Communication is between devices.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dnnopt.compiled.constraints import CompiledConstraint, MaxTerm, ObjectiveLimit, ObjectiveTerm, WeightGroups
+from dnnopt.compiled.events import Events
 from dnnopt.compiled.metrics import Array, Index, LinearMetric, Mask
+from dnnopt.problem.forms import Form
 from dnnopt.problem.networks import Layer, Tensor
 from dnnopt.problem.plan import Plan
 from dnnopt.problem.platforms import Device, Link
@@ -46,7 +49,7 @@ def kept(make: Callable[[CompiledProblem], Made]) -> Callable[[CompiledProblem],
 class CompiledProblem:
     """A problem as arrays.
 
-    Sizes: N nodes, k executors, D devices, T tensors, E edges, L links, Q resources, A networks.
+    Sizes: N nodes, k executors, D devices, H hosts, T tensors, E edges, L links, Q resources, A networks, X events.
 
     Attributes
     ----------
@@ -54,11 +57,18 @@ class CompiledProblem:
         As it was stated; bounds, limits by priority and what presolve finds are in the arrays alone.
     node_network, is_layer : (N,)
     time, energy : (N, k)
-        Seconds and joules; infinite seconds where a node cannot run (then 0 J).
+        Expected seconds and joules; infinite seconds where a node cannot run (then 0 J).
     allowed : (N, k)
         Where a node may be placed: supported there, and no placement constraint or pin against it.
-    executor_device : (k,)
+    executor_device, executor_host : (k,)
+        The executors without forms come first, and are the hosts.
+    host_device : (H,)
     tensor_network, tensor_bytes, sensitivity : (T,)
+        A tensor whose size or reach depends on more has several entries: see `tables.py`.
+    tensor_share : (T,)
+        By what copies of the entry are multiplied in all metrics.
+    tensor_number, tensor_whole : (T,)
+        Which tensor of the problem an entry is of, and whether it is for all consumers: others do not count again.
     producer : (T,)
         Node that makes the tensor; -1 for raw input that is everywhere.
     use_tensor, use_consumer : (U,)
@@ -70,8 +80,16 @@ class CompiledProblem:
     resource_devices, resource_links : (Q, D), (Q, L)
     shared_weights : WeightGroups
         What several nodes read; weights of one reader alone are its own.
+    events : Events
+        What happens as tensors with choices are sent.
+    choices : mapping
+        For nodes that make tensors with forms: by the number of a choice, the form of each of these tensors.
+    made : (T, k), optional
+        Whether an executor of its producer makes an entry; None: every one makes all.
+    barred_moves : (E, P), optional
+        Pairs of devices that an edge may not go over in any plan: its form is not for them.
     forbidden_moves : (E, P), optional
-        Pairs of devices that an edge may not go over, though there is a route.
+        Those that are left out, though there is a route.
     call_links : (D, L), optional
         Under `call` execution: the links at each device that runs calls; none at pools, which have rows of zeros.
     pools : (D,), optional
@@ -93,12 +111,18 @@ class CompiledProblem:
     allowed: Mask
     executor_names: tuple[str, ...]
     executor_device: Index
+    executor_host: Index
+    host_names: tuple[str, ...]
+    host_device: Index
     device_names: tuple[str, ...]
     device_tier: Index
     device_trusted: Mask
     tensor_names: tuple[str, ...]
     tensor_network: Index
     tensor_bytes: Array
+    tensor_share: Array
+    tensor_number: Index
+    tensor_whole: Mask
     sensitivity: Array
     producer: Index
     use_tensor: Index
@@ -115,6 +139,10 @@ class CompiledProblem:
     constraints: tuple[CompiledConstraint, ...]
     layer_keys: tuple[tuple[str, str] | None, ...]
     shared_weights: WeightGroups
+    events: Events
+    choices: Mapping[int, Sequence[Mapping[int, Form | None]]]
+    made: Mask | None = None
+    barred_moves: Mask | None = None
     forbidden_moves: Mask | None = None
     call_links: Mask | None = None
     pools: Mask | None = None
@@ -140,12 +168,30 @@ class CompiledProblem:
     @cached_property
     def tensors(self) -> tuple[Tensor, ...]:
         """The tensors (T,)."""
-        return tuple(tensor for network in self.problem.networks for tensor in network.tensors)
+        tensors = [tensor for network in self.problem.networks for tensor in network.tensors]
+        return tuple(tensors[number] for number in self.tensor_number)
 
     @property
     def links(self) -> tuple[Link, ...]:
         """The links (L,)."""
         return self.problem.platform.links
+
+    @property
+    def has_choices(self) -> bool:
+        """Whether executors are more than devices, or tell how large tensors are."""
+        return len(self.executor_names) > len(self.device_names) or self.made is not None
+
+    @cached_property
+    def makes(self) -> Mask:
+        """Whether an executor of its producer makes an edge's tensor (E, k)."""
+        if self.made is None:
+            return np.ones((len(self.edges), len(self.executor_names)), dtype=bool)
+        return self.made[self.edge_tensor]
+
+    @cached_property
+    def buffer_bytes(self) -> Array:
+        """Bytes of each tensor where it is sent or received (T,): of several entries of one, one counts."""
+        return self.tensor_bytes * self.tensor_whole
 
     @cached_property
     def seconds(self) -> Array:
@@ -206,7 +252,11 @@ class CompiledProblem:
     def edge_pairs(self, placements: Index) -> Index:
         """Return the number of the pair over which each edge goes (..., E) in placements (..., N); -1: none."""
         device = self.executor_device[placements]
-        return self.pair_number[device[..., self.edge_producer], device[..., self.edge_consumer]]
+        pairs = self.pair_number[device[..., self.edge_producer], device[..., self.edge_consumer]]
+        if self.made is None:
+            return pairs
+        makes = self.makes[np.arange(len(self.edges)), placements[..., self.edge_producer]]
+        return np.where(makes, pairs, -1)
 
     @cached_property
     def pair_routed(self) -> Mask:
@@ -218,6 +268,8 @@ class CompiledProblem:
     def edge_moves(self) -> Mask:
         """Whether each edge may go over each pair of devices (E, P)."""
         routed = np.broadcast_to(self.pair_routed, (len(self.edges), len(self.pair_routed)))
+        if self.barred_moves is not None:
+            routed = routed & ~self.barred_moves
         return routed if self.forbidden_moves is None else routed & ~self.forbidden_moves
 
     @cached_property
@@ -252,12 +304,36 @@ class CompiledProblem:
     def copy_seconds(self) -> Array:
         """Seconds of one copy of each tensor over each pair's route, one hop after the other (T, P)."""
         per_copy, per_byte = self.pair_seconds
-        return per_copy + self.tensor_bytes[:, None] * per_byte
+        return self.tensor_share[:, None] * (per_copy + self.tensor_bytes[:, None] * per_byte)
+
+    @cached_property
+    def coding_seconds(self) -> Array:
+        """Seconds of encoding each edge's tensor at the origin and decoding it at the destination of pairs (E, P)."""
+        seconds = np.zeros((len(self.edges), len(self.pair_origin)))
+        events, ends = self.events, (self.pair_origin, self.pair_destination)
+        for event, edge in zip(events.event, events.edge, strict=True):
+            if events.seconds[event]:
+                here = events.origins[event, ends[0]] & events.destinations[event, ends[1]]
+                seconds[edge] += events.seconds[event] * here
+        return seconds
+
+    @cached_property
+    def edge_seconds(self) -> Array:
+        """Seconds from the end of an edge's producer to when its tensor is there, over each pair (E, P)."""
+        return self.copy_seconds[self.edge_tensor] + self.coding_seconds
+
+    @cached_property
+    def event_pairs(self) -> Mask:
+        """Over which pairs an edge must go to bring each event about (X, P)."""
+        events = self.events
+        found = events.origins[:, self.pair_origin] & events.destinations[:, self.pair_destination]
+        over = (self.pair_uses_link & ~self.link_trusted).any(axis=1) | ~self.device_trusted[self.pair_destination]
+        return found & (over | ~events.exposes[:, None])
 
     @cached_property
     def hop_seconds(self) -> Array:
         """Seconds for which one copy of each tensor occupies each link (T, L)."""
-        return self.link_latency + self.tensor_bytes[:, None] / self.link_bandwidth
+        return self.tensor_share[:, None] * (self.link_latency + self.tensor_bytes[:, None] / self.link_bandwidth)
 
     @cached_property
     def loads(self) -> tuple[LinearMetric, ...]:
@@ -272,19 +348,21 @@ class CompiledProblem:
             alpha=self.seconds * devices[self.executor_device],
             per_copy=self.link_latency * links,
             per_byte=links / self.link_bandwidth,
+            on_event=self.events.seconds * np.append(devices, 0.0)[self.events.device],
         )
 
     def zero_metric(self, name: str, unit: str) -> LinearMetric:
         """Return a metric without any coefficient, of the right shapes."""
-        links, tensors = len(self.link_names), len(self.tensor_names)
+        links = len(self.link_names)
         return LinearMetric(
             name=name,
             unit=unit,
             alpha=np.zeros(self.time.shape),
             per_copy=np.zeros(links),
             per_byte=np.zeros(links),
-            scale=np.ones(tensors),
-            gamma=np.zeros(tensors),
+            scale=self.tensor_share,
+            gamma=np.zeros(len(self.tensor_names)),
+            on_event=np.zeros(len(self.events)),
         )
 
     def terms(self) -> Iterator[ObjectiveTerm]:
@@ -318,20 +396,45 @@ class CompiledProblem:
 
     def plan(self, placement: Sequence[int] | Index) -> Plan:
         """Return the plan of a placement: an executor for each node (N,)."""
+        placement = np.asarray(placement)
         placed: dict[str, dict[str, str]] = {name: {} for name in self.network_names}
         for key, executor in zip(self.layer_keys, placement, strict=True):
             if key is not None:
-                placed[key[0]][key[1]] = self.executor_names[executor]
-        return Plan(placement=placed)
+                placed[key[0]][key[1]] = self.host_names[self.executor_host[executor]]
+        forms: dict[str, dict[str, str]] = {}
+        sent = set(self.edge_tensor[self.edge_pairs(placement) >= 0].tolist()) if self.choices else set()
+        for index in sorted(sent):
+            number, node = self.tensor_number[index], self.producer[index]
+            form = self._forms_of(int(node), int(placement[node])).get(int(number))
+            if form is not None:
+                network = self.network_names[self.tensor_network[index]]
+                forms.setdefault(network, {})[self.tensors[index].name] = form.name
+        return Plan(placement=placed, forms=forms)
+
+    def _forms_of(self, node: int, executor: int) -> Mapping[int, Form | None]:
+        """Return the forms, by tensor, that a node's executor stands for."""
+        return self.choices[node][executor // len(self.host_names)] if node in self.choices else {}
 
     def placement(self, plan: Plan) -> Index:
         """Return the executor of each node (N,) in `plan`; pseudo-layers are where they are pinned."""
-        executor = {name: index for index, name in enumerate(self.executor_names)}
+        host = {name: index for index, name in enumerate(self.host_names)}
         pinned = self.allowed.argmax(axis=1)
-        return np.array(
-            [
-                pinned[node] if key is None else executor[plan.placement[key[0]][key[1]]]
-                for node, key in enumerate(self.layer_keys)
-            ],
-            dtype=np.int64,
-        )
+        found = [
+            int(pinned[node]) if key is None else host[plan.placement[key[0]][key[1]]]
+            for node, key in enumerate(self.layer_keys)
+        ]
+        hosts = len(self.host_names)
+        device = self.executor_device[found]
+        moves = device[self.edge_producer] != device[self.edge_consumer]
+        sent = set(self.tensor_number[self.edge_tensor[moves]].tolist()) if self.choices else set()
+        for node, choices in self.choices.items():
+            wanted = plan.forms.get(self.network_names[self.node_network[node]], {})
+            stated = {n: wanted.get(self._tensor_names[n]) if n in sent else None for n in choices[0]}
+            told = [{number: None if form is None else form.name for number, form in one.items()} for one in choices]
+            found[node] = found[node] % hosts + hosts * told.index(stated)
+        return np.array(found, dtype=np.int64)
+
+    @cached_property
+    def _tensor_names(self) -> tuple[str, ...]:
+        """Names of the problem's tensors, by their numbers."""
+        return tuple(tensor.name for network in self.problem.networks for tensor in network.tensors)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
-from typing import Any
 
 import numpy as np
 
+from dnnopt.compiled.across import combined, mean_of_worst
 from dnnopt.compiled.compiled import CompiledProblem
 from dnnopt.compiled.constraints import (
     CallOrder,
@@ -20,22 +21,33 @@ from dnnopt.compiled.constraints import (
     MaxTerm,
     MemoryLimit,
     MulticastTrees,
+    ObjectiveLimit,
     ObjectiveTerm,
+    OneMode,
     PeriodTerm,
-    WeightGroups,
+    ShareLimit,
     WorstLeakageTerm,
 )
 from dnnopt.compiled.logical import COMPILERS, Nodes
+from dnnopt.compiled.measures import Measures
 from dnnopt.compiled.metrics import Array, LinearMetric, Mask
 from dnnopt.compiled.structure import Routes, conflicts
 from dnnopt.problem import constraints as specs
 from dnnopt.problem.custom import CustomConstraint
-from dnnopt.problem.metrics import STANDARD
-from dnnopt.problem.networks import INPUT, OUTPUT, Network
 from dnnopt.problem.objectives import Term
-from dnnopt.problem.platforms import TIERS, Link
+from dnnopt.problem.platforms import TIERS
 from dnnopt.problem.problem import Problem
-from dnnopt.problem.profiles import layer_joules, layer_seconds
+
+# Metrics that differ between scenarios.
+_VARYING = frozenset({"latency", "period", "energy", "cost"})
+
+
+def _metric_of(spec: specs.Energy | specs.Cost | specs.MetricLimit) -> str:
+    return spec.metric if isinstance(spec, specs.MetricLimit) else spec.constraint
+
+
+def _largest(weight: float, metrics: Sequence[LinearMetric]) -> MaxTerm:
+    return MaxTerm(weight, tuple(LinearTerm(1.0, metric) for metric in metrics))
 
 
 def compile_problem(problem: Problem) -> CompiledProblem:
@@ -43,29 +55,17 @@ def compile_problem(problem: Problem) -> CompiledProblem:
     return _Compiler(problem).compile()
 
 
-class _Compiler:
-    """Builds the arrays in the order in which they depend on each other."""
+class _Compiler(Measures):
+    """What is asked for, in terms of the tables."""
 
     def __init__(self, problem: Problem) -> None:
-        self.problem = problem
-        platform = problem.platform
-        self.devices = {device.name: index for index, device in enumerate(platform.devices)}
-        self.links = {link.name: index for index, link in enumerate(platform.links)}
-        self.networks = {network.name: index for index, network in enumerate(problem.networks)}
-        self.nodes: dict[tuple[str, str], int] = {}
-        self.inputs: dict[tuple[str, str], int] = {}  # nodes of raw input, by network and device
-        self.node_names: list[str] = []
-        self.node_network: list[int] = []
-        self.layer_keys: list[tuple[str, str] | None] = []
-        self.pins: list[int] = []
+        super().__init__(problem)
         self.memories = 0  # memory constraints so far
+        self.cases = [(one.probability, Measures(one.applied(problem))) for one in problem.scenarios]
+        if self.cases:
+            self._take_means()
 
     def compile(self) -> CompiledProblem:
-        for network in self.problem.networks:
-            self._add_nodes(network)
-        self._fill_times()
-        self._fill_tensors()
-        self._fill_weights()
         platform = self.problem.platform
         size = len(self.devices)
         routes: list[list[tuple[int, ...] | None]] = [
@@ -74,14 +74,6 @@ class _Compiler:
         for route in platform.routes:
             links = tuple(self.links[name] for name in route.links)
             routes[self.devices[route.origin]][self.devices[route.destination]] = links
-        resources = platform.all_resources()
-        resource_devices = np.zeros((len(resources), size), dtype=bool)
-        resource_links = np.zeros((len(resources), len(self.links)), dtype=bool)
-        for q, resource in enumerate(resources):
-            resource_devices[q, [self.devices[name] for name in resource.devices]] = True
-            resource_links[q, [self.links[name] for name in resource.links]] = True
-        self.resource_names = tuple(resource.name for resource in resources)
-        self.resource_devices, self.resource_links = resource_devices, resource_links
         listed = [part for spec in self.problem.subject_to for part in self._constraint(spec)]
         constraints = (*listed, *self._of_execution(routes))
         return CompiledProblem(
@@ -96,33 +88,67 @@ class _Compiler:
             time=self.time,
             energy=self.energy,
             allowed=self.allowed,
-            executor_names=tuple(self.devices),
-            executor_device=np.arange(size),
+            executor_names=self.executor_names,
+            executor_device=self.executor_device,
+            executor_host=self.executor_host,
+            host_names=tuple(host.name for host in self.hosts),
+            host_device=self.host_device,
             device_names=tuple(self.devices),
             device_tier=np.array([TIERS.index(d.tier) if d.tier else -1 for d in platform.devices]),
             device_trusted=np.array([d.trusted is not False for d in platform.devices], dtype=bool),
             tensor_names=tuple(self.tensor_names),
             tensor_network=self.tensor_network,
             tensor_bytes=self.tensor_bytes,
+            tensor_share=self.tensor_share,
+            tensor_number=np.array([entry.tensor for entry in self.entries], dtype=np.int64),
+            tensor_whole=np.array([entry.whole for entry in self.entries], dtype=bool),
+            made=self.made,
+            events=self.events,
+            choices=self.choices,
             sensitivity=self.sensitivity,
             producer=self.producer,
             use_tensor=self.use_tensor,
             use_consumer=self.use_consumer,
             link_names=tuple(self.links),
-            link_bandwidth=np.array([link.bandwidth for link in platform.links], dtype=float),
+            link_bandwidth=self.link_bandwidth,
             link_latency=self.link_latency,
             link_trusted=np.array([link.trusted is not False for link in platform.links], dtype=bool),
             route_links=tuple(tuple(row) for row in routes),
             resource_names=self.resource_names,
-            resource_devices=resource_devices,
-            resource_links=resource_links,
+            resource_devices=self.resource_devices,
+            resource_links=self.resource_links,
             objective=self._objective(),
             constraints=constraints,
             layer_keys=tuple(self.layer_keys),
             shared_weights=self.shared_weights,
+            barred_moves=self._barred_moves(),
             call_links=self._call_links() if self.problem.execution == "call" else None,
             pools=np.array([device.pool for device in platform.devices]) if self.problem.execution == "call" else None,
         )
+
+    def _take_means(self) -> None:
+        """Take the expected times of all scenarios, so that linear metrics are the expected ones."""
+
+        def mean(name: str) -> Array:
+            return np.asarray(sum(probability * getattr(case, name) for probability, case in self.cases))
+
+        self.finite_time, self.energy = mean("finite_time"), mean("energy")
+        self.time = np.where(np.isfinite(self.time), self.finite_time, np.inf)
+        self.link_latency, self.seconds_per_byte = mean("link_latency"), mean("seconds_per_byte")
+        self.link_bandwidth = 1.0 / self.seconds_per_byte
+        seconds = np.asarray(sum(probability * case.events.seconds for probability, case in self.cases))
+        self.events = replace(self.events, seconds=seconds)
+
+    def _barred_moves(self) -> Mask | None:
+        """Return over which pairs an edge may not go in its form (E, P); None: there are no such."""
+        if not self.barred:
+            return None
+        size = len(self.devices)
+        destination = np.array([j for i in range(size) for j in range(size) if i != j], dtype=np.int64)
+        barred = np.zeros((int((self.producer[self.use_tensor] >= 0).sum()), len(destination)), dtype=bool)
+        for edge, device in self.barred:
+            barred[edge] |= (destination == device) | (device < 0)
+        return barred
 
     def _call_links(self) -> Mask:
         """Return the links at each device that is no pool (D, L)."""
@@ -131,200 +157,6 @@ class _Compiler:
             for device in self.problem.platform.devices
         ]
         return np.array(ends, dtype=bool).reshape(len(self.devices), len(self.links))
-
-    def _add_node(self, network: Network, name: str, *, layer: bool, pin: int = -1) -> None:
-        self.nodes[network.name, name] = len(self.node_names)
-        prefix = f"{network.name}." if len(self.networks) > 1 else ""
-        self.node_names.append(prefix + name)
-        self.node_network.append(self.networks[network.name])
-        self.layer_keys.append((network.name, name) if layer else None)
-        self.pins.append(pin)
-
-    def _add_nodes(self, network: Network) -> None:
-        """Add the inputs (one for each device where raw input starts), the layers, and the output."""
-        sources = [
-            self.problem.source_of(network, tensor.source)
-            for tensor in network.tensors
-            if tensor.producer == INPUT and tensor.consumers
-        ]
-        located = list(dict.fromkeys(source for source in sources if source is not None))
-        for source in located:
-            name = INPUT if len(located) == 1 else f"{INPUT}.{source}"
-            self.inputs[network.name, source] = len(self.node_names)
-            self._add_node(network, name, layer=False, pin=self.devices[source])
-        for index in network.order:
-            self._add_node(network, network.layers[index].name, layer=True)
-        if network.sink is not None and any(OUTPUT in tensor.consumers for tensor in network.tensors):
-            self._add_node(network, OUTPUT, layer=False, pin=self.devices[network.sink])
-
-    def _fill_times(self) -> None:
-        shape = (len(self.node_names), len(self.devices))
-        self.time, self.energy = np.zeros(shape), np.zeros(shape)
-        self.is_layer = np.array([key is not None for key in self.layer_keys], dtype=bool)
-        layers = {(n.name, layer.name): (n, layer) for n in self.problem.networks for layer in n.layers}
-        profile = self.problem.profile
-        for node, key in enumerate(self.layer_keys):
-            if key is None:
-                continue
-            network, layer = layers[key]
-            for i, device in enumerate(self.problem.platform.devices):
-                seconds = layer_seconds(profile, network, layer, device)
-                if seconds is None:
-                    self.time[node, i] = np.inf
-                else:
-                    self.time[node, i] = seconds
-                    self.energy[node, i] = layer_joules(profile, network, layer, device, seconds)
-        self.allowed = np.isfinite(self.time)
-        for node, pin in enumerate(self.pins):
-            if pin >= 0:
-                self.allowed[node] = False
-                self.allowed[node, pin] = True
-        self.finite_time = np.where(np.isfinite(self.time), self.time, 0.0)
-        self.link_latency = np.array([link.latency for link in self._links], dtype=float)
-        self.seconds_per_byte = np.array([1.0 / link.bandwidth for link in self._links], dtype=float)
-
-    def _fill_tensors(self) -> None:
-        self.tensor_names: list[str] = []
-        owner, size, sensitivity, producer, use_tensor, use_consumer = [], [], [], [], [], []
-        for network in self.problem.networks:
-            prefix = f"{network.name}." if len(self.networks) > 1 else ""
-            for tensor in network.tensors:
-                index = len(self.tensor_names)
-                self.tensor_names.append(prefix + tensor.name)
-                owner.append(self.networks[network.name])
-                size.append(tensor.bytes)
-                sensitivity.append(np.nan if tensor.sensitivity is None else tensor.sensitivity)
-                source = self.problem.source_of(network, tensor.source)
-                if tensor.producer != INPUT:
-                    producer.append(self.nodes[network.name, tensor.producer])
-                elif source is None or not tensor.consumers:
-                    producer.append(-1)
-                else:
-                    producer.append(self.inputs[network.name, source])
-                for consumer in tensor.consumers:
-                    if (network.name, consumer) in self.nodes:  # the output is a node only where there is a sink
-                        use_tensor.append(index)
-                        use_consumer.append(self.nodes[network.name, consumer])
-        self.tensor_network = np.array(owner, dtype=np.int64)
-        self.tensor_bytes = np.array(size, dtype=float)
-        self.sensitivity = np.array(sensitivity, dtype=float)
-        self.producer = np.array(producer, dtype=np.int64)
-        self.use_tensor = np.array(use_tensor, dtype=np.int64)
-        self.use_consumer = np.array(use_consumer, dtype=np.int64)
-
-    def _fill_weights(self) -> None:
-        """Fill the bytes of each layer; weights that are shared by one layer alone are its own."""
-        self.weights, self.activations = np.zeros(len(self.node_names)), np.zeros(len(self.node_names))
-        for network in self.problem.networks:
-            for layer in network.layers:
-                node = self.nodes[network.name, layer.name]
-                self.weights[node], self.activations[node] = layer.weights or 0.0, layer.activations or 0.0
-        names, size, readers = [], [], []
-        for shared in self.problem.all_shared_weights():
-            nodes = [self.nodes[reader] for reader in shared.layers]
-            if len(nodes) == 1:
-                self.weights[nodes] += shared.bytes
-            elif shared.bytes > 0:
-                names.append(shared.name)
-                size.append(shared.bytes)
-                readers.append(np.isin(np.arange(len(self.node_names)), nodes))
-        mask = np.array(readers, dtype=bool).reshape(len(names), len(self.node_names))
-        self.shared_weights = WeightGroups(tuple(names), np.array(size, dtype=float), mask)
-
-    # Metrics
-
-    def _metric(
-        self,
-        name: str,
-        unit: str,
-        *,
-        alpha: Array | None = None,
-        per_copy: Array | None = None,
-        per_byte: Array | None = None,
-        factor: Array | None = None,
-        gamma: Array | None = None,
-    ) -> LinearMetric:
-        """Return a metric; `factor` (A,) multiplies what belongs to each network."""
-        factor = np.ones(len(self.networks)) if factor is None else factor
-        links = np.zeros(len(self.links))
-        alpha = np.zeros(self.time.shape) if alpha is None else alpha
-        return LinearMetric(
-            name=name,
-            unit=unit,
-            alpha=alpha * factor[np.array(self.node_network, dtype=np.int64)][:, None],
-            per_copy=links if per_copy is None else per_copy,
-            per_byte=links if per_byte is None else per_byte,
-            scale=factor[self.tensor_network],
-            gamma=np.zeros(len(self.tensor_names)) if gamma is None else gamma,
-        )
-
-    @property
-    def _links(self) -> Sequence[Link]:
-        return self.problem.platform.links
-
-    def _sequential_latency(self, factor: Array) -> LinearMetric:
-        return self._metric(
-            "latency",
-            "s",
-            alpha=self.finite_time,
-            per_copy=self.link_latency,
-            per_byte=self.seconds_per_byte,
-            factor=factor,
-        )
-
-    def _load(self, resource: int, factor: Array) -> LinearMetric:
-        on_links = self.resource_links[resource]
-        return self._metric(
-            f"load({self.resource_names[resource]})",
-            "s",
-            alpha=self.finite_time * self.resource_devices[resource],
-            per_copy=self.link_latency * on_links,
-            per_byte=self.seconds_per_byte * on_links,
-            factor=factor,
-        )
-
-    def _energy(self, devices: Sequence[str] | None) -> LinearMetric:
-        chosen = [devices is None or name in devices for name in self.devices]
-        per_byte = np.array(
-            [
-                link.send_energy_per_byte * (devices is None or link.sender in devices)
-                + link.receive_energy_per_byte * (devices is None or link.receiver in devices)
-                for link in self._links
-            ],
-            dtype=float,
-        )
-        return self._metric("energy", "J", alpha=self.energy * np.array(chosen), per_byte=per_byte)
-
-    def _cost(self) -> LinearMetric:
-        price = np.array([device.price for device in self.problem.platform.devices])
-        per_byte = np.array([link.price_per_byte for link in self._links], dtype=float)
-        return self._metric("cost", "USD", alpha=self.finite_time * price, per_byte=per_byte)
-
-    def _traffic(self, links: Sequence[str] | None, factor: Array | None = None) -> LinearMetric:
-        per_byte = np.array([links is None or name in links for name in self.links], dtype=float)
-        return self._metric("traffic", "bytes", per_byte=per_byte, factor=factor)
-
-    def _rates(self) -> Array:
-        return np.array([network.rate or 0.0 for network in self.problem.networks])
-
-    def _own_metric(self, name: str) -> LinearMetric:
-        """Return one of the problem's own metrics."""
-        own = next(metric for metric in self.problem.metrics if metric.name == name)
-        alpha = np.zeros(self.time.shape)
-        for network, layers in own.layers.items():
-            for layer, places in layers.items():
-                for device, value in places.items():
-                    alpha[self.nodes[network, layer], self.devices[device]] = value
-        charges = [own.links.get(link) for link in self.links]
-        tensors = [(n.name, tensor.name) for n in self.problem.networks for tensor in n.tensors]
-        return self._metric(
-            name,
-            own.unit,
-            alpha=alpha,
-            per_copy=np.array([charge.per_copy if charge else 0.0 for charge in charges], dtype=float),
-            per_byte=np.array([charge.per_byte if charge else 0.0 for charge in charges], dtype=float),
-            gamma=np.array([own.exposed.get(n, {}).get(tensor, 0.0) for n, tensor in tensors], dtype=float),
-        )
 
     # Objective
 
@@ -340,15 +172,9 @@ class _Compiler:
             for priority in priorities
         )
 
-    def _latency_terms(self, weight: float, network: str | None) -> list[LinearTerm | LatencyTerm]:
-        factor = np.array(
-            [(n.weight if network is None else float(n.name == network)) * weight for n in self.problem.networks]
-        )
-        if self.problem.execution in ("sequential", "pipelined"):
-            return [LinearTerm(1.0, self._sequential_latency(factor))]
-        return [LatencyTerm(float(w), a) for a, w in enumerate(factor) if w > 0]
-
     def _objective_term(self, term: Term) -> list[ObjectiveTerm]:
+        if self.cases and term.metric in _VARYING and not self._is_mean(term):
+            return self._across(term)
         if term.over == "max":
             parts = tuple(self._parts(term))
             return [MaxTerm(term.weight, parts)] if parts else []  # no links: no traffic
@@ -360,33 +186,47 @@ class _Compiler:
             return [WorstLeakageTerm(term.weight)]
         terms: list[LinearTerm | LatencyTerm] = [LinearTerm(term.weight, self._linear(term.metric, term))]
         if term.idle:
-            idle = np.array(
-                [
-                    device.idle_power * (term.devices is None or device.name in term.devices)
-                    for device in self.problem.platform.devices
-                ]
-            )
-            terms.append(LinearTerm(term.weight, self._metric("idle energy", "J", alpha=-self.finite_time * idle)))
-            terms.extend(self._latency_terms(term.weight * float(idle.sum()), None))
+            terms += self._idle_terms(term)
         return [*terms]
 
-    def _linear(self, metric: str, of: Any) -> LinearMetric:
-        """Return a linear metric as arrays, of the devices or links that a term or a constraint names."""
-        return _LINEAR[metric](self, of) if metric in _LINEAR else self._own_metric(metric)
+    # Scenarios
 
-    def _parts(self, term: Term) -> list[LinearTerm | LatencyTerm]:
-        """Return what the largest of is asked for."""
-        parts = STANDARD[term.metric].parts
-        if parts == "networks":
-            return [part for name in self.networks for part in self._latency_terms(1.0, name)]
-        names = getattr(term, parts) or getattr(self, parts)
-        alone = [Term(metric=term.metric, **{parts: (name,)}) for name in names]
-        return [LinearTerm(1.0, self._linear(term.metric, one)) for one in alone]
+    def _is_mean(self, term: Term) -> bool:
+        """Return whether the expected value of a term is its value at the expected times."""
+        return term.across == "expected" and term.over == "sum" and term.metric != "period"
+
+    def _across(self, term: Term) -> list[ObjectiveTerm]:
+        """Return what a term is across scenarios, as maxima of linear metrics."""
+        values = [case.largest_of(term) for _, case in self.cases]
+        if not values[0]:  # no links: no traffic
+            return []
+        if term.across == "expected":
+            return [_largest(term.weight * p, some) for (p, _), some in zip(self.cases, values, strict=True)]
+        if term.across == "worst":
+            return [_largest(term.weight, [metric for some in values for metric in some])]
+        probabilities = [probability for probability, _ in self.cases]
+        assert term.level is not None  # checked by the record
+        return [_largest(term.weight, mean_of_worst(values, probabilities, term.level, term.label))]
+
+    def _limits_across(self, label: str, term: Term, limit: float) -> list[CompiledConstraint]:
+        """Return that what a term is across scenarios is at most `limit`."""
+        if self._is_mean(term):
+            return [LinearLimit(label, combined(self.linear_terms(term)), limit)]
+        terms = self._across(term)
+        if term.across == "expected":
+            return [ObjectiveLimit(label, tuple(terms), limit)]
+        (largest,) = terms
+        assert isinstance(largest, MaxTerm)
+        metrics = [part.metric for part in largest.parts if isinstance(part, LinearTerm)]
+        return [LinearLimit(f"{label}[{number}]", metric, limit) for number, metric in enumerate(metrics)]
 
     # Constraints
 
     def _of_execution(self, routes: Routes) -> Iterator[CompiledConstraint]:
-        """Yield what the execution itself asks of every plan."""
+        """Yield what the execution and the platform themselves ask of every plan."""
+        for index, device in enumerate(self.problem.platform.devices):
+            if device.one_mode and len(device.modes) > 1:
+                yield OneMode(f"one_mode({device.name})", index)
         if self.problem.execution == "call":
             for index, name in enumerate(self.networks):
                 yield CallOrder(f"call({name})", index)
@@ -400,8 +240,8 @@ class _Compiler:
         match spec:
             case specs.Placement():
                 node = self.nodes[spec.network, spec.layer]
-                allowed = np.array([name in spec.allowed for name in self.devices])
-                self.allowed[node] &= allowed
+                allowed = [bool({host.name, host.device.name} & set(spec.allowed)) for host in self.hosts]
+                self.allowed[node] &= np.array(allowed)[self.executor_host]
                 return []
             case specs.Memory():
                 return list(self._memory(spec))
@@ -410,14 +250,20 @@ class _Compiler:
             case specs.Bandwidth():
                 return list(self._bandwidth(spec))
             case specs.Utilisation():
-                return self._load_limits(label, self._rates(), spec.limit)
-            case specs.Energy() | specs.Cost() | specs.Traffic() | specs.Leakage():
+                return [part for case in self._every_case() for part in case.load_limits(label, spec.limit)]
+            case specs.Energy() | specs.Cost() | specs.MetricLimit() if self.cases and _metric_of(spec) in _VARYING:
+                said = {"devices": spec.devices} if isinstance(spec, specs.Energy) else {}
+                term = Term(metric=_metric_of(spec), across=spec.across, level=spec.level, **said)
+                return self._limits_across(label, term, spec.limit)
+            case specs.Energy() | specs.Cost() | specs.Traffic() | specs.Leakage() | specs.AccuracyLoss():
                 return [LinearLimit(label, self._linear(spec.constraint, spec), spec.limit)]
             case specs.WorstLeakage():
-                above = (self.sensitivity > spec.limit * (1 + 1e-9)).astype(float)
-                return [LinearLimit(label, self._metric("tensors exposed above the cap", "", gamma=above), 0.0)]
+                most = spec.limit * (1 + 1e-9)
+                above, seen = ((part > most).astype(float) for part in (self.sensitivity, self.events.sensitivity))
+                too_much = self._metric("tensors exposed above the cap", "", gamma=above, on_event=seen)
+                return [LinearLimit(label, too_much, 0.0)]
             case specs.MetricLimit(metric="period"):
-                return self._load_limits(label, np.ones(len(self.networks)), spec.limit)
+                return [*self.load_limits(label, spec.limit, np.ones(len(self.networks)))]
             case specs.MetricLimit():
                 return [LinearLimit(label, self._linear(spec.metric, Term(metric=spec.metric)), spec.limit)]
             case CustomConstraint():
@@ -425,12 +271,9 @@ class _Compiler:
             case _:
                 return [*COMPILERS[type(spec)](spec, self._nodes_of_layers())]
 
-    def _load_limits(self, label: str, factor: Array, limit: float) -> list[CompiledConstraint]:
-        """Return that the load of every resource, with a factor on each network's, is at most `limit`."""
-        return [
-            LinearLimit(f"{label}({name})", self._load(resource, factor), limit)
-            for resource, name in enumerate(self.resource_names)
-        ]
+    def _every_case(self) -> list[Measures]:
+        """Return the metrics in every scenario; without scenarios those that there are."""
+        return [case for _, case in self.cases] or [self]
 
     def _nodes_of_layers(self) -> Nodes:
         uses = zip(self.producer[self.use_tensor].tolist(), self.use_consumer.tolist(), strict=True)
@@ -442,16 +285,34 @@ class _Compiler:
         return tuple(sorted(self.nodes[network, name] for name in chosen))
 
     def _memory(self, spec: specs.Memory) -> list[MemoryLimit]:
-        resident = self.weights + self.activations if spec.rule == "weights+activations" else self.weights
-        peak = self.activations if spec.rule == "weights+largest_activation" else np.zeros(len(self.node_names))
+        rule = spec.rule
+        resident = self.by_executor("weight_bytes", self.weights) + self.state[:, None]
+        held = self.by_executor("activation_bytes", self.activations)
+        if rule == "weights+activations":
+            resident = resident + held
+        peak = held if rule == "weights+largest_activation" else np.zeros(resident.shape)
+        factor = np.array([host.mode.weight_bytes for host in self.hosts])
         self.memories += 1
         number = self.memories if self.memories > 1 else ""
         limits = []
         for index, device in enumerate(self.problem.platform.devices):
             limit = spec.limit_on(device)
             if limit is not None:
-                label = f"{spec.label}{number}({device.name})"
-                limits.append(MemoryLimit(label, index, limit, resident, peak, self.shared_weights, spec.buffers))
+                here = np.flatnonzero(self.executor_device == index)
+                limits.append(
+                    MemoryLimit(
+                        label=f"{spec.label}{number}({device.name})",
+                        device=index,
+                        limit=limit,
+                        executors=here,
+                        resident_in=resident[:, here],
+                        peak_in=peak[:, here],
+                        shared=self.shared_weights,
+                        hosts=np.flatnonzero(self.host_device == index),
+                        factors=factor[self.host_device == index],
+                        buffers=spec.buffers,
+                    )
+                )
         return limits
 
     def _deadline(self, spec: specs.Deadline) -> list[CompiledConstraint]:
@@ -463,9 +324,15 @@ class _Compiler:
             assert limit is not None  # checked by Problem
             label = f"deadline({network.name})"
             if self.problem.execution in ("sequential", "pipelined"):
-                factor = np.zeros(len(self.networks))
-                factor[index] = 1.0
-                parts.append(LinearLimit(label, self._sequential_latency(factor), limit))
+                term = Term(metric="latency", network=network.name, across=spec.across, level=spec.level)
+                if self.cases and spec.share is not None:
+                    metrics = tuple(case.latency_of(index) for _, case in self.cases)
+                    probabilities = tuple(probability for probability, _ in self.cases)
+                    parts.append(ShareLimit(label, metrics, probabilities, limit, spec.share))
+                elif self.cases:
+                    parts += self._limits_across(label, term, limit)
+                else:
+                    parts.append(LinearLimit(label, self.latency_of(index), limit))
             else:
                 parts.append(DeadlineLimit(label, index, limit))
         return parts
@@ -475,16 +342,11 @@ class _Compiler:
             assert spec.link is not None  # checked by the record
             return [LinearLimit(spec.label, self._traffic((spec.link,)), spec.limit)]
         return [
-            LinearLimit(f"bandwidth({link.name})", self._traffic((link.name,), self._rates()), link.bandwidth)
-            for link in self._links
+            LinearLimit(
+                f"bandwidth({link.name})",
+                self._traffic((link.name,), self._rates()),
+                min(case.link_bandwidth[index] for case in self._every_case()),
+            )
+            for index, link in enumerate(self._links)
             if spec.link in (None, link.name)
         ]
-
-
-# Standard metrics that are linear, as arrays, of the devices or links that a term or a constraint names.
-_LINEAR: dict[str, Callable[[_Compiler, Any], LinearMetric]] = {
-    "energy": lambda to, of: to._energy(of.devices),
-    "cost": lambda to, of: to._cost(),
-    "traffic": lambda to, of: to._traffic(of.links),
-    "leakage": lambda to, of: to._metric("leakage", "", gamma=to.sensitivity),
-}

@@ -90,19 +90,27 @@ class MemoryLimit:
     label : str
     device : int
     limit : float
-    resident : array (N,)
-    peak : array (N,)
+    executors : array (h,)
+        Those of the device.
+    resident_in : array (N, h)
+        Bytes of each node in each of them.
+    peak_in : array (N, h)
         Activations, where the largest counts.
     shared : WeightGroups
+    hosts, factors : array (H,)
+        The device in each of its modes, and by what each multiplies the bytes of shared weights that it holds.
     buffers : int
     """
 
     label: str
     device: int
     limit: float
-    resident: Array
-    peak: Array
+    executors: Index
+    resident_in: Array
+    peak_in: Array
     shared: WeightGroups
+    hosts: Index
+    factors: Array
     buffers: int
 
     def named(self, what: str) -> str:
@@ -110,9 +118,24 @@ class MemoryLimit:
         return self.label.replace("memory", what, 1)
 
     @cached_property
+    def resident(self) -> Array:
+        """Bytes of each node, in the executor where they are least (N,)."""
+        least: Array = self.resident_in.min(axis=1)
+        return least
+
+    @cached_property
+    def peak(self) -> Array:
+        """Activations, where the largest counts, in the executor where they are least (N,)."""
+        least: Array = self.peak_in.min(axis=1)
+        return least
+
+    @cached_property
     def peaks(self) -> Array:
-        """Bytes of which the largest of the hosted nodes counts, row by row (P, N): activations, shared weights."""
-        shared = self.shared.bytes[:, None] * self.shared.readers
+        """Bytes of which the largest of the hosted nodes counts, row by row (P, N): activations, shared weights.
+
+        At least those: in modes it may be more.
+        """
+        shared = self.shared.bytes[:, None] * self.shared.readers * self.factors.min(initial=1.0)
         return np.vstack([self.peak, shared]) if self.peak.any() else shared
 
     @cached_property
@@ -121,10 +144,43 @@ class MemoryLimit:
         nodes = [np.flatnonzero(row) for row in self.peaks]
         return tuple((mine, row[mine]) for mine, row in zip(nodes, self.peaks, strict=True))
 
+    @cached_property
+    def alone(self) -> Array:
+        """Bytes of each node in each executor where nothing else is on the device (N, h), or less."""
+        shared = (self.shared.bytes @ self.shared.readers) * self.factors.min(initial=1.0)
+        return self.resident_in + self.peak_in + shared[:, None]
+
     def together(self, nodes: Sequence[int] | Index) -> float:
-        """Return the bytes of some nodes on the device, without buffers."""
+        """Return the bytes of some nodes on the device, without buffers, or less."""
         nodes = np.asarray(nodes)
         return float(self.resident[nodes].sum() + self.peaks[:, nodes].max(axis=1, initial=0.0).sum())
+
+
+@dataclass(frozen=True, eq=False)
+class ShareLimit:
+    """Metrics, one for each scenario, are at most `limit` in scenarios that have a `share` of all probability together.
+
+    Attributes
+    ----------
+    label : str
+    metrics : tuple of LinearMetric
+    probabilities : tuple of float
+    limit, share : float
+    """
+
+    label: str
+    metrics: tuple[LinearMetric, ...]
+    probabilities: tuple[float, ...]
+    limit: float
+    share: float
+
+
+@dataclass(frozen=True)
+class OneMode:
+    """All layers on a device run in one of its modes."""
+
+    label: str
+    device: int
 
 
 @dataclass(frozen=True)
@@ -223,6 +279,8 @@ CompiledConstraint = (
     | Logical
     | CallOrder
     | MulticastTrees
+    | OneMode
+    | ShareLimit
     | CustomLimit
     | Escape
 )

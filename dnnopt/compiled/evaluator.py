@@ -27,7 +27,9 @@ from dnnopt.compiled.constraints import (
     MulticastTrees,
     ObjectiveLimit,
     ObjectiveTerm,
+    OneMode,
     PeriodTerm,
+    ShareLimit,
     WorstLeakageTerm,
 )
 from dnnopt.compiled.logical import LOGICAL
@@ -56,6 +58,8 @@ SCOPE = Scope(
             ObjectiveLimit,
             CallOrder,
             MulticastTrees,
+            OneMode,
+            ShareLimit,
             CustomLimit,
             *LOGICAL,
         }
@@ -63,6 +67,7 @@ SCOPE = Scope(
     terms=frozenset({LinearTerm, LatencyTerm, PeriodTerm, WorstLeakageTerm, MaxTerm}),
     latencies=frozenset({"parallel", "scheduled", "call"}),
     priorities=True,
+    choices=True,
 )
 
 
@@ -134,6 +139,19 @@ class Evaluator:
         exposed[batch, c.edge_tensor[edge]] = True
         return exposed
 
+    def events(self, placements: Index, pairs: Index) -> Mask:
+        """Return which events happen, `g_χ` (B, X)."""
+        c, events = self.compiled, self.compiled.events
+        happens = np.zeros((len(placements), len(events)), dtype=bool)
+        over = np.append(c.event_pairs, np.zeros((len(events), 1), dtype=bool), axis=1)
+        for event, edge in zip(events.event, events.edge, strict=True):
+            happens[:, event] |= over[event, pairs[:, edge]]
+        device = self.devices(placements)
+        for event, edge in zip(events.stay_event, events.stay_edge, strict=True):
+            here, there = device[:, c.edge_producer[edge]], device[:, c.edge_consumer[edge]]
+            happens[:, event] |= (here == there) & events.stay_devices[here]
+        return happens
+
     def metric(self, metric: LinearMetric, placements: Index, pairs: Index | None = None) -> Array:
         """Return a linear metric (B,)."""
         c = self.compiled
@@ -153,6 +171,9 @@ class Evaluator:
         if metric.exposes:
             pairs = self.edge_pairs(placements) if pairs is None else pairs
             total = total + self.exposed(placements, pairs) @ metric.gamma
+        if metric.happens:
+            pairs = self.edge_pairs(placements) if pairs is None else pairs
+            total = total + self.events(placements, pairs) @ metric.on_event
         return total
 
     def loads(self, placements: Index, pairs: Index | None = None) -> Array:
@@ -166,6 +187,9 @@ class Evaluator:
         if len(c.edges) and len(c.link_names):
             copies = self.copies_by_link(self.edge_pairs(placements) if pairs is None else pairs)
             loads = loads + np.einsum("btl,tl->bl", copies, c.hop_seconds) @ c.resource_links.T
+        if c.events.seconds.any():
+            happens = self.events(placements, self.edge_pairs(placements) if pairs is None else pairs)
+            loads = loads + happens @ np.array([load.on_event for load in c.loads]).T
         return loads
 
     def starts(self, placements: Index) -> Array:
@@ -215,7 +239,7 @@ class Evaluator:
     def _transfer(self) -> Array:
         """Seconds of each edge over each pair's route (E, P + 1); 0 for the pair -1."""
         c = self.compiled
-        return np.pad(c.copy_seconds[c.edge_tensor], ((0, 0), (0, 1)))
+        return np.pad(c.edge_seconds, ((0, 0), (0, 1)))
 
     @cached_property
     def _batch_scheduler(self) -> BatchScheduler:
@@ -225,11 +249,26 @@ class Evaluator:
         """Return the bytes that a memory rule counts on its device (B,)."""
         c = self.compiled
         here = self.devices(placements) == limit.device
-        used = here @ limit.resident
-        for nodes, amounts in limit.parts:
-            used = used + (here[:, nodes] * amounts).max(axis=1, initial=0.0)
+        if len(limit.executors) == 1:
+            used = here @ limit.resident
+            for nodes, amounts in limit.parts:
+                used = used + (here[:, nodes] * amounts).max(axis=1, initial=0.0)
+        else:
+            used = self._held_in_modes(limit, placements, here)
         if limit.buffers and len(c.edges):
-            used = used + limit.buffers * (self.touched(pairs, limit.device) @ c.tensor_bytes)
+            used = used + limit.buffers * (self.touched(pairs, limit.device) @ c.buffer_bytes)
+        return used
+
+    def _held_in_modes(self, limit: MemoryLimit, placements: Index, here: Mask) -> Array:
+        """Return the bytes of layers and shared weights on a device with several executors (B,)."""
+        column = np.searchsorted(limit.executors, placements)
+        column = np.where(here, column, 0)
+        used = (limit.resident_in[self._nodes, column] * here).sum(axis=1)
+        used = used + (limit.peak_in[self._nodes, column] * here).max(axis=1, initial=0.0)
+        host = self.compiled.executor_host[placements]
+        for number, factor in zip(limit.hosts, limit.factors, strict=True):
+            held = (host == number).astype(float) @ limit.shared.readers.T.astype(float) > 0
+            used = used + factor * (held @ limit.shared.bytes)
         return used
 
     def touched(self, pairs: Index, device: int) -> Mask:
@@ -264,6 +303,9 @@ class Evaluator:
                     value = self.loads(placements, pairs).max(axis=1)
                 case WorstLeakageTerm():
                     value = (self.exposed(placements, pairs) * np.nan_to_num(c.sensitivity)).max(axis=1, initial=0.0)
+                    if len(c.events):
+                        seen = self.events(placements, pairs) * c.events.sensitivity
+                        value = np.maximum(value, seen.max(axis=1))
                 case MaxTerm():
                     value = np.max([self.total((part,), placements) for part in term.parts], axis=0)
                 case _:
@@ -277,6 +319,9 @@ class Evaluator:
         pairs = self.edge_pairs(placements)
         excess = (~c.allowed[self._nodes, placements]).sum(axis=1).astype(float)
         excess += ((pairs >= 0) & ~np.append(c.pair_routed, True)[pairs]).sum(axis=1)
+        if c.barred_moves is not None:
+            barred = np.append(c.barred_moves, np.zeros((len(c.edges), 1), dtype=bool), axis=1)
+            excess += barred[np.arange(len(c.edges)), pairs].sum(axis=1)
         latencies: Array | None = None
         for constraint in c.constraints:
             match constraint:
@@ -296,6 +341,15 @@ class Evaluator:
                 case Logical():
                     excess += constraint.excess(c, self.devices(placements), pairs)
                     continue
+                case ShareLimit():
+                    excess += self._missed_share(constraint, placements, pairs)
+                    continue
+                case OneMode():
+                    here = np.where(self.devices(placements) == constraint.device, c.executor_host[placements], -1)
+                    hosts = np.flatnonzero(c.host_device == constraint.device)
+                    used = (here[:, c.is_layer, None] == hosts).any(axis=1).sum(axis=1)
+                    excess += np.maximum(used - 1, 0)
+                    continue
                 case MulticastTrees():
                     excess += self._tensors_without_tree(constraint, pairs)
                     continue
@@ -312,6 +366,15 @@ class Evaluator:
                 room = memory_room(limit)
             excess += np.where(over > room, over / (abs(limit) or 1.0), 0.0)
         return excess
+
+    def _missed_share(self, limit: ShareLimit, placements: Index, pairs: Index) -> Array:
+        """Return by how much probability a limit is kept in too few scenarios (B,)."""
+        kept = np.zeros(len(placements))
+        for metric, probability in zip(limit.metrics, limit.probabilities, strict=True):
+            over = self.metric(metric, placements, pairs) - limit.limit
+            kept += probability * (over <= TOLERANCE * max(abs(limit.limit), TINY))
+        missed = limit.share - kept
+        return np.where(missed > TOLERANCE, missed, 0.0)
 
     def _tensors_without_tree(self, constraint: MulticastTrees, pairs: Index) -> Array:
         """Return how many tensors go to two devices whose routes reach a link in two ways (B,)."""

@@ -118,7 +118,7 @@ class CutCount(Logical):
 
     def excess(self, c: CompiledProblem, devices: Index, pairs: Index) -> Array:
         reached = np.zeros((len(pairs), len(c.tensor_names), len(c.device_names)), dtype=bool)
-        batch, edge = np.divmod(np.flatnonzero(pairs >= 0), max(pairs.shape[1], 1))
+        batch, edge = np.divmod(np.flatnonzero((pairs >= 0) & c.tensor_whole[c.edge_tensor]), max(pairs.shape[1], 1))
         reached[batch, c.edge_tensor[edge], c.pair_destination[pairs[batch, edge]]] = True
         return np.maximum(reached.sum(axis=(1, 2)) - self.limit, 0).astype(float)
 

@@ -1,9 +1,9 @@
 """Metrics: linear functionals of a plan, as coefficient arrays.
 
-    μ(x, w, h) = Σ_vi α_vi x_vi + Σ_τℓ β_τℓ w_τℓ + Σ_τ γ_τ h_τ
+    μ(x, w, h, g) = Σ_vi α_vi x_vi + Σ_τℓ β_τℓ w_τℓ + Σ_τ γ_τ h_τ + Σ_χ ε_χ g_χ
 
 Links charge a copy of a tensor affinely in its bytes, so `β_τℓ = scale_τ (per_copy_ℓ + b_τ per_byte_ℓ)` is kept as
-three vectors. The values hold only from below in the linearisations of `w` and `h`: no negative coefficient there.
+three vectors. The values hold only from below in the linearisations of `w`, `h` and `g`: no negative coefficient there.
 """
 
 from __future__ import annotations
@@ -37,6 +37,8 @@ class LinearMetric:
         Factor of each tensor's copies (1, a rate, or 0 for tensors of other networks).
     gamma : array (tensors,)
         `γ`, for tensors that are exposed.
+    on_event : array (events,)
+        `ε`, for what happens as tensors with choices are sent (see `events.py`).
 
     Raises
     ------
@@ -51,9 +53,10 @@ class LinearMetric:
     per_byte: Array
     scale: Array
     gamma: Array
+    on_event: Array
 
     def __post_init__(self) -> None:
-        for part in ("per_copy", "per_byte", "scale", "gamma"):
+        for part in ("per_copy", "per_byte", "scale", "gamma", "on_event"):
             values = getattr(self, part)
             if values.size and values.min() < 0:
                 raise InputError("coefficients >= 0", field=f"metric {self.name}: {part}", value=float(values.min()))
@@ -71,3 +74,8 @@ class LinearMetric:
     def exposes(self) -> bool:
         """Whether exposure costs anything."""
         return bool(self.gamma.any())
+
+    @property
+    def happens(self) -> bool:
+        """Whether events cost anything."""
+        return bool(self.on_event.any())

@@ -45,6 +45,7 @@ SCOPE = Scope(
     terms=frozenset({LinearTerm, LatencyTerm, PeriodTerm, WorstLeakageTerm, MaxTerm}),
     latencies=frozenset({"parallel", "scheduled", "call"}),  # none is below the critical path
     priorities=True,
+    choices=True,
 )
 
 
@@ -109,9 +110,7 @@ class _Reduction:
         for constraint in self.c.constraints:
             match constraint:
                 case MemoryLimit():
-                    alone = constraint.resident + constraint.peaks.sum(axis=0)
-                    heavy = alone > constraint.limit * (1 + _ROOM)
-                    self.allowed[np.ix_(heavy, self.c.executor_device == constraint.device)] = False
+                    self.allowed[:, constraint.executors] &= constraint.alone <= constraint.limit * (1 + _ROOM)
                 case LinearLimit():
                     self._linear(constraint.metric.alpha, self._charge(constraint.metric), constraint.limit)
                 case DeadlineLimit():
@@ -196,7 +195,7 @@ class _Reduction:
             return
         before = self._by_device(windows.head + c.seconds)[c.edge_producer][:, c.pair_origin]
         after = self._by_device(c.seconds + windows.tail)[c.edge_consumer][:, c.pair_destination]
-        through = before + c.copy_seconds[c.edge_tensor] + after
+        through = before + c.edge_seconds + after
         self.moves[mine[c.edge_producer]] &= through[mine[c.edge_producer]] <= limit
 
     def _shortest(self, network: int) -> float:
@@ -222,20 +221,24 @@ class _Reduction:
             return
         u, v = c.edge_producer, c.edge_consumer
         at = c.at_devices(self.allowed)
-        self.moves &= at[u][:, c.pair_origin] & at[v][:, c.pair_destination]
-        stay = at[u] & at[v]
-        leaves, enters = stay.copy(), stay.copy()
+        made = self.allowed[u] & c.makes
+        other = np.asarray((self.allowed[u] & ~c.makes).any(axis=1))  # by which the edge asks for nothing
+        from_ = c.at_devices(made)
+        self.moves &= from_[:, c.pair_origin] & at[v][:, c.pair_destination]
+        leaves, enters = from_ & at[v], (from_ & at[v]) | other[:, None]
         for device in range(len(c.device_names)):
             leaves[:, device] |= self.moves[:, c.pair_origin == device].any(axis=1)
             enters[:, device] |= self.moves[:, c.pair_destination == device].any(axis=1)
-        for node, ways in ((u, leaves), (v, enters)):
-            useful = np.ones(at.shape, dtype=bool)
-            np.logical_and.at(useful, node, ways)
-            self.allowed &= useful[:, c.executor_device]
+        useful = np.ones(self.allowed.shape, dtype=bool)
+        np.logical_and.at(useful, u, leaves[:, c.executor_device] | ~c.makes)
+        np.logical_and.at(useful, v, enters[:, c.executor_device])
+        self.allowed &= useful
 
     def _groups(self) -> None:
         """Forbid what groups of layers that must stay together cannot do."""
         c = self.c
+        if c.has_choices:  # layers on one device may be in different modes
+            return
         together = [(int(u), int(v)) for u, v in zip(*self._inseparable(), strict=True)]
         together += [(a.nodes[0], v) for a in c.constraints if isinstance(a, Colocation) for v in a.nodes[1:]]
         group = _components(len(c.node_names), together)
@@ -288,7 +291,8 @@ class _Reduction:
         sent = []
         for way, chosen in ((slice(None), edges[forwards]), (self._reverse, edges[~forwards])):
             tensors = c.edge_tensor[chosen] if per_edge else np.unique(c.edge_tensor[chosen])
-            sent.append((way, len(tensors), float(c.tensor_bytes[tensors].sum())))
+            share = c.tensor_share[tensors]
+            sent.append((way, float(share.sum()), float(share @ c.tensor_bytes[tensors])))
         per_copy, per_byte = self._seconds_on
         origins, destinations = self._ends_on
         load = origins * compute[0][c.pair_origin] + destinations * compute[1][c.pair_destination]

@@ -54,7 +54,9 @@ def choose_units(compiled: CompiledProblem, known: Index | None = None) -> Units
     units = {"s": unit_for(_seconds(evaluator, placements))}
     memory = next((c for c in compiled.constraints if isinstance(c, MemoryLimit)), None)
     if memory is not None:
-        units["bytes"] = unit_for(float((memory.resident + memory.peak).sum() + memory.shared.bytes.sum()))
+        units["bytes"] = unit_for(
+            float((memory.resident_in + memory.peak_in).max(axis=1).sum() + memory.shared.bytes.sum())
+        )
     for metric in metrics:
         least = _least(evaluator.metric(metric, placements))
         if metric.unit not in units and least > 0:  # 0 says nothing: on one device nothing is sent

@@ -28,6 +28,7 @@ Kinds = frozenset[type]
 
 # Those that every part was written with in mind; others are named where they are known.
 _EXECUTIONS = frozenset({"sequential", "parallel", "scheduled", "pipelined", "call"})
+_WITHOUT_CHOICES = frozenset({"scheduled", "call"})
 _TRANSPORTS = frozenset({"unicast", "multicast", "per_edge"})
 
 
@@ -50,6 +51,8 @@ class Scope:
         Whether it counts tensors that are exposed, or does without.
     priorities : bool
         Whether there may be several objectives.
+    choices : bool
+        Whether executors may be more than devices (modes, forms), and what events cost counts.
     """
 
     enforces: Kinds = frozenset()
@@ -60,6 +63,7 @@ class Scope:
     transports: frozenset[str] = _TRANSPORTS
     exposure: bool = True
     priorities: bool = False
+    choices: bool = False
 
     def refuses(self, c: CompiledProblem) -> str | None:
         """Return the first thing in a problem that the part does not look at, or None."""
@@ -70,6 +74,9 @@ class Scope:
             yield f"{c.execution} execution"
         if c.transport not in self.transports:
             yield f"{c.transport} transport"
+        if c.has_choices and (not self.choices or c.execution in _WITHOUT_CHOICES):
+            what = "forms of tensors" if c.choices else "modes of devices"
+            yield f"{what} under {c.execution} execution" if self.choices else what
         if len(c.objective) > 1 and not self.priorities:
             yield "objectives of several priorities"
         for terms in c.objective:

@@ -50,7 +50,7 @@ SCOPE = Scope(
 @kept
 def identical_devices(c: CompiledProblem) -> list[list[int]]:
     """Return the classes of two or more devices that can be exchanged in every plan, in the devices' order."""
-    if len(c.executor_device) != len(c.device_names) or SCOPE.refuses(c):
+    if SCOPE.refuses(c):
         return []
     classes: list[list[int]] = []
     totals = c.time.sum(axis=0).tolist()  # tells most devices apart at once
@@ -150,7 +150,7 @@ def _keys(c: CompiledProblem, device: Index, link: Index) -> tuple[_Key, ...]:
                 limits.append((*_metric_key(constraint.metric, device, link), constraint.limit))
             case MemoryLimit():
                 here = int(device[constraint.device])  # exchanges are their own inverses
-                arrays = constraint.resident.tobytes(), constraint.peaks.tobytes()
+                arrays = constraint.resident.tobytes(), constraint.peaks.tobytes()  # of a device without modes
                 limits.append((here, constraint.limit, constraint.buffers, *arrays))
             case ObjectiveLimit():
                 limits.append((*_term_keys(constraint.terms, device, link), constraint.limit))

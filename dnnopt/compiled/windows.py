@@ -56,6 +56,15 @@ class Durations:
         over = self.hop[c.edge_tensor] @ c.pair_uses_link.T
         return c.by_devices(np.where(c.edge_moves if moves is None else moves, over, np.inf))
 
+    def between(self, c: CompiledProblem, moves: Mask | None = None) -> Array:
+        """Return the time of each edge from executor to executor (E, k, k); 0 from one that does not make its tensor.
+
+        Where there is coding, it comes on top.
+        """
+        device = c.executor_device
+        seconds = self.transfer(c, moves)[:, device[:, None], device[None, :]]
+        return seconds if c.made is None else np.where(c.makes[:, :, None], seconds, 0.0)
+
 
 @dataclass(frozen=True, eq=False)
 class Windows:
@@ -86,8 +95,7 @@ class Windows:
             What of the problem's placements and moves is left.
         """
         allowed = c.allowed if allowed is None else allowed
-        device = c.executor_device
-        transfer = durations.transfer(c, moves)[:, device[:, None], device[None, :]]
+        transfer = durations.between(c, moves)
         seconds = np.where(allowed, durations.node, np.inf)
         head = np.zeros(seconds.shape)
         tail = np.zeros(seconds.shape)
@@ -177,4 +185,5 @@ def serial_bound(c: CompiledProblem) -> float:
     layers = np.where(c.allowed, durations.node, 0.0).max(axis=1, initial=0.0).sum()
     transfer = np.where(np.isfinite(over := durations.transfer(c)), over, 0.0)
     calls = 2 if c.execution == "call" else 1  # of which a transfer may be part
-    return float(layers + calls * transfer.max(axis=(1, 2), initial=0.0).sum())
+    coding = c.events.seconds.sum()
+    return float(layers + calls * transfer.max(axis=(1, 2), initial=0.0).sum() + coding)

@@ -169,7 +169,7 @@ class _Auto:
     def _propagation(self) -> Outcome:
         """Try constraint programming."""
         c = self.pool.compiled
-        if not (self.any_solver and self._is_sums() and _PROPAGATING in registry.supporting(c, "cp")):
+        if not self.any_solver or needs_critical_path(c) or _PROPAGATING not in registry.supporting(c, "cp"):
             return _NOTHING
         formulation = registry.formulation(_PROPAGATING, c)
         return self._try(formulation, default_solver(formulation), _PROPAGATION)

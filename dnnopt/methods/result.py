@@ -17,7 +17,7 @@ from dnnopt.base.numbers import compared, format_gap, format_number, format_quan
 from dnnopt.base.tables import Described, Framed
 from dnnopt.problem.plan import Plan
 from dnnopt.problem.problem import Problem
-from dnnopt.problem.words import metric_line, objective_name, runs
+from dnnopt.problem.words import device_names, metric_line, objective_name, runs
 from dnnopt.referee import Evaluation, Violation
 
 if TYPE_CHECKING:
@@ -342,9 +342,9 @@ def print_check(console: Console, problem: Problem, evaluation: Evaluation) -> N
 
 def placement_table(problem: Problem, plan: Plan, evaluation: Evaluation) -> RenderableType:
     """Return a table of what each device runs."""
-    rows = []
+    rows, of = [], device_names(problem)
     for device, texts in runs(problem, plan).items():
-        count = sum(placed == device for layers in plan.placement.values() for placed in layers.values())
+        count = sum(of[placed] == device for layers in plan.placement.values() for placed in layers.values())
         busy = evaluation.metrics.get(f"busy({device})", 0.0)
         if device in evaluation.memory:
             memory = " of ".join(format_quantity(amount, "bytes") for amount in evaluation.memory[device])
@@ -365,11 +365,11 @@ def placement_table(problem: Problem, plan: Plan, evaluation: Evaluation) -> Ren
 
 
 def _shared_weights_table(problem: Problem, plan: Plan, most: int) -> RenderableType:
-    devices, shared = problem.platform.device_names(), problem.all_shared_weights()
+    places, shared = device_names(problem), problem.all_shared_weights()
     rows = []
     for one in shared[:most]:
         holding = {plan.placement[network][layer] for network, layer in one.layers}
-        held_by = ", ".join(device for device in devices if device in holding)
+        held_by = ", ".join(place for place in places if place in holding)
         rows.append((one.name, format_quantity(one.bytes, "bytes"), str(len(one.layers)), held_by))
     if len(shared) > most:
         rows.append((f"and {len(shared) - most} more", "", "", ""))
@@ -387,7 +387,7 @@ def _shorten(texts: Sequence[str], most: int = 4) -> str:
 def _transmission_table(evaluation: Evaluation, most: int) -> RenderableType:
     rows = [
         (
-            t.tensor,
+            f"{t.tensor} as {t.form}" if t.form else t.tensor,
             format_quantity(t.bytes, "bytes"),
             f"{t.origin} -> {t.destination}",
             ", ".join(t.links),

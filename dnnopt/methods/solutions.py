@@ -207,17 +207,16 @@ class _Build:
         """
         compiled, model = self.compiled, self.model
         values = np.array(given, dtype=float)  # None becomes nan
-        block = model.variables[0]  # x is the first block
-        x = values[block.first : block.first + block.size].reshape(block.shape)
+        x = values[model.placement]
         if np.isnan(x).all():
             raise InputError("", problem="the model has no solution: solve it first")
-        ends = ~compiled.is_layer  # inputs and outputs are where they are
+        ends = ~compiled.is_layer & (compiled.allowed.sum(axis=1) == 1)  # inputs and outputs are where they are
         x[ends] = compiled.allowed[ends]
         whole = (np.abs(x - np.round(x)) <= _WHOLE).all(axis=1) & (np.round(x).sum(axis=1) == 1)
         for node in np.flatnonzero(~whole).tolist():
             layer = compiled.node_names[node]
             found = dict(zip(compiled.executor_names, x[node].tolist(), strict=True))
-            raise InputError("1 for one device and 0 for the others", field=f"{block.name}({layer},...)", value=found)
+            raise InputError("1 for one device and 0 for the others", field=f"x({layer},...)", value=found)
         values = np.nan_to_num(values)
         integer = model.arrays().integer != 0 if isinstance(model, LinearModel) else np.ones(len(values), dtype=bool)
         rounded = np.where(integer, np.round(values), values)

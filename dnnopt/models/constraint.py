@@ -144,6 +144,8 @@ class ConstraintModel(Described):
         Below this the sums of its coefficients stay.
     note : str
         What exported files say at the top beside the size of the numbers.
+    placement : columns (N, k)
+        Of `x`, set by the formulation; what no node can be has the column `zero`.
     task_starts : callable, optional
         Starts of a placement's tasks in a solution, set where the model has them.
     """
@@ -154,6 +156,8 @@ class ConstraintModel(Described):
         self.objective_unit = 1.0
         self.note = ""
         self.task_starts: Callable[[Values, Tasks], list[float]] | None = None
+        self.placement: Columns = np.zeros((0, 0), dtype=np.int64)
+        self._zero: int | None = None
         self.variables: list[Block] = []
         self.exactly_one: list[Columns] = []
         self.clauses: list[Clauses] = []
@@ -184,6 +188,14 @@ class ConstraintModel(Described):
         self.lower.extend(np.broadcast_to(np.asarray(lower, dtype=np.int64), shape).ravel().tolist())
         self.upper.extend(np.broadcast_to(np.asarray(upper, dtype=np.int64), shape).ravel().tolist())
         return np.arange(block.first, len(self.lower), dtype=np.int64).reshape(shape)
+
+    @property
+    def zero(self) -> int:
+        """Column of a variable that is always zero, for what cannot be; a row may have it more than once."""
+        if self._zero is None:
+            never = self.add_variables("never", (1,), axes=lambda: (("0",),), upper=0, evaluate=lambda _: np.zeros(1))
+            self._zero = int(never[0])
+        return self._zero
 
     def add_exactly_one(self, columns: Columns) -> None:
         """In each row (R, w), exactly one variable is true."""
@@ -259,6 +271,14 @@ class ConstraintModel(Described):
         whole = np.floor(values * scale).astype(np.int64)
         if whole.sum() > upper:
             self.linear.append(LinearRow(name, columns, whole, None, int(upper)))
+
+    def add_limit_if(self, name: str, literal: int, columns: Columns, values: Values, limit: float) -> None:
+        """Add `values · columns <= limit` for values >= 0 of 0-1 variables, to hold if the literal is true."""
+        values = np.minimum(values, 2 * limit) if limit > 0 else np.sign(values)
+        scale = scale_for(limit, float(values.sum()))
+        whole = np.floor(values * scale).astype(np.int64)
+        upper = np.array([int(np.floor(limit * (1 + TOLERANCE) * scale))])
+        self.add_rows(name, columns[None], whole[None], upper=upper, literals=np.array([[literal]]))
 
     def minimize(self, columns: Columns, coefficients: Whole) -> None:
         """Add whole coefficients to the objective."""

@@ -73,6 +73,8 @@ class LinearModel(Described):
         What exported files say at the top beside that.
     lazy : LazyRows, optional
         Rows that are added only as solutions violate them, where the formulation has such.
+    placement : columns (N, k)
+        Of `x`, set by the formulation; what no node can be has the column `zero`.
     task_starts : callable, optional
         Starts of a placement's tasks in a solution, set where the model has an order of tasks.
     """
@@ -83,6 +85,8 @@ class LinearModel(Described):
         self.note = ""
         self.lazy: LazyRows | None = None
         self.task_starts: Callable[[Values, Tasks], list[float]] | None = None
+        self.placement: Columns = np.zeros((0, 0), dtype=np.int64)
+        self._zero: int | None = None
         self.variables: list[Block] = []
         self.rows: list[Block] = []
         self.offset = 0.0
@@ -123,6 +127,13 @@ class LinearModel(Described):
         self._columns += block.size
         self._arrays = None
         return np.arange(block.first, self._columns, dtype=np.int32).reshape(shape)
+
+    @property
+    def zero(self) -> int:
+        """Column of a variable that is always zero, for what cannot be; a row may have it more than once."""
+        if self._zero is None:
+            self._zero = int(self.add_variables("never", (), upper=0.0, evaluate=lambda placement: np.zeros(())))
+        return self._zero
 
     def add_rows(
         self,

@@ -65,7 +65,7 @@ def layers(problem: Problem, network: str | None = None, *, axes: tuple[Axes, Ax
     order = [drawn.layers[position] for position in drawn.order]
     named = len(order) <= _NAMED
     times = [
-        [_seconds(layer_seconds(problem.profile, drawn, layer, device)) for layer in order]
+        [_seconds(layer_seconds(problem.profile, drawn, layer, device.executors[0])) for layer in order]
         for device in problem.platform.devices
     ]
     factor, unit = axis_unit([value for row in times for value in row], "s")

@@ -20,6 +20,7 @@ from dnnopt.plot.subject import headline, planned
 from dnnopt.problem.networks import INPUT, OUTPUT, Network
 from dnnopt.problem.plan import Plan
 from dnnopt.problem.problem import Problem
+from dnnopt.problem.words import device_names
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -197,7 +198,7 @@ def _frame(axes: Axes, title: str, handles: Sequence[Artist]) -> None:
 def _graph(problem: Problem, network: Network, plan: Plan) -> tuple[dict[str, str | None], list[_Edge]]:
     """Return the device of each node in a topological order, and the edges; each source of raw input is a node."""
     devices: dict[str, str | None] = {}
-    edges = []
+    edges, of = [], device_names(problem)
     for tensor in network.tensors:
         producer = _LAYER + tensor.producer
         if tensor.producer == INPUT:
@@ -210,7 +211,7 @@ def _graph(problem: Problem, network: Network, plan: Plan) -> tuple[dict[str, st
                 edges.append(_Edge(tensor.name, tensor.bytes, producer, end))
     for index in network.order:
         name = network.layers[index].name
-        devices[_LAYER + name] = plan.placement[network.name][name]
+        devices[_LAYER + name] = of[plan.placement[network.name][name]]
     if any(edge.consumer == OUTPUT for edge in edges):
         devices[OUTPUT] = network.sink
     return devices, edges
@@ -409,7 +410,8 @@ def _draw_sizes(axes: Axes, place: _Place, sent: list[tuple[float, float, float]
 def _legend_entries(problem: Problem, plan: Plan, metrics: dict[str, float]) -> list[Artist]:
     from matplotlib.patches import Patch
 
-    count = Counter(device for placed in plan.placement.values() for device in placed.values())
+    of = device_names(problem)
+    count = Counter(of[place] for placed in plan.placement.values() for place in placed.values())
     shown = short_names(device for device in problem.platform.device_names() if count[device])
     entries: list[Artist] = []
     for index, device in enumerate(problem.platform.device_names()):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import (
     Field,
@@ -16,11 +16,12 @@ from pydantic import (
 from dnnopt.base.arguments import checked
 from dnnopt.base.errors import InputError
 from dnnopt.base.frozen import Frozen, FrozenDict
-from dnnopt.base.records import Bytes, Dollars, Joules, Name, Number, Record, Seconds
+from dnnopt.base.records import Bytes, Dollars, Fraction, Joules, Name, Number, Record, Seconds
 from dnnopt.base.units import parse_quantity
 from dnnopt.problem.custom import CustomConstraint
 from dnnopt.problem.metrics import STANDARD, about
 from dnnopt.problem.platforms import Device
+from dnnopt.problem.scenarios import Across, Level, across_label, check_across
 
 MemoryRule = Literal["weights", "weights+activations", "weights+largest_activation"]
 Count = Annotated[int, Field(strict=True, ge=0, le=2**31 - 1)]
@@ -32,11 +33,21 @@ def _of(names: tuple[str, ...] | None) -> str:
 
 
 class _Kind(Record):
-    """Base of all kinds: its name, which tells them apart, is written even though each has it by default."""
+    """Base of all kinds: its name, which tells them apart, is written even though each has it by default.
+
+    Limits on what differs between scenarios say by `across` (``expected``, ``worst``, ``cvar`` with a `level`) what of
+    the values in all of them is limited.
+    """
 
     @model_serializer(mode="wrap")
     def _named(self, fields: SerializerFunctionWrapHandler) -> dict[str, Any]:
         return {"constraint": vars(self)["constraint"], **fields(self)}
+
+    @model_validator(mode="after")
+    def _check_across(self) -> Self:
+        if "across" in type(self).model_fields:
+            check_across(self)
+        return self
 
 
 class Memory(_Kind):
@@ -67,15 +78,28 @@ class Memory(_Kind):
 
 
 class Deadline(_Kind):
-    """Latency of a network (or of every network, each on its own) at most `limit`, or its own deadline."""
+    """Latency of a network (or of every network, each on its own) at most `limit`, or its own deadline.
+
+    With a `share`, it is kept in scenarios that have this probability together.
+    """
 
     constraint: Literal["deadline"] = "deadline"
     limit: Seconds | None = None
     network: Name | None = None
+    across: Across = "expected"
+    level: Level | None = None
+    share: Fraction | None = None
+
+    @model_validator(mode="after")
+    def _check_share(self) -> Deadline:
+        if self.share is not None and self.across != "expected":
+            raise InputError("no share, as across says what counts", field="share", value=self.share)
+        return self
 
     @property
     def label(self) -> str:
-        return f"deadline({self.network})" if self.network else "deadline"
+        name = f"deadline({self.network})" if self.network else "deadline"
+        return across_label(self) + name + (f" in {100 * self.share:g} %" if self.share is not None else "")
 
 
 class Bandwidth(_Kind):
@@ -102,10 +126,12 @@ class Energy(_Kind):
     constraint: Literal["energy"] = "energy"
     limit: Joules
     devices: tuple[Name, ...] | None = None
+    across: Across = "expected"
+    level: Level | None = None
 
     @property
     def label(self) -> str:
-        return "energy" + _of(self.devices)
+        return across_label(self) + "energy" + _of(self.devices)
 
 
 class Cost(_Kind):
@@ -113,10 +139,12 @@ class Cost(_Kind):
 
     constraint: Literal["cost"] = "cost"
     limit: Dollars
+    across: Across = "expected"
+    level: Level | None = None
 
     @property
     def label(self) -> str:
-        return "cost"
+        return across_label(self) + "cost"
 
 
 class Traffic(_Kind):
@@ -153,12 +181,25 @@ class WorstLeakage(_Kind):
         return "worst_leakage"
 
 
+class AccuracyLoss(_Kind):
+    """Accuracy lost by modes, forms and networks, added up (a proxy), at most `limit`."""
+
+    constraint: Literal["accuracy_loss"] = "accuracy_loss"
+    limit: Number
+
+    @property
+    def label(self) -> str:
+        return "accuracy_loss"
+
+
 class MetricLimit(_Kind):
     """A metric that has no other constraint (the period, or one of the problem's own) at most `limit`."""
 
     constraint: Literal["metric"] = "metric"
     metric: Name
     limit: Number
+    across: Across = "expected"
+    level: Level | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -173,7 +214,7 @@ class MetricLimit(_Kind):
 
     @property
     def label(self) -> str:
-        return self.metric if self.metric in STANDARD else f"metric({self.metric})"
+        return across_label(self) + (self.metric if self.metric in STANDARD else f"metric({self.metric})")
 
 
 class Utilisation(_Kind):
@@ -286,6 +327,7 @@ Constraint = (
     | Traffic
     | Leakage
     | WorstLeakage
+    | AccuracyLoss
     | MetricLimit
     | Utilisation
     | Placement

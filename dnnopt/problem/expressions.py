@@ -318,6 +318,7 @@ FORMS: dict[str, Form] = {
     "traffic": Form("traffic(wan-up) <= 1 MB", _metric),
     "leakage": Form("leakage <= 1.5", _metric),
     "worst_leakage": Form("worst_leakage <= 0.4", _metric),
+    "accuracy_loss": Form("accuracy_loss <= 1 %", _metric),
     "memory": Form("memory(weights+activations, buffers=1, pi=64 MiB)", _memory),
     "bandwidth": Form("bandwidth(wifi-up) <= 2 MB", _bandwidth),
     "utilisation": Form("utilisation <= 80 %", _utilisation),

@@ -53,6 +53,7 @@ STANDARD: dict[str, StandardMetric] = {
         StandardMetric("traffic", "bytes", options=("links",), parts="links", limit="traffic"),
         StandardMetric("leakage", limit="leakage", exposure=True),
         StandardMetric("worst_leakage", limit="worst_leakage", exposure=True),
+        StandardMetric("accuracy_loss", limit="accuracy_loss"),
     )
 }
 

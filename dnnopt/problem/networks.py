@@ -19,7 +19,9 @@ from dnnopt.base.graphs import topological_order
 from dnnopt.base.numbers import counted, format_quantity
 from dnnopt.base.records import (
     Bytes,
+    Flag,
     Flop,
+    Fraction,
     Name,
     Number,
     PerSecond,
@@ -32,6 +34,7 @@ from dnnopt.base.records import (
 from dnnopt.base.sizes import check_layers_and_devices
 from dnnopt.base.tables import Described
 from dnnopt.base.text import visible
+from dnnopt.problem.forms import Form
 
 INPUT = "input"
 OUTPUT = "output"
@@ -54,6 +57,11 @@ class Layer(Record):
         Bytes of weights `m_v`. Needed where memory is limited.
     activations : float, optional
         Bytes of activations resident while the layer runs, `r_v`. Needed by the memory rules that count them.
+    state : float
+        Bytes that stay beside the layer from one round to the next (a cache of keys and values); every memory rule
+        counts them, and they never travel.
+    reach : float
+        Share of the inputs that get as far as the layer, where some leave at an earlier exit.
     """
 
     name: Name
@@ -62,6 +70,8 @@ class Layer(Record):
     bytes: Bytes | None = None
     weights: Bytes | None = None
     activations: Bytes | None = None
+    state: Bytes = 0.0
+    reach: Fraction = 1.0
 
 
 class Tensor(Record):
@@ -80,6 +90,12 @@ class Tensor(Record):
         Privacy sensitivity `ρ_τ` in [0, 1]; needed where leakage is measured.
     source : str, optional
         For raw input: the device where it starts, if not the network's source.
+    forms : tuple of Form
+        As what else it may be sent.
+    plain : bool
+        Whether it may be sent as it is.
+    reach : float, optional
+        Of a result: the share of the inputs whose answer it is; None: its producer's reach.
     """
 
     name: Name
@@ -88,6 +104,9 @@ class Tensor(Record):
     bytes: Bytes
     sensitivity: Probability | None = None
     source: Name | None = None
+    forms: tuple[Form, ...] = ()
+    plain: Flag = True
+    reach: Fraction | None = None
 
 
 class SharedWeights(Record):
@@ -158,11 +177,13 @@ class Network(Described, Record):
         Number of trained parameters, where the origin tells it; it only describes (`Layer.weights` counts bytes).
     shared_weights : tuple of SharedWeights
         Weights that several layers read; `Layer.weights` leaves them out.
+    loss : float
+        Accuracy that is lost whatever the plan (of an earlier exit, of pruning); it counts in `accuracy_loss`.
 
     Raises
     ------
     InputError
-        For duplicate or reserved names, unknown producers, consumers or readers, and cycles.
+        For duplicate or reserved names, unknown producers, consumers or readers, cycles, and a reach that grows.
     """
 
     name: Name
@@ -177,6 +198,7 @@ class Network(Described, Record):
     family: str = ""
     parameters: Number | None = None
     shared_weights: tuple[SharedWeights, ...] = ()
+    loss: Number = 0.0
 
     @model_validator(mode="after")
     def _check(self) -> Network:
@@ -201,6 +223,9 @@ class Network(Described, Record):
                 raise InputError(
                     "no source, as the tensor is not raw input", field=f"{field}.source", value=tensor.source
                 )
+            check_unique((form.name for form in tensor.forms), f"{field}.forms", "form")
+            if tensor.reach is not None and OUTPUT not in tensor.consumers:
+                raise InputError(f"no reach, as {OUTPUT!r} is no consumer", field=f"{field}.reach", value=tensor.reach)
         check_unique((shared.name for shared in self.shared_weights), "shared_weights", "shared-weights")
         for index, shared in enumerate(self.shared_weights):
             field = f"shared_weights[{index}].layers"
@@ -208,7 +233,32 @@ class Network(Described, Record):
             for position, name in enumerate(shared.layers):
                 check_known(name, names, f"{field}[{position}]", "layer")
         _ = self.order  # refuses cycles
+        self._check_reach()
         return self
+
+    def _check_reach(self) -> None:
+        """Check that no reach is more than that of what comes before."""
+        reach = {INPUT: 1.0} | {layer.name: layer.reach for layer in self.layers}
+        place = {layer.name: index for index, layer in enumerate(self.layers)}
+        for index, tensor in enumerate(self.tensors):
+            for consumer in tensor.consumers:
+                own = self.reach_of(tensor, consumer)
+                if own > reach[tensor.producer]:
+                    where = f"tensors[{index}]" if consumer == OUTPUT else f"layers[{place[consumer]}]"
+                    expected = f"at most {reach[tensor.producer]:g}, the reach of {tensor.producer}, which comes before"
+                    raise InputError(expected, field=f"{where}.reach", value=own)
+
+    def reach_of(self, tensor: Tensor, consumer: str) -> float:
+        """Return the share of the inputs for which a consumer, a layer or the output, needs a tensor."""
+        if consumer != OUTPUT:
+            return self._reaches[consumer]
+        if tensor.reach is not None:
+            return tensor.reach
+        return 1.0 if tensor.producer == INPUT else self._reaches[tensor.producer]
+
+    @cached_property
+    def _reaches(self) -> dict[str, float]:
+        return {layer.name: layer.reach for layer in self.layers}
 
     @cached_property
     def layer_names(self) -> frozenset[str]:

@@ -20,6 +20,7 @@ from dnnopt.base.errors import InputError
 from dnnopt.base.records import Flag, Name, Number, PerSecond, Record
 from dnnopt.problem.constraints import KINDS, Constraint
 from dnnopt.problem.metrics import STANDARD, about
+from dnnopt.problem.scenarios import Across, Level, across_label, check_across
 
 _NO_DIFFERENCE = (
     "terms cannot be subtracted: weights are 0 or more, as bounds rest on every part of the objective being a cost"
@@ -79,6 +80,10 @@ class Term(_Summand, Record):
         Traffic of these links alone; None: of all.
     over : {"sum", "max"}
         ``max``: the largest latency of a network, energy of one of the devices, or traffic of one of the links.
+    across : {"expected", "worst", "cvar"}
+        Where the problem has scenarios: what of the values in all of them counts.
+    level : float, optional
+        Of ``cvar``: the mean of the worst share 1 - level counts.
     """
 
     metric: Name
@@ -89,10 +94,13 @@ class Term(_Summand, Record):
     idle: Flag = False
     links: tuple[Name, ...] | None = None
     over: Literal["sum", "max"] = "sum"
+    across: Across = "expected"
+    level: Level | None = None
 
     @model_validator(mode="after")
     def _check(self) -> Term:
         known = about(self.metric)
+        check_across(self)
         if self.over == "max" and (not known.parts or self.network or self.idle):
             raise InputError("'sum' (a maximum is over networks, devices or links)", field="over", value="max")
         for option in _OPTIONS:
@@ -115,7 +123,7 @@ class Term(_Summand, Record):
         """What it is called in reports: ``2 x largest energy(pi)``."""
         arguments = [self.network] if self.network else list(self.devices or self.links or ())
         name = self.metric + (f"({','.join(arguments)})" if arguments else "") + (" with idle" if self.idle else "")
-        name = f"largest {name}" if self.over == "max" else name
+        name = across_label(self) + (f"largest {name}" if self.over == "max" else name)
         return name if self.weight == 1 else f"{self.weight:g} x {name}"
 
     def __mul__(self, factor: float) -> Term:
@@ -204,7 +212,10 @@ def limit_on(term: Term, limit: float) -> Constraint:
     if limit is None:
         raise InputError("a number on the right of <=", value=None)
     kind = KINDS[about(term.metric).limit]
-    said = {name: getattr(term, name) for name in ("metric", *_OPTIONS) if name in kind.model_fields}
+    options = ("metric", "across", "level", *_OPTIONS)
+    said = {name: getattr(term, name) for name in options if name in kind.model_fields}
+    if term.across != "expected" and "across" not in kind.model_fields:
+        raise InputError("a metric that differs between scenarios", field="across", value=term.metric)
     return kind(limit=limit, **said)
 
 
@@ -251,6 +262,12 @@ def worst_leakage() -> Term:
 
 
 @checked
+def accuracy_loss() -> Term:
+    """Accuracy lost by modes, forms and networks, added up: a proxy, as losses do not add up exactly."""
+    return Term(metric="accuracy_loss")
+
+
+@checked
 def traffic(*links: str) -> Term:
     """Bytes over the named links, or over all."""
     return Term(metric="traffic", links=links or None)
@@ -266,6 +283,18 @@ def metric(name: str) -> Term:
 def largest(term: Term) -> Term:
     """The largest latency of a network, energy of one of the devices, or traffic of one of the links, not their sum."""
     return Term(**(dict(term) | {"over": "max"}))
+
+
+@checked
+def worst(term: Term) -> Term:
+    """The term in the scenario where it is largest."""
+    return Term(**(dict(term) | {"across": "worst", "level": None}))
+
+
+@checked
+def cvar(term: Term, level: float) -> Term:
+    """The mean of the term over the worst share 1 - `level` of the scenarios (conditional value at risk)."""
+    return Term(**(dict(term) | {"across": "cvar", "level": level}))
 
 
 @checked

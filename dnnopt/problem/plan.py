@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from dnnopt.base.arguments import checked
 from dnnopt.base.errors import InputError
 from dnnopt.base.files import dump_json, read_data, write_text
-from dnnopt.base.frozen import Frozen
+from dnnopt.base.frozen import Frozen, FrozenDict
 from dnnopt.base.records import Moment, Name, Record, check_known
 from dnnopt.base.tables import Described
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from dnnopt.problem.problem import Problem
 
 
-PLAN_KEYS = ("placement", "schedule")
+PLAN_KEYS = ("placement", "forms", "schedule")
 
 
 class Transfer(Record):
@@ -47,12 +47,15 @@ class Plan(Described, Record):
     Attributes
     ----------
     placement : mapping
-        Network -> layer -> device.
+        Network -> layer -> device, or device in a mode (``nx:int8``) where it has several.
+    forms : mapping
+        Network -> tensor -> form in which it is sent; others are sent as they are.
     schedule : Schedule, optional
         Needed under scheduled execution.
     """
 
     placement: Frozen[str, Frozen[str, Name]]
+    forms: Frozen[str, Frozen[str, Name]] = FrozenDict()
     schedule: Schedule | None = None
 
     def __getitem__(self, key: str | tuple[str, str]) -> str:
@@ -84,15 +87,24 @@ class Plan(Described, Record):
         }
 
     def check(self, problem: Problem) -> None:
-        """Raise InputError unless the plan places every layer of the problem, and nothing else, on a known device."""
+        """Raise InputError unless the plan places every layer of the problem, and nothing else, on a known device.
+
+        Where a device has several modes, the plan must say which; a form must be one of its tensor.
+        """
         networks = {network.name: network for network in problem.networks}
-        devices = problem.platform.device_names()
+        places = tuple(executor.name for executor in problem.platform.executors())
         for name, placed in self.placement.items():
             check_known(name, networks, "placement", "network")
             layers = {layer.name for layer in networks[name].layers}
             for key, device in placed.items():
                 check_known(key, layers, f"placement.{name}", "layer")
-                check_known(device, devices, f"placement.{name}.{key}", "device")
+                check_known(device, places, f"placement.{name}.{key}", "device")
+        for name, forms in self.forms.items():
+            check_known(name, networks, "forms", "network")
+            known = {tensor.name: [form.name for form in tensor.forms] for tensor in networks[name].tensors}
+            for key, form in forms.items():
+                check_known(key, known, f"forms.{name}", "tensor")
+                check_known(form, known[key], f"forms.{name}.{key}", "form")
         for network in problem.networks:
             placed = self.placement.get(network.name, {})
             for layer in network.layers:

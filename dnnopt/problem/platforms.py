@@ -30,6 +30,7 @@ from dnnopt.base.records import (
 )
 from dnnopt.base.sizes import check_layers_and_devices
 from dnnopt.base.tables import Described
+from dnnopt.problem.modes import SEPARATOR, Executor, Mode, executors_of
 
 Tier = Literal["end", "edge", "cloud"]
 TIERS: tuple[Tier, ...] = ("end", "edge", "cloud")
@@ -58,8 +59,17 @@ class Device(Record):
         Inside the data owner's trust domain; needed where leakage is measured.
     pool : bool
         Under `call` execution: runs any number of layers at a time, as they come; other devices run calls.
+    modes : tuple of Mode
+        Among which each layer on it has one; none: as the device is.
+    one_mode : bool
+        Whether all layers on it run in one mode, as where a mode is the clock of the whole device.
     provenance : str
         Where the numbers come from.
+
+    Raises
+    ------
+    InputError
+        For two modes of one name.
     """
 
     name: Name
@@ -74,7 +84,19 @@ class Device(Record):
     price: DollarsPerSecond = 0.0
     trusted: Flag | None = None
     pool: Flag = False
+    modes: tuple[Mode, ...] = ()
+    one_mode: Flag = False
     provenance: str = ""
+
+    @model_validator(mode="after")
+    def _check(self) -> Device:
+        check_unique((mode.name for mode in self.modes), "modes", "mode")
+        return self
+
+    @property
+    def executors(self) -> tuple[Executor, ...]:
+        """The device in each of its modes."""
+        return executors_of(self)
 
 
 class Link(Record):
@@ -160,6 +182,11 @@ class Platform(Described, Record):
         check_unique((link.name for link in self.links), "links", "link")
         check_unique((resource.name for resource in self.resources), "resources", "resource")
         devices = {device.name for device in self.devices}
+        for index, device in enumerate(self.devices):
+            for executor in device.executors if len(device.modes) > 1 else ():
+                if executor.name in devices:
+                    expected = f"a name without {SEPARATOR!r}, as {executor.name!r} is a device too"
+                    raise InputError(expected, field=f"devices[{index}].modes", value=executor.mode.name)
         links = {link.name for link in self.links}
         for index, link in enumerate(self.links):
             check_known(link.sender, devices, f"links[{index}].sender", "device")
@@ -204,6 +231,10 @@ class Platform(Described, Record):
     def device_names(self) -> tuple[str, ...]:
         """Return the devices' names, in order."""
         return tuple(device.name for device in self.devices)
+
+    def executors(self) -> tuple[Executor, ...]:
+        """Return the devices in each of their modes, in order."""
+        return tuple(executor for device in self.devices for executor in device.executors)
 
     def all_resources(self) -> tuple[Resource, ...]:
         """Return the listed resources, then one for each device and each link that is in none of them."""

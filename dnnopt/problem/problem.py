@@ -27,7 +27,8 @@ from dnnopt.problem.metrics import STANDARD, about
 from dnnopt.problem.networks import Network, SharedAcross, network_of
 from dnnopt.problem.objectives import Term, as_terms
 from dnnopt.problem.platforms import Platform, read_platform
-from dnnopt.problem.profiles import Profile, layer_seconds
+from dnnopt.problem.profiles import Profile, coding_seconds, layer_seconds
+from dnnopt.problem.scenarios import Scenario, check_scenarios
 
 Execution = Literal["sequential", "parallel", "scheduled", "pipelined", "call"]
 Transport = Literal["unicast", "multicast", "per_edge"]
@@ -74,6 +75,8 @@ class Problem(Described, Record):
         Metrics of the problem's own, for terms and limits to name.
     shared_weights : sequence of SharedAcross
         Weights that several layers read, beside those that the networks list (`all_shared_weights` has both).
+    scenarios : sequence of Scenario
+        How bandwidths, latencies and speeds vary; none: they do not.
     name, provenance : str
 
     Raises
@@ -97,6 +100,7 @@ class Problem(Described, Record):
     name: str = ""
     provenance: str = ""
     shared_weights: tuple[SharedAcross, ...] = ()
+    scenarios: tuple[Scenario, ...] = ()
 
     if TYPE_CHECKING:
 
@@ -113,6 +117,7 @@ class Problem(Described, Record):
             name: str = "",
             provenance: str = "",
             shared_weights: Sequence[SharedAcross] = (),
+            scenarios: Sequence[Scenario] = (),
         ) -> None: ...
 
     @model_validator(mode="after")
@@ -127,16 +132,20 @@ class Problem(Described, Record):
             for position, tensor in enumerate(network.tensors):
                 check_known(tensor.source, devices, f"{field}.tensors[{position}].source", "device")
         self._check_shared_weights()
+        check_scenarios(self)
         if self.execution == "call":
             self._check_calls()
         try:
             self.profile.check(self.networks, self.platform)
         except InputError as error:
             raise error.within(field="profile") from None
-        for network in self.networks:
+        executors = self.platform.executors()
+        for a, network in enumerate(self.networks):
+            self._check_forms(network, f"networks[{a}]")
             for layer in network.layers:
-                for device in self.platform.devices:
-                    layer_seconds(self.profile, network, layer, device)
+                for executor in executors:
+                    layer_seconds(self.profile, network, layer, executor)
+        self._check_execution()
         check_unique((metric.name for metric in self.metrics), "metrics", "metric")
         for index, metric in enumerate(self.metrics):
             self._check_metric(metric, f"metrics[{index}]")
@@ -213,6 +222,14 @@ class Problem(Described, Record):
         """Return the network of that name."""
         return next(network for network in self.networks if network.name == name)
 
+    @property
+    def can_lose_accuracy(self) -> bool:
+        """Whether a network, a mode, the profile or a form says that accuracy is lost."""
+        forms = (form for network in self.networks for tensor in network.tensors for form in tensor.forms)
+        modes = (mode for device in self.platform.devices for mode in device.modes)
+        lost = any(one.loss > 0 for some in (self.networks, modes, forms) for one in some)
+        return lost or bool(self.profile.loss)
+
     def all_shared_weights(self) -> tuple[SharedAcross, ...]:
         """Return the weights that several layers read: those that the networks list, then the problem's own.
 
@@ -234,6 +251,40 @@ class Problem(Described, Record):
     def source_of(self, network: Network, tensor_source: str | None) -> str | None:
         """Return the device where a raw input of `network` starts; None: it is everywhere."""
         return tensor_source if tensor_source is not None else network.source
+
+    def _check_execution(self) -> None:
+        """Check that nothing is asked for of which the execution does not tell what it means."""
+        if self.execution in ("sequential", "pipelined"):
+            return
+        terms = [(f"minimize[{k}]", term) for k, term in enumerate(self.minimize)]
+        asked = [where for where, term in terms if term.metric == "latency" or term.idle]
+        asked += [f"subject_to[{k}]" for k, entry in enumerate(self.subject_to) if entry.constraint == "deadline"]
+        if self.scenarios and (asked or self.execution != "parallel"):
+            where = f"as {asked[0]} asks for the latency " if asked else ""
+            expected = f"no scenarios, {where}under {self.execution} execution"
+            raise InputError(expected, field="scenarios", value=[one.name for one in self.scenarios])
+        for a, network in enumerate(self.networks):
+            for v, layer in enumerate(network.layers):
+                if layer.reach < 1 and asked:
+                    expected = f"1, as {asked[0]} asks for the latency under {self.execution} execution"
+                    raise InputError(expected, field=f"networks[{a}].layers[{v}].reach", value=layer.reach)
+            for t, tensor in enumerate(network.tensors):
+                if tensor.forms and self.execution != "parallel":
+                    expected = f"no forms under {self.execution} execution"
+                    where = f"networks[{a}].tensors[{t}].forms"
+                    raise InputError(expected, field=where, value=[form.name for form in tensor.forms])
+
+    def _check_forms(self, network: Network, field: str) -> None:
+        """Check every device that a form of a tensor names, and that it is known how long coding takes."""
+        devices = self.platform.device_names()
+        for t, tensor in enumerate(network.tensors):
+            for f, form in enumerate(tensor.forms):
+                for side in ("encode", "decode"):
+                    where, coding = f"{field}.tensors[{t}].forms[{f}].{side}", getattr(form, side)
+                    for name in coding if isinstance(coding, dict) else ():
+                        check_known(name, devices, where, "device")
+                    for device in self.platform.devices:
+                        coding_seconds(coding, device, where)
 
     def _check_shared_weights(self) -> None:
         networks = tuple(network.name for network in self.networks)
@@ -283,7 +334,7 @@ class Problem(Described, Record):
         check_known(getattr(record, "link", None), links, f"{field}.link", "link")
         for attribute, known, what in (
             ("devices", devices, "device"),
-            ("allowed", devices, "device"),
+            ("allowed", (*devices, *(executor.name for executor in self.platform.executors())), "device"),
             ("links", links, "link"),
             ("layers", self._layer_names(network), "layer"),
         ):

@@ -15,7 +15,9 @@ from dnnopt.base.errors import InputError
 from dnnopt.base.files import read_data, write_data
 from dnnopt.base.frozen import Frozen, FrozenDict
 from dnnopt.base.numbers import counted, format_quantity
-from dnnopt.base.records import Bytes, Flag, Joules, Name, Record, Seconds, check_known
+from dnnopt.base.records import Bytes, Flag, Joules, Name, Number, Record, Seconds, check_known
+from dnnopt.problem.forms import Coding, Roofline
+from dnnopt.problem.modes import Executor
 from dnnopt.problem.networks import INPUT, Layer, Network
 from dnnopt.problem.platforms import Device, Platform
 
@@ -115,7 +117,7 @@ class Measurement(Record):
 
 
 class Profile(Record):
-    """Measured tables, network -> layer -> device -> value.
+    """Measured tables, network -> layer -> device, or device in a mode (``nx:int8``) -> value.
 
     Attributes
     ----------
@@ -123,12 +125,15 @@ class Profile(Record):
         Seconds `t_vi`, launch overhead included; None: the device cannot run the layer.
     energy : mapping
         Joules `ε_vi`; where absent, busy power x time.
+    loss : mapping
+        Accuracy lost by a layer on an executor (``nx:int8``); where absent, that of the mode.
     measurements : tuple of Measurement
         Where times come from, if `dnnopt.inputs.profiling` measured them.
     """
 
     time: Frozen[str, Frozen[str, Frozen[str, Seconds | None]]] = FrozenDict()
     energy: Frozen[str, Frozen[str, Frozen[str, Joules]]] = FrozenDict()
+    loss: Frozen[str, Frozen[str, Frozen[str, Number]]] = FrozenDict()
     measurements: tuple[Measurement, ...] = ()
 
     def check(self, networks: tuple[Network, ...], platform: Platform) -> None:
@@ -137,15 +142,15 @@ class Profile(Record):
         That is: it names a network, layer or device that does not exist, or was measured with inputs of other sizes.
         """
         by_name = {network.name: network for network in networks}
-        devices = set(platform.device_names())
-        for kind, entries in (("time", self.time), ("energy", self.energy)):
+        places = {*platform.device_names(), *(executor.name for executor in platform.executors())}
+        for kind, entries in (("time", self.time), ("energy", self.energy), ("loss", self.loss)):
             for network, layers in entries.items():
                 check_known(network, by_name, kind, "network")
                 known = {layer.name for layer in by_name[network].layers}
                 for layer, values in layers.items():
                     check_known(layer, known, f"{kind}.{network}", "layer")
-                    for device in values:
-                        check_known(device, devices, f"{kind}.{network}.{layer}", "device")
+                    for place in values:
+                        check_known(place, places, f"{kind}.{network}.{layer}", "device")
         for index, measurement in enumerate(self.measurements):
             check_known(measurement.network, by_name, f"measurements[{index}].network", "network")
             for tensor in by_name[measurement.network].tensors:
@@ -168,6 +173,7 @@ class Profile(Record):
         return Profile(
             time=_merged(self.time, other.time, "time"),
             energy=_merged(self.energy, other.energy, "energy"),
+            loss=_merged(self.loss, other.loss, "loss"),
             measurements=(*self.measurements, *(m for m in other.measurements if m not in self.measurements)),
         )
 
@@ -260,31 +266,67 @@ def roofline_seconds(layer: Layer, device: Device) -> float | None:
     return device.overhead + max(compute, memory)
 
 
-def layer_seconds(profile: Profile, network: Network, layer: Layer, device: Device) -> float | None:
-    """Return `t_vi`; None: the device cannot run the layer.
+def coding_seconds(coding: Coding | None, device: Device, field: str) -> float | None:
+    """Return the seconds that encoding or decoding a tensor takes on a device; None: it cannot.
+
+    Raises
+    ------
+    InputError
+        If the roofline is to tell and the device lacks a rate.
+    """
+    if coding is None:
+        return 0.0
+    if not isinstance(coding, Roofline):
+        return coding.get(device.name)
+    work = coding.roofline
+    seconds = roofline_seconds(Layer(name="coding", flops=work.flops, bytes=work.bytes), device)
+    if seconds is None:
+        raise InputError("", field=field, problem=f"roofline: expected both rates of the device {device.name}")
+    return seconds
+
+
+def layer_seconds(profile: Profile, network: Network, layer: Layer, executor: Executor) -> float | None:
+    """Return `t_vi`; None: the executor cannot run the layer.
+
+    What is measured of a device holds for those of its modes that override no rate and no overhead.
 
     Raises
     ------
     InputError
         If there is neither a measured time nor what the roofline needs.
     """
+    if not executor.runs(layer):
+        return None
     measured = profile.time.get(network.name, {}).get(layer.name, {})
-    if device.name in measured:
-        return measured[device.name]
-    seconds = roofline_seconds(layer, device)
+    if executor.name in measured:
+        return measured[executor.name]
+    if executor.same_times and executor.device.name in measured:
+        return measured[executor.device.name]
+    seconds = roofline_seconds(layer, executor.device)
     if seconds is None:
         raise InputError(
             "",
-            field=f"profile.time.{network.name}.{layer.name}.{device.name}",
+            field=f"profile.time.{network.name}.{layer.name}.{executor.name}",
             problem="no time: expected a measured one, or flops and bytes of the layer and both rates of the device",
         )
     return seconds
 
 
-def layer_joules(profile: Profile, network: Network, layer: Layer, device: Device, seconds: float) -> float:
-    """Return `ε_vi`: measured, else busy power x `seconds`."""
+def layer_joules(profile: Profile, network: Network, layer: Layer, executor: Executor, seconds: float) -> float:
+    """Return `ε_vi`: measured, else busy power x `seconds`.
+
+    What is measured of a device holds for those of its modes that override no rate, no overhead and no power.
+    """
     measured = profile.energy.get(network.name, {}).get(layer.name, {})
-    return measured.get(device.name, device.power * seconds)
+    joules = measured.get(executor.device.name) if executor.same_energies else None
+    joules = measured.get(executor.name, joules)
+    return executor.device.power * seconds if joules is None else joules
+
+
+def layer_loss(profile: Profile, network: Network, layer: Layer, executor: Executor) -> float:
+    """Return the accuracy that a layer loses on an executor: the profile's, else the mode's."""
+    known = profile.loss.get(network.name, {}).get(layer.name, {})
+    return known.get(executor.name, executor.mode.loss)
 
 
 @checked

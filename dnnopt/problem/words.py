@@ -24,6 +24,11 @@ _LEAST_STRIP, _MOST_STRIP = 12, 80
 _OTHER = "?"  # devices beyond the alphabet
 
 
+def device_names(problem: Problem) -> dict[str, str]:
+    """Return the device of each executor, by the name that plans give it."""
+    return {executor.name: executor.device.name for executor in problem.platform.executors()}
+
+
 def letters(problem: Problem) -> dict[str, str]:
     """Return a letter for each device, from its name where that is free."""
     found: dict[str, str] = {}
@@ -40,12 +45,12 @@ def strip(problem: Problem, plan: Plan, width: int = 60) -> str:
     A letter stands for a layer or, where there are more layers than `width`, for some that follow each other: a small
     letter where they are not all on one device, but most of them on this one. Networks are set apart by a blank.
     """
-    of = letters(problem)
+    device, of = device_names(problem), letters(problem)
     total = sum(len(network.layers) for network in problem.networks)
     width = max(width - len(problem.networks) + 1, len(problem.networks))
     words = []
     for network in problem.networks:
-        placed = [plan.placement[network.name][network.layers[index].name] for index in network.order]
+        placed = [device[plan.placement[network.name][network.layers[index].name]] for index in network.order]
         cells = min(len(placed), max(1, width * len(placed) // total))
         ends = [len(placed) * cell // cells for cell in range(cells + 1)]
         words.append("".join(_cell(placed[a:b], of) for a, b in pairwise(ends)))
@@ -115,8 +120,12 @@ def objective_name(problem: Problem, priority: int | None = None) -> tuple[str, 
 
 
 def runs(problem: Problem, plan: Plan) -> dict[str, list[str]]:
-    """Return for each device its layers as runs along the network's order: ``conv1 ... relu5 (12)``."""
+    """Return for each device its layers as runs along the network's order: ``conv1 ... relu5 (12)``.
+
+    Where a device has several modes, a run is in one of them: ``conv1 ... relu5 (12) in int8``.
+    """
     found: dict[str, list[str]] = {device: [] for device in problem.platform.device_names()}
+    executors = {executor.name: executor for executor in problem.platform.executors()}
     for network in problem.networks:
         prefix = f"{network.name}: " if len(problem.networks) > 1 else ""
         placed = plan.placement[network.name]
@@ -125,7 +134,10 @@ def runs(problem: Problem, plan: Plan) -> dict[str, list[str]]:
             name = network.layers[index].name if index is not None else None
             if run and (name is None or placed[name] != placed[run[-1]]):
                 text = run[0] if len(run) == 1 else f"{run[0]} ... {run[-1]} ({len(run)})"
-                found[placed[run[0]]].append(prefix + text)
+                executor = executors[placed[run[0]]]
+                device = executor.device.name
+                mode = "" if executor.name == device else f" in {executor.mode.name}"
+                found[device].append(prefix + text + mode)
                 run = []
             if name is not None:
                 run.append(name)
@@ -133,7 +145,7 @@ def runs(problem: Problem, plan: Plan) -> dict[str, list[str]]:
 
 
 def where(problem: Problem, plan: Plan) -> str:
-    counts = dict.fromkeys(problem.platform.device_names(), 0)
+    counts = dict.fromkeys(device_names(problem), 0)
     for placed in plan.placement.values():
         for device in placed.values():
             counts[device] += 1
@@ -145,7 +157,8 @@ def metric_line(problem: Problem, metrics: Mapping[str, float]) -> str:
     parts = []
     for name, metric in STANDARD.items():
         if name in metrics and math.isfinite(metrics[name]):
-            parts.append(f"{name.replace('_', ' ')} {format_quantity(metrics[name], metric.unit)}")
+            proxy = " (losses added up: a proxy)" if name == "accuracy_loss" else ""
+            parts.append(f"{name.replace('_', ' ')} {format_quantity(metrics[name], metric.unit)}{proxy}")
             if name == "period" and metrics[name] > 0 and _is_pipeline(problem):
                 parts.append(f"throughput {format_quantity(1 / metrics[name], '1/s')}")
     return ", ".join(parts)

@@ -11,10 +11,12 @@ from typing import Any
 
 from dnnopt.base.arguments import checked
 from dnnopt.problem.plan import Plan, as_plan
-from dnnopt.problem.problem import AnyProblem, as_problem
+from dnnopt.problem.problem import AnyProblem, Problem, as_problem
+from dnnopt.problem.scenarios import Scenario
 from dnnopt.referee import call_latency, metrics, schedule, timing
 from dnnopt.referee.evaluation import Evaluation, Transmission, Violation
 from dnnopt.referee.facts import Facts, gather, link_seconds
+from dnnopt.referee.scenarios import Case, measured, objectives
 from dnnopt.referee.violations import constraint_violations, platform_violations
 
 __all__ = ["Evaluation", "Transmission", "Violation", "evaluate"]
@@ -42,10 +44,11 @@ def evaluate(problem: AnyProblem, plan: Any) -> Evaluation:
     plan.check(problem)
     facts = gather(problem, plan)
     latencies, found = _timing(facts, plan)
+    cases = [_case(problem, plan, scenario) for scenario in problem.scenarios] or [Case(1.0, facts, latencies)]
     return Evaluation(
-        objectives=metrics.objectives(facts, latencies),
-        metrics=metrics.measure(facts, latencies),
-        violations=(*platform_violations(facts), *found, *constraint_violations(facts, latencies)),
+        objectives=objectives(cases),
+        metrics=measured(cases),
+        violations=(*platform_violations(facts), *found, *constraint_violations(cases)),
         transmissions=_transmissions(facts),
         memory={
             device.name: amounts
@@ -53,6 +56,12 @@ def evaluate(problem: AnyProblem, plan: Any) -> Evaluation:
             if (amounts := metrics.fullest(facts, device)) is not None
         },
     )
+
+
+def _case(problem: Problem, plan: Plan, scenario: Scenario) -> Case:
+    """Return what the plan implies in a scenario."""
+    facts = gather(scenario.applied(problem), plan)
+    return Case(scenario.probability, facts, _timing(facts, plan)[0])
 
 
 def _timing(facts: Facts, plan: Plan) -> tuple[metrics.Latencies, list[Violation]]:
@@ -85,6 +94,7 @@ def _transmissions(facts: Facts) -> tuple[Transmission, ...]:
             links=tuple(link.name for link in copy.links),
             bytes=copy.tensor.bytes,
             seconds=math.fsum(link_seconds(copy.tensor, link) for link in copy.links),
+            form=facts.form_of[key].name if (key := (copy.network, copy.tensor.name)) in facts.form_of else "",
         )
         for copy in facts.copies
         if copy.links is not None

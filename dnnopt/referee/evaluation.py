@@ -37,6 +37,8 @@ class Transmission:
     Attributes
     ----------
     network, tensor, origin, destination : str
+    form : str
+        In which it is sent; empty: as it is.
     links : tuple of str
         The links of the route, in order. Under multicast a link that several copies share carries the tensor once.
     bytes : float
@@ -51,6 +53,7 @@ class Transmission:
     links: tuple[str, ...]
     bytes: float
     seconds: float
+    form: str = ""
 
 
 @dataclass(frozen=True)
@@ -65,8 +68,9 @@ class Evaluation:
         ``latency``, ``latency(NETWORK)``, ``period``, ``throughput`` (1 / period), ``load(RESOURCE)``,
         ``busy(DEVICE)``, ``energy``, ``energy(DEVICE)``, ``cost``, ``traffic``, ``traffic(LINK)``; ``memory(DEVICE)``
         where the weights are known; ``leakage`` and ``worst_leakage`` where all sensitivities and all trusted flags
-        are. Infinite where a layer runs on a device that does not support it. Where a tensor has no route, so are the
-        totals and the energies of the two devices, while the metrics of single links and resources count what is known.
+        are; ``accuracy_loss`` where there is any to lose. Infinite where a layer runs on a device that does not support
+        it. Where a tensor has no route, so are the totals and the energies of the two devices, while the metrics of
+        single links and resources count what is known.
     violations : tuple of Violation
     transmissions : tuple of Transmission
     memory : dict of str to (float, float)

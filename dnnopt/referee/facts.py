@@ -6,11 +6,13 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from dnnopt.problem.forms import Form
+from dnnopt.problem.modes import Executor
 from dnnopt.problem.networks import INPUT, OUTPUT, Network, Tensor
 from dnnopt.problem.plan import Plan
 from dnnopt.problem.platforms import Link
 from dnnopt.problem.problem import Problem
-from dnnopt.problem.profiles import layer_joules, layer_seconds
+from dnnopt.problem.profiles import coding_seconds, layer_joules, layer_seconds
 
 Key = tuple[str, str]  # a network and one of its layers or tensors
 
@@ -24,7 +26,9 @@ def link_seconds(tensor: Tensor, link: Link) -> float:
 class Use:
     """A tensor as one consumer uses it: a layer on its device, or ``"output"`` on the sink.
 
-    `origin` is the device where the tensor is made or starts; None: it is raw input that is everywhere.
+    `tensor` has the bytes and the sensitivity of what the consumer gets: the form that is sent, or the plain tensor.
+    `origin` is the device where the tensor is made or starts; None: it is raw input that is everywhere. `reach` is the
+    share of the inputs for which the consumer needs it.
     """
 
     network: str
@@ -32,6 +36,7 @@ class Use:
     origin: str | None
     consumer: str
     device: str
+    reach: float
 
     @property
     def sent(self) -> bool:
@@ -41,13 +46,17 @@ class Use:
 
 @dataclass(frozen=True)
 class Copy:
-    """A copy of a tensor for another device, and the links of its route; None: there is no route."""
+    """A copy of a tensor for another device, and the links of its route; None: there is no route.
+
+    `reach`: the largest among the consumers that it serves.
+    """
 
     network: str
     tensor: Tensor
     origin: str
     destination: str
     links: tuple[Link, ...] | None
+    reach: float
 
 
 @dataclass(frozen=True)
@@ -55,17 +64,39 @@ class Crossing:
     """A copy of a tensor that crosses a link and is charged there; `w_τℓ` is the number of these.
 
     `destination` is the device that the copy is for; None under multicast, where one copy may be for several.
+    `reach`: the share of the inputs for which it crosses, the largest among the consumers that it serves.
     """
 
     network: str
     tensor: Tensor
     destination: str | None
     link: Link
+    reach: float
+
+    @property
+    def bytes(self) -> float:
+        """Expected bytes over the link."""
+        return self.reach * self.tensor.bytes
 
     @property
     def seconds(self) -> float:
-        """Seconds for which it occupies the link."""
-        return link_seconds(self.tensor, self.link)
+        """Expected seconds for which it occupies the link."""
+        return self.reach * link_seconds(self.tensor, self.link)
+
+
+@dataclass(frozen=True)
+class Coding:
+    """A tensor that is encoded on the device where it is made, or decoded on one to which it is sent.
+
+    `seconds` are expected ones; infinite where the device cannot do it.
+    """
+
+    network: str
+    tensor: str
+    form: str
+    device: str
+    encodes: bool
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -76,10 +107,15 @@ class Facts:
     ----------
     problem : Problem
     plan : Plan
+    executor_of : dict of Key to Executor
+        Device and mode of each layer.
     device_of : dict of Key to str
         Device of each layer.
+    form_of : dict of Key to Form
+        Of each tensor that is sent in one.
     seconds, joules : dict of Key to float
-        Time and energy of each layer there; infinite where the device does not support it.
+        Expected time and energy of each layer there; infinite where the device does not support it.
+    codings : tuple of Coding
     uses : tuple of Use
         One for each tensor and consumer; results count only where the network has a sink.
     copies : tuple of Copy
@@ -89,12 +125,15 @@ class Facts:
 
     problem: Problem
     plan: Plan
+    executor_of: dict[Key, Executor]
     device_of: dict[Key, str]
+    form_of: dict[Key, Form]
     seconds: dict[Key, float]
     joules: dict[Key, float]
     uses: tuple[Use, ...]
     copies: tuple[Copy, ...]
     crossings: tuple[Crossing, ...]
+    codings: tuple[Coding, ...]
 
     def unrouted(self, network: str | None = None) -> tuple[Copy, ...]:
         """Return the copies, of one network or of all, for which there is no route."""
@@ -111,31 +150,83 @@ class Facts:
 
 def gather(problem: Problem, plan: Plan) -> Facts:
     """Return what `plan`, which must fit `problem`, implies."""
-    devices = {device.name: device for device in problem.platform.devices}
-    device_of, seconds, joules = {}, {}, {}
+    executors = {executor.name: executor for executor in problem.platform.executors()}
+    executor_of, seconds, joules = {}, {}, {}
     for network in problem.networks:
         for layer in network.layers:
             key = (network.name, layer.name)
-            device_of[key] = plan.placement[network.name][layer.name]
-            device = devices[device_of[key]]
-            time = layer_seconds(problem.profile, network, layer, device)
-            seconds[key] = math.inf if time is None else time
-            joules[key] = math.inf if time is None else layer_joules(problem.profile, network, layer, device, time)
-    uses = tuple(use for network in problem.networks for use in _uses(problem, network, device_of))
+            executor = executor_of[key] = executors[plan.placement[network.name][layer.name]]
+            time = layer_seconds(problem.profile, network, layer, executor)
+            if time is None:
+                seconds[key] = joules[key] = math.inf
+            else:
+                seconds[key] = layer.reach * time
+                joules[key] = layer.reach * layer_joules(problem.profile, network, layer, executor, time)
+    device_of = {key: executor.device.name for key, executor in executor_of.items()}
+    sent = _sent_tensors(problem, plan, device_of)
+    form_of = {
+        (network.name, tensor.name): form
+        for network in problem.networks
+        for tensor in network.tensors
+        for form in tensor.forms
+        if (network.name, tensor.name) in sent and plan.forms.get(network.name, {}).get(tensor.name) == form.name
+    }
+    uses = tuple(use for network in problem.networks for use in _uses(problem, network, executor_of, form_of))
     copies = tuple(_copies(problem, uses))
-    return Facts(problem, plan, device_of, seconds, joules, uses, copies, tuple(_crossings(problem, copies)))
+    return Facts(
+        problem=problem,
+        plan=plan,
+        executor_of=executor_of,
+        device_of=device_of,
+        form_of=form_of,
+        seconds=seconds,
+        joules=joules,
+        uses=uses,
+        copies=copies,
+        crossings=tuple(_crossings(problem, copies)),
+        codings=tuple(_codings(problem, uses, form_of)),
+    )
 
 
-def _uses(problem: Problem, network: Network, device_of: dict[Key, str]) -> Iterator[Use]:
+def _origin(problem: Problem, network: Network, tensor: Tensor, device_of: dict[Key, str]) -> str | None:
+    """Return the device where a tensor is made or starts; None: it is everywhere."""
+    if tensor.producer == INPUT:
+        return problem.source_of(network, tensor.source)
+    return device_of[network.name, tensor.producer]
+
+
+def _sent_tensors(problem: Problem, plan: Plan, device_of: dict[Key, str]) -> set[Key]:
+    """Return the tensors that go to another device."""
+    sent = set()
+    for network in problem.networks:
+        for tensor in network.tensors:
+            origin = _origin(problem, network, tensor, device_of)
+            ends = [network.sink if name == OUTPUT else device_of[network.name, name] for name in tensor.consumers]
+            if origin is not None and any(device not in (None, origin) for device in ends):
+                sent.add((network.name, tensor.name))
+    return sent
+
+
+def _uses(
+    problem: Problem, network: Network, executor_of: dict[Key, Executor], form_of: dict[Key, Form]
+) -> Iterator[Use]:
+    device_of = {key: executor.device.name for key, executor in executor_of.items()}
     for tensor in network.tensors:
-        if tensor.producer == INPUT:
-            origin = problem.source_of(network, tensor.source)
-        else:
-            origin = device_of[network.name, tensor.producer]
+        origin = _origin(problem, network, tensor, device_of)
+        plain = tensor
+        if tensor.producer != INPUT:
+            factor = executor_of[network.name, tensor.producer].mode.output_bytes
+            plain = tensor.model_copy(update={"bytes": tensor.bytes * factor})
+        form = form_of.get((network.name, tensor.name))
+        carried = plain
+        if form is not None:
+            sensitivity = tensor.sensitivity if form.sensitivity is None else form.sensitivity
+            carried = tensor.model_copy(update={"bytes": form.bytes, "sensitivity": sensitivity})
         for consumer in tensor.consumers:
             device = network.sink if consumer == OUTPUT else device_of[network.name, consumer]
             if device is not None:
-                yield Use(network.name, tensor, origin, consumer, device)
+                got = plain if origin in (None, device) else carried
+                yield Use(network.name, got, origin, consumer, device, network.reach_of(tensor, consumer))
 
 
 def _copies(problem: Problem, uses: tuple[Use, ...]) -> Iterator[Copy]:
@@ -144,22 +235,41 @@ def _copies(problem: Problem, uses: tuple[Use, ...]) -> Iterator[Copy]:
         (route.origin, route.destination): tuple(links[name] for name in route.links)
         for route in problem.platform.routes
     }
-    served = set()
+    served: dict[tuple[str, str, str, str], list[Use]] = {}
     for use in uses:
-        if use.origin is None or not use.sent:
-            continue
-        pair = (use.network, use.tensor.name, use.device)
-        if problem.transport == "per_edge" or pair not in served:
-            served.add(pair)
-            yield Copy(use.network, use.tensor, use.origin, use.device, routes.get((use.origin, use.device)))
+        if use.sent:
+            alone = use.consumer if problem.transport == "per_edge" else ""
+            served.setdefault((use.network, use.tensor.name, use.device, alone), []).append(use)
+    for (network, _, device, _), together in served.items():
+        first = together[0]
+        assert first.origin is not None
+        route = routes.get((first.origin, device))
+        yield Copy(network, first.tensor, first.origin, device, route, max(use.reach for use in together))
 
 
 def _crossings(problem: Problem, copies: tuple[Copy, ...]) -> Iterator[Crossing]:
-    carried = set()
+    carried: dict[tuple[str, str, str], list[tuple[Copy, Link]]] = {}
     for copy in copies:
         for link in copy.links or ():
-            if problem.transport != "multicast":
-                yield Crossing(copy.network, copy.tensor, copy.destination, link)
-            elif (copy.network, copy.tensor.name, link.name) not in carried:
-                carried.add((copy.network, copy.tensor.name, link.name))
-                yield Crossing(copy.network, copy.tensor, None, link)
+            if problem.transport == "multicast":
+                carried.setdefault((copy.network, copy.tensor.name, link.name), []).append((copy, link))
+            else:
+                yield Crossing(copy.network, copy.tensor, copy.destination, link, copy.reach)
+    for together in carried.values():
+        first, link = together[0]
+        yield Crossing(first.network, first.tensor, None, link, max(copy.reach for copy, _ in together))
+
+
+def _codings(problem: Problem, uses: tuple[Use, ...], form_of: dict[Key, Form]) -> Iterator[Coding]:
+    """Yield what is encoded, once where it is made, and decoded, once on each device to which it goes."""
+    devices = {device.name: device for device in problem.platform.devices}
+    for (network, tensor), form in form_of.items():
+        sent = [use for use in uses if (use.network, use.tensor.name) == (network, tensor) and use.sent]
+        origin = devices[sent[0].origin or ""]
+        takes = coding_seconds(form.encode, origin, "encode")
+        most = max(use.reach for use in sent)
+        yield Coding(network, tensor, form.name, origin.name, True, math.inf if takes is None else most * takes)
+        for name in dict.fromkeys(use.device for use in sent):
+            takes = coding_seconds(form.decode, devices[name], "decode")
+            most = max(use.reach for use in sent if use.device == name)
+            yield Coding(network, tensor, form.name, name, False, math.inf if takes is None else most * takes)

@@ -11,6 +11,7 @@ from dnnopt.problem.metrics import STANDARD, about
 from dnnopt.problem.networks import Network
 from dnnopt.problem.objectives import Term
 from dnnopt.problem.platforms import Device, Resource
+from dnnopt.problem.profiles import layer_loss
 from dnnopt.referee.facts import Copy, Facts, Key
 
 Latencies = dict[str, float]  # of each network
@@ -18,12 +19,13 @@ Latencies = dict[str, float]  # of each network
 
 def total_latency(facts: Facts, latencies: Latencies) -> float:
     """Return `Σ_a ω_a · latency_a`."""
-    return math.fsum(_times(network.weight, latencies[network.name]) for network in facts.problem.networks)
+    return math.fsum(times(network.weight, latencies[network.name]) for network in facts.problem.networks)
 
 
 def busy(facts: Facts, device: str) -> float:
-    """Return the seconds `Σ t_vi` of the layers on a device."""
-    return math.fsum(seconds for key, seconds in facts.seconds.items() if facts.device_of[key] == device)
+    """Return the seconds `Σ t_vi` of the layers on a device, with those of encoding and decoding there."""
+    computing = [seconds for key, seconds in facts.seconds.items() if facts.device_of[key] == device]
+    return math.fsum([*computing, *(coding.seconds for coding in facts.codings if coding.device == device)])
 
 
 def resource_load(facts: Facts, resource: Resource, network: str | None = None) -> float:
@@ -38,7 +40,12 @@ def resource_load(facts: Facts, resource: Resource, network: str | None = None) 
         for crossing in facts.crossings
         if crossing.link.name in resource.links and network in (None, crossing.network)
     ]
-    return math.fsum(computing + sending)
+    coding = [
+        coding.seconds
+        for coding in facts.codings
+        if coding.device in resource.devices and network in (None, coding.network)
+    ]
+    return math.fsum(computing + sending + coding)
 
 
 def period(facts: Facts) -> float:
@@ -59,9 +66,11 @@ def energy(facts: Facts, devices: Collection[str] | None = None) -> float:
     joules = [joules for key, joules in facts.joules.items() if counts(facts.device_of[key])]
     for crossing in facts.crossings:
         if counts(crossing.link.sender):
-            joules.append(crossing.link.send_energy_per_byte * crossing.tensor.bytes)
+            joules.append(crossing.link.send_energy_per_byte * crossing.bytes)
         if counts(crossing.link.receiver):
-            joules.append(crossing.link.receive_energy_per_byte * crossing.tensor.bytes)
+            joules.append(crossing.link.receive_energy_per_byte * crossing.bytes)
+    power = {device.name: device.power for device in facts.problem.platform.devices}
+    joules += [times(power[one.device], one.seconds) for one in facts.codings if counts(one.device)]
     return math.fsum(joules)
 
 
@@ -80,10 +89,11 @@ def cost(facts: Facts) -> float:
     """Return the USD `Σ π_i t_vi + Σ κ_ℓ b_τ w_τℓ`."""
     if facts.unrouted() or math.inf in facts.seconds.values():
         return math.inf
+    computing = [facts.executor_of[key].device.price * seconds for key, seconds in facts.seconds.items()]
+    sending = [crossing.link.price_per_byte * crossing.bytes for crossing in facts.crossings]
     price = {device.name: device.price for device in facts.problem.platform.devices}
-    computing = [price[facts.device_of[key]] * seconds for key, seconds in facts.seconds.items()]
-    sending = [crossing.link.price_per_byte * crossing.tensor.bytes for crossing in facts.crossings]
-    return math.fsum(computing + sending)
+    coding = [times(price[one.device], one.seconds) for one in facts.codings]
+    return math.fsum(computing + sending + coding)
 
 
 def traffic(facts: Facts, links: Collection[str] | None = None, network: str | None = None) -> float:
@@ -91,7 +101,7 @@ def traffic(facts: Facts, links: Collection[str] | None = None, network: str | N
     if links is None and facts.unrouted(network):
         return math.inf
     return math.fsum(
-        crossing.tensor.bytes
+        crossing.bytes
         for crossing in facts.crossings
         if (links is None or crossing.link.name in links) and network in (None, crossing.network)
     )
@@ -100,21 +110,19 @@ def traffic(facts: Facts, links: Collection[str] | None = None, network: str | N
 def memory(facts: Facts, device: str, rule: MemoryRule = "weights", buffers: int = 0) -> float:
     """Return the bytes that a device holds; the weights, and by some rules the activations, must be known.
 
-    Weights that several layers share count once if any of them is there.
+    Weights that several layers share count once for each mode of the device in which any of them runs.
     """
     hosted = [
-        layer
+        (layer, facts.executor_of[network.name, layer.name].mode)
         for network in facts.problem.networks
         for layer in network.layers
         if facts.device_of[network.name, layer.name] == device
     ]
-    weights = [layer.weights or 0.0 for layer in hosted]
-    weights += [
-        shared.bytes
-        for shared in facts.problem.all_shared_weights()
-        if any(facts.device_of[reader] == device for reader in shared.layers)
-    ]
-    activations = [layer.activations or 0.0 for layer in hosted]
+    weights = [(layer.weights or 0.0) * mode.weight_bytes + layer.state for layer, mode in hosted]
+    for shared in facts.problem.all_shared_weights():
+        readers = {facts.executor_of[reader] for reader in shared.layers if facts.device_of[reader] == device}
+        weights += [shared.bytes * executor.mode.weight_bytes for executor in readers]
+    activations = [(layer.activations or 0.0) * mode.activation_bytes for layer, mode in hosted]
     if rule == "weights":
         resident = 0.0
     elif rule == "weights+activations":
@@ -133,12 +141,29 @@ def exposed(facts: Facts) -> dict[Key, float]:
     """Return the sensitivities of the exposed tensors: those with `h_τ = 1`.
 
     A tensor is exposed if a consumer is on an untrusted device, or a copy crosses an untrusted link. Where it is made,
-    and what devices it passes on the way, does not count.
+    and what devices it passes on the way, does not count. What is sent in a form exposes the form's sensitivity; of
+    that and the plain tensor's, where both are exposed, the larger counts.
     """
     untrusted = {device.name for device in facts.problem.platform.devices if device.trusted is False}
     seen = [(use.network, use.tensor) for use in facts.uses if use.device in untrusted]
     seen += [(crossing.network, crossing.tensor) for crossing in facts.crossings if crossing.link.trusted is False]
-    return {(network, tensor.name): tensor.sensitivity or 0.0 for network, tensor in seen}
+    found: dict[Key, float] = {}
+    for network, tensor in seen:
+        key = network, tensor.name
+        found[key] = max(found.get(key, 0.0), tensor.sensitivity or 0.0)
+    return found
+
+
+def accuracy_loss(facts: Facts) -> float:
+    """Return the accuracy lost by networks, by layers in their modes and by forms of what is sent, all added up."""
+    problem = facts.problem
+    lost = [network.loss for network in problem.networks]
+    lost += [
+        layer_loss(problem.profile, network, layer, facts.executor_of[network.name, layer.name])
+        for network in problem.networks
+        for layer in network.layers
+    ]
+    return math.fsum([*lost, *(form.loss for form in facts.form_of.values())])
 
 
 def leakage(facts: Facts) -> float:
@@ -160,12 +185,13 @@ def own_value(facts: Facts, name: str) -> float:
     """Return the value of one of the problem's own metrics."""
     own = next(metric for metric in facts.problem.metrics if metric.name == name)
     parts = []
+    reach = {(network.name, layer.name): layer.reach for network in facts.problem.networks for layer in network.layers}
     for (network, layer), device in facts.device_of.items():
-        parts.append(own.layers.get(network, {}).get(layer, {}).get(device, 0.0))
+        parts.append(reach[network, layer] * own.layers.get(network, {}).get(layer, {}).get(device, 0.0))
     for crossing in facts.crossings:
         charge = own.links.get(crossing.link.name)
         if charge is not None:
-            parts.append(charge.per_copy + charge.per_byte * crossing.tensor.bytes)
+            parts.append(crossing.reach * (charge.per_copy + charge.per_byte * crossing.tensor.bytes))
     if own.exposed:
         parts.extend(own.exposed.get(network, {}).get(tensor, 0.0) for network, tensor in exposed(facts))
     return math.fsum(parts)
@@ -174,15 +200,6 @@ def own_value(facts: Facts, name: str) -> float:
 def cuts(facts: Facts) -> tuple[Copy, ...]:
     """Return one copy for each distinct tensor and destination."""
     return tuple({(copy.network, copy.tensor.name, copy.destination): copy for copy in facts.copies}.values())
-
-
-def objectives(facts: Facts, latencies: Latencies) -> tuple[float, ...]:
-    """Return the weighted sum of each priority's terms, in ascending order of priority."""
-    terms = facts.problem.minimize
-    return tuple(
-        math.fsum(_times(term.weight, _term(facts, latencies, term)) for term in terms if term.priority == priority)
-        for priority in sorted({term.priority for term in terms})
-    )
 
 
 def fullest(facts: Facts, device: Device) -> tuple[float, float] | None:
@@ -215,6 +232,8 @@ def measure(facts: Facts, latencies: Latencies) -> dict[str, float]:
         metrics |= {f"memory({device})": memory(facts, device, listed.rule, listed.buffers) for device in devices}
     exposure = _exposure_is_known(problem.networks, [*problem.platform.devices, *problem.platform.links])
     others = [one.name for one in STANDARD.values() if one.name not in metrics and (exposure or not one.exposure)]
+    if not problem.can_lose_accuracy:
+        others.remove("accuracy_loss")
     metrics |= {name: value_of(facts, latencies, Term(metric=name)) for name in others}
     metrics |= {metric.name: own_value(facts, metric.name) for metric in problem.metrics}
     return metrics
@@ -225,7 +244,7 @@ def _exposure_is_known(networks: tuple[Network, ...], places: list) -> bool:
     return None not in sensitivities and all(place.trusted is not None for place in places)
 
 
-def _term(facts: Facts, latencies: Latencies, term: Term) -> float:
+def term_value(facts: Facts, latencies: Latencies, term: Term) -> float:
     """Return the value of one term, before its weight."""
     if term.over == "max":
         return _largest(facts, latencies, term)
@@ -267,9 +286,10 @@ DEFINITIONS: dict[str, Callable[[Facts, Latencies, Term], float]] = {
     "traffic": lambda facts, latencies, term: traffic(facts, term.links),
     "leakage": lambda facts, latencies, term: leakage(facts),
     "worst_leakage": lambda facts, latencies, term: worst_leakage(facts),
+    "accuracy_loss": lambda facts, latencies, term: accuracy_loss(facts),
 }
 
 
-def _times(weight: float, value: float) -> float:
+def times(weight: float, value: float) -> float:
     """Return the product; a weight of zero counts for nothing, even where the value is infinite."""
     return weight * value if weight else 0.0

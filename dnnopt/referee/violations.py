@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import combinations
 from typing import Any
 
@@ -15,11 +15,13 @@ from dnnopt.problem.custom import CustomConstraint
 from dnnopt.problem.networks import INPUT, OUTPUT, Network
 from dnnopt.problem.objectives import Term
 from dnnopt.problem.platforms import TIERS
+from dnnopt.problem.scenarios import across_label
 from dnnopt.referee import metrics
 from dnnopt.referee.contiguity import why_not_contiguous
 from dnnopt.referee.evaluation import Violation, told_apart
 from dnnopt.referee.facts import Facts
 from dnnopt.referee.metrics import Latencies
+from dnnopt.referee.scenarios import Case, across
 
 TOLERANCE = 1e-9
 TINY = sys.float_info.min
@@ -27,14 +29,29 @@ HALF_A_BYTE = 0.5  # memory is in whole bytes, and must stay exact where 1e-9 of
 _INEXACT = 2.0**53  # from there on floats are not whole bytes
 
 Violations = Iterator[Violation]
+Check = Callable[[Sequence[Case], Any], Violations]
 
 
 def platform_violations(facts: Facts) -> Violations:
     """Yield the layers on devices that do not support them, and the pairs of devices without the route they need."""
     for key, seconds in facts.seconds.items():
         if math.isinf(seconds):
-            name, device = facts.title(*key), facts.device_of[key]
+            name, device = facts.title(*key), facts.executor_of[key].name
             yield Violation(f"unsupported({name} on {device})", math.inf, "", f"{device} does not support layer {name}")
+    for coding in facts.codings:
+        if math.isinf(coding.seconds):
+            tensor, verb = facts.title(coding.network, coding.tensor), "encode" if coding.encodes else "decode"
+            label = f"form({tensor} as {coding.form} on {coding.device})"
+            yield Violation(label, math.inf, "", f"{coding.device} cannot {verb} {tensor} as {coding.form}")
+    for key in dict.fromkeys((copy.network, copy.tensor.name) for copy in facts.copies if not copy.tensor.plain):
+        if key not in facts.form_of:
+            tensor = facts.title(*key)
+            yield Violation(f"form({tensor})", math.inf, "", f"{tensor} may not be sent as it is")
+    for one in facts.problem.platform.devices:
+        used = dict.fromkeys(each.name for each in facts.executor_of.values() if each.device.name == one.name)
+        if one.one_mode and len(used) > 1:
+            message = f"layers run in {len(used)} modes of {one.name} ({_listed(list(used))}), all in one allowed"
+            yield Violation(f"one_mode({one.name})", len(used) - 1, "modes", message)
     tensors = defaultdict(list)
     for copy in facts.unrouted():
         tensors[copy.origin, copy.destination].append(facts.title(copy.network, copy.tensor.name))
@@ -43,11 +60,26 @@ def platform_violations(facts: Facts) -> Violations:
         yield Violation(f"route({origin}->{destination})", math.inf, "", message)
 
 
-def constraint_violations(facts: Facts, latencies: Latencies) -> Violations:
+def constraint_violations(cases: Sequence[Case]) -> Violations:
     """Yield what violates the problem's constraints, in their order."""
-    for constraint in facts.problem.subject_to:
-        check = _custom if isinstance(constraint, CustomConstraint) else CHECKS[type(constraint)]
-        yield from check(facts, latencies, constraint)
+    for constraint in cases[0].facts.problem.subject_to:
+        yield from (_CUSTOM if isinstance(constraint, CustomConstraint) else CHECKS[type(constraint)])(
+            cases, constraint
+        )
+
+
+def _in_every_case(check: Callable[[Facts, Latencies, Any], Violations]) -> Check:
+    """Return a check that looks at every case, and yields each violation at its worst."""
+
+    def checked(cases: Sequence[Case], entry: Any) -> Violations:
+        worst: dict[str, Violation] = {}
+        for case in cases:
+            for found in check(case.facts, case.latencies, entry):
+                if found.constraint not in worst or found.amount > worst[found.constraint].amount:
+                    worst[found.constraint] = found
+        yield from worst.values()
+
+    return checked
 
 
 def _exceeds(value: float, limit: float, cap: float = math.inf) -> bool:
@@ -79,14 +111,25 @@ def _memory(facts: Facts, latencies: Latencies, entry: c.Memory) -> Violations:
             yield from _over(label, what, used, limit, "bytes", cap=HALF_A_BYTE if limit < _INEXACT else math.inf)
 
 
-def _deadline(facts: Facts, latencies: Latencies, entry: c.Deadline) -> Violations:
-    for network in facts.problem.networks:
+def _latency_of(network: str) -> Callable[[Case], float]:
+    return lambda case: case.latencies[network]
+
+
+def _deadline(cases: Sequence[Case], entry: c.Deadline) -> Violations:
+    for network in cases[0].facts.problem.networks:
+        if entry.network not in (None, network.name):
+            continue
         limit = entry.limit if entry.limit is not None else network.deadline
-        if entry.network in (None, network.name):
-            assert limit is not None, "Problem refuses a deadline without limit"
-            yield from _over(
-                f"deadline({network.name})", f"latency of {network.name}", latencies[network.name], limit, "s"
-            )
+        assert limit is not None, "Problem refuses a deadline without limit"
+        name, label = network.name, f"deadline({network.name})"
+        if entry.share is None:
+            value = across(cases, _latency_of(name), entry)
+            yield from _over(label, f"{across_label(entry)}latency of {name}", value, limit, "s")
+            continue
+        kept = math.fsum(case.probability for case in cases if not _exceeds(case.latencies[name], limit))
+        if kept < entry.share - TOLERANCE:
+            message = f"latency of {name}: kept with probability {kept:g}, {entry.share:g} demanded"
+            yield Violation(label, entry.share - kept, "", message)
 
 
 def _bandwidth(facts: Facts, latencies: Latencies, entry: c.Bandwidth) -> Violations:
@@ -105,13 +148,15 @@ def _bandwidth(facts: Facts, latencies: Latencies, entry: c.Bandwidth) -> Violat
             yield from _over(label, f"traffic of {link.name}", used, link.bandwidth, "bytes/s")
 
 
-def _energy(facts: Facts, latencies: Latencies, entry: c.Energy) -> Violations:
-    what = f"energy of {', '.join(entry.devices)}" if entry.devices else "energy"
-    yield from _over(entry.label, what, metrics.energy(facts, entry.devices), entry.limit, "J")
+def _energy(cases: Sequence[Case], entry: c.Energy) -> Violations:
+    what = across_label(entry) + (f"energy of {', '.join(entry.devices)}" if entry.devices else "energy")
+    value = across(cases, lambda case: metrics.energy(case.facts, entry.devices), entry)
+    yield from _over(entry.label, what, value, entry.limit, "J")
 
 
-def _cost(facts: Facts, latencies: Latencies, entry: c.Cost) -> Violations:
-    yield from _over(entry.label, "cost", metrics.cost(facts), entry.limit, "USD")
+def _cost(cases: Sequence[Case], entry: c.Cost) -> Violations:
+    value = across(cases, lambda case: metrics.cost(case.facts), entry)
+    yield from _over(entry.label, f"{across_label(entry)}cost", value, entry.limit, "USD")
 
 
 def _traffic(facts: Facts, latencies: Latencies, entry: c.Traffic) -> Violations:
@@ -131,6 +176,10 @@ def _worst_leakage(facts: Facts, latencies: Latencies, entry: c.WorstLeakage) ->
     yield from _over(entry.label, what, metrics.worst_leakage(facts), entry.limit, "")
 
 
+def _accuracy_loss(facts: Facts, latencies: Latencies, entry: c.AccuracyLoss) -> Violations:
+    yield from _over(entry.label, "accuracy loss", metrics.accuracy_loss(facts), entry.limit, "")
+
+
 def _utilisation(facts: Facts, latencies: Latencies, entry: c.Utilisation) -> Violations:
     for resource in facts.problem.platform.all_resources():
         used = math.fsum(
@@ -140,8 +189,9 @@ def _utilisation(facts: Facts, latencies: Latencies, entry: c.Utilisation) -> Vi
 
 
 def _placement(facts: Facts, latencies: Latencies, entry: c.Placement) -> Violations:
-    device = facts.device_of[entry.network, entry.layer]
-    if device not in entry.allowed:
+    executor = facts.executor_of[entry.network, entry.layer]
+    device = executor.name
+    if not {device, executor.device.name} & set(entry.allowed):
         name, allowed = facts.title(entry.network, entry.layer), _listed(list(entry.allowed)) or "no device"
         yield Violation(entry.label, 1, "", f"layer {name} is on {device}, {allowed} allowed")
 
@@ -204,9 +254,10 @@ def _max_cuts(facts: Facts, latencies: Latencies, entry: c.MaxCuts) -> Violation
         yield Violation(entry.label, len(cuts) - entry.limit, "cuts", message)
 
 
-def _metric_limit(facts: Facts, latencies: Latencies, entry: c.MetricLimit) -> Violations:
-    value = metrics.value_of(facts, latencies, Term(metric=entry.metric))
-    yield from _over(entry.label, entry.metric, value, entry.limit, metrics.metric_unit(facts, entry.metric))
+def _metric_limit(cases: Sequence[Case], entry: c.MetricLimit) -> Violations:
+    term, unit = Term(metric=entry.metric), metrics.metric_unit(cases[0].facts, entry.metric)
+    value = across(cases, lambda case: metrics.value_of(case.facts, case.latencies, term), entry)
+    yield from _over(entry.label, across_label(entry) + entry.metric, value, entry.limit, unit)
 
 
 def _custom(facts: Facts, latencies: Latencies, entry: CustomConstraint) -> Violations:
@@ -215,22 +266,24 @@ def _custom(facts: Facts, latencies: Latencies, entry: CustomConstraint) -> Viol
         yield Violation(entry.label, broken, "", f"{entry.label} is broken by {format_number(broken)}")
 
 
-CHECKS: dict[type[Any], Callable[[Facts, Latencies, Any], Violations]] = {
-    c.Memory: _memory,
+CHECKS: dict[type[Any], Check] = {
+    c.Memory: _in_every_case(_memory),
     c.Deadline: _deadline,
-    c.Bandwidth: _bandwidth,
+    c.Bandwidth: _in_every_case(_bandwidth),
     c.Energy: _energy,
     c.Cost: _cost,
-    c.Traffic: _traffic,
-    c.Leakage: _leakage,
-    c.WorstLeakage: _worst_leakage,
+    c.Traffic: _in_every_case(_traffic),
+    c.Leakage: _in_every_case(_leakage),
+    c.WorstLeakage: _in_every_case(_worst_leakage),
+    c.AccuracyLoss: _in_every_case(_accuracy_loss),
     c.MetricLimit: _metric_limit,
-    c.Utilisation: _utilisation,
-    c.Placement: _placement,
-    c.Colocate: _colocate,
-    c.Separate: _separate,
-    c.Contiguous: _contiguous,
-    c.MonotoneTiers: _monotone_tiers,
-    c.MaxDevices: _max_devices,
-    c.MaxCuts: _max_cuts,
+    c.Utilisation: _in_every_case(_utilisation),
+    c.Placement: _in_every_case(_placement),
+    c.Colocate: _in_every_case(_colocate),
+    c.Separate: _in_every_case(_separate),
+    c.Contiguous: _in_every_case(_contiguous),
+    c.MonotoneTiers: _in_every_case(_monotone_tiers),
+    c.MaxDevices: _in_every_case(_max_devices),
+    c.MaxCuts: _in_every_case(_max_cuts),
 }
+_CUSTOM = _in_every_case(_custom)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any, get_args
 
+from dnnopt.base.errors import InputError
 from dnnopt.compiled import evaluator, presolve, symmetry
 from dnnopt.compiled.compiler import compile_problem
 from dnnopt.compiled.constraints import Escape, ObjectiveTerm
@@ -16,11 +18,14 @@ from dnnopt.methods.exact import EXACT
 from dnnopt.methods.programs import lagrangian
 from dnnopt.problem import constraints as c
 from dnnopt.problem.custom import LinkCharge, Metric
+from dnnopt.problem.forms import Form
 from dnnopt.problem.metrics import STANDARD
+from dnnopt.problem.modes import Mode
 from dnnopt.problem.networks import Layer, Network, SharedAcross, Tensor
 from dnnopt.problem.objectives import Term
 from dnnopt.problem.platforms import Device, Link, Platform, Route
 from dnnopt.problem.problem import Problem
+from dnnopt.problem.scenarios import Scenario
 
 _TERMS: dict[str, Term] = {
     **{name.replace("_", " "): Term(metric=name) for name in STANDARD},
@@ -60,8 +65,8 @@ def _problem(**fields: object) -> Problem:
     ]
     platform = Platform(devices=tuple(devices), links=tuple(links), routes=tuple(routes))
     own = Metric(name="own", layers={"net": {"a": {"end": 1.0}}}, links={"up": LinkCharge(per_byte=1.0)})
-    base: dict[str, object] = {"execution": "sequential", "minimize": Term(metric="latency"), "metrics": (own,)}
-    return Problem(network, platform, **(base | fields))  # type: ignore[arg-type]
+    base: dict[str, Any] = {"execution": "sequential", "minimize": Term(metric="latency"), "metrics": (own,)}
+    return Problem(**({"networks": network, "platform": platform} | base | fields))
 
 
 def _constraints() -> Iterator[tuple[str, c.Constraint]]:
@@ -83,8 +88,34 @@ def _features() -> Iterator[tuple[str, str, Problem]]:
         yield "constraint", name, _problem(subject_to=[constraint])
     tied = SharedAcross(name="tied", bytes=1e6, layers=(("net", "a"), ("net", "b")))
     yield "weights", "shared", _problem(subject_to=[c.Memory()], shared_weights=[tied])
+    yield from (("choice", name, problem) for name, problem in _choices())
     for transport in ("unicast", "multicast", "per_edge"):
         yield "transport", transport, _problem(transport=transport)
+
+
+def _choices() -> Iterator[tuple[str, Problem]]:
+    """Yield choices beyond placement, by name."""
+    plain = _problem()
+    network, (end, cloud) = plain.networks[0], plain.platform.devices
+    modes = (Mode(name="fast"), Mode(name="small", efficiency=0.5, weight_bytes=0.25, output_bytes=0.25, loss=0.01))
+
+    def on(device: Device) -> Platform:
+        return plain.platform.replace(devices=(device, cloud))
+
+    def layers(**fields: Any) -> Network:
+        return network.replace(layers=(network.layers[0], network.layers[1].replace(**fields)))
+
+    yield "modes", _problem(platform=on(end.replace(modes=modes)))
+    yield "one mode", _problem(platform=on(end.replace(modes=modes, one_mode=True)))
+    form = Form(name="jpeg", bytes=1e4, encode={"end": 1e-3}, decode={"cloud": 1e-3}, loss=0.01)
+    yield "forms", _problem(networks=network.replace(tensors=[one.replace(forms=[form]) for one in network.tensors]))
+    yield "reach", _problem(networks=layers(reach=0.5))
+    yield "state", _problem(networks=layers(state=1e6), subject_to=[c.Memory()])
+    slow = Scenario(name="slow", probability=0.25, bandwidth={"up": 0.1})
+    scenarios = (slow, Scenario(name="usual", probability=0.75))
+    for name, said in (("expected", {}), ("worst", {"across": "worst"}), ("cvar", {"across": "cvar", "level": 0.9})):
+        yield f"scenarios, {name}", _problem(minimize=Term(metric="latency", **said), scenarios=scenarios)
+    yield "scenarios, share", _problem(subject_to=[c.Deadline(limit=1.0, share=0.9)], scenarios=scenarios)
 
 
 def capabilities() -> list[tuple[str, str, dict[str, bool]]]:
@@ -98,7 +129,8 @@ def capabilities() -> list[tuple[str, str, dict[str, bool]]]:
         able = set(registry.supporting(compile_problem(problem)))
         if group != "latency under":
             for execution in ("parallel", "scheduled", "call"):
-                able |= set(registry.supporting(compile_problem(problem.model_copy(update={"execution": execution}))))
+                with suppress(InputError):  # some choices mean nothing under some executions
+                    able |= set(registry.supporting(compile_problem(problem.replace(execution=execution))))
         rows.append((group, feature, {name: name in able for name in names}))
     return rows
 

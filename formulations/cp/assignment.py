@@ -24,7 +24,7 @@ from dnnopt.formulations.cp.literals import Literals
 from dnnopt.formulations.cp.objective import add_objective
 from dnnopt.formulations.formulation import check_supported
 from dnnopt.formulations.plans import times_in
-from dnnopt.models.arrays import Columns, Values
+from dnnopt.models.arrays import Values
 from dnnopt.models.constraint import ConstraintModel
 
 
@@ -39,7 +39,7 @@ class AssignmentFormulation:
     def scope(self) -> Scope:
         """What it looks at."""
         terms = {LinearTerm, LatencyTerm, PeriodTerm, WorstLeakageTerm, MaxTerm}
-        return Scope(enforces=frozenset(CONSTRAINTS), terms=frozenset(terms))
+        return Scope(enforces=frozenset(CONSTRAINTS), terms=frozenset(terms), choices=True)
 
     def supports(self, compiled: CompiledProblem) -> str | None:
         """Return None, or what of the problem the formulation does not support."""
@@ -71,7 +71,7 @@ class AssignmentFormulation:
 
     def read(self, compiled: CompiledProblem, model: ConstraintModel, values: Values) -> Index:
         """Return the placement that the values describe."""
-        placement: Index = values[placement_columns(model)].argmax(axis=1)
+        placement: Index = values[model.placement].argmax(axis=1)
         return placement
 
     def times(self, compiled: CompiledProblem, model: ConstraintModel, values: Values) -> Times | None:
@@ -80,11 +80,5 @@ class AssignmentFormulation:
 
     def forbid(self, compiled: CompiledProblem, model: ConstraintModel, placement: Index) -> None:
         """Add the clause that some node is elsewhere."""
-        columns = placement_columns(model)[np.arange(len(placement)), placement]
+        columns = model.placement[np.arange(len(placement)), placement]
         model.add_clauses("forbid", columns[None], (False,) * len(placement))
-
-
-def placement_columns(model: ConstraintModel) -> Columns:
-    """Return the columns of x (N, k)."""
-    block = model.variables[0]  # x is the first block
-    return np.arange(block.first, block.first + block.size).reshape(block.shape)

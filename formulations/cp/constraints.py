@@ -9,14 +9,26 @@ from typing import Any
 
 import numpy as np
 
-from dnnopt.compiled.constraints import DeadlineLimit, LinearLimit, MemoryLimit, MulticastTrees, ObjectiveLimit
-from dnnopt.compiled.evaluator import memory_room
+from dnnopt.compiled.constraints import (
+    DeadlineLimit,
+    LinearLimit,
+    MemoryLimit,
+    MulticastTrees,
+    ObjectiveLimit,
+    OneMode,
+    ShareLimit,
+)
+from dnnopt.compiled.evaluator import evaluator_of, memory_room
 from dnnopt.compiled.logical import Colocation, Contiguity, CutCount, DeviceCount, Separation, TierOrder
 from dnnopt.compiled.metrics import Index
 from dnnopt.formulations.cp.literals import Literals
 from dnnopt.formulations.cp.objective import add_objective_limit
 from dnnopt.formulations.edges import at_device, device_order, pair_labels
+from dnnopt.formulations.values import mode_values
 from dnnopt.models.constraint import TOLERANCE
+from dnnopt.models.linear import summed
+
+PROBABILITY = 1e-12  # one unit of it in rows
 
 
 def add_linear_limit(literals: Literals, limit: LinearLimit) -> None:
@@ -31,37 +43,36 @@ def add_memory(literals: Literals, limit: MemoryLimit) -> None:
     a_s: a hosted layer needs r_s or more; h_gi: a hosted layer reads the shared weights g.
     """
     c, model = literals.c, literals.model
-    here = np.flatnonzero(c.executor_device == limit.device)
-    columns = [literals.x[:, here].ravel()]
-    values = [np.repeat(limit.resident, len(here))]
+    columns = [literals.x[:, limit.executors].ravel()]
+    values = [limit.resident_in.ravel()]
     if limit.buffers:
         columns.append(literals.touched[:, limit.device])
-        values.append(limit.buffers * c.tensor_bytes)
-    if len(limit.shared.names):
-        columns.append(literals.holds[:, limit.device])
-        values.append(limit.shared.bytes)
-    if limit.peak.any():
-        columns.append(_peak_steps(literals, limit, here))
-        values.append(np.diff(np.unique(limit.peak[limit.peak > 0]), prepend=0.0))
+        values.append(limit.buffers * c.buffer_bytes)
+    for host, factor in zip(limit.hosts, limit.factors, strict=True):
+        if len(limit.shared.names):
+            columns.append(literals.holds[:, host])
+            values.append(factor * limit.shared.bytes)
+    if limit.peak_in.any():
+        columns.append(_peak_steps(literals, limit))
+        values.append(np.diff(np.unique(limit.peak_in[limit.peak_in > 0]), prepend=0.0))
     model.add_limit(limit.label, np.concatenate(columns), np.concatenate(values), limit.limit, memory_room(limit.limit))
 
 
-def _peak_steps(literals: Literals, limit: MemoryLimit, here: Index) -> Any:
+def _peak_steps(literals: Literals, limit: MemoryLimit) -> Any:
     """Add literals `a_s`: some hosted layer needs at least the s-th positive value; return their columns."""
-    c, model = literals.c, literals.model
-    steps = np.unique(limit.peak[limit.peak > 0])
+    model, peak = literals.model, limit.peak_in
+    steps = np.unique(peak[peak > 0])
 
     def reached(placement: Index) -> Any:
-        hosted = c.executor_device[placement] == limit.device
-        return np.max(hosted * limit.peak, initial=0.0) >= steps
+        return np.max((placement[:, None] == limit.executors) * peak, initial=0.0) >= steps
 
     a = model.add_variables(
         limit.named("peak"), (len(steps),), axes=lambda: ([str(s) for s in range(len(steps))],), evaluate=reached
     )
     model.add_clauses("peak_order", np.stack([a[1:], a[:-1]], axis=1), (False, True))
-    nodes = np.flatnonzero(limit.peak > 0)
-    step = np.searchsorted(steps, limit.peak[nodes])
-    for i in here:
+    for column, i in enumerate(limit.executors):
+        nodes = np.flatnonzero(peak[:, column] > 0)
+        step = np.searchsorted(steps, peak[nodes, column])
         model.add_clauses("peak", np.stack([literals.x[nodes, i], a[step]], axis=1), (False, True))
     return a
 
@@ -80,7 +91,7 @@ def add_deadline(literals: Literals, limit: DeadlineLimit) -> None:
 
 def add_colocation(literals: Literals, constraint: Colocation) -> None:
     """`x_vi = x_ui` for the first node u and every other v, device by device."""
-    at = at_device(literals.c, literals.x)
+    at = at_device(literals.c, literals.x, literals.model)
     first, *others = constraint.nodes
     for node in others:
         for device in range(at.shape[1]):
@@ -91,7 +102,7 @@ def add_colocation(literals: Literals, constraint: Colocation) -> None:
 
 def add_separation(literals: Literals, constraint: Separation) -> None:
     """At most one of the nodes on each device."""
-    at = at_device(literals.c, literals.x)[list(constraint.nodes)]
+    at = at_device(literals.c, literals.x, literals.model)[list(constraint.nodes)]
     for device in range(at.shape[1]):
         literals.model.add_whole_row(constraint.label, at[:, device].ravel(), 1, upper=1)
 
@@ -161,7 +172,43 @@ def add_multicast_trees(literals: Literals, constraint: MulticastTrees) -> None:
 
 def add_cut_count(literals: Literals, constraint: CutCount) -> None:
     """`Σ_τj z_τj <= n`, z: the tensor is sent to the device."""
-    literals.model.add_whole_row(constraint.label, literals.received.ravel(), 1, upper=constraint.limit)
+    z = literals.received[literals.c.tensor_whole].ravel()
+    literals.model.add_whole_row(constraint.label, z, 1, upper=constraint.limit)
+
+
+def add_share(literals: Literals, limit: ShareLimit) -> None:
+    """`metric_s <= limit` if z_s, for each scenario s, and `Σ_s p_s z_s >= share`."""
+    c, model = literals.c, literals.model
+
+    def kept(placement: Index) -> Any:
+        found = [evaluator_of(c).metric(metric, placement[None])[0] for metric in limit.metrics]
+        return np.array(found) <= limit.limit * (1 + TOLERANCE)
+
+    names = [str(number) for number in range(len(limit.metrics))]
+    z = model.add_variables(f"kept({limit.label})", (len(names),), axes=lambda: (names,), evaluate=kept)
+    for column, metric in zip(z, limit.metrics, strict=True):
+        columns, values = summed([literals.entries(metric)])
+        model.add_limit_if(limit.label, column, columns, values, limit.limit)
+    whole = [round(probability / PROBABILITY) for probability in limit.probabilities]
+    model.add_whole_row(f"{limit.label}_share", z, whole, lower=round((limit.share - TOLERANCE) / PROBABILITY))
+
+
+def add_one_mode(literals: Literals, constraint: OneMode) -> None:
+    """`x_vi → u_m` for each executor i of mode m and every layer; at most one u_m."""
+    c, model = literals.c, literals.model
+    hosts = np.flatnonzero(c.host_device == constraint.device)
+    u = model.add_variables(
+        constraint.label,
+        (len(hosts),),
+        axes=lambda: ([c.host_names[host] for host in hosts],),
+        evaluate=lambda placement: mode_values(c, placement)[hosts],
+    )
+    layers = np.flatnonzero(c.is_layer)
+    for host, column in zip(hosts, u, strict=True):
+        for i in np.flatnonzero(c.executor_host == host):
+            columns = np.stack([literals.x[layers, i], np.full(len(layers), column)], axis=1)
+            model.add_clauses(constraint.label, columns, (False, True))
+    model.add_whole_row(constraint.label, u, 1, upper=1)
 
 
 CONSTRAINTS: dict[type, Callable[[Literals, Any], None]] = {
@@ -176,6 +223,8 @@ CONSTRAINTS: dict[type, Callable[[Literals, Any], None]] = {
     DeviceCount: add_device_count,
     CutCount: add_cut_count,
     MulticastTrees: add_multicast_trees,
+    OneMode: add_one_mode,
+    ShareLimit: add_share,
 }
 
 

@@ -8,12 +8,11 @@ import numpy as np
 
 from dnnopt.compiled.compiled import CompiledProblem
 from dnnopt.compiled.evaluator import evaluator_of
-from dnnopt.compiled.metrics import Array, Index
 from dnnopt.formulations.copies import Copies, shared_tensors
-from dnnopt.formulations.edges import edge_labels, edge_uses_pair, pair_labels
+from dnnopt.formulations.edges import edge_labels, edge_stays, edge_uses_pair, pair_labels
 from dnnopt.formulations.implied import Axes, Entries, ImpliedVariables
 from dnnopt.formulations.moves import PairMoves
-from dnnopt.models.arrays import Columns, Values
+from dnnopt.models.arrays import Columns, Joined, Values
 from dnnopt.models.constraint import ConstraintModel
 
 
@@ -62,15 +61,35 @@ class Literals(ImpliedVariables):
 
     def _add_placement(self) -> Columns:
         c = self.c
-        executors = np.arange(c.allowed.shape[1])
-        x = self.model.add_variables(
-            "x",
-            c.allowed.shape,
-            axes=lambda: (c.node_names, c.executor_names),
-            upper=c.allowed,
-            evaluate=lambda placement: placement[:, None] == executors,
-        )
+        if c.has_choices:
+            x = self._add_allowed()
+        else:
+            executors = np.arange(c.allowed.shape[1])
+            x = self.model.add_variables(
+                "x",
+                c.allowed.shape,
+                axes=lambda: (c.node_names, c.executor_names),
+                upper=c.allowed,
+                evaluate=lambda placement: placement[:, None] == executors,
+            )
+        self.model.placement = x
         self.model.add_exactly_one(x)
+        return x
+
+    def _add_allowed(self) -> Columns:
+        """Add literals for what is allowed alone; of all executors with their modes and forms, that is little."""
+        c = self.c
+        node, executor = np.nonzero(c.allowed)
+
+        def labels() -> list[list[str]]:
+            ends = zip(node, executor, strict=True)
+            return [[Joined(c.node_names[v], c.executor_names[i]) for v, i in ends]]
+
+        columns = self.model.add_variables(
+            "x", (len(node),), axes=labels, evaluate=lambda placement: placement[node] == executor
+        )
+        x = np.full(c.allowed.shape, self.model.zero, dtype=columns.dtype)
+        x[node, executor] = columns
         return x
 
     def _add_pairs(self) -> Columns:
@@ -88,7 +107,7 @@ class Literals(ImpliedVariables):
         for pair, (origin, destination) in enumerate(zip(c.pair_origin, c.pair_destination, strict=True)):
             for i in np.flatnonzero(c.executor_device == origin):
                 for j in np.flatnonzero(c.executor_device == destination):
-                    both = c.allowed[u, i] & c.allowed[v, j]
+                    both = c.allowed[u, i] & c.allowed[v, j] & c.makes[:, i]
                     columns = np.stack([self.x[u, i], self.x[v, j], y[:, pair]], axis=1)[both]
                     model.add_clauses("send", columns, (False, False, True))
         self._add_marginals(y)
@@ -97,21 +116,20 @@ class Literals(ImpliedVariables):
     def _add_marginals(self, y: Columns) -> None:
         """Redundant rows, for the solver's linear relaxation."""
         c, model = self.c, self.model
-        devices = np.arange(len(c.device_names))
-
-        def stays(placement: Index) -> Array:
-            device = c.executor_device[placement]
-            origin, destination = device[c.edge_producer], device[c.edge_consumer]
-            return ((origin == destination)[:, None] & (origin[:, None] == devices)).astype(float)
-
+        devices, every = np.arange(len(c.device_names)), np.ones(len(c.executor_names), dtype=bool)
         stay = model.add_variables(
-            "stay", (len(c.edges), len(devices)), axes=lambda: (edge_labels(c), c.device_names), evaluate=stays
+            "stay",
+            (len(c.edges), len(devices)),
+            axes=lambda: (edge_labels(c), c.device_names),
+            evaluate=lambda placement: edge_stays(c, placement),
         )
         for edge, (u, v) in enumerate(zip(c.edge_producer, c.edge_consumer, strict=True)):
-            for node, end in ((u, c.pair_origin), (v, c.pair_destination)):
+            one_entry = c.makes[edge, c.allowed[u]].all()  # else the consumer's are those of all entries together
+            ends = ((u, c.pair_origin, c.makes[edge]), (v, c.pair_destination, every))
+            for node, end, some in ends if one_entry else ends[:1]:
                 for device in devices:
                     pairs = y[edge, end == device]
-                    here = self.x[node, c.executor_device == device]
+                    here = self.x[node, (c.executor_device == device) & some]
                     columns = np.concatenate([[stay[edge, device]], pairs, here])
                     coefficients = [1] * (1 + len(pairs)) + [-1] * len(here)
                     model.add_whole_row("marginal", columns, coefficients, lower=0, upper=0)
@@ -133,7 +151,20 @@ class Literals(ImpliedVariables):
     def imply(self, name: str, implied: Columns, by: Columns, axes: Axes) -> None:
         """Add clauses: each of the others (..., w) implies its variable (...,)."""
         for other in range(by.shape[-1]):
-            self.model.add_clauses(name, np.stack([by[..., other], implied], axis=-1), (False, True))
+            self._add_possible(name, np.stack([by[..., other], implied], axis=-1))
+
+    def imply_by_both(self, name: str, implied: Columns, first: Columns, second: Columns, axes: Axes) -> None:
+        """Add clauses: each of the first with each of the second others (..., w) implies its variable (...,)."""
+        for one in range(first.shape[-1]):
+            for other in range(second.shape[-1]):
+                self._add_possible(name, np.stack([first[..., one], second[..., other], implied], axis=-1))
+
+    def _add_possible(self, name: str, columns: Columns) -> None:
+        """Add clauses (..., w) that all others but the last imply the last, without those of what cannot be."""
+        rows = columns.reshape(-1, columns.shape[-1])
+        if self.c.has_choices:
+            rows = rows[(rows != self.model.zero).all(axis=1)]
+        self.model.add_clauses(name, rows, (False,) * (rows.shape[1] - 1) + (True,))
 
     def load_entries(self, resource: int) -> Entries:
         """Return the columns and seconds of a resource's load."""
@@ -144,4 +175,7 @@ class Literals(ImpliedVariables):
             for copies in self.copies:
                 columns.append(copies.columns.ravel())
                 values.append(copies.charge(load, c.tensor_bytes).ravel())
+        if load.happens:
+            columns.append(self.happening)
+            values.append(load.on_event)
         return np.concatenate(columns), np.concatenate(values)

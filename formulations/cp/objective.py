@@ -86,6 +86,8 @@ def _rows(literals: Literals, term: ObjectiveTerm) -> list[Entries]:
             sensitivity = np.nan_to_num(c.sensitivity)
             h = literals.exposed
             rows = [(h[t : t + 1], sensitivity[t : t + 1]) for t in np.flatnonzero(sensitivity)]
+            seen = c.events.sensitivity
+            rows += [(literals.happening[x : x + 1], seen[x : x + 1]) for x in np.flatnonzero(seen)]
         case MaxTerm():
             rows = [row for part in term.parts for row in _rows(literals, part)]
             rows += _joint_rows(literals, term)

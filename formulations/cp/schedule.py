@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 
 from dnnopt.compiled.compiled import CompiledProblem
-from dnnopt.compiled.constraints import LatencyTerm, MaxTerm, MulticastTrees
+from dnnopt.compiled.constraints import LatencyTerm, MaxTerm, MulticastTrees, OneMode
 from dnnopt.compiled.metrics import Index
 from dnnopt.compiled.scheduling import Times
 from dnnopt.compiled.scope import Scope
@@ -35,7 +35,9 @@ class ScheduleFormulation(AssignmentFormulation):
         """What it looks at."""
         timed = frozenset({"parallel", "scheduled"})
         own = super().scope
-        return replace(own, enforces=own.enforces - {MulticastTrees}, latencies=timed, executions=timed)
+        return replace(
+            own, enforces=own.enforces - {MulticastTrees, OneMode}, latencies=timed, executions=timed, choices=False
+        )
 
     def supports(self, compiled: CompiledProblem) -> str | None:
         """Return None, or what of the problem the formulation does not support."""

@@ -97,6 +97,12 @@ class Build(ImpliedVariables):
         signs = np.array([1.0] + [-1.0] * by.shape[-1])
         self.model.add_rows(name, columns, signs, lower=0.0, axes=axes)
 
+    def imply_by_both(self, name: str, implied: Columns, first: Columns, second: Columns, axes: Axes) -> None:
+        """Add rows: each variable (...,) is at least the sum of its first and second others (..., w), less 1."""
+        columns = np.concatenate([implied[..., None], first, second], axis=-1)
+        signs = np.array([1.0] + [-1.0] * (first.shape[-1] + second.shape[-1]))
+        self.model.add_rows(name, columns, signs, lower=-1.0, axes=axes)
+
     @cached_property
     def seconds(self) -> Array:
         """Time of each node on each executor in the model's units; 0 where it cannot run (N, k)."""

@@ -19,14 +19,19 @@ from dnnopt.compiled.constraints import (
     MemoryLimit,
     MulticastTrees,
     ObjectiveLimit,
+    OneMode,
+    ShareLimit,
 )
+from dnnopt.compiled.evaluator import evaluator_of
 from dnnopt.compiled.logical import Colocation, Contiguity, CutCount, DeviceCount, Separation, TierOrder
 from dnnopt.compiled.metrics import Index
 from dnnopt.compiled.scaling import SI, unit_for
-from dnnopt.formulations.edges import at_device, device_order, edge_labels, pair_labels
+from dnnopt.formulations.edges import at_device, at_host, device_order, edge_labels, pair_labels
 from dnnopt.formulations.milp.build import Build, clipped
 from dnnopt.formulations.milp.objective import sum_entries
+from dnnopt.formulations.values import mode_values
 from dnnopt.models.arrays import Columns, Joined, Values
+from dnnopt.models.linear import summed
 
 # More than the referee lets through: with room of 1e-11 to 1e-9 of the limit, in rows that coefficients otherwise meet
 # exactly, HiGHS was seen to call feasible models infeasible and worse plans optimal. A plan that the referee then
@@ -60,34 +65,32 @@ def add_memory(build: Build, limit: MemoryLimit) -> None:
     c, model = build.c, build.model
     unit = model.units.bytes * _unit_of_row(build, limit.limit / model.units.bytes)
     upper = limit.limit / unit
-    here = np.flatnonzero(c.executor_device == limit.device)
-    columns, values = build.x[:, here].ravel(), clipped(limit.resident / unit, upper)
-    if len(here) > 1:
-        values = np.repeat(values, len(here))
-    if limit.peak.any():
-        columns, values = np.append(columns, _add_peak(build, limit, here, unit)), np.append(values, 1.0)
+    columns = build.x[:, limit.executors].ravel()
+    values = clipped(limit.resident_in.ravel() / unit, upper)
+    if limit.peak_in.any():
+        columns, values = np.append(columns, _add_peak(build, limit, unit)), np.append(values, 1.0)
     if len(limit.shared.names):
-        columns = np.append(columns, build.holds[:, limit.device])
-        values = np.append(values, clipped(limit.shared.bytes / unit, upper))
+        columns = np.append(columns, build.holds[:, limit.hosts].T.ravel())
+        held = limit.factors[:, None] * limit.shared.bytes
+        values = np.append(values, clipped(held.ravel() / unit, upper))
     if limit.buffers:
         columns = np.append(columns, build.touched[:, limit.device])
-        values = np.append(values, clipped(limit.buffers * c.tensor_bytes / unit, upper))
+        values = np.append(values, clipped(limit.buffers * c.buffer_bytes / unit, upper))
     build.limit(limit.label, (columns, values), upper)
 
 
-def _add_peak(build: Build, limit: MemoryLimit, here: Index, unit: float) -> int:
+def _add_peak(build: Build, limit: MemoryLimit, unit: float) -> int:
     """Add the largest activation hosted, `A_i`, in a unit of so many bytes; return its column."""
     c, model = build.c, build.model
 
     def largest(placement: Index) -> Values:
-        hosted = c.executor_device[placement] == limit.device
-        return np.max(hosted * limit.peak, initial=0.0) / unit
+        return np.max((placement[:, None] == limit.executors) * limit.peak_in, initial=0.0) / unit
 
     column = int(model.add_variables(limit.named("peak"), (), evaluate=largest))
-    nodes = np.flatnonzero(limit.peak)
-    needed = clipped(limit.peak[nodes, None] / unit, limit.limit / unit)
-    columns = np.concatenate([np.full((len(nodes), 1), column), build.x[nodes][:, here]], axis=1)
-    values = np.concatenate([np.ones((len(nodes), 1)), np.repeat(-needed, len(here), axis=1)], axis=1)
+    nodes = np.flatnonzero(limit.peak_in.any(axis=1))
+    needed = clipped(limit.peak_in[nodes] / unit, limit.limit / unit)
+    columns = np.concatenate([np.full((len(nodes), 1), column), build.x[nodes][:, limit.executors]], axis=1)
+    values = np.concatenate([np.ones((len(nodes), 1)), -needed], axis=1)
     names = [c.node_names[node] for node in nodes]
     model.add_rows(limit.named("peak_of"), columns, values, lower=0.0, axes=lambda: (names,))
     return column
@@ -110,7 +113,7 @@ def add_objective_limit(build: Build, limit: ObjectiveLimit) -> None:
 def add_colocation(build: Build, constraint: Colocation) -> None:
     """`x_vi = x_ui` for the first node u and every other v, device by device."""
     c = build.c
-    at = at_device(c, build.x)
+    at = at_device(c, build.x, build.model)
     first, *others = constraint.nodes
     if not others:
         return
@@ -124,7 +127,7 @@ def add_colocation(build: Build, constraint: Colocation) -> None:
 
 def add_separation(build: Build, constraint: Separation) -> None:
     """`Σ_v x_vi <= 1` over the nodes, for each device."""
-    at = at_device(build.c, build.x)[list(constraint.nodes)]
+    at = at_device(build.c, build.x, build.model)[list(constraint.nodes)]
     columns = at.transpose(1, 0, 2).reshape(at.shape[1], -1)
     build.model.add_rows(constraint.label, columns, 1.0, upper=1.0, axes=lambda: (build.c.device_names,))
 
@@ -156,7 +159,7 @@ def add_contiguity(build: Build, constraint: Contiguity) -> None:
         model.add_rows(f"forwards({network})", columns, [1.0, -1.0], upper=0.0, axes=lambda: (labels, pair_labels(c)))
     paths = [edge for edge in constraint.edges if edge not in number or build.moves.pairs is None]
     if paths:
-        at = at_device(c, build.x)
+        at = at_device(c, build.x, build.model)
         u, v = np.array(paths).T
         origin, destination = at[u][:, c.pair_origin], at[v][:, c.pair_destination]
         a = np.broadcast_to(before[None, :, None], (*origin.shape[:2], 1))
@@ -213,7 +216,7 @@ def add_device_count(build: Build, constraint: DeviceCount) -> None:
 
     u = model.add_variables("used", (len(devices),), axes=lambda: (c.device_names,), upper=1.0, evaluate=used)
     layers = np.flatnonzero(c.is_layer)
-    at = at_device(c, build.x)[layers]
+    at = at_device(c, build.x, build.model)[layers]
     columns = np.concatenate([np.broadcast_to(u[None, :, None], (*at.shape[:2], 1)), at], axis=2)
     values = np.array([1.0] + [-1.0] * at.shape[2])
     names = [c.node_names[node] for node in layers]
@@ -223,7 +226,7 @@ def add_device_count(build: Build, constraint: DeviceCount) -> None:
 
 def add_cut_count(build: Build, constraint: CutCount) -> None:
     """`Σ_τj z_τj <= n`, z: the tensor is sent to the device."""
-    z = build.received.ravel()
+    z = build.received[build.c.tensor_whole].ravel()
     build.limit(constraint.label, (z, np.ones(len(z))), constraint.limit)
 
 
@@ -251,7 +254,7 @@ def add_call_order(build: Build, constraint: CallOrder) -> None:
         columns = np.concatenate([rank[v][:, None], rank[u][:, None], *into], axis=1)
         values = np.array([1.0] + [-1.0] * (columns.shape[1] - 1))
         model.add_rows("rank_after", columns, values, lower=0.0, axes=lambda: (edge_labels(c),))
-    at = at_device(c, build.x)[:, calling]
+    at = at_device(c, build.x, build.model)[:, calling]
     ends = np.stack(np.broadcast_arrays(rank[:, None], order[None, :]), axis=2)
     columns = np.concatenate([ends, at], axis=2)
     for side, sign in (("low", 1.0), ("high", -1.0)):
@@ -264,7 +267,7 @@ def add_multicast_trees(build: Build, constraint: MulticastTrees) -> None:
     c, z = build.c, build.received
     tensors = np.flatnonzero(c.fan_out > 1)
     origin, first, second = np.array(constraint.conflicts).T
-    here = at_device(c, build.x)[c.producer[tensors]][:, origin]
+    here = at_device(c, build.x, build.model)[c.producer[tensors]][:, origin]
     sent = np.stack([z[tensors][:, first], z[tensors][:, second]], axis=2)
     columns = np.concatenate([here, sent], axis=2)
 
@@ -273,6 +276,53 @@ def add_multicast_trees(build: Build, constraint: MulticastTrees) -> None:
         return [c.tensor_names[tensor] for tensor in tensors], ends
 
     build.model.add_rows(constraint.label, columns, 1.0, upper=2.0, axes=labels)
+
+
+def add_share(build: Build, limit: ShareLimit) -> None:
+    """`metric_s <= limit + most_s (1 - z_s)` for each scenario s, `Σ_s p_s z_s >= share`; most_s: no plan has more."""
+    c, model = build.c, build.model
+    unit = model.units.of(limit.metrics[0].unit)
+    upper = _with_room(limit.limit) / unit
+
+    def kept(placement: Index) -> Values:
+        found = [evaluator_of(c).metric(metric, placement[None])[0] for metric in limit.metrics]
+        return (np.array(found) <= _with_room(limit.limit)).astype(float)
+
+    names = [str(number) for number in range(len(limit.metrics))]
+    z = model.add_variables(
+        f"kept({limit.label})", (len(names),), axes=lambda: (names,), upper=1.0, integer=True, evaluate=kept
+    )
+    for number, metric in enumerate(limit.metrics):
+        columns, values = summed([build.entries(metric)])
+        size = _unit_of_row(build, upper)
+        values = clipped(values, upper) / size
+        most = float(values.sum())
+        build.at_most(
+            f"{limit.label}[{number}]", np.append(columns, z[number]), np.append(values, most), upper / size + most
+        )
+    model.add_rows(f"{limit.label}_share", z, np.array(limit.probabilities), lower=limit.share * (1 - _ROOM))
+
+
+def add_one_mode(build: Build, constraint: OneMode) -> None:
+    """`u_m >= Σ_i x_vi` over the executors of each mode m, for every layer; `Σ_m u_m <= 1`."""
+    c, model = build.c, build.model
+    hosts = np.flatnonzero(c.host_device == constraint.device)
+    names = [c.host_names[host] for host in hosts]
+    u = model.add_variables(
+        constraint.label,
+        (len(hosts),),
+        axes=lambda: (names,),
+        upper=1.0,
+        integer=True,
+        evaluate=lambda placement: mode_values(c, placement)[hosts],
+    )
+    layers = np.flatnonzero(c.is_layer)
+    at = at_host(c, build.x, model)[layers][:, hosts]
+    columns = np.concatenate([np.broadcast_to(u[None, :, None], (*at.shape[:2], 1)), at], axis=2)
+    values = np.array([1.0] + [-1.0] * at.shape[2])
+    labels = [c.node_names[node] for node in layers]
+    model.add_rows(f"uses_{constraint.label}", columns, values, lower=0.0, axes=lambda: (labels, names))
+    build.limit(f"{constraint.label}_alone", (u, np.ones(len(u))), 1.0)
 
 
 def not_linear(c: CompiledProblem) -> str | None:
@@ -309,6 +359,8 @@ CONSTRAINTS: dict[type, Callable[[Build, Any], None]] = {
     CutCount: add_cut_count,
     CallOrder: add_call_order,
     MulticastTrees: add_multicast_trees,
+    OneMode: add_one_mode,
+    ShareLimit: add_share,
     CustomLimit: add_custom,
     Escape: add_escape,
 }

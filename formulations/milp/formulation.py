@@ -7,7 +7,15 @@ from dataclasses import replace
 import numpy as np
 
 from dnnopt.compiled.compiled import CompiledProblem
-from dnnopt.compiled.constraints import LatencyTerm, LinearTerm, MaxTerm, MulticastTrees, PeriodTerm, WorstLeakageTerm
+from dnnopt.compiled.constraints import (
+    LatencyTerm,
+    LinearTerm,
+    MaxTerm,
+    MulticastTrees,
+    OneMode,
+    PeriodTerm,
+    WorstLeakageTerm,
+)
 from dnnopt.compiled.metrics import Index
 from dnnopt.compiled.scaling import choose_units
 from dnnopt.compiled.scheduling import Times
@@ -20,11 +28,10 @@ from dnnopt.formulations.milp.build import Build
 from dnnopt.formulations.milp.communication import COMMUNICATIONS
 from dnnopt.formulations.milp.constraints import CONSTRAINTS, add_constraints, not_linear
 from dnnopt.formulations.milp.objective import add_objective
-from dnnopt.formulations.milp.placement import read_placement
 from dnnopt.formulations.milp.symmetry import add_symmetry_breaking
 from dnnopt.formulations.milp.timing import TIMINGS
 from dnnopt.formulations.plans import times_for, times_in
-from dnnopt.models.arrays import Columns, Values
+from dnnopt.models.arrays import Values
 from dnnopt.models.linear import LinearModel
 
 
@@ -53,7 +60,9 @@ class MilpFormulation:
         terms = {LinearTerm, LatencyTerm, WorstLeakageTerm, MaxTerm}
         if self._timing.period:
             terms.add(PeriodTerm)
-        linear = Scope(enforces=frozenset(CONSTRAINTS), terms=frozenset(terms))
+        choices = self._communication.choices and self._timing.choices
+        enforced = frozenset(CONSTRAINTS) if choices else frozenset(CONSTRAINTS) - {OneMode}
+        linear = Scope(enforces=enforced, terms=frozenset(terms), choices=choices)
         if self._timing.latency is None:
             return linear
         timed = frozenset({self._timing.latency})
@@ -96,7 +105,8 @@ class MilpFormulation:
 
     def read(self, compiled: CompiledProblem, model: LinearModel, values: Values) -> Index:
         """Return the placement that the values describe."""
-        return read_placement(values, _x(model))
+        placement: Index = values[model.placement].argmax(axis=1)
+        return placement
 
     def times(self, compiled: CompiledProblem, model: LinearModel, values: Values) -> Times | None:
         """Return when everything starts in the order of the solution, where it has one."""
@@ -105,15 +115,10 @@ class MilpFormulation:
     def forbid(self, compiled: CompiledProblem, model: LinearModel, placement: Index) -> None:
         """Add the row `Σ_v x_v,placement(v) <= N - 1`."""
         placement = canonical(compiled, placement, _classes(compiled))
-        columns = _x(model)[np.arange(len(placement)), placement]
+        columns = model.placement[np.arange(len(placement)), placement]
         model.add_rows("forbid", columns, 1.0, upper=len(placement) - 1.0)
 
 
 def _classes(compiled: CompiledProblem) -> list[list[int]]:
     """Return the classes of identical devices; of a schedule only the placement could be renamed, so there none."""
     return [] if compiled.execution == "scheduled" else identical_devices(compiled)
-
-
-def _x(model: LinearModel) -> Columns:
-    block = model.variables[0]  # x is the first block
-    return np.arange(block.first, block.first + block.size).reshape(block.shape)

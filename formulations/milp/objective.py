@@ -73,17 +73,18 @@ def _add_worst_leakage(build: Build, weight: float, most: float) -> int:
     """Add `W >= weight ρ_τ h_τ` for every tensor; return the column of W."""
     c, model = build.c, build.model
     sensitivity = np.nan_to_num(c.sensitivity)  # there is none where nothing can leak
-    h = build.exposed
+    h, names = build.exposed, list(c.tensor_names)
+    if c.events.sensitivity.any():
+        h, names = np.append(h, build.happening), [*names, *c.events.names]
+        sensitivity = np.append(sensitivity, c.events.sensitivity)
 
     def largest(placement: Index) -> Values:
-        evaluator, placements = evaluator_of(c), placement[None]
-        exposed = evaluator.exposed(placements, evaluator.edge_pairs(placements))[0]
-        return weight * np.max(sensitivity * exposed, initial=0.0)
+        return weight * evaluator_of(c).total((WorstLeakageTerm(1.0),), placement[None])[0]
 
     column = int(model.add_variables("worst_leakage", (), evaluate=largest))
     columns = np.stack([np.full(len(h), column), h], axis=1)
     values = np.stack([np.ones(len(h)), -clipped(weight * sensitivity, most)], axis=1)
-    model.add_rows("worst", columns, values, lower=0.0, axes=lambda: (c.tensor_names,))
+    model.add_rows("worst", columns, values, lower=0.0, axes=lambda: (names,))
     return column
 
 

@@ -121,6 +121,21 @@ def forked(**fields):
     return problem(net, on, times, minimize=dp.energy(), transport="multicast", energies=times, **fields)
 
 
+def in_modes(execution, one_mode):
+    """Return a problem in which a runs fastest in one mode of p, and b in the other."""
+    one = made(execution, OBJECTIVES[execution])
+    p = one.platform.devices[0].replace(modes=[dp.Mode(name="x"), dp.Mode(name="y")], one_mode=one_mode)
+    times = {name: {"p:x": x, "p:y": y, "q": 100} for name, x, y in (("a", 1, 9), ("b", 9, 1), ("c", 2, 2))}
+    on = one.platform.replace(devices=[p, one.platform.devices[1]])
+    return one.replace(platform=on, profile={"time": {"net": times}})
+
+
+def in_scenarios(execution, *limits):
+    """Return a problem in which links are sometimes too slow for the plan of the least energy."""
+    busy = dp.Scenario(name="busy", probability=0.5, bandwidth={"up": 0.1, "down": 0.1})
+    return made(execution, dp.energy(), limits).replace(scenarios=[busy, dp.Scenario(name="idle", probability=0.5)])
+
+
 # Constraints, each with others that are there in any case.
 TRIED = [
     (kinds.LinearLimit, dp.traffic() <= 2, ()),
@@ -187,6 +202,14 @@ CASES = [
     *(
         Case(kinds.CallOrder, made("call", objective), made("sequential", objective))
         for objective in (dp.energy(), dp.period(), dp.latency())
+    ),
+    *(
+        Case(kinds.OneMode, in_modes(execution, one_mode=True), in_modes(execution, one_mode=False))
+        for execution in ("sequential", "parallel", "pipelined")
+    ),
+    *(
+        Case(kinds.ShareLimit, in_scenarios(execution, dp.Deadline(12, share=0.9)), in_scenarios(execution))
+        for execution in ("sequential", "pipelined")
     ),
     Case(kinds.MulticastTrees, forked(execution="scheduled"), forked(execution="parallel")),
 ]
@@ -281,7 +304,12 @@ def test_what_a_part_enforces_changes_its_answer_to_that_of_enumeration(part, mo
 
 def may_be(kind, scope):
     """Return whether a problem with a constraint of a kind may have an execution that the part knows."""
-    where = {kinds.CallOrder: {"call"}, kinds.MulticastTrees: {"scheduled"}}
+    where = {
+        kinds.CallOrder: {"call"},
+        kinds.MulticastTrees: {"scheduled"},
+        kinds.OneMode: {"sequential", "parallel", "pipelined"},
+        kinds.ShareLimit: {"sequential", "pipelined"},
+    }
     return (
         bool(scope.latencies)
         if kind is kinds.DeadlineLimit

@@ -149,8 +149,8 @@ class Frontier:
         for number, row in enumerate(self.rows):
             table[:, :links, number] = row.beta
             if row.buffers:
-                table[:, links + row.device, number] = row.buffers * c.tensor_bytes
-            table[:, -1, number] = row.copy
+                table[:, links + row.device, number] = row.buffers * c.buffer_bytes
+            table[:, -1, number] = row.copy * c.tensor_whole
         return table
 
     def sent(self, use: SlotUse, digits: Index, devices: Index) -> Array:

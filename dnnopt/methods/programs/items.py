@@ -165,7 +165,7 @@ class _Grouping:
             if not isinstance(limit, MemoryLimit):
                 continue
             everything = limit.together(np.arange(len(self.c.node_names)))
-            if everything + limit.buffers * self.c.tensor_bytes.sum() > limit.limit:
+            if everything + limit.buffers * self.c.buffer_bytes.sum() > limit.limit:
                 light &= limit.buffers == 0
                 light &= self._summed(limit.resident + limit.peaks.sum(axis=0)) == 0.0
         return light

@@ -268,7 +268,7 @@ class Stages:
                 used.add_difference(self._held @ self._by_item(limit.resident))
                 if limit.buffers:
                     for flow in self._find_flows(by_edge=False):
-                        size = float(limit.buffers * self.c.tensor_bytes[flow.tensor])
+                        size = float(limit.buffers * self.c.buffer_bytes[flow.tensor])
                         self._add_flow(used, flow, device, size, size)
                 peaks = np.zeros((len(self.items.before), len(limit.peaks)))
                 np.maximum.at(peaks, self.items.of_node[layers], limit.peaks[:, layers].T)

@@ -28,16 +28,19 @@ class Communication:
         Returns why it does not fit a problem, or None.
     pairs : bool
         Whether it has variables for pairs of devices.
+    choices : bool
+        Whether it knows modes and forms.
     """
 
     add: Callable[[LinearModel, CompiledProblem, Columns], Moves]
     refuses: Callable[[CompiledProblem], str | None] = _fits
     pairs: bool = True
+    choices: bool = False
 
 
 COMMUNICATIONS: dict[str, Communication] = {
-    "product": Communication(product.add_pairs),
-    "edgewise": Communication(edgewise.add_pairs),
+    "product": Communication(product.add_pairs, choices=True),
+    "edgewise": Communication(edgewise.add_pairs, choices=True),
     "boundary": Communication(boundary.add_ends, boundary.refuses, pairs=False),
     "treewise": Communication(treewise.add_bags, treewise.refuses),
 }

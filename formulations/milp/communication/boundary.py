@@ -147,7 +147,7 @@ def _add_ends(
     model: LinearModel, c: CompiledProblem, x: Columns, suffix: str, edges: Index, owner: Index, rows: int
 ) -> tuple[Columns, Columns]:
     """Add `leave` and `enter` (rows, D), and a row for each edge and device, in the variables of its owner."""
-    at = at_device(c, x)
+    at = at_device(c, x, model)
     producer, consumer = at[c.edge_producer[edges]], at[c.edge_consumer[edges]]
     modes = at.shape[2]
     values = np.array([1.0] + [-1.0] * modes + [1.0] * modes)
@@ -201,7 +201,7 @@ def _add_sends(
         upper=most[:, None] * _usable_ends(c, edges, owner, len(tensors), "leave"),
         evaluate=sent,
     )
-    at = at_device(c, x)[c.producer[tensors]]
+    at = at_device(c, x, model)[c.producer[tensors]]
     every = np.broadcast_to(enter[:, None, :], (len(tensors), devices, devices))
     columns = np.concatenate([send[:, :, None], every, at], axis=2)
     ones = np.ones((len(tensors), devices, 1))

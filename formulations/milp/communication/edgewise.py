@@ -5,7 +5,9 @@
 
 The transport polytope of each edge; with binary x it makes y integral. The relaxation is exact on trees without
 coupling constraints and far stronger than `product` elsewhere (local marginal polytope: Wainwright, Jordan, Graphical
-models, exponential families, and variational inference, 2008, section 4.1). Size: E k² variables, 2 E k rows.
+models, exponential families, and variational inference, 2008, section 4.1). Where tensors have several entries, the
+marginals of an edge are those of the executors that make its entry, and the consumer's are those of all entries.
+Size: E k² variables, 2 E k rows.
 """
 
 from __future__ import annotations
@@ -13,12 +15,11 @@ from __future__ import annotations
 import numpy as np
 
 from dnnopt.compiled.compiled import CompiledProblem
-from dnnopt.compiled.metrics import Index
-from dnnopt.formulations.edges import at_device, edge_labels
+from dnnopt.formulations.edges import at_device, at_origin, edge_labels, edge_stays
 from dnnopt.formulations.milp.communication.copies import add_copies
 from dnnopt.formulations.milp.communication.pairs import add_pair_variables
 from dnnopt.formulations.moves import PairMoves
-from dnnopt.models.arrays import Columns, Values
+from dnnopt.models.arrays import Columns
 from dnnopt.models.linear import LinearModel
 
 
@@ -27,23 +28,50 @@ def add_pairs(model: LinearModel, c: CompiledProblem, x: Columns) -> PairMoves:
     y = add_pair_variables(model, c)
     devices = np.arange(len(c.device_names))
 
-    def stays(placement: Index) -> Values:
-        device = c.executor_device[placement]
-        origin, destination = device[c.edge_producer], device[c.edge_consumer]
-        return ((origin == destination)[:, None] & (origin[:, None] == devices)).astype(float)
-
     stay = model.add_variables(
         "stay",
         (len(c.edges), len(devices)),
         axes=lambda: (edge_labels(c), c.device_names),
         upper=1.0,
-        evaluate=stays,
+        evaluate=lambda placement: edge_stays(c, placement),
     )
     by_origin = np.argsort(c.pair_origin, kind="stable").reshape(len(devices), -1)
     by_destination = np.argsort(c.pair_destination, kind="stable").reshape(len(devices), -1)
-    at = at_device(c, x)
-    values = np.array([1.0] * len(devices) + [-1.0] * at.shape[2])
-    for name, pairs, node in (("leave", by_origin, c.edge_producer), ("enter", by_destination, c.edge_consumer)):
-        columns = np.concatenate([stay[:, :, None], y.take(pairs, axis=1), at.take(node, axis=0)], axis=2)
+    after = at_device(c, x, model).take(c.edge_consumer, axis=0)
+    for name, pairs, at in (("leave", by_origin, at_origin(c, x, model)), ("enter", by_destination, after)):
+        columns = np.concatenate([stay[:, :, None], y.take(pairs, axis=1), at], axis=2)
+        if name == "enter" and c.made is not None:
+            _add_any_entry(model, c, columns, len(devices))
+            continue
+        values = np.array([1.0] * len(devices) + [-1.0] * at.shape[2])
         model.add_rows(name, columns, values, lower=0.0, upper=0.0, axes=lambda: (edge_labels(c), c.device_names))
     return PairMoves(c, y, add_copies(model, c, y))
+
+
+def _add_any_entry(model: LinearModel, c: CompiledProblem, columns: Columns, devices: int) -> None:
+    """Add the marginals of consumers where tensors have several entries, of which one is made: in one row for each use.
+
+    `columns` (E, D, D + most) are those of the edges' own rows.
+    """
+    tensor = c.edge_tensor
+    level = c.fan_out[tensor]  # entries for consumers of another reach have others
+    use = np.stack([c.tensor_number[tensor], level, c.edge_consumer], axis=1)
+    _, first, row = np.unique(use, axis=0, return_index=True, return_inverse=True)
+    row = row.ravel()
+    moves = columns[:, :, :devices]
+    rows = (row[:, None, None] * devices + np.arange(devices)[None, :, None]) + np.zeros(moves.shape, dtype=np.int64)
+    at = columns[first][:, :, devices:]
+    of_x = (np.arange(len(first))[:, None, None] * devices + np.arange(devices)[None, :, None]) + np.zeros(
+        at.shape, dtype=np.int64
+    )
+    names = [edge_labels(c)[edge] for edge in first]
+    model.add_sparse_rows(
+        "enter",
+        (len(first), devices),
+        np.concatenate([rows.ravel(), of_x.ravel()]),
+        np.concatenate([moves.ravel(), at.ravel()]),
+        np.concatenate([np.ones(moves.size), -np.ones(at.size)]),
+        lower=0.0,
+        upper=0.0,
+        axes=lambda: (names, c.device_names),
+    )

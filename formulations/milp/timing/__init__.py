@@ -33,6 +33,8 @@ class Timing:
         Returns why it does not fit a problem, or None.
     pairs : bool
         Whether it needs variables for pairs of devices.
+    choices : bool
+        Whether it knows modes and forms.
     """
 
     name: str
@@ -42,6 +44,7 @@ class Timing:
     value: str = "exact"
     refuses: Callable[[CompiledProblem], str | None] = lambda c: None
     pairs: bool = False
+    choices: bool = False
 
 
 def _nothing(build: Build) -> None:
@@ -49,9 +52,9 @@ def _nothing(build: Build) -> None:
 
 
 TIMINGS: dict[str, Timing] = {
-    "sum": Timing("sum", period=False, latency=None, add=_nothing),
-    "period": Timing("period", period=True, latency=None, add=_nothing),
-    "potentials": Timing("potentials", period=True, latency="parallel", add=potentials.add_start_times),
+    "sum": Timing("sum", period=False, latency=None, add=_nothing, choices=True),
+    "period": Timing("period", period=True, latency=None, add=_nothing, choices=True),
+    "potentials": Timing("potentials", period=True, latency="parallel", add=potentials.add_start_times, choices=True),
     "paths": Timing("paths", period=True, latency="parallel", add=paths.add),
     "calls": Timing("calls", period=True, latency="call", add=calls.add),
     "modules": Timing("modules", period=True, latency="scheduled", add=modules.add, value="bound"),

@@ -55,7 +55,7 @@ def add(build: Build) -> None:
     finish = variables("call_end", names, lambda found: found.call_end[calling] / unit)
     u, v = c.edge_producer, c.edge_consumer
     on_pools = np.flatnonzero(c.pools[c.executor_device])
-    at = at_device(c, build.x)
+    at = at_device(c, build.x, build.model)
 
     def rows(name: str, parts: list[Part], lower: float, labels: Callable[[], list[str]]) -> None:
         """Add one row for each item of the parts: blocks of columns (rows, w), each with its coefficients."""

@@ -181,7 +181,7 @@ class _Disjunctive:
         self._add_later("send", slots[self.timed], producer)
         before, after = found.chains[timed[found.chains[:, 0]]].T
         self._add_later("forward", slots[after], nodes + before)
-        at = at_device(c, self.build.x)
+        at = at_device(c, self.build.x, self.build.model)
         slot, edge, device = found.arrivals[timed[found.arrivals[:, 0]]].T
         v, slot = c.edge_consumer[edge], nodes + slot
         self._add_later("arrive", self.start[v], slot, at[v, device], latest[slot] - earliest[v])

@@ -44,6 +44,8 @@ def add_period(build: Build, weight: float, most: float) -> int:
             used = np.flatnonzero(copies.ways @ c.resource_links[q])
             over = Copies(copies.columns[:, used], copies.tensor, copies.ways[used])
             add_entries(q, over.columns, over.charge(load, c.tensor_bytes))
+        if load.happens:
+            add_entries(q, build.happening, load.on_event)
         rows.append(np.array([q]))
         columns.append(np.array([column]))
         values.append(np.ones(1))
