@@ -136,7 +136,10 @@ def capabilities() -> list[tuple[str, str, dict[str, bool]]]:
 
 
 def overview() -> list[tuple[str, str, str, str]]:
-    """Return for each timing what it goes with, under which executions it has the latency, and what it lacks."""
+    """Return for each timing what it goes with, under which executions it has the latency, and what it lacks.
+
+    Choices beyond placement are left to the whole table.
+    """
     rows = capabilities()
     merged: dict[str, list[str]] = {}
     for name in registry.names():
@@ -145,9 +148,8 @@ def overview() -> list[tuple[str, str, str, str]]:
     for timing, names in merged.items():
         able = [name for name in names if any(supported[name] for _, _, supported in rows)]
         under = [feature for group, feature, one in rows if group == "latency under" and any(one[n] for n in able)]
-        lacking = [
-            feature for group, feature, one in rows if group != "latency under" and not any(one[n] for n in able)
-        ]
+        others = [(feature, one) for group, feature, one in rows if group not in ("latency under", "choice")]
+        lacking = [feature for feature, one in others if not any(one[name] for name in able)]
         sending = ", ".join(name.partition("+")[0] for name in able) if timing not in names else "(by itself)"
         found.append((timing, sending, ", ".join(under), ", ".join(lacking)))
     return found
