@@ -60,6 +60,7 @@ from dnnopt.problem.networks import read_network as read_network
 from dnnopt.problem.networks import write_network as write_network
 from dnnopt.problem.objectives import Term as Term
 from dnnopt.problem.objectives import accuracy_loss as accuracy_loss
+from dnnopt.problem.objectives import batch_latency as batch_latency
 from dnnopt.problem.objectives import cost as cost
 from dnnopt.problem.objectives import cvar as cvar
 from dnnopt.problem.objectives import energy as energy

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -39,7 +40,7 @@ from dnnopt.problem.platforms import TIERS
 from dnnopt.problem.problem import Problem
 
 # Metrics that differ between scenarios.
-_VARYING = frozenset({"latency", "period", "energy", "cost"})
+_VARYING = frozenset({"latency", "period", "batch_latency", "energy", "cost"})
 
 
 def _metric_of(spec: specs.Energy | specs.Cost | specs.MetricLimit) -> str:
@@ -182,6 +183,9 @@ class _Compiler(Measures):
             return [*self._latency_terms(term.weight, term.network)]
         if term.metric == "period":
             return [PeriodTerm(term.weight)]
+        if term.metric == "batch_latency":
+            periods = (term.rounds or 1) - 1
+            return [*self._latency_terms(term.weight, None), *([PeriodTerm(term.weight * periods)] if periods else [])]
         if term.metric == "worst_leakage":
             return [WorstLeakageTerm(term.weight)]
         terms: list[LinearTerm | LatencyTerm] = [LinearTerm(term.weight, self._linear(term.metric, term))]
@@ -193,7 +197,7 @@ class _Compiler(Measures):
 
     def _is_mean(self, term: Term) -> bool:
         """Return whether the expected value of a term is its value at the expected times."""
-        return term.across == "expected" and term.over == "sum" and term.metric != "period"
+        return term.across == "expected" and term.over == "sum" and term.metric not in ("period", "batch_latency")
 
     def _across(self, term: Term) -> list[ObjectiveTerm]:
         """Return what a term is across scenarios, as maxima of linear metrics."""
@@ -252,7 +256,8 @@ class _Compiler(Measures):
             case specs.Utilisation():
                 return [part for case in self._every_case() for part in case.load_limits(label, spec.limit)]
             case specs.Energy() | specs.Cost() | specs.MetricLimit() if self.cases and _metric_of(spec) in _VARYING:
-                said = {"devices": spec.devices} if isinstance(spec, specs.Energy) else {}
+                said: dict[str, Any] = {"devices": spec.devices} if isinstance(spec, specs.Energy) else {}
+                said |= {"rounds": spec.rounds} if isinstance(spec, specs.MetricLimit) else {}
                 term = Term(metric=_metric_of(spec), across=spec.across, level=spec.level, **said)
                 return self._limits_across(label, term, spec.limit)
             case specs.Energy() | specs.Cost() | specs.Traffic() | specs.Leakage() | specs.AccuracyLoss():
@@ -264,6 +269,9 @@ class _Compiler(Measures):
                 return [LinearLimit(label, too_much, 0.0)]
             case specs.MetricLimit(metric="period"):
                 return [*self.load_limits(label, spec.limit, np.ones(len(self.networks)))]
+            case specs.MetricLimit(metric="batch_latency"):
+                terms = self._objective_term(Term(metric=spec.metric, rounds=spec.rounds))
+                return [ObjectiveLimit(label, tuple(terms), spec.limit)]
             case specs.MetricLimit():
                 return [LinearLimit(label, self._linear(spec.metric, Term(metric=spec.metric)), spec.limit)]
             case CustomConstraint():

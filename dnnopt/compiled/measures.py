@@ -217,6 +217,10 @@ class Measures(Tables):
         if term.metric == "period":
             ones = np.ones(len(self.networks))
             return [self._load(resource, ones) for resource in range(len(self.resource_names))]
+        if term.metric == "batch_latency":
+            latency, periods = self.linear_terms(Term(metric="latency")), float((term.rounds or 1) - 1)
+            loads = self.largest_of(Term(metric="period"))
+            return [combined([*latency, LinearTerm(periods, load)]) for load in loads]
         if term.over == "max":
             return [part.metric for part in self._parts(term) if isinstance(part, LinearTerm)]
         return [combined(self.linear_terms(term))]

@@ -21,7 +21,7 @@ from dnnopt.base.units import parse_quantity
 from dnnopt.problem.custom import CustomConstraint
 from dnnopt.problem.metrics import STANDARD, about
 from dnnopt.problem.platforms import Device
-from dnnopt.problem.scenarios import Across, Level, across_label, check_across
+from dnnopt.problem.scenarios import Across, Level, Rounds, across_label, check_across
 
 MemoryRule = Literal["weights", "weights+activations", "weights+largest_activation"]
 Count = Annotated[int, Field(strict=True, ge=0, le=2**31 - 1)]
@@ -193,11 +193,15 @@ class AccuracyLoss(_Kind):
 
 
 class MetricLimit(_Kind):
-    """A metric that has no other constraint (the period, or one of the problem's own) at most `limit`."""
+    """A metric that has no other constraint (period, batch_latency, or one of the problem's own) at most `limit`.
+
+    `rounds` are those of ``batch_latency``.
+    """
 
     constraint: Literal["metric"] = "metric"
     metric: Name
     limit: Number
+    rounds: Rounds | None = None
     across: Across = "expected"
     level: Level | None = None
 
@@ -211,6 +215,12 @@ class MetricLimit(_Kind):
             except InputError as error:
                 raise error.within(field="limit") from None
         return data
+
+    @model_validator(mode="after")
+    def _check_rounds(self) -> MetricLimit:
+        if self.rounds is not None and self.metric != "batch_latency":
+            raise InputError("no rounds, which go with 'batch_latency'", field="rounds", value=self.rounds)
+        return self
 
     @property
     def label(self) -> str:

@@ -83,6 +83,11 @@ def _term(metric: str, arguments: list[str], text: str, own: Collection[str]) ->
     options = about(metric).options
     fields: dict[str, Any] = {}
     names = list(map(_unquoted, arguments))
+    if "rounds" in options and len(arguments) == 1:
+        rounds = arguments[0].removesuffix("rounds").strip()
+        if not (rounds.isascii() and rounds.isdecimal() and 0 < len(rounds) < 10):
+            raise InputError("a number of rounds in the brackets, as in 'batch_latency(8)'", value=text)
+        return Term(metric=metric, rounds=int(rounds))
     if "idle" in options and "idle" in arguments:
         fields["idle"] = True
         names = [_unquoted(name) for name in arguments if name != "idle"]
@@ -318,6 +323,7 @@ FORMS: dict[str, Form] = {
     "traffic": Form("traffic(wan-up) <= 1 MB", _metric),
     "leakage": Form("leakage <= 1.5", _metric),
     "worst_leakage": Form("worst_leakage <= 0.4", _metric),
+    "batch_latency": Form("batch_latency(8) <= 2 s", _metric),
     "accuracy_loss": Form("accuracy_loss <= 1 %", _metric),
     "memory": Form("memory(weights+activations, buffers=1, pi=64 MiB)", _memory),
     "bandwidth": Form("bandwidth(wifi-up) <= 2 MB", _bandwidth),

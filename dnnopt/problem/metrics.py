@@ -54,6 +54,7 @@ STANDARD: dict[str, StandardMetric] = {
         StandardMetric("leakage", limit="leakage", exposure=True),
         StandardMetric("worst_leakage", limit="worst_leakage", exposure=True),
         StandardMetric("accuracy_loss", limit="accuracy_loss"),
+        StandardMetric("batch_latency", "s", options=("rounds",)),
     )
 }
 

@@ -20,14 +20,14 @@ from dnnopt.base.errors import InputError
 from dnnopt.base.records import Flag, Name, Number, PerSecond, Record
 from dnnopt.problem.constraints import KINDS, Constraint
 from dnnopt.problem.metrics import STANDARD, about
-from dnnopt.problem.scenarios import Across, Level, across_label, check_across
+from dnnopt.problem.scenarios import Across, Level, Rounds, across_label, check_across
 
 _NO_DIFFERENCE = (
     "terms cannot be subtracted: weights are 0 or more, as bounds rest on every part of the objective being a cost"
 )
 _NO_MINIMUM = "minimize=dp.period() maximises it, as it is 1 / period"
 _UNITS = {"s": "seconds", "J": "joules", "USD": "dollars", "bytes": "bytes", "": "pure numbers"}
-_OPTIONS = ("network", "devices", "idle", "links")
+_OPTIONS = ("network", "devices", "idle", "links", "rounds")
 
 
 class _Summand:
@@ -84,6 +84,8 @@ class Term(_Summand, Record):
         Where the problem has scenarios: what of the values in all of them counts.
     level : float, optional
         Of ``cvar``: the mean of the worst share 1 - level counts.
+    rounds : int, optional
+        Of ``batch_latency``, which is latency + (rounds - 1) · period; None: 1.
     """
 
     metric: Name
@@ -96,6 +98,7 @@ class Term(_Summand, Record):
     over: Literal["sum", "max"] = "sum"
     across: Across = "expected"
     level: Level | None = None
+    rounds: Rounds | None = None
 
     @model_validator(mode="after")
     def _check(self) -> Term:
@@ -122,6 +125,7 @@ class Term(_Summand, Record):
     def label(self) -> str:
         """What it is called in reports: ``2 x largest energy(pi)``."""
         arguments = [self.network] if self.network else list(self.devices or self.links or ())
+        arguments += [f"{self.rounds} rounds"] if self.rounds else []
         name = self.metric + (f"({','.join(arguments)})" if arguments else "") + (" with idle" if self.idle else "")
         name = across_label(self) + (f"largest {name}" if self.over == "max" else name)
         return name if self.weight == 1 else f"{self.weight:g} x {name}"
@@ -235,6 +239,12 @@ def period() -> Term:
 def throughput() -> Throughput:
     """1 / `period`: with ``>=`` a limit on it, and an objective of fronts."""
     return Throughput()
+
+
+@checked
+def batch_latency(rounds: int) -> Term:
+    """Latency of so many samples or micro-batches, one after the other: latency + (rounds - 1) · period."""
+    return Term(metric="batch_latency", rounds=rounds)
 
 
 @checked

@@ -254,6 +254,12 @@ class Problem(Described, Record):
 
     def _check_execution(self) -> None:
         """Check that nothing is asked for of which the execution does not tell what it means."""
+        listed: list[tuple[str, Any]] = [(f"minimize[{k}].metric", term) for k, term in enumerate(self.minimize)]
+        listed += [(f"subject_to[{k}].metric", entry) for k, entry in enumerate(self.subject_to)]
+        for field, record in listed:
+            if getattr(record, "metric", "") == "batch_latency" and self.execution != "sequential":
+                expected = f"a metric under {self.execution} execution; batch_latency is one under sequential execution"
+                raise InputError(expected, field=field, value="batch_latency")
         if self.execution in ("sequential", "pipelined"):
             return
         terms = [(f"minimize[{k}]", term) for k, term in enumerate(self.minimize)]

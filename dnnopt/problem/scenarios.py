@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from dnnopt.problem.profiles import Profile
 
 Across = Literal["expected", "worst", "cvar"]
+Rounds = Annotated[int, Field(strict=True, ge=1, le=2**31 - 1)]
 Level = Annotated[float, Field(ge=0, lt=1)]
 _CLOSE = 1e-9
 

@@ -55,6 +55,11 @@ def period(facts: Facts) -> float:
     return max(resource_load(facts, resource) for resource in facts.problem.platform.all_resources())
 
 
+def batch_latency(facts: Facts, latencies: Latencies, rounds: int) -> float:
+    """Return the total latency of so many rounds, of which each begins a period after the one before."""
+    return math.fsum([total_latency(facts, latencies), times(rounds - 1, period(facts))])
+
+
 def energy(facts: Facts, devices: Collection[str] | None = None) -> float:
     """Return the joules of everything, or of some devices with their parts of the links' energy."""
 
@@ -232,9 +237,12 @@ def measure(facts: Facts, latencies: Latencies) -> dict[str, float]:
         metrics |= {f"memory({device})": memory(facts, device, listed.rule, listed.buffers) for device in devices}
     exposure = _exposure_is_known(problem.networks, [*problem.platform.devices, *problem.platform.links])
     others = [one.name for one in STANDARD.values() if one.name not in metrics and (exposure or not one.exposure)]
-    if not problem.can_lose_accuracy:
-        others.remove("accuracy_loss")
-    metrics |= {name: value_of(facts, latencies, Term(metric=name)) for name in others}
+    asked = {one.metric: one for one in problem.minimize}
+    for name, known in (("accuracy_loss", problem.can_lose_accuracy), ("batch_latency", "batch_latency" in asked)):
+        if not known:
+            others.remove(name)
+    rounds = {name: asked[name].rounds for name in others if name in asked}
+    metrics |= {name: value_of(facts, latencies, Term(metric=name, rounds=rounds.get(name))) for name in others}
     metrics |= {metric.name: own_value(facts, metric.name) for metric in problem.metrics}
     return metrics
 
@@ -287,6 +295,7 @@ DEFINITIONS: dict[str, Callable[[Facts, Latencies, Term], float]] = {
     "leakage": lambda facts, latencies, term: leakage(facts),
     "worst_leakage": lambda facts, latencies, term: worst_leakage(facts),
     "accuracy_loss": lambda facts, latencies, term: accuracy_loss(facts),
+    "batch_latency": lambda facts, latencies, term: batch_latency(facts, latencies, term.rounds or 1),
 }
 
 

@@ -255,7 +255,7 @@ def _max_cuts(facts: Facts, latencies: Latencies, entry: c.MaxCuts) -> Violation
 
 
 def _metric_limit(cases: Sequence[Case], entry: c.MetricLimit) -> Violations:
-    term, unit = Term(metric=entry.metric), metrics.metric_unit(cases[0].facts, entry.metric)
+    term, unit = Term(metric=entry.metric, rounds=entry.rounds), metrics.metric_unit(cases[0].facts, entry.metric)
     value = across(cases, lambda case: metrics.value_of(case.facts, case.latencies, term), entry)
     yield from _over(entry.label, across_label(entry) + entry.metric, value, entry.limit, unit)
 

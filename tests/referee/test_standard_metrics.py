@@ -21,7 +21,9 @@ def small(minimize, subject_to=()):
     devices = [dp.Device(name="p", trusted=True, price=1.0), dp.Device(name="q", trusted=False, price=2.0)]
     on = platform(devices, [link("w", trusted=True), link("v", trusted=True)], {"p>q": "w v", "q>p": "w"})
     times = {"a": (1, 2), "b": (2, 1), "c": (1, 2)}
-    return problem(net, on, times, minimize=minimize, energies=times).replace(subject_to=subject_to)
+    lost = {"loss": {"net": {"a": {"p": 0.1}, "b": {"q": 0.2}}}}
+    one = problem(net, on, times, minimize=minimize, energies=times)
+    return one.replace(subject_to=subject_to, profile=one.profile.replace(**lost))
 
 
 def test_the_referee_defines_every_standard_metric():
