@@ -156,10 +156,10 @@ class _Auto:
         tried = self._part(_PRICES)
         lagrangian = Lagrangian(c)
         lagrangian.maximize(tried, self.control)
-        self.pool.add_bound(min(lagrangian.bound, self._cap()), "Lagrangian")
+        self.pool.add_bound(min(lagrangian.bound, self.pool.cap), "Lagrangian")
         if not self.pool.is_closed(self.limits.gap):
             marginals = lagrangian.marginals(tried, self.control, seed=self.limits.seed)
-            self.kept = below(c, marginals, self._cap())
+            self.kept = below(c, marginals, self.pool.cap)
         return _NOTHING
 
     def _glance(self) -> Outcome:
@@ -216,7 +216,7 @@ class _Auto:
             if self._done():
                 return
             cap = (self.pool.bound or 0.0) * factor
-            if not 0 < cap < self._cap():
+            if not 0 < cap < self.pool.cap:
                 continue
             left = self.clock.left()
             seconds = None if left is None else _CAP_SHARE * left
@@ -260,7 +260,7 @@ class _Auto:
         from dnnopt.models.solvers.highs import relaxation
 
         extended = replace(self.kept, constraints=(*self.kept.constraints, *found))
-        before, cap = self.pool.bound, self._cap()
+        before, cap = self.pool.bound, self.pool.cap
         model = self.formulation.build(replace(extended, cap=min(cap, extended.cap)))
         outcome = relaxation(model, self._part(_RELAXATION)) if is_reliable(model) else _NOTHING
         if outcome.status == "optimal" and outcome.objective is not None:
@@ -282,14 +282,14 @@ class _Auto:
 
     def _try(self, formulation: Formulation, solver: str, part: tuple[float, float] | None) -> Outcome:
         """Try a formulation on what is left of the problem, for a part of the time or all that is left."""
-        reduced = presolve(self.kept, self._cap())
+        reduced = presolve(self.kept, self.pool.cap)
         if reduced.infeasible:
-            if self.pool.objective is None:
+            if math.isinf(self.pool.cap):
                 return Outcome("infeasible")
-            self.pool.add_bound(self._cap(), "presolve")
+            self.pool.add_bound(self.pool.cap, "presolve")
             return _NOTHING
         limits = self.limits.within(self.clock.left()) if part is None else self._part(part)
-        return run_formulation(self.pool, formulation, solver, limits, self.control, reduced.compiled, self._cap())
+        return run_formulation(self.pool, formulation, solver, limits, self.control, reduced.compiled, self.pool.cap)
 
     @cached_property
     def _has_labels(self) -> bool:
@@ -297,9 +297,6 @@ class _Auto:
 
     def _is_sums(self) -> bool:
         return sums.refuses(self.pool.compiled) is None
-
-    def _cap(self) -> float:
-        return math.inf if self.pool.objective is None else self.pool.objective
 
     def _part(self, part: tuple[float, float]) -> Limits:
         """Return limits for a part of the time: a share of the time limit, at most so many seconds."""

@@ -134,7 +134,7 @@ def second_opinion(problem: Problem, plan: Plan, claimed_by: str, limits: Limits
 
 
 def _is_claimed(pool: Pool, outcome: Outcome) -> bool:
-    return outcome.status == "infeasible" if pool.objective is None else pool.is_closed(0.0)
+    return pool.is_closed(0.0) or (outcome.status == "infeasible" and pool.plan is None)
 
 
 def _pursue(pool: Pool, outcome: Outcome, limits: Limits, control: Control) -> Outcome:
@@ -165,7 +165,7 @@ class _Second(Pool):
     """A pool of its own, with the best plan and no bounds; better plans are passed on to the pool of the run."""
 
     def __init__(self, first: Pool, claimants: set[str], limits: Limits, control: Control) -> None:
-        super().__init__(first.problem, first.compiled, first.stage, first.caps)
+        super().__init__(first.problem, first.compiled, first.stage, first.caps, cutoff=first.cutoff)
         self._first, self._claimants, self._limits, self._control = first, claimants, limits, control
         self._judged = first._judged
         if first.best is not None:
@@ -182,7 +182,7 @@ class _Second(Pool):
             if not missing(solver):
                 solver_of(solver, formulation.kind)  # its import is not the search's
         clock = Clock(self._limits.time_limit)
-        cap = math.inf if self.objective is None else self.objective
+        cap = self.cap
         compiled = self._reduced(cap, clock.left())
         if compiled is None:
             return "presolve"
@@ -205,7 +205,7 @@ class _Second(Pool):
             kept = priced_out(kept, cap, limits, self._control)
         reduced = presolve(kept, cap)
         if reduced.infeasible:
-            return None if cap == math.inf else self.compiled
+            return None if self.plan is None else self.compiled
         return reduced.compiled
 
     @property

@@ -18,7 +18,7 @@ from dnnopt.methods.pool import Known, Pool
 from dnnopt.methods.result import OPTIMAL_GAP, relative_gap
 from dnnopt.models.linear import LazyRows, LinearModel
 from dnnopt.models.solvers import solver as solver_of
-from dnnopt.models.solvers.interface import Clock, Control, Limits, Outcome, Values
+from dnnopt.models.solvers.interface import Clock, Control, Limits, LinkedStop, Outcome, Values
 from dnnopt.referee import Evaluation
 
 _TRIES = 50
@@ -73,12 +73,12 @@ def run_formulation(
     clock = Clock(limits.time_limit)
     compiled = pool.compiled if compiled is None else compiled
     timed = compiled.execution in ("parallel", "scheduled", "call")
-    if (timed or formulation.kind == "cp") and pool.objective is not None:
-        cap = min(cap, pool.objective)
+    if (timed or formulation.kind == "cp") and pool.cap < math.inf:
+        cap = min(cap, pool.cap)
         compiled = replace(compiled, cap=min(cap, compiled.cap))
     suited = suited_model(pool, formulation, compiled, cap)
     if suited is None:
-        pool.add_bound(min(cap, math.inf if pool.objective is None else pool.objective), "presolve")
+        pool.add_bound(min(cap, pool.cap), "presolve")
         return Outcome("infeasible" if pool.objective is None else "feasible")
     if not suited.reliable and pool.objective is None and math.isinf(cap):
         caps = caps_to_climb(suited)
@@ -109,11 +109,14 @@ def run_formulation(
             add_bound(bound)
         if objective is not None and lazy is None and not inexact:
             pool.report_incumbent(objective * unit, source)
+        if pool.is_cut_off(limits.gap):
+            watched.stop.set()
 
     def found(values: Values) -> None:
         offer_values(pool, formulation, compiled, model, values, source)
 
-    watched = Control(stop=control.stop, report=report, found=found if inexact else None, log=control.log)
+    stop = LinkedStop(control.stop)
+    watched = Control(stop=stop, report=report, found=found if inexact else None, log=control.log)
     if lazy is not None:
         separate_on_relaxations(model, lazy, limits, control, clock)
     for _ in range(_TRIES):
@@ -138,7 +141,7 @@ def run_formulation(
         if outcome.values is None:
             return outcome
         accepted = pool.accepts(offer_values(pool, formulation, compiled, model, outcome.values, source))
-        if clock.expired() or control.stop.is_set():
+        if clock.expired() or stop.is_set():
             return outcome
         if lazy is not None and lazy.separate(outcome.values):
             best = pool.best

@@ -84,7 +84,7 @@ def suited_model(pool: Pool, formulation: Formulation, compiled: CompiledProblem
     model = formulation.build(compiled, choose_units(compiled, known))
     if is_reliable(model):
         return Suited(compiled, model, reliable=True)
-    reduced = presolve(compiled, cap if pool.objective is None else min(cap, pool.objective))
+    reduced = presolve(compiled, min(cap, pool.cap))
     if reduced.infeasible:
         return None
     compiled = reduced.compiled

@@ -55,6 +55,8 @@ class Pool:
         Limits on other objectives, by index.
     watch : callable, optional
         Called with each Event of the trace.
+    cutoff : float
+        Value (SI) of what is known elsewhere: whether there are plans above it is not asked.
 
     Attributes
     ----------
@@ -81,11 +83,13 @@ class Pool:
         stage: int = 0,
         caps: Mapping[int, float] | None = None,
         watch: Callable[[Event], None] | None = None,
+        cutoff: float = math.inf,
     ) -> None:
         self.problem = problem
         self.compiled = compiled
         self.stage = stage
         self.caps = dict(caps or {})
+        self.cutoff = cutoff
         self.trace: list[Event] = []
         self.plan: Plan | None = None
         self.evaluation: Evaluation | None = None
@@ -113,6 +117,11 @@ class Pool:
         return None if self.evaluation is None else self.evaluation.objectives[self.stage]
 
     @property
+    def cap(self) -> float:
+        """Value (SI) of the best plan or, if it is lower, the cutoff: plans above it are of no use."""
+        return min(self.cutoff, math.inf if self.objective is None else self.objective)
+
+    @property
     def bound(self) -> float | None:
         """The best bound (SI)."""
         return max((bound for bound, _ in self._claims.values()), default=None)
@@ -133,10 +142,10 @@ class Pool:
         return frozenset(self._doubted)
 
     def claimants(self) -> set[str]:
-        """Return the engines on whose word it rests that the best plan is optimal, or that there is none."""
-        if self.objective is None:
+        """Return the engines on whose word it rests that no plan is below the cap, or that there is none at all."""
+        if math.isinf(self.cap) or self._infeasible:
             return set(self._infeasible)
-        enough = self.objective - OPTIMAL_GAP * abs(self.objective)
+        enough = self.cap - OPTIMAL_GAP * abs(self.cap)
         closing = {engine for engine, (bound, _) in self._claims.items() if bound >= enough}
         return set() if "" in closing else closing
 
@@ -146,10 +155,17 @@ class Pool:
         return evaluation.feasible and capped and math.isfinite(evaluation.objectives[self.stage])
 
     def is_closed(self, gap: float) -> bool:
-        """Return whether the bound meets the best plan, within a relative gap."""
-        if self.objective is None or self.bound is None:
+        """Return whether the bound meets the cap, within a relative gap."""
+        return self._meets(self.cap, gap)
+
+    def is_cut_off(self, gap: float) -> bool:
+        """Return whether no plan is below the cutoff, within a relative gap."""
+        return self._meets(self.cutoff, gap)
+
+    def _meets(self, cap: float, gap: float) -> bool:
+        if math.isinf(cap) or self.bound is None:
             return False
-        return self.objective - self.bound <= max(gap, OPTIMAL_GAP) * abs(self.objective)
+        return cap - self.bound <= max(gap, OPTIMAL_GAP) * abs(cap)
 
     def elapsed(self) -> float:
         """Return the seconds since the pool was made."""

@@ -27,13 +27,14 @@ if TYPE_CHECKING:
 OPTIMAL_GAP = 1e-6
 # What confirms a proof by a method of this package, which rests on no solver's word.
 OWN = "exact method"
-_STATUS = {
+STATUS = {
     "optimal": "proved optimal",
     "feasible": "a plan, not proved optimal",
     "infeasible": "infeasible: no plan satisfies every constraint",
     "unbounded": "unbounded",
     "no_solution": "no plan was found in the time given",
     "interrupted": "interrupted",
+    "cut_off": "stopped: cannot be better",
     "error": "the solver failed",
 }
 
@@ -89,8 +90,8 @@ class Result(Framed, Described):
     ----------
     problem : Problem
     status : str
-        ``optimal`` (gap at most 1e-6), ``feasible``, ``infeasible``, ``unbounded``, ``no_solution``, ``interrupted``
-        or ``error``.
+        ``optimal`` (gap at most 1e-6), ``feasible``, ``infeasible``, ``unbounded``, ``no_solution``, ``interrupted``,
+        ``cut_off`` (of several problems: no plan is better than one of another problem) or ``error``.
     plan : Plan, optional
         The best plan; it has passed the referee.
     evaluation : Evaluation, optional
@@ -226,7 +227,7 @@ class Result(Framed, Described):
         value = self.objective
         return {
             "result": self.problem.title,
-            "status": _STATUS[self.status],
+            "status": STATUS[self.status],
             "objective": "" if value is None else f"{name} {format_quantity(value, unit, 6)}",
             "gap": "" if value is None else f"gap {format_gap(self.gap)}",
             "runtime": f"in {format_runtime(self.runtime)}",
@@ -238,7 +239,7 @@ class Result(Framed, Described):
     def report(self, console: Console, *, verbose: bool = False) -> None:
         """Print it for a person."""
         name, unit = objective_name(self.problem)
-        console.print(headed(self.problem.title, f": {_STATUS[self.status]}"))
+        console.print(headed(self.problem.title, f": {STATUS[self.status]}"))
         if self.message:
             console.print(words(f"  {self.message}"))
         for contradiction in self.contradictions:

@@ -90,7 +90,7 @@ class _Scheduled:
 
     def _relax(self, share: tuple[float, float]) -> Outcome:
         """Solve the relaxation below the best plan, and schedule the placements that it finds."""
-        cap = math.inf if self.pool.objective is None else self.pool.objective
+        cap = self.pool.cap
         formulation = registry.formulation(RELAXATION, self.compiled)
         reduced = presolve(self.compiled, cap)
         if reduced.infeasible:
@@ -108,10 +108,10 @@ class _Scheduled:
         return outcome
 
     def _nothing_below(self, cap: float) -> Outcome:
-        if self.pool.objective is None:
+        if math.isinf(cap):
             return Outcome("infeasible")
         self.pool.add_bound(cap, "presolve")
-        return Outcome("feasible")
+        return Outcome("no_solution" if self.pool.plan is None else "feasible")
 
     def _sequence(self) -> None:
         if self.pool.plan is not None and not self._done():
@@ -128,7 +128,7 @@ class _Scheduled:
 
     def _search(self, limits: Limits) -> Outcome:
         """Search by an exact formulation for what is left between plan and bound."""
-        cap = math.inf if self.pool.objective is None else self.pool.objective
+        cap = self.pool.cap
         reduced = presolve(self.compiled, cap)
         if reduced.infeasible:
             return self._nothing_below(cap)

@@ -222,16 +222,35 @@ class Search:
                 pool.offer(start, done[-1][0].found_by if done else "start")
             left = clock.left()
             share = None if left is None else left / (len(stages) - position)
-            stage_clock = Clock(share)
-            outcome = self._run_stage(pool, share, baselines=self.baselines and start is None)
-            if self.confirm:
-                outcome = confirm_proof(pool, outcome, self.limits.within(stage_clock.left()), self.control)
+            outcome = self.improve(pool, share, share)
             done.append((pool, outcome))
             if pool.objective is None or outcome.status == "error":
                 break
             start = pool.plan
             reached[stage] = min(reached.get(stage, math.inf), pool.objective)
-        return _result(self, done, clock)
+        return self.result(done, clock.elapsed())
+
+    def improve(self, pool: Pool, time_limit: float | None, with_confirmation: float | None) -> Outcome:
+        """Search for a better plan and a better bound than a pool of one priority has, and confirm what is proved.
+
+        Parameters
+        ----------
+        pool : Pool
+        time_limit : float, optional
+            Seconds for the search.
+        with_confirmation : float, optional
+            Seconds for both.
+
+        Returns
+        -------
+        Outcome
+            Of the last search.
+        """
+        clock = Clock(with_confirmation)
+        outcome = self._run_stage(pool, time_limit, baselines=self.baselines and pool.plan is None)
+        if self.confirm:
+            outcome = confirm_proof(pool, outcome, self.limits.within(clock.left()), self.control)
+        return outcome
 
     def _run_stage(self, pool: Pool, time_limit: float | None, *, baselines: bool) -> Outcome:
         clock = Clock(time_limit)
@@ -263,6 +282,37 @@ class Search:
         if outcome.status == "refused" and (self.formulation is not None or pool.plan is None):
             raise NumbersError("", problem=outcome.message)
         return outcome
+
+    def result(self, done: Sequence[tuple[Pool, Outcome]], runtime: float) -> Result:
+        """Return the result of priorities that were run: the last one's plan, and the worst of their statuses."""
+        stopped = self.control.stop.is_set()
+        concluded = [conclude(pool, outcome, stopped, self.limits.gap) for pool, outcome in done]
+        status, _, message = next((one for one in concluded if one[0] != "optimal"), concluded[-1])
+        # A bound of a later stage holds only if the earlier ones were proved.
+        proved = [all(one[0] == "optimal" for one in concluded[:position]) for position in range(len(concluded))]
+        first, last = done[0][0], done[-1][0]
+        formulation, solver = self.used
+        return Result(
+            problem=self.problem,
+            status=status,
+            plan=last.plan,
+            evaluation=last.evaluation,
+            bounds=tuple(one[1] if known else None for one, known in zip(concluded, proved, strict=True)),
+            runtime=runtime,
+            method=self.method,
+            formulation=formulation,
+            solver=solver,
+            found_by=last.found_by,
+            bound_by=first.bound_by,
+            confirmed_by=_confirmed_by([pool for pool, _ in done]),
+            confirming=sum(pool.confirming for pool, _ in done),
+            contradictions=tuple(words for pool, _ in done for words in pool.contradictions),
+            trace=tuple(event for pool, _ in done for event in pool.trace),
+            baselines=tuple(first.baselines),
+            seed=self.limits.seed,
+            message=message,
+            versions=versions(),
+        )
 
 
 @checked
@@ -342,11 +392,13 @@ def _run_baseline(pool: Pool, name: str, effort: Effort) -> None:
     pool.baselines += last.items()
 
 
-def _conclude(pool: Pool, outcome: Outcome, stopped: bool) -> tuple[str, float | None, str]:
-    """Return the status, the bound and a message of one stage."""
+def conclude(pool: Pool, outcome: Outcome, stopped: bool, gap: float) -> tuple[str, float | None, str]:
+    """Return the status, the bound and a message of one stage: of its pool, and the outcome of its last search."""
     status, bound, message = outcome.status, pool.bound, outcome.message
     objective = pool.objective
     if objective is None:
+        if pool.is_cut_off(gap):
+            return "cut_off", bound, ""
         if status == "infeasible":
             return status, None, message
         if stopped:
@@ -363,7 +415,8 @@ def _conclude(pool: Pool, outcome: Outcome, stopped: bool) -> tuple[str, float |
         return "error", bound, f"the solver says infeasible, but the referee accepts a plan of {pool.found_by}"
     if status != "error":
         proved = bound is not None and objective - bound <= OPTIMAL_GAP * abs(objective)
-        status = "optimal" if proved else "interrupted" if stopped else "feasible"
+        cut_off = pool.is_cut_off(gap) and objective > pool.cutoff
+        status = "optimal" if proved else "cut_off" if cut_off else "interrupted" if stopped else "feasible"
     return status, bound, message
 
 
@@ -372,35 +425,3 @@ def _confirmed_by(pools: Sequence[Pool]) -> str:
     names = list(dict.fromkeys(pool.confirmed_by for pool in pools))
     others = [name for name in names if name != OWN] or names
     return "" if "" in names else ", ".join(others)
-
-
-def _result(search: Search, done: Sequence[tuple[Pool, Outcome]], clock: Clock) -> Result:
-    """Return the result of all stages: the last one's plan, and the worst of their statuses."""
-    stopped = search.control.stop.is_set()
-    concluded = [_conclude(pool, outcome, stopped) for pool, outcome in done]
-    status, _, message = next((one for one in concluded if one[0] != "optimal"), concluded[-1])
-    # A bound of a later stage holds only if the earlier ones were proved.
-    proved = [all(one[0] == "optimal" for one in concluded[:position]) for position in range(len(concluded))]
-    first, last = done[0][0], done[-1][0]
-    formulation, solver = search.used
-    return Result(
-        problem=search.problem,
-        status=status,
-        plan=last.plan,
-        evaluation=last.evaluation,
-        bounds=tuple(one[1] if known else None for one, known in zip(concluded, proved, strict=True)),
-        runtime=clock.elapsed(),
-        method=search.method,
-        formulation=formulation,
-        solver=solver,
-        found_by=last.found_by,
-        bound_by=first.bound_by,
-        confirmed_by=_confirmed_by([pool for pool, _ in done]),
-        confirming=sum(pool.confirming for pool, _ in done),
-        contradictions=tuple(words for pool, _ in done for words in pool.contradictions),
-        trace=tuple(event for pool, _ in done for event in pool.trace),
-        baselines=tuple(first.baselines),
-        seed=search.limits.seed,
-        message=message,
-        versions=versions(),
-    )

@@ -8,6 +8,8 @@ bound. Bisection finds the best one (Klein, Scholl: Computing lower bounds by de
 
 from __future__ import annotations
 
+import math
+
 from dnnopt.compiled.presolve import presolve
 from dnnopt.formulations.formulation import Formulation
 from dnnopt.methods.numbers import is_reliable
@@ -21,12 +23,12 @@ _ROOM = 1e-9
 
 
 def destructive_bound(pool: Pool, formulation: Formulation, limits: Limits, control: Control) -> None:
-    """Raise the pool's bound by bisection between it and the pool's best plan.
+    """Raise the pool's bound by bisection between it and the pool's cap.
 
     Parameters
     ----------
     pool : Pool
-        With a plan.
+        With a plan or a cutoff.
     formulation : Formulation
         A MILP formulation that supports the problem.
     limits : Limits
@@ -35,8 +37,8 @@ def destructive_bound(pool: Pool, formulation: Formulation, limits: Limits, cont
     from dnnopt.models.solvers.highs import relaxation
 
     clock = Clock(limits.time_limit)
-    upper = pool.objective
-    while upper is not None and not clock.expired() and not control.stop.is_set():
+    upper = pool.cap
+    while upper < math.inf and not clock.expired() and not control.stop.is_set():
         lower = pool.bound or 0.0
         if upper - lower <= _CLOSE * upper or "highs" in pool.doubted:
             return

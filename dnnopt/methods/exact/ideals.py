@@ -119,6 +119,8 @@ def search(pool: Pool, compiled: CompiledProblem, limits: Limits, control: Contr
         pool.add_bound(program.weight * max(bound - program.noise, program.floor), source)
         if best < math.inf and best - bound <= _CLOSE * abs(best):
             return Outcome("optimal")
+        if pool.is_cut_off(limits.gap):
+            return Outcome("no_solution" if pool.plan is None else "feasible")
         if best < math.inf:  # in turn: is it the best one, and is there one half way to the bound?
             threshold, low = (bound + best) / 2.0 if low else best * (1.0 - _CLOSE), not low
         elif 0.0 < bound < program.largest / (1.0 + step):

@@ -77,8 +77,8 @@ class _Search:
 
     def _closed(self) -> float:
         """Return the share that is closed of the gap between the best plan and the first bound."""
-        best, bound = self.pool.objective, self.pool.bound
-        if best is None or bound is None or best <= self._first:
+        best, bound = self.pool.cap, self.pool.bound
+        if math.isinf(best) or bound is None or best <= self._first:
             return 0.0
         return (bound - self._first) / (best - self._first)
 
@@ -97,9 +97,9 @@ class _Search:
             yield self._best()
 
     def _best(self) -> float:
-        """Return a cap just below the best plan known."""
-        objective = self.pool.objective
-        return math.inf if objective is None else objective - _BETTER * abs(objective)
+        """Return a cap just below the best that is known."""
+        cap = self.pool.cap
+        return cap if math.isinf(cap) else cap - _BETTER * abs(cap)
 
     def _improves(self, cap: float, width: int) -> bool:
         """Search below a cap; return whether there is a better plan now."""
@@ -146,7 +146,7 @@ class _Search:
 
     def _add_bound(self, bound: float) -> None:
         """Keep what no plan is below, but the best one known; infinite: there is none."""
-        if self.pool.objective is None and math.isinf(bound):
+        if math.isinf(self.pool.cap) and math.isinf(bound):
             self._infeasible = bound > 0
         else:
-            self.pool.add_bound(min(bound, math.inf if self.pool.objective is None else self.pool.objective), SOURCE)
+            self.pool.add_bound(min(bound, self.pool.cap), SOURCE)

@@ -77,6 +77,17 @@ class Limits:
         )
 
 
+class LinkedStop(threading.Event):
+    """An event that is set as soon as another one is, too."""
+
+    def __init__(self, other: threading.Event) -> None:
+        super().__init__()
+        self._other = other
+
+    def is_set(self) -> bool:
+        return super().is_set() or self._other.is_set()
+
+
 @dataclass
 class Control:
     """How a running solver tells what it found, and learns that it should stop.
