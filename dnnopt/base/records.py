@@ -138,9 +138,15 @@ _EXPECTED: dict[str, Callable[[dict[str, Any]], str]] = {
 
 
 def _without_tags(location: Iterable[str | int], data: Any) -> Iterator[str | int]:
-    """Yield the parts of a field's place in `data`: pydantic adds the kind of a constraint, which is no part of it."""
+    """Yield the parts of a field's place in `data`.
+
+    Pydantic adds which one of several types a value has (the kind of a constraint, or a tag such as ``<number>``), and
+    that a key is wrong.
+    """
     tagged = False
     for part in location:
+        if isinstance(part, str) and (part.startswith("<") or part == "[key]"):
+            continue
         if not tagged and isinstance(data, Mapping) and part == data.get("constraint"):
             tagged = True  # what follows is a key, even if it has the same name
             continue

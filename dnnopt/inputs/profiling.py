@@ -32,7 +32,7 @@ from dnnopt.base.versions import versions
 from dnnopt.inputs.attribution import Operation, SameWork, same_work
 from dnnopt.inputs.onnx.costs import CostFunction
 from dnnopt.inputs.onnx.functions import Node
-from dnnopt.inputs.onnx.graph import OnnxGraph
+from dnnopt.inputs.onnx.quantised import folded_graph
 from dnnopt.inputs.onnx.shapes import shape_of
 from dnnopt.problem.networks import INPUT
 from dnnopt.problem.profiles import FusedGroup, Measurement, Profile
@@ -212,7 +212,7 @@ class _Runner:
 
         self.network = read_onnx(path, name=name, dimensions=dimensions, costs=costs, allow_large=allow_large)
         self.path, self.warmup, self.repetitions, self.threads = path, warmup, repetitions, threads
-        self.graph = OnnxGraph(path, dimensions or {}, allow_large=allow_large)
+        self.graph = folded_graph(path, dimensions or {}, allow_large=allow_large)
         self._check_files()
         self.steps = self._name_nodes()
         self.feeds = self._random_inputs(seed)

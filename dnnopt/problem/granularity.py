@@ -105,7 +105,8 @@ def merge(network: Network, groups: Sequence[Collection[str]]) -> Network:
     ``weights+largest_activation``; under ``weights+activations`` it needs less, as what stays inside is not kept. What
     one member leaves open (None), the merged layer does. Its name is the longest path that all its members' names begin
     with (``layer1.0`` of ``layer1.0.conv1`` and ``layer1.0.relu``) where that is its own alone, else that of the member
-    with most FLOP; its operator is those of the members that compute something, joined by ``+``.
+    with most FLOP; its operator is those of the members that compute something, joined by ``+``. Its type of numbers is
+    that of the member with most FLOP.
 
     Tensors keep their name, size and sensitivity, and lose the consumers that are in their producer's group. Shared
     weights are read by the merged layers; where one of several members has all that read them, they become its own (if
@@ -176,6 +177,7 @@ def _merged(members: list[Layer], name: str, shared: list[float]) -> Layer:
         return None if None in values else combine(values)
 
     computing = [layer for layer in members if layer.flops != 0] or members
+    most = max(computing, key=lambda layer: layer.flops or 0.0)
     return Layer(
         name=name,
         op="+".join(dict.fromkeys(layer.op for layer in computing if layer.op)),
@@ -183,6 +185,7 @@ def _merged(members: list[Layer], name: str, shared: list[float]) -> Layer:
         bytes=over("bytes", math.fsum),
         weights=over("weights", lambda values: math.fsum([*values, *shared])),
         activations=over("activations", max),
+        dtype=most.dtype,
     )
 
 

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 from dnnopt.base.records import (
     BytesPerSecond,
     DollarsPerSecond,
-    FlopPerSecond,
     Fraction,
     Name,
     Number,
@@ -20,6 +19,7 @@ from dnnopt.base.records import (
     Seconds,
     Watts,
 )
+from dnnopt.problem.precision import Rates
 
 if TYPE_CHECKING:
     from dnnopt.problem.networks import Layer
@@ -36,7 +36,9 @@ class Mode(Record):
     Attributes
     ----------
     name : str
-    flops_per_s, bytes_per_s, overhead, efficiency, power, price : float, optional
+    flops_per_s : float or mapping of str to float, optional
+        Instead of the device's, which may be by type of numbers as well.
+    bytes_per_s, overhead, efficiency, power, price : float, optional
         Instead of the device's.
     weight_bytes, activation_bytes, output_bytes : float
         Factors on what a layer holds there (weights, activations) and on the tensors that it makes.
@@ -47,7 +49,7 @@ class Mode(Record):
     """
 
     name: Name
-    flops_per_s: FlopPerSecond | None = None
+    flops_per_s: Rates | None = None
     bytes_per_s: BytesPerSecond | None = None
     overhead: Seconds | None = None
     efficiency: Fraction | None = None

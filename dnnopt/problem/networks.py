@@ -35,6 +35,7 @@ from dnnopt.base.sizes import check_layers_and_devices
 from dnnopt.base.tables import Described
 from dnnopt.base.text import visible
 from dnnopt.problem.forms import Form
+from dnnopt.problem.precision import FLOAT32, DType
 
 INPUT = "input"
 OUTPUT = "output"
@@ -62,6 +63,8 @@ class Layer(Record):
         counts them, and they never travel.
     reach : float
         Share of the inputs that get as far as the layer, where some leave at an earlier exit.
+    dtype : str
+        Type of the numbers that it computes with, for which devices may have rates; float32 where it is not known.
     """
 
     name: Name
@@ -72,6 +75,7 @@ class Layer(Record):
     activations: Bytes | None = None
     state: Bytes = 0.0
     reach: Fraction = 1.0
+    dtype: DType = FLOAT32
 
 
 class Tensor(Record):

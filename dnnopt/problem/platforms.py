@@ -18,7 +18,6 @@ from dnnopt.base.records import (
     DollarsPerByte,
     DollarsPerSecond,
     Flag,
-    FlopPerSecond,
     Fraction,
     JoulesPerByte,
     Name,
@@ -31,6 +30,7 @@ from dnnopt.base.records import (
 from dnnopt.base.sizes import check_layers_and_devices
 from dnnopt.base.tables import Described
 from dnnopt.problem.modes import SEPARATOR, Executor, Mode, executors_of
+from dnnopt.problem.precision import Rates
 
 Tier = Literal["end", "edge", "cloud"]
 TIERS: tuple[Tier, ...] = ("end", "edge", "cloud")
@@ -45,8 +45,11 @@ class Device(Record):
     tier : {"end", "edge", "cloud"}, optional
     memory : float, optional
         Bytes `M_i`; None: no limit. Enforced only where a memory constraint is listed.
-    flops_per_s, bytes_per_s : float, optional
-        Peak compute rate and memory bandwidth. The roofline needs both.
+    flops_per_s : float or mapping of str to float, optional
+        Peak compute rate: of all types of numbers, or of each that has one of its own, ``float32`` among them, whose
+        rate is that of the others. The roofline needs it.
+    bytes_per_s : float, optional
+        Memory bandwidth. The roofline needs it.
     overhead : float
         Seconds `o_i` that every layer costs on top (kernel launch, framework).
     efficiency : float
@@ -75,7 +78,7 @@ class Device(Record):
     name: Name
     tier: Tier | None = None
     memory: Bytes | None = None
-    flops_per_s: FlopPerSecond | None = None
+    flops_per_s: Rates | None = None
     bytes_per_s: BytesPerSecond | None = None
     overhead: Seconds = 0.0
     efficiency: Fraction = 1.0

@@ -20,6 +20,7 @@ from dnnopt.problem.forms import Coding, Roofline
 from dnnopt.problem.modes import Executor
 from dnnopt.problem.networks import INPUT, Layer, Network
 from dnnopt.problem.platforms import Device, Platform
+from dnnopt.problem.precision import rate_of
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -257,11 +258,12 @@ def _merged(first: Table, second: Table, kind: str) -> dict[str, dict[str, dict[
 def roofline_seconds(layer: Layer, device: Device) -> float | None:
     """Return `o_i + max(f_v / F_i, g_v / W_i)`, or None where the layer or the device lacks the numbers.
 
+    `F_i` is the device's rate of the layer's type or, where it has none of that type, that of float32.
     Williams, Waterman, Patterson: Roofline, Communications of the ACM 52(4), 2009.
     """
     if layer.flops is None or layer.bytes is None or device.flops_per_s is None or device.bytes_per_s is None:
         return None
-    compute = layer.flops / (device.efficiency * device.flops_per_s)
+    compute = layer.flops / (device.efficiency * rate_of(device.flops_per_s, layer.dtype))
     memory = layer.bytes / (device.efficiency * device.bytes_per_s)
     return device.overhead + max(compute, memory)
 

@@ -133,6 +133,8 @@ def changed(data, path, value):
         (["devices", 0, "tier"], "fog"),
         (["devices", 0, "memry"], 1),
         (["devices", 0, "trusted"], "yes"),
+        (["devices", 0, "flops_per_s"], {"int8": 1e9}),
+        (["devices", 0, "flops_per_s"], {"float32": 1e9, "int9": 1e9}),
         (["links", 0, "bandwidth"], None),
         (["routes", 0, "links"], "wifi-up"),
     ],
@@ -154,6 +156,7 @@ def places(node, path=()):
 
 def test_whatever_the_reader_of_platforms_takes_fits():
     base, check = dp.line(["watch-imx7", "pixel8"], "bluetooth").to_data(), validator("platform")
+    base["devices"][1]["flops_per_s"] = {"float32": 1e9, "int8": "4 GFLOP/s"}
     base, taken = json.loads(json.dumps(base)), 0
     for path in places(base):
         for value in (None, True, -1, 0.5, "5 W", "0.5", "0", "7 %", " 20 Mbit/s ", "3 µs", "x", [], {}):

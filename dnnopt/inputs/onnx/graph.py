@@ -302,6 +302,31 @@ class OnnxGraph:
             "expected its shape in the file's value_info (dimensions with a name there can be set as well)"
         )
 
+    def keep(self, layers: list[Node]) -> None:
+        """Let the graph have these layers alone, and those of them alone that an output depends on."""
+        self.layers = layers
+        self._keep_live(self.outputs)
+
+    def element_type(self, name: str) -> int:
+        """Return ONNX's number of the type of a value's elements; 0: it is not known."""
+        real = self.real(name)
+        return int(self._types[real].tensor_type.elem_type) if real in self._types else 0
+
+    def retype(self, name: str, like: str) -> None:
+        """Let the elements of a value have the type of those of another one."""
+        from onnx import helper
+
+        if name in self._types and like in self._types:
+            shape = shape_of(self._types[name])
+            self._types[name] = helper.make_tensor_type_proto(self.element_type(like), shape)
+
+    def is_dequantised(self, name: str) -> bool:
+        """Return whether a constant is what a DequantizeLinear makes, perhaps with its axes changed."""
+        maker = self.constants.get(name)
+        while maker is not None and maker.op != "DequantizeLinear" and maker.key in _STORED_AS_INPUTS:
+            maker = self.constants.get(self.real(maker.inputs[0]))
+        return maker is not None and maker.op == "DequantizeLinear"
+
     def described(self, name: str) -> Value:
         """Return the shape and element size of a value."""
         if name not in self._described:

@@ -9,6 +9,7 @@ Only shapes matter, so weights are never looked at, and weights kept in other fi
   reduction or the target of a reshape.
 - Dropout and Identity are removed, and so is what no output depends on: it may be anything.
 - An operator is read by its definition in the operator set that the file, or the function, names.
+- Conversions around layers that compute with small numbers are parts of these (see `dnnopt.inputs.onnx.quantised`).
 - Each operator left is one layer, each value that layers exchange is one tensor, and both are in topological order.
 
 Importing this module does not import onnx.
@@ -28,14 +29,15 @@ from dnnopt.base.arguments import checked
 from dnnopt.base.errors import InputError
 from dnnopt.inputs.onnx.costs import COSTS, DATA_INPUTS, CostFunction, Operator, OperatorCost, bytes_moved
 from dnnopt.inputs.onnx.file import join
-from dnnopt.inputs.onnx.graph import OnnxGraph
 from dnnopt.inputs.onnx.microsoft_costs import COSTS as MICROSOFT_COSTS
 from dnnopt.inputs.onnx.own_costs import parse_cost
+from dnnopt.inputs.onnx.quantised import dtype_of, folded_graph
 from dnnopt.inputs.onnx.shapes import MALFORMED, what_is_wrong
 from dnnopt.problem.networks import INPUT, OUTPUT, RESERVED, Layer, Network, SharedWeights, Tensor
 
 if TYPE_CHECKING:
     from dnnopt.inputs.onnx.functions import Node
+    from dnnopt.inputs.onnx.graph import OnnxGraph
 
 _COSTS: dict[str, CostFunction] = {**COSTS, **MICROSOFT_COSTS}
 
@@ -99,7 +101,7 @@ def read_onnx(
     """
     path = Path(path)
     own_costs = {name: _typed(name, cost) if isinstance(cost, str) else cost for name, cost in (costs or {}).items()}
-    graph = OnnxGraph(path, dimensions or {}, allow_large=allow_large)
+    graph = folded_graph(path, dimensions or {}, allow_large=allow_large)
     _refuse_control_flow(graph, own_costs)
     _refuse_unknown_operators(graph, own_costs)
     graph.check_shapes()
@@ -177,6 +179,7 @@ def _layer(graph: OnnxGraph, node: Node, name: str, own_costs: Mapping[str, Cost
         flops=flops,
         bytes=bytes_moved(operator, [read[value] for value in order if value in read]) if moved is None else moved,
         activations=sum(value.bytes for value in operator.outputs if value is not None),
+        dtype=dtype_of(graph, node),
     )
 
 
