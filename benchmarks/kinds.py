@@ -155,6 +155,12 @@ def _use_problem_file(path: Path) -> None:
     use_problem(dp.read_problem(path))
 
 
+def _use_variants(path: Path) -> None:
+    found = dp.best_of(dp.read_variants(path), time_limit=1.0, threads=1)
+    _printed(found.report)
+    json.dumps(found.to_data(), allow_nan=False)
+
+
 def _use_network(path: Path) -> None:
     network = dp.read_network(path)
     network.summary()
@@ -297,6 +303,11 @@ def _packed_problems() -> Make:
     return _packed(of_data(problems()), [json.dumps(problem).encode() for problem in problems()])
 
 
+def _variants() -> Make:
+    first, second = (one | {"minimize": [{"metric": "latency"}]} for one in problems()[:2])
+    return _with_header("variants", [{"name": "three", "problems": {"a": first, "b": second, "c": "small/001"}}])
+
+
 def _models(ending: str) -> Make:
     return of_text([model_files()[ending]])
 
@@ -310,6 +321,7 @@ def _option(name: str) -> Make:
 KINDS: dict[str, tuple[str, Callable[[], Make], Callable[[Path], None]]] = {
     "problem": (".json", _problems, _use_problem_file),
     "packed problem": (".json.gz", _packed_problems, _use_problem_file),
+    "variants": (".json", _variants, _use_variants),
     "network": (".json", lambda: _with_header("network", problems()[0]["networks"]), _use_network),
     "platform": (".json", lambda: _with_header("platform", [problems()[0]["platform"]]), _use_platform),
     "profile": (".json", lambda: _with_header("profile", profiles()), _use_profile),

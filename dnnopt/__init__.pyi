@@ -99,6 +99,9 @@ from dnnopt.problem.scenarios import Scenario as Scenario
 from dnnopt.problem.templates import line as line
 from dnnopt.problem.templates import mesh as mesh
 from dnnopt.problem.templates import star as star
+from dnnopt.problem.variants import Variants as Variants
+from dnnopt.problem.variants import read_variants as read_variants
+from dnnopt.problem.variants import write_variants as write_variants
 from dnnopt.referee import Evaluation as Evaluation
 from dnnopt.referee import Transmission as Transmission
 from dnnopt.referee import Violation as Violation
@@ -121,3 +124,6 @@ from dnnopt.studies.side_by_side import SideBySide as SideBySide
 from dnnopt.studies.side_by_side import compare_formulations as compare_formulations
 from dnnopt.studies.sweep import Sweep as Sweep
 from dnnopt.studies.sweeping import sweep as sweep
+from dnnopt.studies.variants import BestVariant as BestVariant
+from dnnopt.studies.variants import VariantRow as VariantRow
+from dnnopt.studies.variants import best_of as best_of

@@ -16,6 +16,7 @@ from dnnopt.base.outputs import write_output
 from dnnopt.base.sizes import MOST_BYTES, check_bytes, read_bytes
 
 VERSION = 1
+HEADER = {"$schema", "format", "version"}
 
 
 def read_text(path: str | Path | Traversable, *, allow_large: bool = False) -> str:

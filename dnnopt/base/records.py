@@ -114,6 +114,7 @@ def field_path(location: Iterable[str | int]) -> str:
     return path
 
 
+_KINDS = {"Dictionary": "an object (names to values)"}
 _EXPECTED: dict[str, Callable[[dict[str, Any]], str]] = {
     "greater_than": lambda c: f"a number > {c['gt']:g}",
     "greater_than_equal": lambda c: f"a number >= {c['ge']:.12g}",
@@ -131,7 +132,7 @@ _EXPECTED: dict[str, Callable[[dict[str, Any]], str]] = {
     "dict_type": lambda c: "an object (names to values)",
     "model_type": lambda c: "an object (names to values)",
     "model_attributes_type": lambda c: "an object (names to values)",
-    "too_short": lambda c: f"a list of at least {c['min_length']}",
+    "too_short": lambda c: f"{_KINDS.get(c['field_type'], 'a list')} of at least {c['min_length']}",
     "literal_error": lambda c: f"one of {c['expected']}",
     "union_tag_invalid": lambda c: f"one of {c['expected_tags']}",
 }

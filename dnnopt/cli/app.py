@@ -40,8 +40,9 @@ _announced: list[str] = []
 
 
 def announce(text: str) -> None:
-    """Write lines to the error stream before whatever comes next, unless that is an error."""
-    _announced.append(text)
+    """Write lines to the error stream, once, before whatever comes next, unless that is an error."""
+    if text not in _announced:
+        _announced.append(text)
 
 
 def _write_announced() -> None:

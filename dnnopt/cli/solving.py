@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from dnnopt.cli.app import INTERNAL, INTERRUPTED, NO_PLAN, console, present, remark, save_figure, write_json
 from dnnopt.cli.options import (
     AllowLargeOption,
+    CsvOption,
     FigureOption,
     FormulationOption,
     GapOption,
     IterationsOption,
     JsonOption,
+    LatexOption,
+    MarkdownOption,
     MethodOption,
     SeedOption,
     SolverOption,
@@ -24,17 +28,18 @@ from dnnopt.cli.options import (
     checked_file,
     refuse_beside,
 )
-from dnnopt.cli.target import command
+from dnnopt.cli.target import TargetOrVariants, command
 
 if TYPE_CHECKING:
     from dnnopt.methods.result import Result
     from dnnopt.problem.plan import Plan
     from dnnopt.problem.problem import Problem
+    from dnnopt.problem.variants import Variants
 
 
-@command("solve")
+@command("solve", TargetOrVariants)
 def solve_command(
-    problem: Problem,
+    problem: Problem | Variants,
     formulation: FormulationOption = None,
     solver: SolverOption = None,
     method: MethodOption = "auto",
@@ -48,20 +53,43 @@ def solve_command(
     confirm: Annotated[bool, typer.Option(help="Ask a second engine about a solver's proof.")] = True,
     best: Annotated[int | None, typer.Option(min=1, help="The best K plans, each proved, instead of one.")] = None,
     json: JsonOption = None,
+    csv: CsvOption = None,
+    markdown: MarkdownOption = None,
+    latex: LatexOption = None,
     figure: FigureOption = None,
     allow_large: AllowLargeOption = False,
     verbose: VerboseOption = False,
 ) -> None:
-    """Find a plan, prove how good it is, and say what runs where."""
+    """Find a plan, prove how good it is, and say what runs where; of variants of a problem, the best plan of all."""
     from dnnopt.cli.progress import progress_line
     from dnnopt.methods.solving import solve
     from dnnopt.problem.plan import read_plan
+    from dnnopt.problem.variants import Variants
 
+    files = {"csv": csv, "markdown": markdown, "latex": latex}
+    if isinstance(problem, Variants):
+        refuse_beside("variants", {"--start": start, "--log": log, "--iterations": iterations, "--best": best})
+        _solve_variants(
+            problem,
+            json,
+            files,
+            figure,
+            verbose,
+            method=method,
+            formulation=formulation,
+            solver=solver,
+            time_limit=time_limit,
+            gap=gap,
+            threads=threads,
+            seed=seed,
+            confirm=confirm,
+        )
+        return
     if best is not None:
         others = {"--start": start, "--log": log, "--iterations": iterations, "--figure": figure}
         others |= {"--method": method != "auto", "--gap": gap != 1e-6, "--no-confirm": not confirm}
         refuse_beside("--best", others)
-        _solve_best(problem, best, formulation, solver, time_limit, threads, seed, json)
+        _solve_best(problem, best, formulation, solver, time_limit, threads, seed, json, files)
         return
     plan = None if start is None else read_plan(start, problem, allow_large=allow_large)
     with progress_line(problem) as watch:
@@ -80,11 +108,8 @@ def solve_command(
             watch=watch,
             log=None if log is None else str(log),
         )
-    present(result, json, verbose=verbose)
-    if figure is not None and result.plan is not None:
-        from dnnopt.plot import placement
-
-        save_figure(placement(result), figure)
+    present(result, json, files, verbose=verbose)
+    _draw(result, figure)
     exit_for(problem, result, time_limit)
 
 
@@ -97,6 +122,7 @@ def _solve_best(
     threads: int | None,
     seed: int,
     json: Path | None,
+    files: Mapping[str, Path | None],
 ) -> None:
     """Find the best plans, and say what is proved of each."""
     from dnnopt.base.numbers import format_quantity
@@ -116,9 +142,36 @@ def _solve_best(
             seed=seed,
             watch=lambda ranked: count(f"{name} {format_quantity(ranked.objective, unit, 6)}"),
         )
-    present(found, json)
+    present(found, json, files)
     if not found.plans:
         raise typer.Exit(NO_PLAN)
+
+
+def _solve_variants(
+    variants: Variants,
+    json: Path | None,
+    files: Mapping[str, Path | None],
+    figure: Path | None,
+    verbose: bool,
+    **options: Any,
+) -> None:
+    """Find the best plan over variants of a problem."""
+    from dnnopt.cli.progress import progress_line
+    from dnnopt.studies.variants import best_of
+
+    with progress_line(next(iter(variants.problems.values()))) as watch:
+        found = best_of(variants, watch=watch, **options)
+    present(found, json, files, verbose=verbose)
+    if found.result is None:
+        raise typer.Exit(INTERRUPTED if found.status == "interrupted" else NO_PLAN)
+    _draw(found.result, figure)
+
+
+def _draw(result: Result, figure: Path | None) -> None:
+    if figure is not None and result.plan is not None:
+        from dnnopt.plot import placement
+
+        save_figure(placement(result), figure)
 
 
 def exit_for(problem: Problem, result: Result, time_limit: float | None = None) -> None:

@@ -20,10 +20,14 @@ if TYPE_CHECKING:
     from dnnopt.problem.platforms import Platform
     from dnnopt.problem.problem import Problem
     from dnnopt.problem.profiles import Profile
+    from dnnopt.problem.variants import Variants
 
 _Network = "for a network"
 _TARGET = "A problem file, an ONNX or network file, or a name in the library."
 Target = Annotated[str, typer.Argument(help=_TARGET)]
+TargetOrVariants = Annotated[
+    str, typer.Argument(help="A file of a problem or of variants, an ONNX or network file, or a name in the library.")
+]
 OptionalTarget = Annotated[str | None, typer.Argument(help=_TARGET)]
 TargetOption = Annotated[str, typer.Option("--problem", metavar="TARGET", help=_TARGET)]
 PlatformOption = Annotated[
@@ -113,12 +117,14 @@ def read_target(
     profile: ProfileOption = None,
     set_: SetOption = None,
     allow_large: AllowLargeOption = False,
-) -> Problem:
-    """Return the problem that a target and its options describe."""
+) -> Problem | Variants:
+    """Return the problem that a target and its options describe, or the variants that a file has."""
     from dnnopt.problem import library
-    from dnnopt.problem.problem import Problem, load, read_problem_or_network
+    from dnnopt.problem.networks import Network
+    from dnnopt.problem.problem import load
+    from dnnopt.problem.variants import Variants, read_any
 
-    found: Problem | Network
+    found: Problem | Network | Variants
     path = Path(target)
     if dim and path.suffix != ".onnx":
         raise InputError("", field="--dim", problem="goes with an ONNX file, whose dimensions may be symbolic")
@@ -129,14 +135,14 @@ def read_target(
 
         found = read_onnx(path, dimensions=typed.dimensions(dim), costs=typed.costs(cost), allow_large=allow_large)
     elif _is_file(path):
-        found = read_problem_or_network(path, allow_large=allow_large)
+        found = read_any(path, allow_large=allow_large)
     elif library.has_network(target):
         found = library.network(target)
     elif target in library.names("problems"):
         found = load(target)
     else:
         raise library.unknown("problem or network", target, library.names("problems") + library.names("networks"))
-    if isinstance(found, Problem):
+    if not isinstance(found, Network):
         given = {
             "--platform": platform,
             "--minimize": minimize,
@@ -156,6 +162,8 @@ def read_target(
         for option, value in given.items():
             if is_given(value):
                 raise InputError("", field=option, problem="goes with a network; a problem means exactly what it lists")
+        if isinstance(found, Variants):
+            return found.replace(problems={name: typed.changed(one, set_) for name, one in found.problems.items()})
         return typed.changed(found, set_)
     if platform is None:
         names = ", ".join(library.names("platforms"))
@@ -275,7 +283,8 @@ def _merged(profiles: dict[Path, Profile], network: Network, platform: Platform)
 def takes_problem(command: Callable[..., None], target: Any) -> Callable[..., None]:
     """Replace the parameter `problem` of a command by those that say which problem; `target` declares the main one.
 
-    Where the command can do without a problem (its default is None), the target may be left out.
+    Where the command can do without a problem (its default is None), the target may be left out. With
+    `TargetOrVariants` it may be given variants as well.
     """
     options = dict(signature(read_target).parameters)
     declared = signature(command).parameters
@@ -294,8 +303,15 @@ def takes_problem(command: Callable[..., None], target: Any) -> Callable[..., No
                 over = ", and a set of them is --over" if "over" in declared else ""
                 raise InputError("", field="TARGET", problem=f"missing: the options about a problem need one{over}")
             command(**arguments)
-        else:
-            command(problem=read_target(**about), **arguments)
+            return
+        from dnnopt.problem.variants import Variants
+
+        problem = read_target(**about)
+        if isinstance(problem, Variants) and target is not TargetOrVariants:
+            raise InputError(
+                "", file=about["target"], problem="these are variants, which 'solve' takes; here: a problem"
+            )
+        command(problem=problem, **arguments)
 
     parameters: list[Parameter] = [
         parameter.replace(kind=Parameter.KEYWORD_ONLY, annotation=hints[parameter.name])
@@ -308,8 +324,8 @@ def takes_problem(command: Callable[..., None], target: Any) -> Callable[..., No
 
 
 def _hints(function: Callable[..., Any]) -> dict[str, Any]:
-    """Return the annotations of a function; `Problem` is a name for type checkers alone."""
-    return get_type_hints(function, function.__globals__ | {"Problem": Any}, include_extras=True)
+    """Return the annotations of a function; `Problem` and `Variants` are names for type checkers alone."""
+    return get_type_hints(function, function.__globals__ | {"Problem": Any, "Variants": Any}, include_extras=True)
 
 
 def command(name: str, target: Any = None) -> Callable[[Callable[..., None]], Callable[..., None]]:

@@ -25,6 +25,7 @@ from dnnopt.problem.plan import Plan
 from dnnopt.problem.platforms import Platform
 from dnnopt.problem.problem import Problem
 from dnnopt.problem.profiles import Profile
+from dnnopt.problem.variants import Variants
 from dnnopt.referee import Transmission, Violation
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -34,8 +35,10 @@ _RECORDS: dict[str, type[Record]] = {
     "network": Network,
     "profile": Profile,
     "plan": Plan,
+    "variants": Variants,
 }
 KINDS = (*_RECORDS, "result")
+_PARTS = {"problem": ("platform", "network", "profile"), "variants": ("problem",)}
 _WITHOUT_HEADER = ("plan",)
 _BOUNDS = {"ge": "minimum", "gt": "exclusiveMinimum", "le": "maximum"}
 _NUMBER = r"(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?"
@@ -59,7 +62,7 @@ def schema(kind: str) -> dict[str, Any]:
 
     Parameters
     ----------
-    kind : {"problem", "platform", "network", "profile", "plan", "result"}
+    kind : {"problem", "platform", "network", "profile", "plan", "variants", "result"}
 
     Raises
     ------
@@ -70,14 +73,15 @@ def schema(kind: str) -> dict[str, Any]:
         raise InputError(f"one of {', '.join(KINDS)}", value=kind)
     found = _result() if kind == "result" else _of_record(_RECORDS[kind])
     if kind == "problem":
-        _allow_names(found)
+        _allow_names(found, found["$defs"])
+    if kind == "variants":
+        _allow_names(found["$defs"]["Problem"], found["$defs"])
+        _allow_problem_files(found)
     if kind in _WITHOUT_HEADER:
         found["additionalProperties"] = True  # a result is a plan file as well
     else:
-        header = {"format": {"const": f"dnnopt-{kind}"}, "version": {"const": VERSION}}
-        editors = {"$schema": {**_TEXT, "description": "Where editors find the schema; it is not read."}}
-        found["properties"] = editors | header | found["properties"]
-        found["required"] = [*header, *found.get("required", [])]
+        found["properties"] = _header(kind) | found["properties"]
+        found["required"] = ["format", "version", *found.get("required", [])]
     return {"$schema": DIALECT, "title": f"dnnopt {kind}", **found}
 
 
@@ -100,8 +104,9 @@ def _tidy(node: Any) -> Any:
     if not isinstance(node, dict):
         return node
     found = {_BOUNDS.get(key, key): _tidy(value) for key, value in node.items() if key != "discriminator"}
-    if found.get("type") == "array" and "minLength" in found:
-        found["minItems"] = found.pop("minLength")
+    least = {"array": "minItems", "object": "minProperties"}.get(str(found.get("type")))
+    if least and "minLength" in found:
+        found[least] = found.pop("minLength")
     dimension = found.pop("dimension", None) if isinstance(found.get("dimension"), str) else None
     if dimension is None:
         return found
@@ -153,9 +158,9 @@ def _attributes(text: str) -> Iterator[tuple[list[str], str]]:
             yield [name.strip() for name in entry[1].split(",")], meaning
 
 
-def _allow_names(problem: dict[str, Any]) -> None:
+def _allow_names(problem: dict[str, Any], definitions: dict[str, Any]) -> None:
     """Let a problem name networks and platforms of the library in place of their data."""
-    network = problem["$defs"]["Network"]["properties"]
+    network = definitions["Network"]["properties"]
     named = {**_TEXT, "description": "The name of a network in the library."}
     one = [{"$ref": "#/$defs/Network"}]
     for entry in (LibraryNetwork, OnnxNetwork):
@@ -163,7 +168,7 @@ def _allow_names(problem: dict[str, Any]) -> None:
         for key in definition["properties"]:
             if key in network:
                 definition["properties"][key] = network[key]
-        problem["$defs"][entry.__name__] = definition
+        definitions[entry.__name__] = definition
         one.append({"$ref": f"#/$defs/{entry.__name__}"})
     one.append(named)
     properties = problem["properties"]
@@ -175,6 +180,21 @@ def _allow_names(problem: dict[str, Any]) -> None:
         "description": "A platform, in full or by name.",
         "anyOf": [{"$ref": "#/$defs/Platform"}, {**_TEXT, "description": "The name of a platform in the library."}],
     }
+
+
+def _allow_problem_files(variants: dict[str, Any]) -> None:
+    """Let variants be names of problems or files, and their data have the header of a file."""
+    variants["properties"]["problems"]["additionalProperties"] = {"anyOf": [{"$ref": "#/$defs/Problem"}, _TEXT]}
+    problem = variants["$defs"]["Problem"]
+    header = _header("problem")
+    problem["properties"] = header | problem["properties"]
+    problem["dependentRequired"] = {key: ["format", "version"] for key in header}
+
+
+def _header(kind: str) -> dict[str, Any]:
+    """Return the keys that say what a file is."""
+    editors = {**_TEXT, "description": "Where editors find the schema; it is not read."}
+    return {"$schema": editors, "format": {"const": f"dnnopt-{kind}"}, "version": {"const": VERSION}}
 
 
 def _result() -> dict[str, Any]:
@@ -253,9 +273,8 @@ def keys(kind: str) -> str:
     """
     found = schema(kind)
     elsewhere: set[str] = set()
-    if kind == "problem":
-        for other in ("platform", "network", "profile"):
-            elsewhere |= {_RECORDS[other].__name__, *schema(other)["$defs"]}
+    for other in _PARTS.get(kind, ()):
+        elsewhere |= {_RECORDS[other].__name__, *schema(other)["$defs"]}
     sections = [_table(found)]
     for name, definition in found.get("$defs", {}).items():
         if name not in elsewhere:

@@ -246,5 +246,6 @@ def test_an_unknown_kind_is_refused():
     run = dnnopt("schema", "plans")
     assert run.returncode == 2
     assert (
-        run.output == "dnnopt: KIND: got 'plans', expected one of problem, platform, network, profile, plan, result\n"
+        run.output
+        == "dnnopt: KIND: got 'plans', expected one of problem, platform, network, profile, plan, variants, result\n"
     )
