@@ -14,7 +14,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from dnnopt.base.arguments import checked
 from dnnopt.base.errors import InputError
-from dnnopt.base.files import data_text, read_data, take_header, write_text
+from dnnopt.base.files import data_text, read_data, write_text
 from dnnopt.base.numbers import counted
 from dnnopt.base.records import Record, check_known, check_unique
 from dnnopt.base.sizes import check_layers_and_devices
@@ -24,7 +24,7 @@ from dnnopt.problem.constraints import AnyConstraint, Constraint
 from dnnopt.problem.custom import CustomConstraint, Metric
 from dnnopt.problem.entries import network_data
 from dnnopt.problem.metrics import STANDARD, about
-from dnnopt.problem.networks import Network, SharedAcross, network_of
+from dnnopt.problem.networks import Network, SharedAcross
 from dnnopt.problem.objectives import Term, as_terms
 from dnnopt.problem.platforms import Platform, read_platform
 from dnnopt.problem.profiles import Profile, coding_seconds, layer_seconds
@@ -423,14 +423,6 @@ def _missing(kind: str, field: str, where: str, what: str) -> InputError:
 def read_problem(path: str | Path | Traversable, *, allow_large: bool = False) -> Problem:
     """Read a problem file; networks and platforms may be named, and are then the library's."""
     return problem_of(read_data(path, "problem", allow_large=allow_large), str(path), allow_large)
-
-
-def read_problem_or_network(path: str | Path, *, allow_large: bool = False) -> Problem | Network:
-    """Read a problem file or a network file, whichever it is; just once, as it may be a pipe."""
-    data, file = read_data(path, None, allow_large=allow_large), str(path)
-    kind = "network" if data.get("format") == "dnnopt-network" else "problem"
-    take_header(data, kind, file)
-    return (network_of if kind == "network" else problem_of)(data, file, allow_large)
 
 
 def problem_of(data: dict[str, Any], file: str, allow_large: bool) -> Problem:

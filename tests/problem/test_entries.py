@@ -7,7 +7,7 @@ import pytest
 from onnx_models import floats, model, node
 
 import dnnopt as dp
-from dnnopt.problem.problem import read_problem_or_network
+from dnnopt.problem.variants import read_any
 
 BASE = {
     "format": "dnnopt-problem",
@@ -49,7 +49,7 @@ def test_an_onnx_file_beside_the_problem_file_is_read_wherever_one_is(write, tmp
     wanted = dp.read_onnx(tmp_path / "models" / "mlp.onnx", dimensions={"n": 2}, source="pi", sink="pi")
     assert found.networks[0] == wanted.replace(rate=2.0, deadline=0.5, weight=3.0)
     assert [network.name for network in found.networks] == ["mlp", "alexnet", "squeezenet"]
-    assert read_problem_or_network(path) == found
+    assert read_any(path) == found
     monkeypatch.chdir(tmp_path)
     assert dp.Problem.from_data({key: found.to_data()[key] for key in BASE if key in found.to_data()} | {
         "networks": [MLP | OWN]
