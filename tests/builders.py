@@ -124,7 +124,7 @@ def plan(placement: str | Mapping[str, str], starts: Any = None, transfers: Iter
         schedule = Schedule(layers=layers, transfers=tuple(transfers))
     return Plan(
         placement={
-            name: dict(pair.split(":") for pair in words.split())  # type: ignore[misc]
+            name: dict(pair.split(":", 1) for pair in words.split())  # type: ignore[misc]
             for name, words in placements.items()
         },
         schedule=schedule,
