@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache, wraps
 from importlib.resources.abc import Traversable
@@ -13,6 +14,22 @@ from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, ParamSpec, TypeVar, Union, get_args, get_origin
 
 from dnnopt.base.errors import InputError
+from dnnopt.base.units import parse_value
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """In ``Annotated``: a number that a text with a unit may stand for."""
+
+    dimension: str
+
+    def __str__(self) -> str:
+        return f"a number, or a text such as {_EXAMPLES[self.dimension]!r}"
+
+
+_EXAMPLES = {"time": "30 s", "number": "1 %"}
+Duration = Annotated[float, Quantity("time")]
+Share = Annotated[float, Quantity("number")]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -32,6 +49,8 @@ _ABSTRACT = {int: Integral, float: Real}
 def checked(function: Callable[P, R]) -> Callable[P, R]:
     """Check the arguments of a function against its annotations before it runs; numbers of numpy become plain ones.
 
+    A text such as ``"5 s"`` may stand for `Duration`, and ``"1 %"`` for a `Share`.
+
     Raises
     ------
     InputError
@@ -49,6 +68,11 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
         for name, value in bound.arguments.items():
             hint = _hints(function)[name]
             several = signature.parameters[name].kind is inspect.Parameter.VAR_POSITIONAL
+            if isinstance(value, str):
+                try:
+                    value = _read(value, hint)
+                except InputError as error:
+                    raise error.within(field=name) from None
             for one in value if several else (value,):
                 if not _fits(one, hint):
                     raise InputError(_words(hint), field=name, value=one)
@@ -69,9 +93,26 @@ def _unfit(function: str, signature: inspect.Signature, named: Mapping[str, Any]
     for name in named:
         if name not in known:
             meant = get_close_matches(name, known, n=1)
-            hint = f"did you mean {meant[0]!r}?" if meant else f"it takes {', '.join(known)}"
+            hint = f"did you mean {meant[0]!r}?" if meant else f"it takes {_names(known)}"
             return InputError("", field=name, problem=f"no argument of {function}; {hint}")
-    return InputError("", field=function, problem=str(error))
+    problem = str(error)
+    if problem.startswith("too many"):
+        problem += f"; it takes {_names(known)}"
+    return InputError("", field=function, problem=problem)
+
+
+def _names(known: Mapping[str, inspect.Parameter]) -> str:
+    words = ["NAME=VALUE" if one.kind is one.VAR_KEYWORD else name for name, one in known.items() if name != "self"]
+    return ", ".join(words) or "none"
+
+
+def _read(text: str, hint: Any) -> Any:
+    """Return what a text says where a quantity may stand, and itself elsewhere."""
+    if get_origin(hint) is Annotated and isinstance(get_args(hint)[1], Quantity):
+        return parse_value(text, get_args(hint)[1].dimension)
+    if get_origin(hint) in (Union, UnionType):
+        return next((value for part in get_args(hint) if (value := _read(text, part)) is not text), text)
+    return text
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Dictionaries that cannot be changed, as fields of records are."""
+"""Dictionaries that cannot be changed, as fields of records are, and classes whose fields cannot be set."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from dnnopt.base.errors import InputError
 
 K = TypeVar("K")
 V = TypeVar("V")
+Kind = TypeVar("Kind", bound=type)
 
 
 class FrozenDict(dict[K, V]):
@@ -28,3 +29,14 @@ class FrozenDict(dict[K, V]):
 
 
 Frozen = Annotated[dict[K, V], AfterValidator(FrozenDict)]
+
+
+def unchangeable(kind: Kind) -> Kind:
+    """Give a frozen dataclass an InputError that says what to do where a field is set or deleted."""
+
+    def refuse(self: Any, name: str, *value: Any) -> NoReturn:
+        words = f"a {type(self).__name__} cannot be changed; dataclasses.replace gives a changed copy"
+        raise InputError("", field=name, problem=words)
+
+    kind.__setattr__ = kind.__delattr__ = refuse  # type: ignore[method-assign, assignment]
+    return kind

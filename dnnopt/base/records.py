@@ -23,9 +23,10 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 from pydantic_core import CoreSchema, core_schema
 
+from dnnopt.base.arguments import checked
 from dnnopt.base.errors import InputError
 from dnnopt.base.numbers import counted
-from dnnopt.base.units import parse_quantity
+from dnnopt.base.units import parse_value
 
 if TYPE_CHECKING:
     from pydantic._internal._model_construction import ModelMetaclass as _Meta
@@ -96,6 +97,7 @@ class Record(BaseModel, metaclass=_RecordMeta):
     def __delattr__(self, name: str) -> None:
         self.__setattr__(name, None)
 
+    @checked
     def replace(self, **fields: Any) -> Self:
         """Return a copy with other values in some fields, all checked again."""
         own = {name: getattr(self, name) for name in type(self).model_fields}
@@ -209,9 +211,7 @@ def _quantity(dimension: str, least: float) -> Callable[[Any], Any]:
         if hasattr(value, "item"):
             value = value.item()  # numpy scalars
         if isinstance(value, str):
-            if dimension == "number" and "%" not in value:
-                raise InputError("a number", value=value)
-            value = parse_quantity(value, dimension)
+            value = parse_value(value, dimension)
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise InputError("a number", value=value)
         try:

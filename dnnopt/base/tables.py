@@ -16,6 +16,7 @@ from html import escape
 from statistics import median_low
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from dnnopt.base.arguments import checked
 from dnnopt.base.extras import optional
 from dnnopt.base.numbers import fitting_unit, format_number
 from dnnopt.base.text import shortened, visible
@@ -137,6 +138,7 @@ class Framed:
         """Return what stands above columns in tables, by the keys of the rows; else it is the key."""
         return {}
 
+    @checked
     def to_frame(self) -> Any:
         """Return the rows as a pandas DataFrame.
 
@@ -147,14 +149,17 @@ class Framed:
         """
         return as_frame(self.to_rows())
 
+    @checked
     def to_csv(self) -> str:
         """Return a table as CSV: SI units, which the headings name, and gaps in per cent; nothing is rounded."""
         return as_csv(self.to_rows(), self.headings())
 
+    @checked
     def to_markdown(self) -> str:
         """Return a table as Markdown: with units in the headings, gaps in per cent, numbers rounded."""
         return as_markdown(self.to_rows(), self.headings())
 
+    @checked
     def to_latex(self) -> str:
         """Return a table as LaTeX (package booktabs): units in the headings, gaps in per cent, numbers rounded."""
         return as_latex(self.to_rows(), self.headings())

@@ -90,6 +90,19 @@ def parse_quantity(text: str, dimension: str, *, after: str = "") -> float:
     raise InputError(f"{dimension} such as {_EXAMPLE[dimension]!r}{told}", value=text)
 
 
+def parse_value(text: str, dimension: str) -> float:
+    """Return the SI value of a text that stands where a number is expected; a pure number is a share, in per cent.
+
+    Raises
+    ------
+    InputError
+        As of `parse_quantity`, and for a pure number without its per cent sign.
+    """
+    if dimension == "number" and "%" not in text:
+        raise InputError("a number", value=text)
+    return parse_quantity(text, dimension)
+
+
 def typed_unit(text: str) -> str:
     """Return what follows the number in a text; empty where there is none, or no number."""
     match = _QUANTITY.fullmatch(text.strip()) if len(text) <= _LONGEST else None

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from dnnopt.base.console import as_text, headed, table, words
 from dnnopt.base.errors import InputError
 from dnnopt.base.files import read_data
-from dnnopt.base.frozen import FrozenDict
+from dnnopt.base.frozen import FrozenDict, unchangeable
 from dnnopt.base.numbers import compared, format_gap, format_number, format_quantity, format_runtime
 from dnnopt.base.tables import Described, Framed
 from dnnopt.problem.plan import Plan
@@ -39,6 +39,7 @@ STATUS = {
 }
 
 
+@unchangeable
 @dataclass(frozen=True)
 class Event:
     """A point of the trace.
@@ -82,6 +83,7 @@ def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
+@unchangeable
 @dataclass(frozen=True, repr=False)
 class Result(Framed, Described):
     """The outcome of a run.

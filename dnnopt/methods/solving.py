@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
-from dnnopt.base.arguments import checked
+from dnnopt.base.arguments import Duration, Share, checked
 from dnnopt.base.errors import InputError, NumbersError, UnsupportedError
 from dnnopt.base.outputs import written_log
 from dnnopt.base.versions import versions
@@ -75,8 +75,8 @@ def solve(
     method: str = "auto",
     formulation: str | None = None,
     solver: str | None = None,
-    time_limit: float | None = None,
-    gap: float = OPTIMAL_GAP,
+    time_limit: Duration | None = None,
+    gap: Share = OPTIMAL_GAP,
     threads: int | None = None,
     iterations: int | None = None,
     seed: int = 0,
@@ -97,10 +97,10 @@ def solve(
         Run just this one, such as ``edgewise`` or ``product+potentials``.
     solver : str, optional
         ``highs``, ``cbc``, ``scip``, ``cpsat``, or ``pyomo:NAME`` with a name that Pyomo has for a solver.
-    time_limit : float, optional
-        Seconds.
-    gap : float
-        Relative gap at which the search may stop.
+    time_limit : float or str, optional
+        Seconds, or a text such as ``"1 min"``; so in every study.
+    gap : float or str
+        Relative gap at which the search may stop: a share, or a text such as ``"1 %"``.
     threads : int, optional
         None: one for each processor.
     iterations : int, optional

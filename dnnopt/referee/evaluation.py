@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dnnopt.base.frozen import FrozenDict
+from dnnopt.base.frozen import FrozenDict, unchangeable
 from dnnopt.base.numbers import format_quantity
 
 
+@unchangeable
 @dataclass(frozen=True)
 class Violation:
     """One limit or rule that a plan breaks.
@@ -30,6 +31,7 @@ class Violation:
     message: str
 
 
+@unchangeable
 @dataclass(frozen=True)
 class Transmission:
     """One copy of a tensor, sent from the device where it is made to one where it is used.
@@ -56,6 +58,7 @@ class Transmission:
     form: str = ""
 
 
+@unchangeable
 @dataclass(frozen=True)
 class Evaluation:
     """A plan's objectives, metrics, violations and transmissions.

@@ -18,10 +18,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dnnopt.base.arguments import checked
+from dnnopt.base.arguments import Duration, checked
 from dnnopt.base.children import Child
 from dnnopt.base.console import table, words
 from dnnopt.base.files import dump_json, write_text
+from dnnopt.base.frozen import unchangeable
 from dnnopt.base.numbers import format_gap, format_percent, format_quantity, format_runtime
 from dnnopt.base.outputs import make_folder
 from dnnopt.base.plugins import load_plugin, located
@@ -72,6 +73,7 @@ class BenchTask:
     label: str = ""
 
 
+@checked
 def tasks(
     problems: Iterable[str],
     runs: Path,
@@ -79,7 +81,7 @@ def tasks(
     method: str = "auto",
     formulation: str | None = None,
     solver: str | None = None,
-    time_limit: float = 60.0,
+    time_limit: Duration = 60.0,
     threads: int = 1,
     seed: int = 0,
     memory: float | None = None,
@@ -132,6 +134,7 @@ def outcome(data: Mapping[str, Any]) -> str:
     return f"{data['status'].replace('_', ' ')}{objective}{gap}{seconds}{why}"
 
 
+@unchangeable
 @dataclass(frozen=True)
 class BenchSummary(Tabular):
     """How many of the problems of each execution have what gap at most, and how many proofs are confirmed.

@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from dnnopt.base.arguments import checked
+from dnnopt.base.arguments import Duration, Share, checked
 from dnnopt.base.console import table, words
 from dnnopt.base.errors import InputError, UnsupportedError
+from dnnopt.base.frozen import unchangeable
 from dnnopt.base.numbers import format_gap, format_quantity, format_runtime
 from dnnopt.base.tables import Heading, Tabular
 from dnnopt.compiled.compiled import CompiledProblem
@@ -33,6 +34,7 @@ HEURISTIC_LIMIT = 2.0
 _NOTE = "No plan is better than the bound; 'dnnopt list words' explains the other columns."
 
 
+@unchangeable
 @dataclass(frozen=True)
 class ComparisonRow:
     """One method on the problem.
@@ -67,6 +69,7 @@ class ComparisonRow:
     elsewhere: tuple[str, ...] | None
 
 
+@unchangeable
 @dataclass(frozen=True)
 class Comparison(Tabular):
     """Methods on one problem, the best plan's objective and the best bound.
@@ -175,9 +178,9 @@ def compare(
     *,
     methods: Sequence[str] | None = None,
     formulations: Sequence[str] = (),
-    time_limit: float | None = 60.0,
-    heuristic_limit: float = HEURISTIC_LIMIT,
-    gap: float = OPTIMAL_GAP,
+    time_limit: Duration | None = 60.0,
+    heuristic_limit: Duration = HEURISTIC_LIMIT,
+    gap: Share = OPTIMAL_GAP,
     threads: int | None = None,
     seed: int = 0,
     watch: Callable[[Event], None] | None = None,

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from dnnopt.base.arguments import checked
+from dnnopt.base.arguments import Duration, checked
 from dnnopt.models.solvers.interface import Clock, check_seconds
 from dnnopt.problem.objectives import Term
 from dnnopt.problem.platforms import Route
@@ -36,7 +36,9 @@ class Removable:
 
 
 @checked
-def explain_infeasibility(problem: AnyProblem, time_limit: float = 30.0, *, seconds_each: float = 10.0) -> Explanation:
+def explain_infeasibility(
+    problem: AnyProblem, time_limit: Duration = 30.0, *, seconds_each: Duration = 10.0
+) -> Explanation:
     """Return why an infeasible problem is so, and what each limit would have to allow; of a feasible one, a plan.
 
     Parameters

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dnnopt.base.console import words
+from dnnopt.base.frozen import unchangeable
 from dnnopt.base.numbers import counted, format_quantity, format_runtime, rounded_up
 from dnnopt.base.tables import Tabular
 from dnnopt.base.text import visible
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
+@unchangeable
 @dataclass(frozen=True)
 class Enough:
     """How much one limit of a conflict would have to allow, while everything outside of other conflicts holds.
@@ -70,6 +72,7 @@ class Enough:
         return {name: value for name, value in vars(self).items() if name != "plan"}
 
 
+@unchangeable
 @dataclass(frozen=True)
 class Conflict:
     """Parts of a problem that cannot hold together.
@@ -112,6 +115,7 @@ class Conflict:
         }
 
 
+@unchangeable
 @dataclass(frozen=True)
 class Explanation(Tabular):
     """Why a problem has no feasible plan, or one that it has.

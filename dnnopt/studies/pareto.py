@@ -20,9 +20,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 
-from dnnopt.base.arguments import checked
+from dnnopt.base.arguments import Duration, Share, checked
 from dnnopt.base.console import table
 from dnnopt.base.errors import InputError, UnsupportedError
+from dnnopt.base.frozen import unchangeable
 from dnnopt.base.numbers import counted, format_percent, format_quantity, format_runtime
 from dnnopt.base.tables import Heading, Tabular
 from dnnopt.compiled.compiled import CompiledProblem
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
 Objective = Annotated[Term | tuple[Term, ...] | Throughput, "a term or a sum of terms"]
 
 
+@unchangeable
 @dataclass(frozen=True)
 class FrontPoint:
     """A point of a front: a plan, its objectives (SI), and whether each was proved."""
@@ -59,6 +61,7 @@ class FrontPoint:
     proved: bool
 
 
+@unchangeable
 @dataclass(frozen=True)
 class Front(Tabular):
     """A Pareto front.
@@ -154,8 +157,8 @@ def pareto(
     problem: AnyProblem,
     objectives: Sequence[Objective],
     *,
-    tolerance: float = 1e-6,
-    time_limit: float | None = None,
+    tolerance: Share = 1e-6,
+    time_limit: Duration | None = None,
     formulation: str | None = None,
     solver: str | None = None,
     threads: int | None = None,

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dnnopt.base.arguments import checked
+from dnnopt.base.arguments import Duration, checked
 from dnnopt.base.console import table, words
 from dnnopt.base.errors import InputError, UnsupportedError
+from dnnopt.base.frozen import unchangeable
 from dnnopt.base.numbers import compared, counted, format_gap, format_quantity, format_runtime
 from dnnopt.base.tables import Heading, Tabular
 from dnnopt.compiled.compiled import CompiledProblem
@@ -57,6 +58,7 @@ _BATCH = 20_000
 _Key = tuple[int, ...]
 
 
+@unchangeable
 @dataclass(frozen=True)
 class RankedPlan:
     """A plan, and what no plan that is not before it is better than.
@@ -87,6 +89,7 @@ class RankedPlan:
         return relative_gap(self.objective, self.bound)
 
 
+@unchangeable
 @dataclass(frozen=True)
 class BestPlans(Tabular):
     """What `best_plans` returns.
@@ -181,7 +184,7 @@ def best_plans(
     *,
     formulation: str | None = None,
     solver: str | None = None,
-    time_limit: float | None = None,
+    time_limit: Duration | None = None,
     threads: int | None = None,
     seed: int = 0,
     watch: Callable[[RankedPlan], None] | None = None,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from dnnopt.base.console import table, words
 from dnnopt.base.errors import InputError
 from dnnopt.base.files import read_data
+from dnnopt.base.frozen import unchangeable
 from dnnopt.base.numbers import counted, format_excess, format_percent, format_runtime
 from dnnopt.base.plugins import load_plugin
 from dnnopt.base.records import Record
@@ -33,6 +34,7 @@ _ALL = "all"
 _LEAST_SECONDS = 1e-3  # what is quicker is as quick
 
 
+@unchangeable
 @dataclass(frozen=True)
 class SetRow:
     """One method on one class of problems.
@@ -73,6 +75,7 @@ class _Written(Record):
     seconds: dict[str, dict[str, float | None]]
 
 
+@unchangeable
 @dataclass(frozen=True)
 class SetComparison(Tabular):
     """What `summarise` returns.

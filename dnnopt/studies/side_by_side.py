@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from dnnopt.base.arguments import checked
+from dnnopt.base.arguments import Duration, checked
 from dnnopt.base.console import table, words
+from dnnopt.base.frozen import unchangeable
 from dnnopt.base.numbers import format_gap, format_quantity, format_runtime
 from dnnopt.base.tables import Heading, Tabular
 from dnnopt.compiled.compiler import compile_problem
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
+@unchangeable
 @dataclass(frozen=True)
 class FormulationRow:
     """One formulation on one problem; objectives and bounds in SI units, times in seconds.
@@ -61,6 +63,7 @@ class FormulationRow:
     seconds: float
 
 
+@unchangeable
 @dataclass(frozen=True)
 class SideBySide(Tabular):
     """All formulations of a problem."""
@@ -130,7 +133,7 @@ def compare_formulations(
     problem: AnyProblem,
     formulations: Sequence[str] = (),
     *,
-    time_limit: float = 60.0,
+    time_limit: Duration = 60.0,
     threads: int | None = None,
     seed: int = 0,
     watch: Callable[[FormulationRow], None] | None = None,

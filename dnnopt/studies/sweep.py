@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dnnopt.base.console import table, words
+from dnnopt.base.frozen import unchangeable
 from dnnopt.base.numbers import compared, counted, format_gap, format_percent, format_quantity
 from dnnopt.base.tables import Heading, Tabular
 from dnnopt.methods.result import relative_gap
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
+@unchangeable
 @dataclass(frozen=True)
 class SweepPoint:
     """The problem at one value of the parameter.
@@ -53,6 +55,7 @@ class SweepPoint:
         return relative_gap(self.objective, self.bound)
 
 
+@unchangeable
 @dataclass(frozen=True)
 class Break:
     """Where the optimal plan changes: between `low` and `high`, which are as close together as the tolerance says.
@@ -74,6 +77,7 @@ class Break:
     proved: bool
 
 
+@unchangeable
 @dataclass(frozen=True)
 class Sweep(Tabular):
     """What `sweep` returns.

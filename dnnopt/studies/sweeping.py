@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dnnopt.base.arguments import checked
+from dnnopt.base.arguments import Duration, Share, checked
 from dnnopt.base.errors import InputError, UnsupportedError
 from dnnopt.base.files import dump_json, read_data, write_text
 from dnnopt.base.outputs import make_folder
@@ -53,10 +53,10 @@ def sweep(
     *,
     points: int = 20,
     scale: str = "log",
-    tolerance: float = 1e-6,
+    tolerance: Share = 1e-6,
     most: int = 200,
     baselines: Sequence[str] = ("all-on-one", "single-cut"),
-    time_limit: float | None = 60.0,
+    time_limit: Duration | None = 60.0,
     formulation: str | None = None,
     solver: str | None = None,
     threads: int | None = None,

@@ -12,6 +12,7 @@ import dnnopt as dp
 from dnnopt.base.arguments import checked
 
 PROBLEM = dp.load("small/001")
+RESULT = dp.solve(PROBLEM, method="greedy")
 
 
 @pytest.mark.parametrize(
@@ -21,7 +22,14 @@ PROBLEM = dp.load("small/001")
         (lambda: dp.solve(PROBLEM, colour=3), "colour: no argument of solve; it takes problem, method, formulation"),
         (lambda: dp.solve(), "solve: missing a required argument: 'problem'"),
         (lambda: dp.solve(PROBLEM, 3), "solve: too many positional arguments"),
-        (lambda: dp.solve(PROBLEM, time_limit="60"), "time_limit: got '60', expected a number"),
+        (lambda: dp.solve(PROBLEM, time_limit="60"), "time_limit: got '60', expected a unit: 60 s, or 60 ms?"),
+        (lambda: dp.solve(PROBLEM, time_limit="5 J"), "time_limit: got '5 J', expected time such as '30 ms'"),
+        (lambda: dp.solve(PROBLEM, time_limit=[5]), "time_limit: got [5], expected a number, or a text such as '30 s'"),
+        (lambda: dp.solve(PROBLEM, time_limit="0 s"), "time_limit: got 0.0, expected seconds > 0"),
+        (lambda: dp.solve(PROBLEM, gap="0.01"), "gap: got '0.01', expected a number"),
+        (lambda: PROBLEM.replace(3), "replace: too many positional arguments; it takes NAME=VALUE"),
+        (lambda: RESULT.to_latex(3), "to_latex: too many positional arguments; it takes none"),
+        (lambda: RESULT.to_frame(index=3), "index: no argument of to_frame; it takes none"),
         (lambda: dp.solve(PROBLEM, seed=1.5), "seed: got 1.5, expected a whole number"),
         (lambda: dp.solve(PROBLEM, threads=True), "threads: got True, expected a whole number"),
         (lambda: dp.solve(PROBLEM, method=3), "method: got 3, expected a text"),
@@ -45,6 +53,24 @@ def test_a_wrong_argument_is_named_with_what_was_expected(call, message):
     with pytest.raises(dp.InputError) as refused:
         call()
     assert str(refused.value).startswith(message)
+
+
+@pytest.mark.parametrize(
+    "study",
+    [
+        lambda **limits: dp.solve(PROBLEM, gap="1 %", **limits),
+        lambda **limits: dp.compare(PROBLEM, methods=["greedy"], heuristic_limit="10 ms", gap="1 %", **limits),
+        lambda **limits: dp.compare_formulations(PROBLEM, ["edgewise"], **limits),
+        lambda **limits: dp.best_plans(PROBLEM, 1, **limits),
+        lambda **limits: dp.pareto(PROBLEM, [dp.latency(), dp.energy()], tolerance="10 %", **limits),
+        lambda **limits: dp.sweep(PROBLEM, "deadline=1..2 s", points=2, tolerance="10 %", **limits),
+        lambda **limits: dp.explain_infeasibility(PROBLEM, seconds_each="1 s", **limits),
+    ],
+)
+def test_times_and_shares_may_be_texts_with_units(study):
+    assert study(time_limit="10 s") is not None
+    with pytest.raises(dp.InputError, match=r"^time_limit: got 'ten'"):
+        study(time_limit="ten")
 
 
 def test_numbers_of_numpy_and_paths_are_taken(tmp_path):

@@ -49,6 +49,23 @@ def test_what_records_hold_cannot_be_changed(change):
     assert [hash(record) for record in RECORDS] == before
 
 
+def test_fields_of_results_and_of_what_they_hold_cannot_be_set_or_deleted():
+    result = dp.solve(PROBLEM, method="greedy")
+    for found, field in ((result, "plan"), (result.evaluation, "metrics"), (result.trace[0], "time")):
+        expected = rf"^{field}: an? {type(found).__name__} cannot be changed; dataclasses.replace gives a changed copy$"
+        with pytest.raises(dp.InputError, match=expected):
+            setattr(found, field, 3)
+        with pytest.raises(dp.InputError, match=expected):
+            delattr(found, field)
+    with pytest.raises(dp.InputError, match=r"^objective: a Result cannot be changed"):
+        result.objective = 3
+
+
+def test_a_field_of_a_record_cannot_be_deleted():
+    with pytest.raises(dp.InputError, match=r"^name: a Problem cannot be changed; its 'replace' gives a changed copy$"):
+        del PROBLEM.name
+
+
 def test_a_frozen_dictionary_is_a_dictionary():
     frozen = FrozenDict({"a": 1})
     assert frozen == {"a": 1}
