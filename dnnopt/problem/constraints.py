@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self, get_args
 from pydantic import (
     Field,
     SerializerFunctionWrapHandler,
+    ValidationInfo,
     ValidatorFunctionWrapHandler,
     WrapValidator,
     model_serializer,
@@ -238,41 +239,59 @@ class Utilisation(_Kind):
         return "utilisation"
 
 
-class Placement(_Kind):
-    """A layer runs on one of the `allowed` devices; one device pins it."""
+class _InNetwork(_Kind):
+    """Base of kinds about layers of one network, which a problem with a single network need not name."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _in_order(cls, data: Any) -> Any:
+        """Refuse a text where a list is expected, as where the network comes first."""
+        field, example = ("allowed", "'conv1', ['pi']") if "allowed" in cls.model_fields else ("layers", "['a', 'b']")
+        if isinstance(data, dict) and isinstance(data.get(field), str):
+            form = f"{cls.__name__}({example}, network='net')"
+            raise InputError(f"a list of names (in Python: {form})", field=field, value=data[field])
+        return data
+
+    def _label(self, separator: str, names: str) -> str:
+        kind, network = vars(self)["constraint"], vars(self)["network"]
+        return f"{kind}({network}{separator}{names})" if network else f"{kind}({names})"
+
+
+class Placement(_InNetwork):
+    """A layer runs on one of the `allowed` devices; one device pins it. The only network need not be named."""
 
     constraint: Literal["placement"] = "placement"
-    network: Name
     layer: Name
     allowed: tuple[Name, ...]
+    network: str = ""
 
     @property
     def label(self) -> str:
-        return f"placement({self.network}.{self.layer})"
+        return self._label(".", self.layer)
 
 
-class Colocate(_Kind):
-    """All the layers run on one device."""
+class Colocate(_InNetwork):
+    """All the layers run on one device. The only network need not be named."""
 
     constraint: Literal["colocate"] = "colocate"
-    network: Name
     layers: Layers
+    network: str = ""
 
     @property
     def label(self) -> str:
-        return f"colocate({self.network}:{','.join(self.layers)})"
+        return self._label(":", ",".join(self.layers))
 
 
-class Separate(_Kind):
-    """No two of the layers run on one device."""
+class Separate(_InNetwork):
+    """No two of the layers run on one device. The only network need not be named."""
 
     constraint: Literal["separate"] = "separate"
-    network: Name
     layers: Layers
+    network: str = ""
 
     @property
     def label(self) -> str:
-        return f"separate({self.network}:{','.join(self.layers)})"
+        return self._label(":", ",".join(self.layers))
 
 
 class Contiguous(_Kind):
@@ -357,6 +376,25 @@ def _own_as_it_is(value: Any, read: ValidatorFunctionWrapHandler) -> Any:
 
 
 AnyConstraint = Annotated[Constraint, Field(discriminator="constraint"), WrapValidator(_own_as_it_is)]
+
+
+def in_networks(specs: tuple[Any, ...], info: ValidationInfo) -> tuple[Any, ...]:
+    """Return a problem's constraints, each with the network that it is about: the only one where it names none.
+
+    Raises
+    ------
+    InputError
+        Where one must name its network, as there are several.
+    """
+    networks = [network.name for network in info.data.get("networks", ())]  # none where they are wrong themselves
+    found = []
+    for index, spec in enumerate(specs):
+        if networks and isinstance(spec, _InNetwork) and not vars(spec)["network"]:
+            if len(networks) > 1:
+                raise InputError("", field=f"[{index}].network", problem=f"missing: one of {', '.join(networks)}")
+            spec = spec.replace(network=networks[0])
+        found.append(spec)
+    return tuple(found)
 
 
 @checked

@@ -10,7 +10,7 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from dnnopt.base.arguments import checked
 from dnnopt.base.errors import InputError
@@ -20,7 +20,7 @@ from dnnopt.base.records import Record, check_known, check_unique
 from dnnopt.base.sizes import check_layers_and_devices
 from dnnopt.base.tables import Described
 from dnnopt.problem import library
-from dnnopt.problem.constraints import AnyConstraint, Constraint
+from dnnopt.problem.constraints import AnyConstraint, Constraint, in_networks
 from dnnopt.problem.custom import CustomConstraint, Metric
 from dnnopt.problem.entries import network_data
 from dnnopt.problem.metrics import STANDARD, about
@@ -93,7 +93,7 @@ class Problem(Described, Record):
     platform: Annotated[Platform, BeforeValidator(_platform_from_library)]
     execution: Execution
     minimize: Annotated[tuple[Term, ...], BeforeValidator(as_terms), Field(min_length=1)]
-    subject_to: tuple[AnyConstraint, ...] = ()
+    subject_to: Annotated[tuple[AnyConstraint, ...], AfterValidator(in_networks)] = ()
     transport: Transport = "unicast"
     profile: Profile = Profile()
     metrics: tuple[Metric, ...] = ()
