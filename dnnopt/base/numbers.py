@@ -61,9 +61,14 @@ def counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
+def is_rounding(share: float) -> bool:
+    """Return whether a difference, as a share, is none."""
+    return abs(share) < _ROUNDING
+
+
 def format_percent(share: float, digits: int = 3) -> str:
     """Return a share in per cent; below 1e-9 it is rounding."""
-    return "0 %" if abs(share) < _ROUNDING else f"{format_number(100 * share, digits)} %"
+    return "0 %" if is_rounding(share) else f"{format_number(100 * share, digits)} %"
 
 
 def format_gap(gap: float | None) -> str:
@@ -83,7 +88,7 @@ def compared(value: float, best: float) -> str:
     if not best:
         return "worse" if value > best else "better"
     share = (value - best) / abs(best)
-    if abs(share) < _ROUNDING:
+    if is_rounding(share):
         return "the same"
     if best > 0 and share > _FACTOR:
         return format_excess(share)

@@ -14,11 +14,11 @@ import re
 from collections.abc import Mapping, Sequence
 from html import escape
 from statistics import median_low
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dnnopt.base.arguments import checked
 from dnnopt.base.extras import optional
-from dnnopt.base.numbers import fitting_unit, format_number
+from dnnopt.base.numbers import counted, fitting_unit, format_number, is_rounding
 from dnnopt.base.text import shortened, visible
 
 if TYPE_CHECKING:
@@ -99,6 +99,8 @@ def _with_units(rows: Rows, headings: Headings, fitting: bool = True) -> tuple[l
         factor = 1.0
         if unit == "%":
             factor = 0.01
+            if fitting:
+                values = [0.0 if _is_number(value) and is_rounding(value) else value for value in values]
         elif fitting and sizes:
             factor, unit = fitting_unit(median_low(sizes), unit)
         heads.append(f"{words} ({unit})" if unit else words)
@@ -159,14 +161,32 @@ class Framed:
         """Return a table as Markdown: with units in the headings, gaps in per cent, numbers rounded."""
         return as_markdown(self.to_rows(), self.headings())
 
+    def page_rows(self) -> list[dict[str, Any]]:
+        """Return the rows with no more columns than a page has room for."""
+        return self.to_rows()
+
     @checked
     def to_latex(self) -> str:
-        """Return a table as LaTeX (package booktabs): units in the headings, gaps in per cent, numbers rounded."""
-        return as_latex(self.to_rows(), self.headings())
+        """Return a table as LaTeX (package booktabs): units in the headings, gaps in per cent, numbers rounded.
+
+        It has the columns that a page has room for; the other formats have all.
+        """
+        return as_latex(self.page_rows(), self.headings())
 
 
 class Tabular(Framed):
-    """What is a table in a notebook, a report when it is printed, and a data frame where asked."""
+    """What is one line at a prompt, a table in a notebook, a report where it is printed, and a data frame if asked."""
+
+    row_noun = "row"  # what a row of it is
+
+    def headline(self) -> str:
+        """Return what to know of it, in some words."""
+        return counted(len(self.to_rows()), self.row_noun)
+
+    def __repr__(self) -> str:
+        about = [self.problem.title] if hasattr(self, "problem") else []
+        words = shortened(": ".join([*about, self.headline()]), _LONGEST_LINE)
+        return visible(f"<{type(self).__name__} {words}>")
 
     def report(self, console: Console) -> None:
         """Print it for a person."""
@@ -179,16 +199,6 @@ class Tabular(Framed):
         from dnnopt.base.console import as_text
 
         return as_text(self.report)
-
-
-class Writer(Protocol):
-    """Writes rows in the format of a kind of file."""
-
-    def __call__(self, rows: Rows, headings: Headings | None = None) -> str:
-        """Return the text of the file."""
-
-
-WRITERS: dict[str, Writer] = {"csv": as_csv, "markdown": as_markdown, "latex": as_latex}
 
 
 def as_frame(rows: Sequence[Mapping[str, Any]]) -> Any:

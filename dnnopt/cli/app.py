@@ -158,11 +158,10 @@ def write_json(data: Any, path: Path) -> None:
 def write_tables(found: Framed, **paths: Path | None) -> bool:
     """Write a table to each path in its format (``csv``, ``markdown``, ``latex``); return whether one was printed."""
     from dnnopt.base.files import write_text
-    from dnnopt.base.tables import WRITERS
 
     given = {kind: path for kind, path in paths.items() if path is not None}
     for kind, path in given.items():
-        text = WRITERS[kind](found.to_rows(), found.headings())
+        text = getattr(found, f"to_{kind}")()
         if str(path) == "-":
             emit(text)
         else:

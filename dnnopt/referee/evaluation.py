@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dnnopt.base.frozen import FrozenDict, unchangeable
-from dnnopt.base.numbers import format_quantity
+from dnnopt.base.numbers import counted, format_number, format_quantity
+from dnnopt.base.tables import Described
 
 
 @unchangeable
@@ -59,8 +60,8 @@ class Transmission:
 
 
 @unchangeable
-@dataclass(frozen=True)
-class Evaluation:
+@dataclass(frozen=True, repr=False)
+class Evaluation(Described):
     """A plan's objectives, metrics, violations and transmissions.
 
     Attributes
@@ -89,6 +90,16 @@ class Evaluation:
     def __post_init__(self) -> None:
         object.__setattr__(self, "metrics", FrozenDict(self.metrics))
         object.__setattr__(self, "memory", FrozenDict(self.memory))
+
+    def overview(self) -> dict[str, str]:
+        """Return what to know of it."""
+        broken = [violation.constraint for violation in self.violations]
+        more = f" and {len(broken) - 1} more" if len(broken) > 1 else ""
+        return {
+            "objective": f"objective {', then '.join(map(format_number, self.objectives))}",
+            "verdict": f"breaks {broken[0]}{more}" if broken else "feasible",
+            "transmissions": counted(len(self.transmissions), "transmission"),
+        }
 
     @property
     def objective(self) -> float:

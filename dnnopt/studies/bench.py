@@ -135,7 +135,7 @@ def outcome(data: Mapping[str, Any]) -> str:
 
 
 @unchangeable
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class BenchSummary(Tabular):
     """How many of the problems of each execution have what gap at most, and how many proofs are confirmed.
 
@@ -147,6 +147,8 @@ class BenchSummary(Tabular):
     confirming, proving : float
         Seconds.
     """
+
+    row_noun = "execution"
 
     gaps: Mapping[str, tuple[float, ...]]
     proofs: int

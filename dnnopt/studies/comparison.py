@@ -70,12 +70,14 @@ class ComparisonRow:
 
 
 @unchangeable
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Comparison(Tabular):
     """Methods on one problem, the best plan's objective and the best bound.
 
     Notebooks show it as a table; `to_frame` makes it a pandas DataFrame.
     """
+
+    row_noun = "method"
 
     problem: Problem
     rows: tuple[ComparisonRow, ...]

@@ -116,7 +116,7 @@ class Conflict:
 
 
 @unchangeable
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Explanation(Tabular):
     """Why a problem has no feasible plan, or one that it has.
 
@@ -158,6 +158,10 @@ class Explanation(Tabular):
     def enough(self) -> tuple[Enough, ...]:
         """What each limit of any conflict would have to allow."""
         return tuple(one for conflict in self.conflicts for one in conflict.enough)
+
+    def headline(self) -> str:
+        """Return the first words of it, and the parts of the first conflict."""
+        return f"{str(self).splitlines()[0].rstrip(':')}" + (f": {', '.join(self.groups)}" if self.groups else "")
 
     def __str__(self) -> str:
         if self.plan is not None:

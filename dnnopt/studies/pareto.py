@@ -62,7 +62,7 @@ class FrontPoint:
 
 
 @unchangeable
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Front(Tabular):
     """A Pareto front.
 
@@ -83,6 +83,8 @@ class Front(Tabular):
     interrupted : bool
         Whether Ctrl-C ended it.
     """
+
+    row_noun = "point"
 
     problem: Problem
     points: tuple[FrontPoint, ...]

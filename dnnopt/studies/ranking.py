@@ -90,7 +90,7 @@ class RankedPlan:
 
 
 @unchangeable
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class BestPlans(Tabular):
     """What `best_plans` returns.
 
@@ -105,6 +105,8 @@ class BestPlans(Tabular):
     method : str
     runtime : float
     """
+
+    row_noun = "plan"
 
     problem: Problem
     asked: int

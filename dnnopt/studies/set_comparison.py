@@ -76,7 +76,7 @@ class _Written(Record):
 
 
 @unchangeable
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class SetComparison(Tabular):
     """What `summarise` returns.
 

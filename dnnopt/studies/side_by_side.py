@@ -64,9 +64,11 @@ class FormulationRow:
 
 
 @unchangeable
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class SideBySide(Tabular):
     """All formulations of a problem."""
+
+    row_noun = "formulation"
 
     problem: Problem
     rows: tuple[FormulationRow, ...]
@@ -74,6 +76,11 @@ class SideBySide(Tabular):
     def to_rows(self) -> list[dict[str, Any]]:
         """Return a plain row for each formulation."""
         return [asdict(row) for row in self.rows]
+
+    def page_rows(self) -> list[dict[str, Any]]:
+        """Return what a page has room for."""
+        kept = ("formulation", "solver", "variables", "rows", "relaxation", "objective", "gap", "seconds")
+        return [{key: row[key] for key in kept} for row in self.to_rows()]
 
     def headings(self) -> dict[str, Heading]:
         """Return what stands above columns in tables."""

@@ -78,7 +78,7 @@ class Break:
 
 
 @unchangeable
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Sweep(Tabular):
     """What `sweep` returns.
 
@@ -104,6 +104,8 @@ class Sweep(Tabular):
         the parameter (or its inverse) or does not depend on it. Otherwise another plan may be the best in a part of the
         range between two points that share theirs.
     """
+
+    row_noun = "point"
 
     problem: Problem
     parameter: Parameter

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from dnnopt.base.console import headed, table, words, wrapped
-from dnnopt.base.tables import as_csv, as_html, as_latex, as_markdown
+from dnnopt.base.tables import Heading, as_csv, as_html, as_latex, as_markdown
 from dnnopt.base.text import visible
 
 names = st.text(st.characters(), min_size=1, max_size=20)
@@ -48,6 +48,15 @@ def test_csv_has_every_text_whole_in_one_line_and_computes_none(name):
     assert row[1:] == ["-1.5", "", "True"]
     assert row[0].removeprefix("'") == visible(name).removeprefix("'")
     assert not row[0].lstrip().startswith(("=", "+", "-", "@"))
+
+
+def test_gaps_that_are_rounding_are_0_but_in_csv():
+    rows, headings = [{"gap": 6.98e-13}, {"gap": 0.01}, {"gap": None}], {"gap": Heading("gap", "%")}
+    assert r"gap (\%) \\" in as_latex(rows, headings)
+    assert re.findall(r"^(\S*) \\\\$", as_latex(rows, headings), re.MULTILINE) == ["0", "1", ""]
+    assert re.findall(r"^\| (\S*) ", as_markdown(rows, headings), re.MULTILINE)[2:] == ["0", "1", ""]
+    assert "<td>0</td>" in as_html(rows, headings)
+    assert as_csv(rows, headings).splitlines()[1] == repr(6.98e-13 / 0.01)
 
 
 def test_csv_keeps_numbers_with_all_their_digits_and_quotes_what_needs_it():

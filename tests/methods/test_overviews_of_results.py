@@ -35,6 +35,39 @@ def test_a_result_without_a_plan_is_one_line(problem):
     assert line.startswith("<Result small/001: infeasible: no plan satisfies every constraint, in ")
 
 
+def test_an_evaluation_is_one_line_that_says_what_a_plan_breaks(problem, result):
+    sent = len(result.evaluation.transmissions)
+    assert repr(result.evaluation) == f"<Evaluation objective 0.125: feasible, {sent} transmissions>"
+    tight = problem.replace(subject_to=[dp.Deadline("1 us"), dp.MaxDevices(0)])
+    name = problem.networks[0].name
+    broken = dp.evaluate(tight, result.plan)
+    assert f": breaks deadline({name}) and 1 more, " in repr(broken)
+
+
+def test_studies_are_one_line_and_their_texts_the_reports(problem):
+    limited = problem.replace(subject_to=[dp.Deadline("1 us")])
+    found = {
+        "<Explanation small/001: feasible: there is a plan that breaks nothing>": dp.explain_infeasibility(problem),
+        "<Explanation small/001: infeasible; this alone allows no plan: deadline (subject_to[0])>": (
+            dp.explain_infeasibility(limited)
+        ),
+        "<Front small/001: 1 point>": dp.pareto(problem, [dp.latency(), dp.latency()]),
+        "<BestPlans small/001: 2 plans>": dp.best_plans(problem, 2),
+        "<Sweep small/001: 2 points>": dp.sweep(problem, "deadline=1..2 s", points=2),
+        "<SideBySide small/001: 1 formulation>": dp.compare_formulations(problem, ["edgewise"], time_limit=20),
+    }
+    assert [repr(study) for study in found.values()] == list(found)
+    assert all("\n" in str(study) for study in list(found.values())[1:])
+
+
+def test_the_latex_table_of_formulations_has_room_on_a_page(problem):
+    found = dp.compare_formulations(problem, ["edgewise"], time_limit=20)
+    heads = found.to_latex().splitlines()[2].removesuffix(r" \\").split(" & ")
+    assert heads[:4] == ["formulation", "solver", "variables", "rows"]
+    assert len(heads) == 8
+    assert len(found.to_csv().splitlines()[0].split(",")) == 14
+
+
 @pytest.mark.parametrize("kind", ["milp", "cp"])
 def test_a_model_is_one_line(problem, kind):
     model = dp.formulate(problem, kind=kind)
