@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 # Of devices, methods and the like. Okabe, Ito: Color universal design, 2008; yellow comes last, as it is hard to see on
 # white.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442")
+
+_PART = re.compile(r'(?:"[^"]*"|[^",])+')
 
 
 def visible(text: str) -> str:
@@ -21,3 +25,13 @@ def visible(text: str) -> str:
 def shortened(text: str, limit: int) -> str:
     """Return a text without its middle where it is longer than `limit` characters (of which 20 or more)."""
     return text if len(text) <= limit else f"{text[: limit - 20]} ... {text[-15:]}"
+
+
+def parts(text: str) -> list[str]:
+    """Return what stands between the commas, outside of quotation marks."""
+    return [part.strip() for part in _PART.findall(text) if part.strip()]
+
+
+def unquoted(text: str) -> str:
+    """Return a name as it is, without the double quotes that it may be typed in."""
+    return text[1:-1] if len(text) > 1 and text[0] == text[-1] == '"' else text

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 import typer
 
 from dnnopt.base.errors import InputError
-from dnnopt.base.text import visible
+from dnnopt.base.text import unquoted, visible
 from dnnopt.cli import typed
 from dnnopt.cli.app import announce, app, guarded
 from dnnopt.cli.options import AllowLargeOption, is_given
@@ -161,7 +161,9 @@ def read_target(
         }
         for option, value in given.items():
             if is_given(value):
-                raise InputError("", field=option, problem="goes with a network; a problem means exactly what it lists")
+                instead = "; --set changes its limits" if option in ("--subject-to", "--memory", "--rate") else ""
+                told = f"goes with a network; a problem means exactly what it lists{instead}"
+                raise InputError("", field=option, problem=told)
         if isinstance(found, Variants):
             return found.replace(problems={name: typed.changed(one, set_) for name, one in found.problems.items()})
         return typed.changed(found, set_)
@@ -225,23 +227,26 @@ def _network_problem(
 
     source = platform.devices[0].name if source is None else source
     sink = source if sink is None else sink
-    own: dict[str, Any] = {"source": None if source == "none" else source, "sink": None if sink == "none" else sink}
+    own: dict[str, Any] = {
+        "source": None if source == "none" else unquoted(source),
+        "sink": None if sink == "none" else unquoted(sink),
+    }
     if rate is not None:
         own["rate"] = typed.rate(rate)
     limits: list[tuple[str, Any]] = [*typed.constraints(subject_to, [network])]
     memory_limits = typed.memory_limits(memory)
     if no_memory and memory:
         raise InputError("", field="--no-memory", problem="contradicts --memory")
-    own_rule = next((text for text, limit in limits if isinstance(limit, constraints.Memory)), None)
-    if own_rule is not None and (memory or no_memory):
+    own_rules = [text for text, limit in limits if isinstance(limit, constraints.Memory)]
+    if own_rules and (memory or no_memory):
         option = "--memory" if memory else "--no-memory"
-        raise InputError("", field=option, problem=f"does not go with {own_rule!r}, which says all about memory")
-    rule = f"memory: {own_rule}" if own_rule is not None else "memory is not limited"
-    if own_rule is None and not no_memory:
+        raise InputError("", field=option, problem=f"does not go with {own_rules[0]!r}, which says all about memory")
+    rule = f"memory: {' and '.join(own_rules)}" if own_rules else "memory is not limited"
+    if not own_rules and not no_memory:
         limits.insert(0, ("", constraints.memory("weights+largest_activation", limits=memory_limits)))
         rule = "memory: weights + largest activation"
-    start = "is everywhere" if own["source"] is None else f"starts on {source}"
-    end = "stays where it is made" if own["sink"] is None else f"goes to {sink}"
+    start = "is everywhere" if own["source"] is None else f"starts on {own['source']}"
+    end = "stays where it is made" if own["sink"] is None else f"goes to {own['sink']}"
     profile = _merged(profiles, network, platform)
     objective = typed.objective(minimize, maximize, execution)
     announce(visible(f"The input {start}, the answer {end}; {rule}."))

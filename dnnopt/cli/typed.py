@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dnnopt.base.errors import InputError
-from dnnopt.base.text import visible
+from dnnopt.base.text import unquoted, visible
 from dnnopt.cli.app import announce
 from dnnopt.cli.options import whole
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from dnnopt.problem.objectives import Term
     from dnnopt.problem.problem import Problem
 
+_ASSIGNMENT = re.compile(r'(\s*"[^"]*"\s*|[^=]*)=(.*)', re.DOTALL)
+
 
 def named(parse: Callable[[str], Any], text: str, option: str) -> Any:
     try:
@@ -29,15 +31,16 @@ def named(parse: Callable[[str], Any], text: str, option: str) -> Any:
 
 
 def assignments(texts: list[str] | None, option: str, read: Callable[[str, str], Any], example: str) -> dict[str, Any]:
-    """Return what texts of the kind NAME=VALUE say; `read` is given both."""
+    """Return what texts of the kind NAME=VALUE say; `read` is given both. A name may stand in double quotes."""
     found: dict[str, Any] = {}
     for text in texts or ():
-        name, equals, value = text.partition("=")
-        if not equals or not name.strip():
+        match = _ASSIGNMENT.fullmatch(text)
+        name = unquoted(match[1].strip()) if match else ""
+        if match is None or not name:
             raise InputError(f"NAME=VALUE, such as '{example}'", field=option, value=text)
-        if name.strip() in found:
+        if name in found:
             raise InputError("every name once", field=option, value=text)
-        found[name.strip()] = named(partial(read, name.strip()), value, option)
+        found[name] = named(partial(read, name), match[2], option)
     return found
 
 

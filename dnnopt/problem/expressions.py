@@ -13,13 +13,13 @@ from difflib import get_close_matches
 from typing import Any, get_args
 
 from dnnopt.base.errors import InputError
-from dnnopt.base.text import shortened
+from dnnopt.base.text import parts, shortened, unquoted
 from dnnopt.base.units import parse_quantity
 from dnnopt.problem import constraints as kinds
 from dnnopt.problem.constraints import Constraint, MemoryRule
 from dnnopt.problem.metrics import STANDARD, about
 from dnnopt.problem.networks import INPUT, OUTPUT, Network
-from dnnopt.problem.objectives import Term, WeightedSum, in_order, largest, limit_on, period
+from dnnopt.problem.objectives import NO_DIFFERENCE, Term, WeightedSum, in_order, largest, limit_on, period
 
 THROUGHPUT = "throughput"  # 1 / period
 _BRACKETS = r'\((?P<arguments>(?:"[^"]*"|[^"()])*)\)'
@@ -31,7 +31,6 @@ _STATEMENT = re.compile(rf"\s*(?P<name>[A-Za-z_]\w*)\s*(?:{_BRACKETS})?\s*(?:(?P
 _IN_ORDER = re.compile(r"\s*in_order\s*\((.*)\)\s*")
 _OBJECTIVE = re.compile(r'(?:"[^"]*"|\((?:"[^"]*"|[^"()]|\([^()]*\))*\)|[^",()])+')
 _OPTION = re.compile(r'("[^"]*"|[^"=]*)=(.*)')
-_PART = re.compile(r'(?:"[^"]*"|[^",])+')
 
 
 # Objectives
@@ -61,11 +60,13 @@ def parse_objective(text: str, own: Collection[str] = ()) -> WeightedSum:
         match = _TERM.match(text, place)
         if match is None:
             raise _no_terms(text, own)
-        term = _term(match["name"], _parts(match["arguments"]), text, own)
+        term = _term(match["name"], parts(match["arguments"] or ""), text, own)
         term = largest(term) if match["largest"] else term
         terms.append(term if match["weight"] is None else term * parse_quantity(match["weight"], "number"))
         if match.end() == len(text):
             return WeightedSum(terms)
+        if text[match.end()] == "-":
+            raise InputError(f"no difference: {NO_DIFFERENCE}", value=text)
         if text[match.end()] != "+":
             raise _no_terms(text, own)
         place = match.end() + 1
@@ -82,7 +83,7 @@ def _term(metric: str, arguments: list[str], text: str, own: Collection[str]) ->
         raise _no_terms(text, own)
     options = about(metric).options
     fields: dict[str, Any] = {}
-    names = list(map(_unquoted, arguments))
+    names = list(map(unquoted, arguments))
     if "rounds" in options and len(arguments) == 1:
         rounds = arguments[0].removesuffix("rounds").strip()
         if not (rounds.isascii() and rounds.isdecimal() and 0 < len(rounds) < 10):
@@ -90,7 +91,7 @@ def _term(metric: str, arguments: list[str], text: str, own: Collection[str]) ->
         return Term(metric=metric, rounds=int(rounds))
     if "idle" in options and "idle" in arguments:
         fields["idle"] = True
-        names = [_unquoted(name) for name in arguments if name != "idle"]
+        names = [unquoted(name) for name in arguments if name != "idle"]
     if "network" in options and len(names) == 1:
         fields["network"] = names[0]
     elif names:
@@ -99,15 +100,6 @@ def _term(metric: str, arguments: list[str], text: str, own: Collection[str]) ->
             raise InputError(f"no names in brackets after {metric!r}", value=text)
         fields[several[0]] = tuple(names)
     return Term(metric=metric, **fields)
-
-
-def _parts(arguments: str | None) -> list[str]:
-    """Return what stands between the commas, outside of quotation marks."""
-    return [part.strip() for part in _PART.findall(arguments or "") if part.strip()]
-
-
-def _unquoted(text: str) -> str:
-    return text[1:-1] if len(text) > 1 and text[0] == text[-1] == '"' else text
 
 
 # Constraints
@@ -162,7 +154,7 @@ class _Statement:
         self.knows("network" if self.name in _OF_A_NETWORK else "")
         if len(self.arguments) < least or (most is not None and len(self.arguments) > most):
             raise self.error(f"what is in brackets as in '{self.example}'")
-        return list(map(_unquoted, self.arguments))
+        return list(map(unquoted, self.arguments))
 
     def knows(self, *options: str) -> None:
         for key in self.options:
@@ -364,12 +356,12 @@ def parse_constraints(text: str, networks: Sequence[Network] = (), own: Collecti
     if name not in (*FORMS, *own):
         raise _no_constraint(text, own)
     arguments, options = [], {}
-    for part in _parts(match["arguments"]):
+    for part in parts(match["arguments"] or ""):
         option = _OPTION.fullmatch(part)
         if option is None:
             arguments.append(part)
             continue
-        key, value = (_unquoted(side.strip()) for side in option.groups())
+        key, value = (unquoted(side.strip()) for side in option.groups())
         if key in options:
             raise InputError(f"{key!r} once", value=text)
         options[key] = value

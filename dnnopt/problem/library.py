@@ -70,7 +70,9 @@ def unknown(kind: str, name: str, known: list[str], listed: str = "problems") ->
     import difflib
 
     close = difflib.get_close_matches(name, known, n=3)
-    if close:
+    if kind == "problem" and has_network(name):
+        hint = "it is a network, of which dp.Problem makes one, with a platform (--platform on the command line)"
+    elif close:
         hint = f"did you mean {', '.join(close)}?"
     elif len(known) <= _MOST_LISTED:
         hint = f"there are: {', '.join(known)}"

@@ -22,7 +22,7 @@ from dnnopt.problem.constraints import KINDS, Constraint
 from dnnopt.problem.metrics import STANDARD, about
 from dnnopt.problem.scenarios import Across, Level, Rounds, across_label, check_across
 
-_NO_DIFFERENCE = (
+NO_DIFFERENCE = (
     "terms cannot be subtracted: weights are 0 or more, as bounds rest on every part of the objective being a cost"
 )
 _NO_MINIMUM = "minimize=dp.period() maximises it, as it is 1 / period"
@@ -42,13 +42,13 @@ class _Summand:
         return WeightedSum((*as_sum(other), *as_sum(self)))
 
     def __sub__(self, other: Any) -> WeightedSum:
-        raise InputError("", problem=_NO_DIFFERENCE)
+        raise InputError("", problem=NO_DIFFERENCE)
 
     def __rsub__(self, other: Any) -> WeightedSum:
-        raise InputError("", problem=_NO_DIFFERENCE)
+        raise InputError("", problem=NO_DIFFERENCE)
 
     def __neg__(self) -> WeightedSum:
-        raise InputError("", problem=_NO_DIFFERENCE)
+        raise InputError("", problem=NO_DIFFERENCE)
 
     def __lt__(self, limit: Any) -> Any:
         raise InputError("<= between a metric and its limit", value="<")

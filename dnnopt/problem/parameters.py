@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any, Literal
 
 from dnnopt.base.errors import InputError
 from dnnopt.base.records import check_known
+from dnnopt.base.text import parts, unquoted
 from dnnopt.base.units import parse_quantity, typed_unit
 from dnnopt.problem.constraints import Bandwidth, Deadline, Memory, MetricLimit, Utilisation
 from dnnopt.problem.expressions import THROUGHPUT, parse_objective
@@ -221,13 +223,25 @@ def _parse(text: str, syntax: str) -> tuple[Parameter, str]:
     """Return the parameter before the sign of equality, and what stands after it."""
     match = re.fullmatch(r"\s*([a-z]+)\s*(?:\((.*)\))?\s*=(.*)", text)
     if not match or match[1] not in _UNITS:
-        raise InputError(f"{syntax}; NAME is one of {', '.join(_UNITS)}", value=text)
+        raise _no_parameter(text, syntax)
     kind: Any = match[1]
-    names = [match[2]] if kind == "weight" else (match[2] or "").split(",")
-    parameter = Parameter(kind, tuple(name.strip() for name in names if name and name.strip()))
+    names = [match[2].strip()] if kind == "weight" and match[2] else map(unquoted, parts(match[2] or ""))
+    parameter = Parameter(kind, tuple(filter(None, names)))
     if kind == "weight" and not parameter.names:
         raise InputError("a term of the objective in brackets, such as 'weight(energy(pi))=...'", value=text)
     return parameter, match[3]
+
+
+def _no_parameter(text: str, syntax: str) -> InputError:
+    """Return the error about a text that is none, with what may have been meant."""
+    compared = re.match(r"\s*([a-z]+).*?[<>]=", text)
+    if compared and compared[1] in _UNITS:
+        end = "the least that there must be" if compared[1] == THROUGHPUT else "a limit where it is one"
+        return InputError(f"'=' without < or >: the value of {compared[1]!r} is {end}", value=text)
+    word = re.match(r"\s*(\w*)", text)
+    close = get_close_matches(word[1], _UNITS, n=1) if word else []
+    meant = f"did you mean {close[0]!r}?" if close else f"NAME is one of {', '.join(_UNITS)}"
+    return InputError(f"{syntax}; {meant}", value=text)
 
 
 def _quantity(parameter: Parameter, text: str, after: str) -> float:

@@ -208,3 +208,58 @@ def test_generated_problems_take_constraints_on_their_layers(tmp_path):
     assert made.exit_code == 0, made.stderr
     wanted = c.Placement(network="chain", layer=layer, allowed=(device,))
     assert wanted in dp.read_problem(tmp_path / "p.json").subject_to
+
+
+def test_names_may_stand_in_double_quotes_after_every_option(tmp_path):
+    odd = {"pi": "a=b", "nx": "c, d"}
+    data = dp.platform("pi4-wifi-nx-wan-t4").to_data()
+    text = json.dumps(data)
+    for name, other in odd.items():
+        text = text.replace(f'"{name}"', json.dumps(other))
+    path = tmp_path / "odd.json"
+    path.write_text(json.dumps({"format": "dnnopt-platform", "version": 1} | json.loads(text)), encoding="utf-8")
+    quoted = {"source": '"a=b"', "sink": '"c, d"', "memory": ['"a=b"=64 MiB', ' "c, d" =1 GiB']}
+    one = read_target("alexnet", platform=str(path), set_=['memory("c, d", "a=b")=32 MiB'], **quoted)
+    assert (one.networks[0].source, one.networks[0].sink) == ("a=b", "c, d")
+    (memory,) = (limit for limit in one.subject_to if isinstance(limit, c.Memory))
+    assert {memory.limits[name] for name in odd.values()} == {32 * 2**20}
+    assert read_target("alexnet", platform=str(path), **quoted).subject_to[0].limits == {
+        "a=b": 64 * 2**20,
+        "c, d": 2**30,
+    }
+
+
+def test_two_rules_on_memory_are_announced_as_two():
+    said = on_pi("-s", "memory(weights)", "-s", "memory(weights+activations, pi=1 GiB)")
+    assert "; memory: memory(weights) and memory(weights+activations, pi=1 GiB)." in said.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (
+            ["--minimize", "latency - energy"],
+            "--minimize: got 'latency - energy', expected no difference: terms cannot",
+        ),
+        (["--set", "bandwith(wan-up)=1 MB/s"], "; did you mean 'bandwidth'?"),
+        (["--set", "throughput>=20 /s"], "expected '=' without < or >: the value of 'throughput' is the least that"),
+        (["--set", "deadline <= 1 s"], "expected '=' without < or >: the value of 'deadline' is a limit"),
+        (["--set", "colour=1"], "; NAME is one of bandwidth, memory, deadline"),
+        (
+            ["-s", "utilisation <= 80"],
+            "got 'utilisation <= 80', expected a share of at most 100 %: 'utilisation <=",
+        ),
+        (["-s", "deadline <= None"], "--subject-to: got 'None', expected time such as '30 ms'"),
+    ],
+)
+def test_what_is_typed_wrongly_is_met_with_what_may_have_been_meant(words, message):
+    refused = on_pi(*words)
+    assert refused.exit_code == 2
+    assert message in refused.stderr
+
+
+@pytest.mark.parametrize("words", [["-s", "latency <= 1 s"], ["-m", "pi=64 MiB"], ["--rate", "3 /s"]])
+def test_limits_beside_a_problem_are_refused_with_the_way_to_change_it(words):
+    refused = run("show", TARGET, *words)
+    assert refused.exit_code == 2
+    assert "a problem means exactly what it lists; --set changes its limits" in refused.stderr

@@ -71,6 +71,7 @@ def test_solve_takes_sizes_and_costs(file):
     code, output = run(*words, "--dim", "batch=2", "--dim", "past=0", "--cost", "MyOp=1")
     assert code == 2
     assert "no size for p[1]" in output
+    assert "on the command line --dim 'p[1]=1'" in output
     code, output = run(*words, *sizes, "--dim", "x[0]=3", "--cost", "MyOp=1")
     assert code == 2
     assert "dimensions['x[0]']: got 3, expected 2" in output

@@ -44,6 +44,12 @@ def test_constraints_take_what_they_limit_first(positional, by_keyword):
             "layers: got 'net', expected a list of names (in Python: Colocate(['a', 'b'], network='net'))",
         ),
         (lambda: dp.Separate("a", "b"), "layers: got 'a', expected a list of names (in Python: Separate(['a', 'b'], "),
+        (lambda: dp.latency() <= None, "got None, expected a number on the right of <="),
+        (lambda: dp.Utilisation(80) and dp.Utilisation("80"), "limit: got '80', expected a number"),
+        (
+            lambda: dp.solve("resnet50"),
+            "no problem named 'resnet50' in the library; it is a network, of which dp.Problem",
+        ),
         (lambda: dp.MaxDevices(1, 2), "MaxDevices takes at most 1 argument"),
         (lambda: dp.Deadline(0.1, limit=0.2), "limit: Deadline got two values"),
         (lambda: dp.Deadline(limits=0.1), "limits: unknown key; did you mean 'limit'?"),

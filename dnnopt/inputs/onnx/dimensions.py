@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 import re
+import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
@@ -75,7 +76,9 @@ def set_sizes(given: Mapping[str, int], inputs: Iterable[ValueInfoProto], others
     )
     if unset:
         example = ", ".join(f"{key!r}: ..." for key in unset)
-        raise InputError("", field="dimensions", problem=f"no size for {join(unset)}; give dimensions={{{example}}}")
+        typed = " ".join(f"--dim {shlex.quote(f'{key}=1')}" for key in unset)
+        told = f"no size for {join(unset)}; give dimensions={{{example}}}, or on the command line {typed}"
+        raise InputError("", field="dimensions", problem=told)
     for axis in wanted:
         if sizes.of(axis) is None:
             found = _evaluate(axis.text, sizes.known)
