@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dnnopt.cli import typed
 from dnnopt.cli.app import INTERNAL, INTERRUPTED, NO_PLAN, console, present, remark, save_figure, write_json
 from dnnopt.cli.options import (
     AllowLargeOption,
@@ -185,7 +186,7 @@ def exit_for(problem: Problem, result: Result, time_limit: float | None = None) 
         from dnnopt.studies.explain import explain_infeasibility
 
         with stop_on_interrupt(Control()):  # of all the problems that it solves
-            found = explain_infeasibility(problem, min(30.0, time_limit or 30.0))
+            found = typed.as_typed(explain_infeasibility(problem, min(30.0, time_limit or 30.0)))
         remark(str(found))
         if found.plan is not None:  # the solver was wrong
             raise typer.Exit(INTERNAL)
@@ -205,7 +206,7 @@ def explain_command(
     from dnnopt.studies.explain import explain_infeasibility
 
     with stop_on_interrupt(Control()):
-        found = explain_infeasibility(problem, time_limit)
+        found = typed.as_typed(explain_infeasibility(problem, time_limit))
     present(found, json)
     if found.plan is None:
         raise typer.Exit(NO_PLAN)

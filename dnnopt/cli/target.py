@@ -124,6 +124,7 @@ def read_target(
     from dnnopt.problem.problem import load
     from dnnopt.problem.variants import Variants, read_any
 
+    typed.remember(())
     found: Problem | Network | Variants
     path = Path(target)
     if dim and path.suffix != ".onnx":
@@ -234,6 +235,7 @@ def _network_problem(
     if rate is not None:
         own["rate"] = typed.rate(rate)
     limits: list[tuple[str, Any]] = [*typed.constraints(subject_to, [network])]
+    typed.remember(limits)
     memory_limits = typed.memory_limits(memory)
     if no_memory and memory:
         raise InputError("", field="--no-memory", problem="contradicts --memory")

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from dnnopt.problem.networks import Network
     from dnnopt.problem.objectives import Term
     from dnnopt.problem.problem import Problem
+    from dnnopt.studies.explanation import Explanation
 
 _ASSIGNMENT = re.compile(r'(\s*"[^"]*"\s*|[^=]*)=(.*)', re.DOTALL)
 
@@ -110,6 +111,27 @@ def constraints(texts: list[str] | None, networks: Sequence[Network]) -> list[tu
         return parse_constraints(text, networks)
 
     return [(text, one) for text in texts or () for one in named(read, text, "--subject-to")]
+
+
+_texts: dict[Constraint, str] = {}
+
+
+def remember(limits: Sequence[tuple[str, Constraint]]) -> None:
+    """Keep which text says each constraint of the problem that the command is about."""
+    _texts.clear()
+    _texts.update((limit, text) for text, limit in limits)
+
+
+def as_typed(found: Explanation) -> Explanation:
+    """Return an explanation whose parts are called as they were typed."""
+    from dnnopt.studies.explain import part_name
+
+    names = {
+        part_name(spec.label, index): f"{spec.label} (-s {_texts[spec]!r})"
+        for index, spec in enumerate(found.problem.subject_to)
+        if spec in _texts
+    }
+    return found.renamed(names)
 
 
 def sensitive(network: Network, texts: list[str] | None, decay_text: str | None) -> Network:

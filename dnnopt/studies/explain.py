@@ -138,10 +138,15 @@ def _batches(groups: Sequence[Removable]) -> list[list[Removable]]:
     return [batch for batch in batches if batch]
 
 
+def part_name(label: str, index: int) -> str:
+    """Return what a conflict calls a constraint."""
+    return f"{label} (subject_to[{index}])"
+
+
 def _groups(problem: Problem) -> list[Removable]:
     groups = []
     for index, spec in enumerate(problem.subject_to):
-        groups.append(Removable("constraint", (spec.constraint, str(index)), f"{spec.label} (subject_to[{index}])"))
+        groups.append(Removable("constraint", (spec.constraint, str(index)), part_name(spec.label, index)))
     routed = {(route.origin, route.destination) for route in problem.platform.routes}
     names = problem.platform.device_names()
     for i in names:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from dnnopt.base.console import words
@@ -138,6 +139,23 @@ class Explanation(Tabular):
     conflicts: tuple[Conflict, ...] = ()
     complete: bool = False
     plan: Plan | None = None
+
+    def renamed(self, names: Mapping[str, str]) -> Explanation:
+        """Return it with other names for some parts."""
+
+        def called(parts: Sequence[str]) -> tuple[str, ...]:
+            return tuple(names.get(part, part) for part in parts)
+
+        conflicts = tuple(
+            replace(
+                one,
+                groups=called(one.groups),
+                undetermined=called(one.undetermined),
+                enough=tuple(replace(limit, group=names.get(limit.group, limit.group)) for limit in one.enough),
+            )
+            for one in self.conflicts
+        )
+        return replace(self, conflicts=conflicts)
 
     @property
     def groups(self) -> tuple[str, ...]:

@@ -24,7 +24,11 @@ def run(*words):
 
 
 def on_pi(*words):
-    return run("show", "alexnet", "-p", "pi4-wifi-nx-wan-t4", *words)
+    return on_pi_by("show", *words)
+
+
+def on_pi_by(command, *words):
+    return run(command, "alexnet", "-p", "pi4-wifi-nx-wan-t4", *words)
 
 
 def limits(**options):
@@ -263,3 +267,13 @@ def test_limits_beside_a_problem_are_refused_with_the_way_to_change_it(words):
     refused = run("show", TARGET, *words)
     assert refused.exit_code == 2
     assert "a problem means exactly what it lists; --set changes its limits" in refused.stderr
+
+
+def test_a_conflict_names_its_constraints_as_they_were_typed():
+    for command in ("explain", "solve"):
+        said = on_pi_by(command, "-s", "max_devices <= 2", "-s", "latency <= 1 us", "--set", "deadline=2 us")
+        assert said.exit_code == 1
+        assert "(subject_to[" in said.output  # that of --set
+        said = on_pi_by(command, "-s", "max_devices <= 2", "-s", "latency <= 1 us")
+        assert "- deadline (-s 'latency <= 1 us')" in said.output
+        assert "subject_to" not in said.output
