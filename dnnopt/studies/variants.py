@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from dnnopt.base.arguments import checked
 from dnnopt.base.console import headed, table, words
 from dnnopt.base.errors import InputError, UnsupportedError
+from dnnopt.base.frozen import unchangeable
 from dnnopt.base.numbers import compared, format_gap, format_quantity, format_runtime
 from dnnopt.base.tables import Heading, Tabular
 from dnnopt.compiled.compiler import compile_problem
@@ -44,6 +45,7 @@ AnyVariants = Annotated[
 ]
 
 
+@unchangeable
 @dataclass(frozen=True)
 class VariantRow:
     """What became of one variant.
@@ -76,7 +78,8 @@ class VariantRow:
         return relative_gap(self.objective, self.bound)
 
 
-@dataclass(frozen=True)
+@unchangeable
+@dataclass(frozen=True, repr=False)
 class BestVariant(Tabular):
     """What `best_of` returns.
 
@@ -140,6 +143,16 @@ class BestVariant(Tabular):
         named = [objective_name(problem) for problem in self.variants.problems.values()]
         names = dict.fromkeys(name for name, _ in named)
         return (next(iter(names)) if len(names) == 1 else "objective"), named[0][1]
+
+    def headline(self) -> str:
+        """Return which variant is the best, in some words."""
+        name, unit = self._objective_name
+        best = (
+            ""
+            if self.objective is None
+            else f", {name} {format_quantity(self.objective, unit, 6)} with {self.variant!r}"
+        )
+        return f"{self.variants.title}: {STATUS[self.status]}{best}"
 
     def to_rows(self) -> list[dict[str, Any]]:
         """Return a plain row for each variant."""

@@ -80,6 +80,7 @@ def test_the_result_is_that_of_the_best_variant():
     assert found.result is found.results["quick"]
     assert found.result.objective == 9
     assert statuses(found) == {"slow": "optimal", "quick": "optimal", "none": "infeasible"}
+    assert repr(found) == "<BestVariant none | slow | quick: proved optimal, latency 9 s with 'quick'>"
     text = printed(found)
     assert text.startswith("none | slow | quick: proved optimal\n  latency 9 s with 'quick', bound 9 s, gap 0 %")
     assert "infeasible: no plan satisfies every constraint" in text
