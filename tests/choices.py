@@ -56,7 +56,8 @@ def problems_with_choices(
     terms = list(problem.minimize)
     if draw(st.integers(0, 2)) == 0:
         terms.append(Term(metric="accuracy_loss", weight=draw(st.sampled_from((0.1, 1.0, 10.0)))))
-    if problem.execution == "sequential" and draw(st.integers(0, 3)) == 0:
+    alike = len({network.weight for network in networks}) == 1  # others are refused across scenarios
+    if problem.execution == "sequential" and alike and draw(st.integers(0, 3)) == 0:
         terms.append(Term(metric="batch_latency", rounds=draw(st.sampled_from((1, 2, 5)))))
     if "scenarios" in chosen:
         problem = problem.model_copy(update={"scenarios": draw(_scenarios(problem))})

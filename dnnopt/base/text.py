@@ -27,7 +27,7 @@ def shortened(text: str, limit: int) -> str:
     return text if len(text) <= limit else f"{text[: limit - 20]} ... {text[-15:]}"
 
 
-def parts(text: str) -> list[str]:
+def between_commas(text: str) -> list[str]:
     """Return what stands between the commas, outside of quotation marks."""
     return [part.strip() for part in _PART.findall(text) if part.strip()]
 

@@ -38,6 +38,7 @@ from dnnopt.problem.custom import CustomConstraint
 from dnnopt.problem.objectives import Term
 from dnnopt.problem.platforms import TIERS
 from dnnopt.problem.problem import Problem
+from dnnopt.problem.variation import in_scenario
 
 # Metrics that differ between scenarios.
 _VARYING = frozenset({"latency", "period", "batch_latency", "energy", "cost"})
@@ -62,7 +63,7 @@ class _Compiler(Measures):
     def __init__(self, problem: Problem) -> None:
         super().__init__(problem)
         self.memories = 0  # memory constraints so far
-        self.cases = [(one.probability, Measures(one.applied(problem))) for one in problem.scenarios]
+        self.cases = [(one.probability, Measures(in_scenario(problem, one))) for one in problem.scenarios]
         if self.cases:
             self._take_means()
 

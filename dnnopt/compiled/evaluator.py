@@ -143,14 +143,26 @@ class Evaluator:
         """Return which events happen, `g_χ` (B, X)."""
         c, events = self.compiled, self.compiled.events
         happens = np.zeros((len(placements), len(events)), dtype=bool)
-        over = np.append(c.event_pairs, np.zeros((len(events), 1), dtype=bool), axis=1)
-        for event, edge in zip(events.event, events.edge, strict=True):
-            happens[:, event] |= over[event, pairs[:, edge]]
-        device = self.devices(placements)
-        for event, edge in zip(events.stay_event, events.stay_edge, strict=True):
-            here, there = device[:, c.edge_producer[edge]], device[:, c.edge_consumer[edge]]
-            happens[:, event] |= (here == there) & events.stay_devices[here]
+        batch, edge = _true(pairs >= 0)  # few of all, as an edge has entries for all choices
+        of_edge, first, count = self._edge_events
+        row = np.repeat(np.arange(len(edge)), count[edge])
+        place = np.arange(len(row)) - np.repeat(np.cumsum(count[edge]) - count[edge], count[edge])
+        event = of_edge[np.repeat(first[edge], count[edge]) + place]
+        some = c.event_pairs[event, pairs[batch[row], edge[row]]]
+        happens[batch[row[some]], event[some]] = True
+        if len(events.stay_event):
+            device = self.devices(placements)
+            here, there = (device[:, ends[events.stay_edge]] for ends in (c.edge_producer, c.edge_consumer))
+            batch, stay = _true((here == there) & events.stay_devices[here])
+            happens[batch, events.stay_event[stay]] = True
         return happens
+
+    @cached_property
+    def _edge_events(self) -> tuple[Index, Index, Index]:
+        """The events that each edge may bring about, one edge after the other; where those of each begin, how many."""
+        events, edges = self.compiled.events, len(self.compiled.edges)
+        count = np.bincount(events.edge, minlength=edges)
+        return events.event[np.argsort(events.edge, kind="stable")], np.cumsum(count) - count, count
 
     def metric(self, metric: LinearMetric, placements: Index, pairs: Index | None = None) -> Array:
         """Return a linear metric (B,)."""

@@ -66,7 +66,7 @@ class Events:
 
 
 @dataclass(frozen=True)
-class Event:
+class EventRow:
     """One event: its fields are those of `Events`; None for devices: all, and for stays: edges that are sent alone."""
 
     name: str
@@ -84,7 +84,7 @@ class Event:
     stays: Index | None = None
 
 
-def all_events(found: Sequence[Event], untrusted: Mask) -> Events:
+def all_events(found: Sequence[EventRow], untrusted: Mask) -> Events:
     """Return events as arrays; which devices are untrusted (D,) says where a tensor is seen without being sent."""
     count, devices = len(found), len(untrusted)
 

@@ -23,6 +23,7 @@ from dnnopt.compiled.constraints import (
     PeriodTerm,
     WorstLeakageTerm,
 )
+from dnnopt.compiled.metrics import LinearMetric
 
 Kinds = frozenset[type]
 
@@ -80,29 +81,34 @@ class Scope:
         if len(c.objective) > 1 and not self.priorities:
             yield "objectives of several priorities"
         for terms in c.objective:
-            yield from self._terms_outside(terms, c.execution)
+            yield from self._terms_outside(terms, c)
         for constraint in () if self.relaxes else c.constraints:
-            yield from self._constraint_outside(constraint, c.execution)
+            yield from self._constraint_outside(constraint, c)
 
-    def _constraint_outside(self, constraint: CompiledConstraint, execution: str) -> Iterator[str]:
+    def _constraint_outside(self, constraint: CompiledConstraint, c: CompiledProblem) -> Iterator[str]:
         where = f"the constraint {constraint.label}"
         if type(constraint) not in self.enforces:
             yield where
-        elif isinstance(constraint, DeadlineLimit) and execution not in self.latencies:
-            yield f"latency under {execution} execution, in {where}"
-        elif isinstance(constraint, LinearLimit) and constraint.metric.exposes and not self.exposure:
+        elif isinstance(constraint, DeadlineLimit) and c.execution not in self.latencies:
+            yield f"latency under {c.execution} execution, in {where}"
+        elif isinstance(constraint, LinearLimit) and not self.exposure and exposes(c, constraint.metric):
             yield f"exposure, in {where}"
         elif isinstance(constraint, ObjectiveLimit):
-            yield from (f"{what}, in {where}" for what in self._terms_outside(constraint.terms, execution))
+            yield from (f"{what}, in {where}" for what in self._terms_outside(constraint.terms, c))
 
-    def _terms_outside(self, terms: tuple[ObjectiveTerm, ...], execution: str) -> Iterator[str]:
+    def _terms_outside(self, terms: tuple[ObjectiveTerm, ...], c: CompiledProblem) -> Iterator[str]:
         for term in terms:
-            if type(term) not in self.terms or (isinstance(term, LatencyTerm) and execution not in self.latencies):
-                yield _name(term, execution)
-            elif isinstance(term, LinearTerm) and term.metric.exposes and not self.exposure:
+            if type(term) not in self.terms or (isinstance(term, LatencyTerm) and c.execution not in self.latencies):
+                yield _name(term, c.execution)
+            elif isinstance(term, LinearTerm) and not self.exposure and exposes(c, term.metric):
                 yield f"exposure, in the objective {term.metric.name}"
             elif isinstance(term, MaxTerm):
-                yield from self._terms_outside(term.parts, execution)
+                yield from self._terms_outside(term.parts, c)
+
+
+def exposes(c: CompiledProblem, metric: LinearMetric) -> bool:
+    """Return whether it costs anything that tensors are exposed."""
+    return metric.exposes or bool(metric.on_event[c.events.exposes].any())
 
 
 def _name(term: ObjectiveTerm, execution: str) -> str:

@@ -20,7 +20,7 @@ import numpy as np
 from dnnopt.base.errors import UnsupportedError
 from dnnopt.base.numbers import counted
 from dnnopt.compiled.constraints import WeightGroups
-from dnnopt.compiled.events import Event, all_events
+from dnnopt.compiled.events import EventRow, all_events
 from dnnopt.compiled.metrics import Array, Index, Mask
 from dnnopt.problem.forms import Form
 from dnnopt.problem.networks import INPUT, OUTPUT, Network, Tensor
@@ -31,7 +31,7 @@ _MOST_FORMS = 1000  # combinations of forms of the tensors that one layer makes
 
 
 @dataclass(frozen=True)
-class Entry:
+class TensorEntry:
     """A tensor as it is made under some choices, for its consumers of some reach or more.
 
     Attributes
@@ -154,7 +154,7 @@ class Tables:
         time, energy, loss = np.zeros(shape), np.zeros(shape), np.zeros(shape)
         self.is_layer = np.array([key is not None for key in self.layer_keys], dtype=bool)
         layers = {(n.name, layer.name): (n, layer) for n in self.problem.networks for layer in n.layers}
-        profile = self.problem.profile
+        profile, loses = self.problem.profile, self.problem.can_lose_accuracy
         reach = np.ones(len(self.node_names))
         for node, key in enumerate(self.layer_keys):
             if key is None:
@@ -168,7 +168,8 @@ class Tables:
                 else:
                     time[node, i] = layer.reach * seconds
                     energy[node, i] = layer.reach * layer_joules(profile, network, layer, host, seconds)
-                    loss[node, i] = layer_loss(profile, network, layer, host)
+                    if loses:
+                        loss[node, i] = layer_loss(profile, network, layer, host)
         self.reach = reach
         self.time, self.energy, self.loss = (part[:, self.executor_host] for part in (time, energy, loss))
         self.allowed = np.isfinite(self.time) & self._with_known_choice()
@@ -208,22 +209,26 @@ class Tables:
     def _decode(self, form: Form, device: int) -> float | None:
         return coding_seconds(form.decode, self.problem.platform.devices[device], "decode")
 
-    def _entries(self, number: int, network: Network, tensor: Tensor, node: int) -> Iterator[Entry]:
+    def _entries(self, number: int, network: Network, tensor: Tensor, node: int) -> Iterator[TensorEntry]:
         """Yield a tensor's entries: for each size that choices of its producer give it, one for each level of reach."""
         consumers = tuple(name for name in tensor.consumers if (network.name, name) in self.nodes)
+        if network.name not in self.exiting:
+            for form, size, made in self._sizes(number, tensor, node):
+                yield TensorEntry(number, form, size, 1.0, consumers, made, True)
+            return
         reaches = {name: network.reach_of(tensor, name) for name in consumers}
         levels = sorted(set(reaches.values())) or [1.0]
         for form, size, made in self._sizes(number, tensor, node):
             for below, reach in zip([0.0, *levels], levels, strict=False):
                 some = tuple(name for name in consumers if reaches[name] >= reach)
-                yield Entry(number, form, size, reach - below, some, made, below == 0.0)
+                yield TensorEntry(number, form, size, reach - below, some, made, below == 0.0)
 
     def _sizes(self, number: int, tensor: Tensor, node: int) -> Iterator[tuple[Form | None, float, Mask | None]]:
         """Yield the forms and bytes that a tensor may have, and the executors of its producer that make it so."""
-        if node < 0:
+        own = node >= 0 and self.layer_keys[node] is not None
+        if node < 0 or (node not in self.choices and not (own and self.resizes)):
             yield None, tensor.bytes, None
             return
-        own = self.layer_keys[node] is not None
         factor = np.array([host.mode.output_bytes if own else 1.0 for host in self.hosts])[self.executor_host]
         chosen = [choice.get(number) for choice in self.choices.get(node, [{}])]
         for form in (None, *(tensor.forms if node in self.choices else ())):
@@ -238,11 +243,13 @@ class Tables:
                 yield None, tensor.bytes * value, None if some[self.allowed[node]].all() else some
 
     def _fill_tensors(self) -> None:
-        self.entries: list[Entry] = []
+        self.resizes = any(host.mode.output_bytes != 1 for host in self.hosts)
+        self.exiting = {network.name for network in self.problem.networks if network.has_exits}
+        self.entries: list[TensorEntry] = []
         self.tensor_names: list[str] = []
         owner, sensitivity, producer, use_tensor, use_consumer = [], [], [], [], []
         self.tensor_node: list[int] = []
-        events: list[Event] = []
+        events: list[EventRow] = []
         self.barred: list[tuple[int, int]] = []  # edges to devices that cannot decode; -1: to none
         edges = 0
         for number, network, tensor, node in self._tensors():
@@ -285,13 +292,13 @@ class Tables:
         self.use_tensor = np.array(use_tensor, dtype=np.int64)
         self.use_consumer = np.array(use_consumer, dtype=np.int64)
 
-    def _events(self, network: Network, tensor: Tensor, found: list[tuple[Entry, int]]) -> Iterator[Event]:
+    def _events(self, network: Network, tensor: Tensor, found: list[tuple[TensorEntry, int]]) -> Iterator[EventRow]:
         """Yield what is paid, lost or seen if a tensor with several sizes is sent, given its entries' first edges."""
         owner = self.networks[network.name]
         name = f"{network.name}.{tensor.name}" if len(self.networks) > 1 else tensor.name
         devices = tuple(self.devices)
 
-        def edges(entry: Entry, first: int) -> Index:
+        def edges(entry: TensorEntry, first: int) -> Index:
             return np.arange(first, first + len(entry.consumers))
 
         for entry, first in found:
@@ -299,10 +306,10 @@ class Tables:
                 continue
             mine, label = edges(entry, first), f"{name}@{entry.form.name}"
             if entry.whole and entry.form.loss > 0:
-                yield Event(f"lost({label})", owner, mine, loss=entry.form.loss)
+                yield EventRow(f"lost({label})", owner, mine, loss=entry.form.loss)
             for device in self._all:
                 encode, decode = self._encode(entry.form, device), self._decode(entry.form, device)
-                paid = Event("", owner, mine, device=device)
+                paid = EventRow("", owner, mine, device=device)
                 if encode:
                     title, seconds = f"encode({label},{devices[device]})", entry.share * encode
                     yield replace(paid, name=title, seconds=seconds, origin=device)
@@ -318,7 +325,7 @@ class Tables:
         ]
         for level, value in enumerate(sorted({plain, *values})):
             seen = [mine for (_, mine), least in zip(whole, values, strict=True) if least >= value]
-            yield Event(
+            yield EventRow(
                 name=f"seen({name},{level})",
                 network=owner,
                 edges=np.concatenate(seen) if seen else whole[0][1][:0],

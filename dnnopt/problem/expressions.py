@@ -13,7 +13,7 @@ from difflib import get_close_matches
 from typing import Any, get_args
 
 from dnnopt.base.errors import InputError
-from dnnopt.base.text import parts, shortened, unquoted
+from dnnopt.base.text import between_commas, shortened, unquoted
 from dnnopt.base.units import parse_quantity
 from dnnopt.problem import constraints as kinds
 from dnnopt.problem.constraints import Constraint, MemoryRule
@@ -60,7 +60,7 @@ def parse_objective(text: str, own: Collection[str] = ()) -> WeightedSum:
         match = _TERM.match(text, place)
         if match is None:
             raise _no_terms(text, own)
-        term = _term(match["name"], parts(match["arguments"] or ""), text, own)
+        term = _term(match["name"], between_commas(match["arguments"] or ""), text, own)
         term = largest(term) if match["largest"] else term
         terms.append(term if match["weight"] is None else term * parse_quantity(match["weight"], "number"))
         if match.end() == len(text):
@@ -291,7 +291,7 @@ def _metric(said: _Statement) -> Constraint:
 
 
 @dataclass(frozen=True)
-class Form:
+class TypedConstraint:
     """How a constraint is typed.
 
     Attributes
@@ -305,29 +305,29 @@ class Form:
     read: Callable[[_Statement], Constraint | tuple[Constraint, ...]]
 
 
-FORMS: dict[str, Form] = {
-    "latency": Form("latency <= 300 ms", _metric),
-    "deadline": Form("deadline <= 300 ms", _deadline),
-    "period": Form("period <= 50 ms", _metric),
-    THROUGHPUT: Form("throughput >= 20 /s", _throughput),
-    "energy": Form("energy(pi) <= 2 J", _metric),
-    "cost": Form("cost <= 2 uUSD", _metric),
-    "traffic": Form("traffic(wan-up) <= 1 MB", _metric),
-    "leakage": Form("leakage <= 1.5", _metric),
-    "worst_leakage": Form("worst_leakage <= 0.4", _metric),
-    "batch_latency": Form("batch_latency(8) <= 2 s", _metric),
-    "accuracy_loss": Form("accuracy_loss <= 1 %", _metric),
-    "memory": Form("memory(weights+activations, buffers=1, pi=64 MiB)", _memory),
-    "bandwidth": Form("bandwidth(wifi-up) <= 2 MB", _bandwidth),
-    "utilisation": Form("utilisation <= 80 %", _utilisation),
-    "placement": Form("placement(conv1, pi, nx)", _placement),
-    "input_stays": Form("input_stays(pi, nx)", _input_stays),
-    "colocate": Form("colocate(conv1, relu1)", _layers),
-    "separate": Form("separate(conv1, conv2)", _layers),
-    "contiguous": Form("contiguous", _contiguous),
-    "monotone_tiers": Form("monotone_tiers", _monotone_tiers),
-    "max_devices": Form("max_devices <= 2", _at_most),
-    "max_cuts": Form("max_cuts <= 3", _at_most),
+FORMS: dict[str, TypedConstraint] = {
+    "latency": TypedConstraint("latency <= 300 ms", _metric),
+    "deadline": TypedConstraint("deadline <= 300 ms", _deadline),
+    "period": TypedConstraint("period <= 50 ms", _metric),
+    THROUGHPUT: TypedConstraint("throughput >= 20 /s", _throughput),
+    "energy": TypedConstraint("energy(pi) <= 2 J", _metric),
+    "cost": TypedConstraint("cost <= 2 uUSD", _metric),
+    "traffic": TypedConstraint("traffic(wan-up) <= 1 MB", _metric),
+    "leakage": TypedConstraint("leakage <= 1.5", _metric),
+    "worst_leakage": TypedConstraint("worst_leakage <= 0.4", _metric),
+    "batch_latency": TypedConstraint("batch_latency(8) <= 2 s", _metric),
+    "accuracy_loss": TypedConstraint("accuracy_loss <= 1 %", _metric),
+    "memory": TypedConstraint("memory(weights+activations, buffers=1, pi=64 MiB)", _memory),
+    "bandwidth": TypedConstraint("bandwidth(wifi-up) <= 2 MB", _bandwidth),
+    "utilisation": TypedConstraint("utilisation <= 80 %", _utilisation),
+    "placement": TypedConstraint("placement(conv1, pi, nx)", _placement),
+    "input_stays": TypedConstraint("input_stays(pi, nx)", _input_stays),
+    "colocate": TypedConstraint("colocate(conv1, relu1)", _layers),
+    "separate": TypedConstraint("separate(conv1, conv2)", _layers),
+    "contiguous": TypedConstraint("contiguous", _contiguous),
+    "monotone_tiers": TypedConstraint("monotone_tiers", _monotone_tiers),
+    "max_devices": TypedConstraint("max_devices <= 2", _at_most),
+    "max_cuts": TypedConstraint("max_cuts <= 3", _at_most),
 }
 _OF_A_NETWORK = ("placement", "input_stays", "colocate", "separate", "contiguous")
 
@@ -356,7 +356,7 @@ def parse_constraints(text: str, networks: Sequence[Network] = (), own: Collecti
     if name not in (*FORMS, *own):
         raise _no_constraint(text, own)
     arguments, options = [], {}
-    for part in parts(match["arguments"] or ""):
+    for part in between_commas(match["arguments"] or ""):
         option = _OPTION.fullmatch(part)
         if option is None:
             arguments.append(part)

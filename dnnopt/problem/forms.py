@@ -14,8 +14,8 @@ from dnnopt.base.frozen import Frozen
 from dnnopt.base.records import Bytes, Flop, Name, Number, Probability, Record, Seconds
 
 
-class Work(Record):
-    """Work of which the roofline tells the time on each device.
+class CodingWork(Record):
+    """CodingWork of which the roofline tells the time on each device.
 
     Attributes
     ----------
@@ -29,7 +29,7 @@ class Work(Record):
 class Roofline(Record):
     """Coding whose time is the roofline's."""
 
-    roofline: Work
+    roofline: CodingWork
 
 
 def _kind(value: Any) -> str:

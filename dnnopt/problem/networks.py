@@ -242,6 +242,8 @@ class Network(Described, Record):
 
     def _check_reach(self) -> None:
         """Check that no reach is more than that of what comes before."""
+        if not self.has_exits:
+            return
         reach = {INPUT: 1.0} | {layer.name: layer.reach for layer in self.layers}
         place = {layer.name: index for index, layer in enumerate(self.layers)}
         for index, tensor in enumerate(self.tensors):
@@ -259,6 +261,11 @@ class Network(Described, Record):
         if tensor.reach is not None:
             return tensor.reach
         return 1.0 if tensor.producer == INPUT else self._reaches[tensor.producer]
+
+    @cached_property
+    def has_exits(self) -> bool:
+        """Whether some inputs do not get as far as all others."""
+        return any(one.reach < 1 for one in self.layers) or any((one.reach or 1.0) < 1 for one in self.tensors)
 
     @cached_property
     def _reaches(self) -> dict[str, float]:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from dnnopt.base.errors import InputError
 from dnnopt.base.records import check_known
-from dnnopt.base.text import parts, unquoted
+from dnnopt.base.text import between_commas, unquoted
 from dnnopt.base.units import parse_quantity, typed_unit
 from dnnopt.problem.constraints import Bandwidth, Deadline, Memory, MetricLimit, Utilisation
 from dnnopt.problem.expressions import THROUGHPUT, parse_objective
@@ -225,7 +225,7 @@ def _parse(text: str, syntax: str) -> tuple[Parameter, str]:
     if not match or match[1] not in _UNITS:
         raise _no_parameter(text, syntax)
     kind: Any = match[1]
-    names = [match[2].strip()] if kind == "weight" and match[2] else map(unquoted, parts(match[2] or ""))
+    names = [match[2].strip()] if kind == "weight" and match[2] else map(unquoted, between_commas(match[2] or ""))
     parameter = Parameter(kind, tuple(filter(None, names)))
     if kind == "weight" and not parameter.names:
         raise InputError("a term of the objective in brackets, such as 'weight(energy(pi))=...'", value=text)

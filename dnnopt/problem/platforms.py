@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Literal
@@ -29,11 +30,14 @@ from dnnopt.base.records import (
 )
 from dnnopt.base.sizes import check_layers_and_devices
 from dnnopt.base.tables import Described
-from dnnopt.problem.modes import SEPARATOR, Executor, Mode, executors_of
+from dnnopt.problem.modes import Mode
 from dnnopt.problem.precision import Rates
 
 Tier = Literal["end", "edge", "cloud"]
 TIERS: tuple[Tier, ...] = ("end", "edge", "cloud")
+SEPARATOR = ":"
+_TIMES = ("flops_per_s", "bytes_per_s", "overhead", "efficiency")
+_OVERRIDES = (*_TIMES, "power", "price")
 
 
 class Device(Record):
@@ -99,7 +103,47 @@ class Device(Record):
     @property
     def executors(self) -> tuple[Executor, ...]:
         """The device in each of its modes."""
-        return executors_of(self)
+        modes = self.modes or (Mode(name=self.name),)
+        found = []
+        for mode in modes:
+            own = {name: getattr(mode, name) for name in _OVERRIDES if getattr(mode, name) is not None}
+            same = not any(name in own for name in _TIMES)
+            found.append(
+                Executor(
+                    name=self.name if len(modes) == 1 else f"{self.name}{SEPARATOR}{mode.name}",
+                    device=self.model_copy(update=own) if own else self,
+                    mode=mode,
+                    same_times=same,
+                    same_energies=same and "power" not in own,
+                )
+            )
+        return tuple(found)
+
+
+@dataclass(frozen=True)
+class Executor:
+    """A device in one of its modes: what a layer is placed on.
+
+    Attributes
+    ----------
+    name : str
+        ``nx:int8``; of a device with one mode, the device's.
+    device : Device
+        With what the mode overrides.
+    mode : Mode
+    same_times, same_energies : bool
+        Whether what was measured of the device itself holds in the mode.
+    """
+
+    name: str
+    device: Device
+    mode: Mode
+    same_times: bool
+    same_energies: bool
+
+    def runs(self, op: str) -> bool:
+        """Return whether the mode can run an operator."""
+        return self.mode.ops is None or op in self.mode.ops
 
 
 class Link(Record):

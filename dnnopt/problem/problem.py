@@ -132,7 +132,7 @@ class Problem(Described, Record):
             for position, tensor in enumerate(network.tensors):
                 check_known(tensor.source, devices, f"{field}.tensors[{position}].source", "device")
         self._check_shared_weights()
-        check_scenarios(self)
+        check_scenarios(self.scenarios, [link.name for link in self.platform.links], self.platform.device_names())
         if self.execution == "call":
             self._check_calls()
         try:

@@ -17,9 +17,8 @@ from dnnopt.base.frozen import Frozen, FrozenDict
 from dnnopt.base.numbers import counted, format_quantity
 from dnnopt.base.records import Bytes, Flag, Joules, Name, Number, Record, Seconds, check_known
 from dnnopt.problem.forms import Coding, Roofline
-from dnnopt.problem.modes import Executor
 from dnnopt.problem.networks import INPUT, Layer, Network
-from dnnopt.problem.platforms import Device, Platform
+from dnnopt.problem.platforms import Device, Executor, Platform
 from dnnopt.problem.precision import rate_of
 
 if TYPE_CHECKING:
@@ -297,7 +296,7 @@ def layer_seconds(profile: Profile, network: Network, layer: Layer, executor: Ex
     InputError
         If there is neither a measured time nor what the roofline needs.
     """
-    if not executor.runs(layer):
+    if not executor.runs(layer.op):
         return None
     measured = profile.time.get(network.name, {}).get(layer.name, {})
     if executor.name in measured:

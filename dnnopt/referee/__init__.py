@@ -13,6 +13,7 @@ from dnnopt.base.arguments import checked
 from dnnopt.problem.plan import Plan, as_plan
 from dnnopt.problem.problem import AnyProblem, Problem, as_problem
 from dnnopt.problem.scenarios import Scenario
+from dnnopt.problem.variation import in_scenario
 from dnnopt.referee import call_latency, metrics, schedule, timing
 from dnnopt.referee.evaluation import Evaluation, Transmission, Violation
 from dnnopt.referee.facts import Facts, gather, link_seconds
@@ -60,7 +61,7 @@ def evaluate(problem: AnyProblem, plan: Any) -> Evaluation:
 
 def _case(problem: Problem, plan: Plan, scenario: Scenario) -> Case:
     """Return what the plan implies in a scenario."""
-    facts = gather(scenario.applied(problem), plan)
+    facts = gather(in_scenario(problem, scenario), plan)
     return Case(scenario.probability, facts, _timing(facts, plan)[0])
 
 

@@ -7,10 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from dnnopt.problem.forms import Form
-from dnnopt.problem.modes import Executor
 from dnnopt.problem.networks import INPUT, OUTPUT, Network, Tensor
 from dnnopt.problem.plan import Plan
-from dnnopt.problem.platforms import Link
+from dnnopt.problem.platforms import Executor, Link
 from dnnopt.problem.problem import Problem
 from dnnopt.problem.profiles import coding_seconds, layer_joules, layer_seconds
 
@@ -85,7 +84,7 @@ class Crossing:
 
 
 @dataclass(frozen=True)
-class Coding:
+class CodedTensor:
     """A tensor that is encoded on the device where it is made, or decoded on one to which it is sent.
 
     `seconds` are expected ones; infinite where the device cannot do it.
@@ -115,7 +114,7 @@ class Facts:
         Of each tensor that is sent in one.
     seconds, joules : dict of Key to float
         Expected time and energy of each layer there; infinite where the device does not support it.
-    codings : tuple of Coding
+    codings : tuple of CodedTensor
     uses : tuple of Use
         One for each tensor and consumer; results count only where the network has a sink.
     copies : tuple of Copy
@@ -133,7 +132,7 @@ class Facts:
     uses: tuple[Use, ...]
     copies: tuple[Copy, ...]
     crossings: tuple[Crossing, ...]
-    codings: tuple[Coding, ...]
+    codings: tuple[CodedTensor, ...]
 
     def unrouted(self, network: str | None = None) -> tuple[Copy, ...]:
         """Return the copies, of one network or of all, for which there is no route."""
@@ -260,7 +259,7 @@ def _crossings(problem: Problem, copies: tuple[Copy, ...]) -> Iterator[Crossing]
         yield Crossing(first.network, first.tensor, None, link, max(copy.reach for copy, _ in together))
 
 
-def _codings(problem: Problem, uses: tuple[Use, ...], form_of: dict[Key, Form]) -> Iterator[Coding]:
+def _codings(problem: Problem, uses: tuple[Use, ...], form_of: dict[Key, Form]) -> Iterator[CodedTensor]:
     """Yield what is encoded, once where it is made, and decoded, once on each device to which it goes."""
     devices = {device.name: device for device in problem.platform.devices}
     for (network, tensor), form in form_of.items():
@@ -268,8 +267,8 @@ def _codings(problem: Problem, uses: tuple[Use, ...], form_of: dict[Key, Form]) 
         origin = devices[sent[0].origin or ""]
         takes = coding_seconds(form.encode, origin, "encode")
         most = max(use.reach for use in sent)
-        yield Coding(network, tensor, form.name, origin.name, True, math.inf if takes is None else most * takes)
+        yield CodedTensor(network, tensor, form.name, origin.name, True, math.inf if takes is None else most * takes)
         for name in dict.fromkeys(use.device for use in sent):
             takes = coding_seconds(form.decode, devices[name], "decode")
             most = max(use.reach for use in sent if use.device == name)
-            yield Coding(network, tensor, form.name, name, False, math.inf if takes is None else most * takes)
+            yield CodedTensor(network, tensor, form.name, name, False, math.inf if takes is None else most * takes)

@@ -29,7 +29,7 @@ HALF_A_BYTE = 0.5  # memory is in whole bytes, and must stay exact where 1e-9 of
 _INEXACT = 2.0**53  # from there on floats are not whole bytes
 
 Violations = Iterator[Violation]
-Check = Callable[[Sequence[Case], Any], Violations]
+_Check = Callable[[Sequence[Case], Any], Violations]
 
 
 def platform_violations(facts: Facts) -> Violations:
@@ -68,7 +68,7 @@ def constraint_violations(cases: Sequence[Case]) -> Violations:
         )
 
 
-def _in_every_case(check: Callable[[Facts, Latencies, Any], Violations]) -> Check:
+def _in_every_case(check: Callable[[Facts, Latencies, Any], Violations]) -> _Check:
     """Return a check that looks at every case, and yields each violation at its worst."""
 
     def checked(cases: Sequence[Case], entry: Any) -> Violations:
@@ -266,7 +266,7 @@ def _custom(facts: Facts, latencies: Latencies, entry: CustomConstraint) -> Viol
         yield Violation(entry.label, broken, "", f"{entry.label} is broken by {format_number(broken)}")
 
 
-CHECKS: dict[type[Any], Check] = {
+CHECKS: dict[type[Any], _Check] = {
     c.Memory: _in_every_case(_memory),
     c.Deadline: _deadline,
     c.Bandwidth: _in_every_case(_bandwidth),

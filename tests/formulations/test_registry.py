@@ -27,6 +27,7 @@ KINDS = {
     c.Traffic: (c.Traffic(limit=2), "traffic"),
     c.Leakage: (c.Leakage(limit=0.5), "leakage"),
     c.WorstLeakage: (c.WorstLeakage(limit=0.5), "worst_leakage"),
+    c.AccuracyLoss: (c.AccuracyLoss(limit=0.15), "accuracy_loss"),
     c.MetricLimit: (c.MetricLimit(metric="own", limit=0.5), "metric(own)"),
     c.Utilisation: (c.Utilisation(limit=0.3), "utilisation(p)"),
     c.Placement: (c.Placement(network="net", layer="a", allowed=("p",)), "placement(net.a)"),
@@ -49,7 +50,8 @@ def small(execution="sequential", minimize=None, subject_to=()):
     on = platform(devices, [link("w", trusted=True)], {"p>q": "w", "q>p": "w"})
     one = problem(net, on, {"a": (1, 2), "b": (2, 1), "c": (1, 2)}, execution, minimize)
     own = Metric(name="own", layers={"net": {"a": {"p": 1}}})
-    return one.replace(metrics=[own], subject_to=subject_to)
+    lost = one.profile.replace(loss={"net": {"a": {"p": 0.1, "q": 0.2}}})
+    return one.replace(metrics=[own], profile=lost, subject_to=subject_to)
 
 
 def test_the_table_has_every_kind_of_constraint_once():

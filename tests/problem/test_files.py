@@ -292,7 +292,7 @@ def test_text_that_is_no_problem_file_is_refused_naming_the_file(path, text, wor
             ("minimize", 0, "metric"),
             "speed",
             "minimize[0].metric",
-            "got 'speed', expected the name of a metric: accuracy_loss, cost, energy, latency",
+            "got 'speed', expected the name of a metric: accuracy_loss, batch_latency, cost",
         ),
         (("minimize", 0), put("weight", -1), "minimize[0].weight", "got -1, expected a number >= 0"),
         (("minimize", 0), put("priority", 0.5), "minimize[0].priority", "got 0.5, expected a whole number"),

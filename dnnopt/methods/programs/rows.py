@@ -162,6 +162,12 @@ def loads_of(c: CompiledProblem) -> list[PlanSum]:
     return rows
 
 
+def event_costs(compiled: CompiledProblem) -> Array:
+    """Return what a linear objective charges for each event (X,)."""
+    linear = [term for term in compiled.objective[0] if isinstance(term, LinearTerm)]
+    return sum((term.weight * term.metric.on_event for term in linear), np.zeros(len(compiled.events)))
+
+
 def linear_costs(compiled: CompiledProblem) -> tuple[Array, Array]:
     """Return what a linear objective charges for each placement (N, k), and for each copy over each link (T, L)."""
     (row,) = rows_of(compiled).objective

@@ -21,8 +21,10 @@ import numpy as np
 from dnnopt.base.graphs import TreeDecomposition, tree_decomposition
 from dnnopt.base.numbers import format_number
 from dnnopt.compiled.compiled import CompiledProblem
-from dnnopt.compiled.metrics import Array, Index
+from dnnopt.compiled.metrics import Array, Index, Mask
+from dnnopt.methods.programs import sizes
 from dnnopt.methods.programs.linear import move_costs
+from dnnopt.methods.programs.sizes import Sizes, groups_of
 
 MOST_ENTRIES = 4_000_000
 _MOST_DEVICES = 10  # sets of devices are enumerated
@@ -64,13 +66,17 @@ class TreeProgram:
 
     def __init__(self, compiled: CompiledProblem) -> None:
         self.c = c = compiled
-        self._size = [c.time.shape[1]] * len(c.node_names)
+        self._at = c.host_device
+        self._size = [len(c.host_names)] * len(c.node_names)
+        self._several = groups_of(c)
+        left_out = {entry for entries in self._several.values() for entry in entries[1:]}
         self._pairs: list[tuple[int, int, int]] = []  # tensor, producer, consumer
         self._triples: list[tuple[int, int, int, int]] = []
         self._sets: list[tuple[int, int, int, list[int]]] = []  # tensor, variable, producer, consumers
         by_tensor: dict[int, list[int]] = {}
         for tensor, consumer in zip(c.edge_tensor.tolist(), c.edge_consumer.tolist(), strict=True):
-            by_tensor.setdefault(tensor, []).append(consumer)
+            if tensor not in left_out:
+                by_tensor.setdefault(tensor, []).append(consumer)
         for tensor, consumers in by_tensor.items():
             producer = int(c.producer[tensor])
             if len(consumers) == 1 or c.transport == "per_edge":
@@ -84,6 +90,9 @@ class TreeProgram:
     @staticmethod
     def refuses(compiled: CompiledProblem) -> str | None:
         """Return why the graph is too wide for tables, or None."""
+        reason = sizes.refuses(compiled)
+        if reason:
+            return reason
         if len(compiled.device_names) > _MOST_DEVICES:
             return f"more than {_MOST_DEVICES} devices"
         entries = TreeProgram(compiled).entries
@@ -136,9 +145,9 @@ class TreeProgram:
 
     @cached_property
     def _member(self) -> Array:
-        """Whether each executor's device is in each set of devices (2^D, k)."""
+        """Whether each host's device is in each set of devices (2^D, H)."""
         sets = np.arange(2 ** len(self.c.device_names))
-        return ((sets[:, None] >> self.c.executor_device[None, :]) & 1).astype(float)
+        return ((sets[:, None] >> self._at[None, :]) & 1).astype(float)
 
     @cached_property
     def _uses(self) -> Array:
@@ -151,6 +160,18 @@ class TreeProgram:
         return np.minimum(uses, 1.0) if c.transport == "multicast" else uses
 
     @cached_property
+    def _subsets(self) -> Mask:
+        """The devices of each set of devices (2^D, D)."""
+        size = len(self.c.device_names)
+        return ((np.arange(2**size)[:, None] >> np.arange(size)) & 1).astype(bool)
+
+    @cached_property
+    def _single(self) -> tuple[Mask, Array]:
+        """Each device as a set of its own (D, D), and how often each link is used from a device to it (D, D, L)."""
+        uses = self.c.by_devices(self.c.pair_uses_link.T.astype(float))
+        return np.eye(len(self.c.device_names), dtype=bool), uses.transpose(1, 2, 0)
+
+    @cached_property
     def _unreachable(self) -> Array:
         """Infinite where a set holds a device without a route (D, 2^D)."""
         c, size = self.c, len(self.c.device_names)
@@ -160,8 +181,9 @@ class TreeProgram:
 
     @cached_property
     def _moves(self) -> Array:
-        """Infinite where an edge may not go from one executor to another (E, k, k)."""
-        return move_costs(self.c, np.zeros((len(self.c.tensor_names), len(self.c.link_names))))
+        """Infinite where an edge may not go from one host to another (E, H, H)."""
+        hosts = len(self._at)
+        return move_costs(self.c, np.zeros((len(self.c.tensor_names), len(self.c.link_names))))[:, :hosts, :hosts]
 
     @cached_property
     def _edge(self) -> dict[tuple[int, int], int]:
@@ -169,14 +191,15 @@ class TreeProgram:
         c = self.c
         return {key: e for e, key in enumerate(zip(c.edge_tensor.tolist(), c.edge_consumer.tolist(), strict=True))}
 
-    def _tables(self, alpha: Array, beta: Array) -> list[Array]:
+    def _tables(self, alpha: Array, beta: Array, on_event: Array) -> list[Array]:
         """Return each bag's table of costs."""
-        c, at = self.c, self.c.executor_device
-        sizes, pad = self._size, (1,) * self._tree.width
-        costs: list[Array] = [*np.where(c.allowed, alpha, np.inf), *([np.zeros(1)] * len(self._sets))]
+        c, at = self.c, self._at
+        lengths, pad, hosts = self._size, (1,) * self._tree.width, len(at)
+        allowed = c.allowed.reshape(len(alpha), -1, hosts).any(axis=1)
+        costs: list[Array] = [*np.where(allowed, alpha[:, :hosts], np.inf), *([np.zeros(1)] * len(self._sets))]
         tables = []
         for bag in self._tree.bags:
-            table = np.empty([sizes[variable] for variable in bag])
+            table = np.empty([lengths[variable] for variable in bag])
             table[...] = costs[bag[0]].reshape(-1, *pad[: len(bag) - 1])
             tables.append(table)
 
@@ -187,24 +210,32 @@ class TreeProgram:
         to_one = c.by_devices(beta @ c.pair_uses_link.T)[:, at][:, :, at]
         edges = [self._edge[tensor, consumer] for tensor, _, consumer in self._pairs]
         tensors = [tensor for tensor, _, _ in self._pairs]
-        for factor, table in zip(pairs, to_one[tensors] + self._moves[edges], strict=True):
-            add(factor, table)
+        found = Sizes.of(c, on_event) if self._several else None
+        to_ones = found.cheapest(found.costs(beta, *self._single)) if found else {}
+        for tensor, factor, table in zip(tensors, pairs, to_one[tensors] + self._moves[edges], strict=True):
+            add(factor, to_ones[tensor][:, at] if tensor in to_ones else table)
         shared = [tensor for tensor, *_ in (*self._triples, *self._sets)]
         charges = iter(np.einsum("tl,isl->tis", beta[shared], self._uses)[:, at])  # to each set of devices
+        to_sets = found.cheapest(found.costs(beta, self._subsets, self._uses)) if found and shared else {}
         both = (1 << at)[:, None] | (1 << at)[None, :]
         for (tensor, _, first, second), factor in zip(self._triples, triples, strict=True):
-            table = next(charges)[:, both] + self._moves[self._edge[tensor, first]][:, :, None]
+            charge = next(charges)
+            if tensor in to_sets:
+                add(factor, to_sets[tensor][:, both])
+                continue
+            table = charge[:, both] + self._moves[self._edge[tensor, first]][:, :, None]
             add(factor, table + self._moves[self._edge[tensor, second]][:, None, :])
         used = np.where(self._member > 0, 0.0, np.inf)
-        for charged, users in sets:
-            add(charged, next(charges) + self._unreachable[at])
+        for (tensor, *_), (charged, users) in zip(self._sets, sets, strict=True):
+            charge = next(charges) + self._unreachable[at]
+            add(charged, to_sets.get(tensor, charge))
             for factor in users:
                 add(factor, used)
         return tables
 
     # The two passes
 
-    def solve(self, alpha: Array, beta: Array) -> tuple[float, Index]:
+    def solve(self, alpha: Array, beta: Array, on_event: Array | None = None) -> tuple[float, Index]:
         """Return the least value and a placement (N,) that has it.
 
         Parameters
@@ -212,19 +243,25 @@ class TreeProgram:
         alpha : array (N, k)
         beta : array (T, L)
             What a copy of each tensor costs over each link; 0 or more.
+        on_event : array (X,), optional
+            What an event costs that is no exposure; None: nothing.
 
         The value is infinite where no placement is allowed.
         """
-        tables, value = self._up(alpha, beta)
+        on_event = np.zeros(len(self.c.events)) if on_event is None else on_event
+        tables, value = self._up(alpha, beta, on_event)
         chosen = [0] * len(self._size)
         for (variable, *rest), table in zip(reversed(self._tree.bags), reversed(tables), strict=True):
             given: tuple[slice | int, ...] = (_ALL, *[chosen[other] for other in rest])
             chosen[variable] = int(table[given].argmin())
-        return value, np.array(chosen[: len(self.c.node_names)])
+        hosts = np.array(chosen[: len(self.c.node_names)])
+        if self._several and math.isfinite(value):
+            return value, Sizes.of(self.c, on_event).executors(hosts, beta, self._subsets, self._uses)
+        return value, hosts
 
-    def _up(self, alpha: Array, beta: Array) -> tuple[list[Array], float]:
+    def _up(self, alpha: Array, beta: Array, on_event: Array) -> tuple[list[Array], float]:
         """Return the tables with all that comes from below, and the least value."""
-        tables, value = self._tables(alpha, beta), 0.0
+        tables, value = self._tables(alpha, beta, on_event), 0.0
         for bag, above in enumerate(self._tree.parent):
             least = tables[bag].min(axis=0)
             if above < 0:
@@ -236,7 +273,7 @@ class TreeProgram:
 
     def marginals(self, alpha: Array, beta: Array) -> Marginals:
         """Return the least value of all plans with each choice; infinite: impossible."""
-        tables, value = self._up(alpha, beta)
+        tables, value = self._up(alpha, beta, np.zeros(len(self.c.events)))
         if math.isinf(value):
             return self._impossible()
         for bag in range(len(tables) - 1, -1, -1):
@@ -270,7 +307,7 @@ class TreeProgram:
 
     def _by_devices(self, table: Array) -> Array:
         """Return the least entries (D, D) of a table over two executors (k, k)."""
-        at, size = self.c.executor_device, len(self.c.device_names)
+        at, size = self._at, len(self.c.device_names)
         if len(at) == size:
             return table
         least = np.full((size, size), np.inf)
