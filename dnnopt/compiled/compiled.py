@@ -178,8 +178,9 @@ class CompiledProblem:
 
     @property
     def has_choices(self) -> bool:
-        """Whether executors are more than devices, or tell how large tensors are."""
-        return len(self.executor_names) > len(self.device_names) or self.made is not None
+        """Whether executors are more than devices or tell how large tensors are, or some tensors may not be sent."""
+        more = len(self.executor_device) > len(self.device_names)
+        return more or self.made is not None or self.barred_moves is not None
 
     @cached_property
     def makes(self) -> Mask:

@@ -76,7 +76,7 @@ class Scope:
         if c.transport not in self.transports:
             yield f"{c.transport} transport"
         if c.has_choices and (not self.choices or c.execution in _WITHOUT_CHOICES):
-            what = "forms of tensors" if c.choices else "modes of devices"
+            what = "modes of devices" if c.barred_moves is None and not c.choices else "forms of tensors"
             yield f"{what} under {c.execution} execution" if self.choices else what
         if len(c.objective) > 1 and not self.priorities:
             yield "objectives of several priorities"

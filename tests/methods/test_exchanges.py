@@ -238,6 +238,8 @@ TOLD_APART = {
     "call_links": lambda c: at(c.call_links, (2, 5), False),
     "pools": lambda c: at(c.pools, 2, True),
     "executor_device": lambda c: np.array([0, 1, 2, 2]),
+    "made": lambda c: np.ones((len(c.tensor_names), 3), dtype=bool),
+    "barred_moves": lambda c: np.zeros((len(c.edges), 6), dtype=bool),
 }
 # ... those in which no device can be (what they name or count is in others, or is about layers alone), and those that
 # count where a metric, a limit or a term of the objective reads them.
@@ -246,6 +248,8 @@ ABOUT_NO_DEVICE = {
     *("is_layer", "executor_names", "device_names", "tensor_names", "tensor_network", "tensor_bytes", "sensitivity"),
     *("producer", "use_tensor", "use_consumer", "link_names", "resource_names", "layer_keys", "shared_weights"),
     *("floor", "cap"),
+    *("executor_host", "host_names", "host_device", "tensor_share", "tensor_number", "tensor_whole"),
+    *("events", "choices"),  # where there are any, there are others that tell
     "problem",  # for pieces of a user's own; with constraints of that kind no devices count as identical
 }
 READ_BY_METRICS = {"energy", "objective", "constraints"}
@@ -283,13 +287,22 @@ def limits(c):
     """Yield constraints, by kind and field in which they tell r from the others."""
     (_, one), *_ = metrics(c)
     nothing = np.zeros(len(c.node_names))
-    memory = kinds.MemoryLimit("memory", 2, 9.0, nothing, nothing, c.shared_weights, 0)
+
+    def limit_on(device, **fields):
+        held = np.zeros((len(c.node_names), 1))
+        here = {"executors": np.array([device]), "hosts": np.array([device]), "factors": np.ones(1)}
+        memory = {"limit": 9.0, "resident_in": held, "peak_in": held, "shared": c.shared_weights, "buffers": 0}
+        return kinds.MemoryLimit(**({"label": "memory", "device": device} | here | memory | fields))
+
     tied = replace(c.shared_weights, names=("s",), bytes=np.ones(1), readers=at([nothing > 0], (0, 0), True))
-    some = at(nothing, 0, 1.0)
-    yield "MemoryLimit.device", [memory]
-    for name, value in {"limit": 8.0, "resident": some, "peak": some, "buffers": 1, "shared": tied}.items():
-        others = [replace(memory, device=device) for device in (0, 1)]
-        yield f"MemoryLimit.{name}", [*others, replace(memory, **{name: value})]
+    some = at(nothing, 0, 1.0)[:, None]
+    yield "MemoryLimit.device", [limit_on(2)]
+    for name, value in {"limit": 8.0, "resident_in": some, "peak_in": some, "buffers": 1, "shared": tied}.items():
+        yield f"MemoryLimit.{name}", [limit_on(0), limit_on(1), limit_on(2, **{name: value})]
+    halves = [limit_on(device, shared=tied, factors=np.full(1, factor)) for device, factor in enumerate((1, 1, 0.5))]
+    yield "MemoryLimit.factors", halves
+    yield "OneMode.device", [kinds.OneMode("one mode", 2)]
+    yield "ShareLimit.metrics", [kinds.ShareLimit("share", (one,), (1.0,), 1.0, 1.0)]
     yield "LinearLimit.metric", [kinds.LinearLimit("limit", one, 1.0)]
     yield "ObjectiveLimit.terms", [kinds.ObjectiveLimit("limit", (kinds.LinearTerm(1.0, one),), 1.0)]
     largest_of = kinds.MaxTerm(1.0, (kinds.LinearTerm(1.0, one),))
@@ -305,6 +318,8 @@ WITHOUT_DEVICES = {
     *("Colocation.nodes", "Separation.nodes", "Contiguity.nodes", "Contiguity.edges"),
     *("DeviceCount.limit", "CutCount.limit", "CallOrder.network", "CustomLimit.violation"),
     *("Escape.node", "Escape.forwards", "Escape.edges"),
+    *("MemoryLimit.executors", "MemoryLimit.hosts"),  # of the device
+    *("ShareLimit.probabilities", "ShareLimit.limit", "ShareLimit.share"),
 }
 
 
@@ -312,7 +327,7 @@ def test_every_field_of_a_constraint_is_one_that_tells_devices_apart_or_cannot()
     c = symmetric()
     every = {f"{kind.__name__}.{name}" for kind in logical.KINDS for name in names_of(kind) - {"label"}}
     assert every == {name for name, _ in limits(c)} | WITHOUT_DEVICES
-    assert names_of(LinearMetric) == {name for name, _ in metrics(c)} | {"name", "unit", "scale", "gamma"}
+    assert names_of(LinearMetric) == {name for name, _ in metrics(c)} | {"name", "unit", "scale", "gamma", "on_event"}
 
 
 def test_devices_that_differ_in_a_constraint_or_a_term_are_not_identical():

@@ -32,6 +32,11 @@ def refuses(c: CompiledProblem) -> str | None:
     several = groups_of(c)
     if np.isin(c.tensor_number[~c.tensor_whole], c.tensor_number[list(several)]).any():
         return "forms of a tensor that inputs need in different shares"
+    if c.barred_moves is not None:
+        barred = c.edge_tensor[c.barred_moves.any(axis=1)]
+        alone = ~np.isin(c.tensor_number[barred], c.tensor_number[list(several)])
+        if (c.fan_out[barred[alone]] > 2).any():
+            return "a tensor with several consumers that may not be sent"
     if c.transport == "per_edge" and (c.fan_out[list(several)] > 1).any():
         return "forms of a tensor that is sent several times"
     return None
