@@ -147,6 +147,10 @@ class Nodes:
     edges: tuple[tuple[int, int], ...]
     count: int
 
+    def among(self, members: Sequence[tuple[str, str]]) -> tuple[int, ...]:
+        """Return the nodes of layers that are named with their networks."""
+        return tuple(sorted(node for network, layer in members for node in self.of(network, (layer,))))
+
 
 def _contiguity(spec: specs.Contiguous, nodes: Nodes) -> list[Logical]:
     found: list[Logical] = []
@@ -157,8 +161,8 @@ def _contiguity(spec: specs.Contiguous, nodes: Nodes) -> list[Logical]:
 
 
 COMPILERS: Mapping[type, Callable[[Any, Nodes], list[Logical]]] = {
-    specs.Colocate: lambda spec, nodes: [Colocation(spec.label, nodes.of(spec.network, spec.layers))],
-    specs.Separate: lambda spec, nodes: [Separation(spec.label, nodes.of(spec.network, spec.layers))],
+    specs.Colocate: lambda spec, nodes: [Colocation(spec.label, nodes.among(spec.members))],
+    specs.Separate: lambda spec, nodes: [Separation(spec.label, nodes.among(spec.members))],
     specs.Contiguous: _contiguity,
     specs.MonotoneTiers: lambda spec, nodes: [TierOrder(spec.label)],
     specs.MaxDevices: lambda spec, nodes: [DeviceCount(spec.label, spec.limit)],

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import (
+    BeforeValidator,
     Field,
     SerializerFunctionWrapHandler,
     ValidationInfo,
@@ -42,7 +43,9 @@ class _Kind(Record):
 
     @model_serializer(mode="wrap")
     def _named(self, fields: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return {"constraint": vars(self)["constraint"], **fields(self)}
+        written = fields(self)
+        first = {"network": written["network"]} if isinstance(self, _InNetwork) and "network" in written else {}
+        return {"constraint": vars(self)["constraint"], **first, **written}
 
     @model_validator(mode="after")
     def _check_across(self) -> Self:
@@ -270,28 +273,50 @@ class Placement(_InNetwork):
         return self._label(".", self.layer)
 
 
-class Colocate(_InNetwork):
-    """All the layers run on one device. The only network need not be named."""
+def _named_layer(value: Any) -> Any:
+    is_pair = isinstance(value, list | tuple) and len(value) == 2 and all(isinstance(one, str) for one in value)
+    if not isinstance(value, str) and not is_pair:
+        raise InputError("the name of a layer, or a pair: the name of a network and that of its layer", value=value)
+    return value
+
+
+_Member = Annotated[Name | tuple[Name, Name], BeforeValidator(_named_layer)]
+
+
+class _Together(_InNetwork):
+    """Base of kinds about layers of one network or of several, named with that of their network there.
+
+    Attributes
+    ----------
+    layers : tuple of str or (str, str)
+        Layers of `network`, or the names of a network and one of its layers.
+    network : str
+        The only network need not be named.
+    """
+
+    layers: Annotated[tuple[_Member, ...], Field(min_length=1)]
+    network: str = ""
+
+    @property
+    def members(self) -> tuple[tuple[str, str], ...]:
+        """The names of each layer's network and its own."""
+        return tuple((self.network, one) if isinstance(one, str) else one for one in self.layers)
+
+    @property
+    def label(self) -> str:
+        return self._label(":", ",".join(one if isinstance(one, str) else ".".join(one) for one in self.layers))
+
+
+class Colocate(_Together):
+    """All the layers run on one device."""
 
     constraint: Literal["colocate"] = "colocate"
-    layers: Layers
-    network: str = ""
-
-    @property
-    def label(self) -> str:
-        return self._label(":", ",".join(self.layers))
 
 
-class Separate(_InNetwork):
-    """No two of the layers run on one device. The only network need not be named."""
+class Separate(_Together):
+    """No two of the layers run on one device."""
 
     constraint: Literal["separate"] = "separate"
-    layers: Layers
-    network: str = ""
-
-    @property
-    def label(self) -> str:
-        return self._label(":", ",".join(self.layers))
 
 
 class Contiguous(_Kind):
@@ -390,6 +415,9 @@ def in_networks(specs: tuple[Any, ...], info: ValidationInfo) -> tuple[Any, ...]
     found = []
     for index, spec in enumerate(specs):
         if networks and isinstance(spec, _InNetwork) and not vars(spec)["network"]:
+            if isinstance(spec, _Together) and not any(isinstance(one, str) for one in spec.layers):
+                found.append(spec)
+                continue
             if len(networks) > 1:
                 raise InputError("", field=f"[{index}].network", problem=f"missing: one of {', '.join(networks)}")
             spec = spec.replace(network=networks[0])

@@ -335,8 +335,13 @@ class Problem(Described, Record):
         devices = self.platform.device_names()
         links = tuple(link.name for link in self.platform.links)
         networks = tuple(network.name for network in self.networks)
-        network = getattr(record, "network", None)
+        network = getattr(record, "network", None) or None
         check_known(network, networks, f"{field}.network", "network")
+        members = getattr(record, "members", ())
+        check_unique(members, f"{field}.layers", "layer")
+        for position, (owner, layer) in enumerate(members):
+            check_known(owner, networks, f"{field}.layers[{position}]", "network")
+            check_known(layer, self._layer_names(owner), f"{field}.layers[{position}]", "layer")
         check_known(getattr(record, "link", None), links, f"{field}.link", "link")
         for attribute, known, what in (
             ("devices", devices, "device"),
@@ -344,7 +349,7 @@ class Problem(Described, Record):
             ("links", links, "link"),
             ("layers", self._layer_names(network), "layer"),
         ):
-            names = getattr(record, attribute, None) or ()
+            names = () if members and attribute == "layers" else getattr(record, attribute, None) or ()
             check_unique(names, f"{field}.{attribute}", what)
             for position, name in enumerate(names):
                 check_known(name, known, f"{field}.{attribute}[{position}]", what)

@@ -197,18 +197,17 @@ def _placement(facts: Facts, latencies: Latencies, entry: c.Placement) -> Violat
 
 
 def _colocate(facts: Facts, latencies: Latencies, entry: c.Colocate) -> Violations:
-    devices = dict.fromkeys(facts.device_of[entry.network, layer] for layer in entry.layers)
+    devices = dict.fromkeys(facts.device_of[key] for key in entry.members)
     if len(devices) > 1:
-        yield Violation(
-            entry.label, 1, "", f"layers {_listed(list(entry.layers))} are on {', '.join(devices)}, not on one device"
-        )
+        names = _listed([facts.title(*key) for key in entry.members])
+        yield Violation(entry.label, 1, "", f"layers {names} are on {', '.join(devices)}, not on one device")
 
 
 def _separate(facts: Facts, latencies: Latencies, entry: c.Separate) -> Violations:
     together = [
-        f"{u} and {v} on {facts.device_of[entry.network, u]}"
-        for u, v in combinations(entry.layers, 2)
-        if facts.device_of[entry.network, u] == facts.device_of[entry.network, v]
+        f"{facts.title(*u)} and {facts.title(*v)} on {facts.device_of[u]}"
+        for u, v in combinations(entry.members, 2)
+        if facts.device_of[u] == facts.device_of[v]
     ]
     if together:
         yield Violation(entry.label, 1, "", f"layers that must be apart are together: {_listed(together)}")

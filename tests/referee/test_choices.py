@@ -332,3 +332,22 @@ def test_a_batch_takes_its_first_latency_and_a_period_for_each_further_round():
     assert evaluate(one, SPLIT).objective == USUAL + 4 * 4
     with pytest.raises(dp.InputError, match="batch_latency is one under sequential execution"):
         one.replace(execution="pipelined")
+
+
+# Several networks
+
+
+def test_layers_of_several_networks_may_have_to_share_a_device():
+    other = network("u", name="other")
+    one = problem([NET, other], ON, {"net": TIMES, "other": {"u": (1, 1)}})
+    together = dp.Colocate(layers=[["net", "b"], ["other", "u"]])
+    both = plan({"net": "a:p b:q", "other": "u:q"})
+    assert evaluate(one.replace(subject_to=[together]), both).feasible
+    apart = plan({"net": "a:p b:q", "other": "u:p"})
+    (broken,) = evaluate(one.replace(subject_to=[together]), apart).violations
+    assert broken.message == "layers net.b, other.u are on q, p, not on one device"
+    assert (
+        dp.solve(one.replace(subject_to=[together, dp.Separate(layers=[["net", "a"], ["other", "u"]])])).objective == 10
+    )
+    with pytest.raises(dp.InputError, match=r"subject_to\[0\].layers\[1\]: got 'v', expected the name of a layer: u"):
+        one.replace(subject_to=[dp.Colocate(layers=[["net", "b"], ["other", "v"]])])
