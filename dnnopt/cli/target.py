@@ -122,6 +122,7 @@ def read_target(
     from dnnopt.problem import library
     from dnnopt.problem.networks import Network
     from dnnopt.problem.problem import load
+    from dnnopt.problem.remarks import remarks
     from dnnopt.problem.variants import Variants, read_any
 
     typed.remember(())
@@ -167,6 +168,8 @@ def read_target(
                 raise InputError("", field=option, problem=told)
         if isinstance(found, Variants):
             return found.replace(problems={name: typed.changed(one, set_) for name, one in found.problems.items()})
+        for remark in remarks(found):
+            announce(visible(remark))
         return typed.changed(found, set_)
     if platform is None:
         names = ", ".join(library.names("platforms"))

@@ -16,6 +16,7 @@ from dnnopt.compiled.compiler import compile_problem
 from dnnopt.compiled.scaling import all_on_one
 from dnnopt.methods.pool import Pool
 from dnnopt.problem.problem import Problem
+from dnnopt.problem.remarks import choices, remarks
 from dnnopt.problem.words import objective_name
 from dnnopt.studies.best_known import BestKnown, best_known
 
@@ -139,12 +140,14 @@ def print_features(console: Console, problem: Problem, found: Features, known: B
         ("execution", found.execution),
         ("minimise", name),
         ("subject to", ", ".join(constraint.label for constraint in problem.subject_to) or "nothing"),
+        ("choices", choices(problem) or "a device for each layer"),
         ("tensors", f"{found.tensors:,}, at most {found.width:,} alive at once; {counted(found.edges, 'edge')}"),
         ("shared weights", f"{found.shared_weights:,}"),
         ("treewidth", f"at most {found.treewidth}"),
         ("computing : sending", format_number(found.compute_communication, 3)),
         ("all on one device", trivial),
     ]
+    rows += [("remark", remark) for remark in remarks(problem)]
     if known is None:
         rows.append(("best known", "nothing"))
     elif known.objective is None:

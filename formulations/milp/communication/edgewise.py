@@ -64,7 +64,11 @@ def _add_any_entry(model: LinearModel, c: CompiledProblem, columns: Columns, dev
     of_x = (np.arange(len(first))[:, None, None] * devices + np.arange(devices)[None, :, None]) + np.zeros(
         at.shape, dtype=np.int64
     )
-    names = [edge_labels(c)[edge] for edge in first]
+
+    def labels() -> tuple[list[str], tuple[str, ...]]:
+        every = edge_labels(c)
+        return [every[edge] for edge in first], c.device_names
+
     model.add_sparse_rows(
         "enter",
         (len(first), devices),
@@ -73,5 +77,5 @@ def _add_any_entry(model: LinearModel, c: CompiledProblem, columns: Columns, dev
         np.concatenate([np.ones(moves.size), -np.ones(at.size)]),
         lower=0.0,
         upper=0.0,
-        axes=lambda: (names, c.device_names),
+        axes=labels,
     )

@@ -1,0 +1,38 @@
+"""What to say of a problem's choices beyond placement: what there is to choose, and what is never worth choosing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dnnopt.base.numbers import counted
+from dnnopt.problem.problem import Problem
+
+
+def choices(problem: Problem) -> str:
+    """Return what there is beyond a device for each layer: modes, forms, exits, scenarios; or nothing."""
+    said = [
+        f"{counted(len(device.modes), 'mode')} of {device.name}{', one for all' if device.one_mode else ''}"
+        for device in problem.platform.devices
+        if len(device.modes) > 1
+    ]
+    formed = sum(bool(tensor.forms) for network in problem.networks for tensor in network.tensors)
+    if formed:
+        said.append(f"forms of {counted(formed, 'tensor')}")
+    said += [f"exits of {network.name}" for network in problem.networks if network.has_exits]
+    if problem.scenarios:
+        said.append(counted(len(problem.scenarios), "scenario"))
+    return "; ".join(said)
+
+
+def remarks(problem: Problem) -> Iterator[str]:
+    """Yield what is allowed and makes little sense: forms of a tensor that are never better than it is."""
+    most = max(executor.mode.output_bytes for executor in problem.platform.executors())
+    for network in problem.networks:
+        for tensor in network.tensors:
+            for form in tensor.forms:
+                hidden = form.sensitivity is not None and form.sensitivity < (tensor.sensitivity or 0.0)
+                if tensor.plain and form.bytes >= tensor.bytes * most and not hidden:
+                    yield (
+                        f"The form {form.name} of {network.name}.{tensor.name} is never worth it: it has "
+                        f"{form.bytes:g} bytes, the tensor {tensor.bytes:g}."
+                    )
