@@ -21,7 +21,7 @@ from dnnopt.problem.scenarios import Scenario
 
 Draw = Callable[[st.SearchStrategy[Any]], Any]
 KINDS = ("modes", "forms", "reach", "state", "scenarios")
-MOST_PLANS = 700
+MOST_PLANS = 200
 _FACTORS = (0.0, 0.25, 0.5, 0.5, 1.0, 1.0, 2.0)
 
 

@@ -47,7 +47,7 @@ class _RecordMeta(_Meta):
 
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:  # noqa: N805
         described: dict[str, FieldInfo] = vars(cls)["__pydantic_fields__"]
-        fields = [name for name, field in described.items() if not _has_one_value(field)]
+        fields = [name for name, field in described.items() if not _has_one_value(field)] if args else []
         if len(args) > len(fields):
             raise InputError("", problem=f"{cls.__name__} takes at most {counted(len(fields), 'argument')}")
         for name, value in zip(fields, args, strict=False):

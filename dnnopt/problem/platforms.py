@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Literal
@@ -103,21 +104,7 @@ class Device(Record):
     @property
     def executors(self) -> tuple[Executor, ...]:
         """The device in each of its modes."""
-        modes = self.modes or (Mode(name=self.name),)
-        found = []
-        for mode in modes:
-            own = {name: getattr(mode, name) for name in _OVERRIDES if getattr(mode, name) is not None}
-            same = not any(name in own for name in _TIMES)
-            found.append(
-                Executor(
-                    name=self.name if len(modes) == 1 else f"{self.name}{SEPARATOR}{mode.name}",
-                    device=self.model_copy(update=own) if own else self,
-                    mode=mode,
-                    same_times=same,
-                    same_energies=same and "power" not in own,
-                )
-            )
-        return tuple(found)
+        return _executors(self)
 
 
 @dataclass(frozen=True)
@@ -144,6 +131,26 @@ class Executor:
     def runs(self, op: str) -> bool:
         """Return whether the mode can run an operator."""
         return self.mode.ops is None or op in self.mode.ops
+
+
+@lru_cache(maxsize=1024)
+def _executors(device: Device) -> tuple[Executor, ...]:
+    """Return a device in each of its modes."""
+    modes = device.modes or (Mode(name=device.name),)
+    found = []
+    for mode in modes:
+        own = {name: getattr(mode, name) for name in _OVERRIDES if getattr(mode, name) is not None}
+        same = not any(name in own for name in _TIMES)
+        found.append(
+            Executor(
+                name=device.name if len(modes) == 1 else f"{device.name}{SEPARATOR}{mode.name}",
+                device=device.model_copy(update=own) if own else device,
+                mode=mode,
+                same_times=same,
+                same_energies=same and "power" not in own,
+            )
+        )
+    return tuple(found)
 
 
 class Link(Record):

@@ -13,7 +13,7 @@ from dnnopt.compiled.evaluator import Evaluator
 SOLVERS = {"product": "highs", "edgewise": "highs", "cp-assignment": "cpsat"}
 
 
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(problem=problems_with_choices())
 def test_the_evaluator_says_of_every_plan_what_the_referee_says(problem):
     compiled = compile_problem(problem)
@@ -28,7 +28,7 @@ def test_the_evaluator_says_of_every_plan_what_the_referee_says(problem):
 
 
 @pytest.mark.parametrize("formulation", SOLVERS)
-@settings(max_examples=12)
+@settings(max_examples=8)
 @given(problem=problems_with_choices())
 def test_a_formulation_finds_the_optimum_of_all_choices(formulation, problem):
     best = brute_force(problem)
@@ -36,7 +36,7 @@ def test_a_formulation_finds_the_optimum_of_all_choices(formulation, problem):
     check_solved(best, result.status, result.objective, result.bound)
 
 
-@settings(max_examples=15)
+@settings(max_examples=8)
 @given(problem=problems_with_choices())
 def test_auto_finds_the_optimum_of_all_choices(problem):
     best = brute_force(problem)
