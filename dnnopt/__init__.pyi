@@ -120,6 +120,9 @@ from dnnopt.studies.pareto import pareto as pareto
 from dnnopt.studies.ranking import BestPlans as BestPlans
 from dnnopt.studies.ranking import RankedPlan as RankedPlan
 from dnnopt.studies.ranking import best_plans as best_plans
+from dnnopt.studies.scenario_plans import PlanInScenarios as PlanInScenarios
+from dnnopt.studies.scenario_plans import ScenarioStudy as ScenarioStudy
+from dnnopt.studies.scenarios import scenarios as scenarios
 from dnnopt.studies.side_by_side import SideBySide as SideBySide
 from dnnopt.studies.side_by_side import compare_formulations as compare_formulations
 from dnnopt.studies.sweep import Sweep as Sweep

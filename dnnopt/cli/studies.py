@@ -1,4 +1,4 @@
-"""Commands that study one problem: its formulations, its Pareto front."""
+"""Commands that study one problem: its formulations, its Pareto front, along a parameter, in its scenarios."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from dnnopt.cli.options import (
     CsvOption,
     FigureOption,
     FormulationOption,
+    GapOption,
     IterationsOption,
     JsonOption,
     LatexOption,
@@ -177,4 +178,43 @@ def sweep_command(
 
         save_figure(draw(found), figure, bbox_inches="tight")
     if not found.plans:
+        raise typer.Exit(NO_PLAN if found.complete else INTERRUPTED)
+
+
+@command("scenarios")
+def scenarios_command(
+    problem: Problem,
+    baseline: Annotated[
+        list[str] | None, typer.Option("--baseline", help="Its plan beside (see 'list heuristics'); may be repeated.")
+    ] = None,
+    formulation: FormulationOption = None,
+    solver: SolverOption = None,
+    time_limit: Annotated[float, typer.Option("--time-limit", "-t", help="Seconds for each problem solved.")] = 60.0,
+    gap: GapOption = 1e-6,
+    threads: ThreadsOption = None,
+    seed: SeedOption = 0,
+    json: JsonOption = None,
+    csv: CsvOption = None,
+    markdown: MarkdownOption = None,
+    latex: LatexOption = None,
+    verbose: VerboseOption = False,
+) -> None:
+    """Put plans side by side in each scenario: regrets, the value of a plan for all, and the value of knowing."""
+    from dnnopt.cli.progress import counter
+    from dnnopt.studies.scenarios import scenarios
+
+    with counter() as count:
+        found = scenarios(
+            problem,
+            baselines=baseline or (),
+            time_limit=time_limit,
+            gap=gap,
+            formulation=formulation,
+            solver=solver,
+            threads=threads,
+            seed=seed,
+            watch=lambda name, result: count(f"plan {name}: {result.status.replace('_', ' ')}"),
+        )
+    present(found, json, {"csv": csv, "markdown": markdown, "latex": latex})
+    if not found.rows:
         raise typer.Exit(NO_PLAN if found.complete else INTERRUPTED)

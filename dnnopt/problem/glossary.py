@@ -17,6 +17,8 @@ WORDS: dict[str, str] = {
     "form": "as what a tensor is sent: as it is, or encoded where it is made and decoded where it is used",
     "reach": "the share of inputs that get as far as a layer, where some leave at an earlier exit",
     "accuracy loss": "what modes, forms and exits lose, added up: a proxy, as losses do not add up exactly",
+    "scenario": "what bandwidths and speeds may be, with a probability; one plan is for all of them",
+    "regret": "how far a plan is above the best one of a scenario",
     "bound": "a value that no plan can be better than, as was proved",
     "gap": "how far a plan is above the bound, in per cent of the plan's value; 0 %: the plan is proved optimal",
     "above the best": "how far a plan is above the best one, in per cent of the best; 12×: twelve times as much",

@@ -60,6 +60,17 @@ def check_scenarios(scenarios: Sequence[Scenario], links: Collection[str], devic
         raise InputError("probabilities that sum to 1", field="scenarios", value=total)
 
 
+def mean_scenario(scenarios: Sequence[Scenario]) -> Scenario:
+    """Return the scenario with the mean of each factor, where probabilities count."""
+
+    def means(field: str) -> dict[str, float]:
+        named = dict.fromkeys(name for one in scenarios for name in getattr(one, field))
+        return {name: math.fsum(s.probability * getattr(s, field).get(name, 1.0) for s in scenarios) for name in named}
+
+    factors = {field: means(field) for field in ("bandwidth", "latency", "speed")}
+    return Scenario(name="mean", probability=1.0, **factors)
+
+
 def check_across(record: Any) -> None:
     """Raise InputError unless a level goes with ``cvar``, and only with it."""
     if record.across == "cvar" and record.level is None:

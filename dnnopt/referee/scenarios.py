@@ -23,7 +23,11 @@ class Case:
 
 def across(cases: Sequence[Case], value: Callable[[Case], float], said: Any) -> float:
     """Return what of a value in all cases counts, as a term or a limit says: the expected one, if it does not say."""
-    values = [(value(case), case.probability) for case in cases]
+    return aggregated([(value(case), case.probability) for case in cases], said)
+
+
+def aggregated(values: Sequence[tuple[float, float]], said: Any) -> float:
+    """Return what counts of values with their probabilities, as a term or a limit says."""
     kind = getattr(said, "across", "expected")
     if kind == "worst":
         return max(one for one, _ in values)
@@ -32,7 +36,7 @@ def across(cases: Sequence[Case], value: Callable[[Case], float], said: Any) -> 
     return math.fsum(times(probability, one) for one, probability in values)
 
 
-def _worst_share(values: list[tuple[float, float]], share: float) -> float:
+def _worst_share(values: Sequence[tuple[float, float]], share: float) -> float:
     """Return the mean of the largest values, of the share of all probability that they have together."""
     left, parts = share, []
     for value, probability in sorted(values, reverse=True):
