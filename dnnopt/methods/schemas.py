@@ -19,7 +19,7 @@ from dnnopt.base.files import VERSION
 from dnnopt.base.records import Record
 from dnnopt.base.units import example, si_unit
 from dnnopt.methods.result import Event, Result
-from dnnopt.problem.entries import LibraryNetwork, OnnxNetwork
+from dnnopt.problem.entries import LibraryNetwork, LibraryPlatform, OnnxNetwork
 from dnnopt.problem.networks import Network
 from dnnopt.problem.plan import Plan
 from dnnopt.problem.platforms import Platform
@@ -165,8 +165,9 @@ def _allow_names(problem: dict[str, Any], definitions: dict[str, Any]) -> None:
     one = [{"$ref": "#/$defs/Network"}]
     for entry in (LibraryNetwork, OnnxNetwork):
         definition = _of_record(entry)
+        definitions |= definition.pop("$defs")
         for key in definition["properties"]:
-            if key in network:
+            if key in network and key not in ("layers", "tensors"):
                 definition["properties"][key] = network[key]
         definitions[entry.__name__] = definition
         one.append({"$ref": f"#/$defs/{entry.__name__}"})
@@ -176,9 +177,14 @@ def _allow_names(problem: dict[str, Any], definitions: dict[str, Any]) -> None:
         "description": "Networks, in full, by name, or of ONNX files.",
         "anyOf": [{"type": "array", "items": {"anyOf": one}, "minItems": 1}, named],
     }
+    definitions["LibraryPlatform"] = _of_record(LibraryPlatform)
     properties["platform"] = {
         "description": "A platform, in full or by name.",
-        "anyOf": [{"$ref": "#/$defs/Platform"}, {**_TEXT, "description": "The name of a platform in the library."}],
+        "anyOf": [
+            {"$ref": "#/$defs/Platform"},
+            {"$ref": "#/$defs/LibraryPlatform"},
+            {**_TEXT, "description": "The name of a platform in the library."},
+        ],
     }
 
 
@@ -315,7 +321,8 @@ def _words(node: Mapping[str, Any]) -> str:
         items = _words(node["items"])
         return f"list of: ({items})" if ", or " in items else f"list of: {items}"
     if kind == "object":
-        return f"object, names to: {_words(node['additionalProperties'])}"
+        values = node["additionalProperties"]
+        return f"object, names to: {'any values' if values is True else _words(values)}"
     if kind == "string":
         return f"text {node['$comment']}" if "$comment" in node else "text"
     if kind == "boolean":

@@ -22,7 +22,7 @@ from dnnopt.base.tables import Described
 from dnnopt.problem import library
 from dnnopt.problem.constraints import AnyConstraint, Constraint, in_networks
 from dnnopt.problem.custom import CustomConstraint, Metric
-from dnnopt.problem.entries import network_data
+from dnnopt.problem.entries import network_data, platform_data
 from dnnopt.problem.metrics import STANDARD, about
 from dnnopt.problem.networks import Network, SharedAcross
 from dnnopt.problem.objectives import Term, as_terms
@@ -37,10 +37,6 @@ _SENSITIVITY = (
     "'sensitivity_decay' in a problem file, by 'with_sensitivity' in Python)"
 )
 _PROVENANCE = ("provenance", "measurements")
-
-
-def _platform_from_library(value: Any) -> Any:
-    return library.platform(value) if isinstance(value, str) else value
 
 
 def _without_provenance(data: Any) -> Any:
@@ -90,7 +86,7 @@ class Problem(Described, Record):
         BeforeValidator(_as_sequence),
         Field(min_length=1),
     ]
-    platform: Annotated[Platform, BeforeValidator(_platform_from_library)]
+    platform: Annotated[Platform, BeforeValidator(platform_data)]
     execution: Execution
     minimize: Annotated[tuple[Term, ...], BeforeValidator(as_terms), Field(min_length=1)]
     subject_to: Annotated[tuple[AnyConstraint, ...], AfterValidator(in_networks)] = ()

@@ -271,7 +271,8 @@ def _with(item: Any, field: str, value: Any, key: str) -> Any:
     try:
         return type(item).from_data(data)
     except InputError as error:
-        raise InputError("", field=f"override[{key!r}]", problem=error.problem) from None
+        within = error.field.removeprefix(field)
+        raise InputError("", field=f"override[{key!r}]{within}", problem=error.problem) from None
 
 
 def _unknown(

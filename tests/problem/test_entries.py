@@ -121,3 +121,79 @@ def test_a_problem_file_may_name_a_platforms_file_beside_it(write, tmp_path):
     path.write_text(json.dumps(data | {"platform": "none.json"}), encoding="utf-8")
     with pytest.raises(dp.InputError, match=r"problem\.json: platform: .*none\.json"):
         dp.read_problem(path)
+
+
+FORM = {"name": "8-bit", "bytes": "65 kB", "loss": 0.001}
+SAYS = {
+    "base": "alexnet",
+    "loss": 0.02,
+    "layers": {"gemm3": {"reach": 0.5}, "softmax1": {"reach": 0.5}, "conv1": {"state": "1 MB"}},
+    "tensors": {"r3": {"forms": [FORM], "plain": False}, "prob_1": {"reach": 0.25}},
+}
+
+
+def test_what_an_entry_says_of_single_layers_and_tensors_replaces_what_the_network_says(write):
+    [found] = dp.read_problem(write(SAYS)).networks
+    plain, layers = dp.network("alexnet"), {layer.name: layer for layer in found.layers}
+    tensors = {tensor.name: tensor for tensor in found.tensors}
+    assert found.loss == 0.02
+    assert (layers["conv1"].state, layers["softmax1"].reach, layers["conv2"].reach) == (1e6, 0.5, 1.0)
+    assert [form.bytes for form in tensors["r3"].forms] == [65e3]
+    assert (tensors["r3"].plain, tensors["prob_1"].reach, tensors["r4"].plain) == (False, 0.25, True)
+    assert [layer.replace(state=0.0, reach=1.0) for layer in found.layers] == list(plain.layers)
+    assert dp.read_problem(write(MLP | {"loss": 0.1, "tensors": {"h": {"forms": [FORM]}}})).networks[0].loss == 0.1
+
+
+@pytest.mark.parametrize(
+    ("entry", "parts"),
+    [
+        ({"layers": {"convx": {"reach": 0.5}}}, ["networks[0].layers: got 'convx'", "the name of a layer: conv1"]),
+        ({"tensors": {"r99": {}}}, ["networks[0].tensors: got 'r99'", "the name of a tensor"]),
+        ({"layers": {"conv1": {"flops": 1}}}, ["networks[0].layers.conv1.flops: unknown key"]),
+        ({"tensors": {"r3": {"forms": [FORM | {"bytes": -1}]}}}, ["networks[0].tensors.r3.forms[0].bytes: got -1"]),
+        ({"layers": {"conv1": {"reach": 0.5}}}, ["networks[0].layers[1].reach: got 1.0, expected at most 0.5"]),
+    ],
+)
+def test_what_is_wrong_of_single_layers_and_tensors_is_refused_with_its_place(write, entry, parts):
+    with pytest.raises(dp.InputError) as refused:
+        dp.read_problem(write({"base": "alexnet"} | entry))
+    for part in parts:
+        assert part in str(refused.value)
+
+
+@pytest.fixture
+def on(write):
+    """Read a problem on a platform that is the library's but for some values."""
+
+    def read(override, base="pi4-lte-t4"):
+        path = write("alexnet")
+        data = json.loads(path.read_text(encoding="utf-8")) | {"platform": {"base": base, "override": override}}
+        path.write_text(json.dumps(data), encoding="utf-8")
+        return dp.read_problem(path).platform
+
+    return read
+
+
+def test_a_platform_of_the_library_may_have_other_values_and_modes(on):
+    modes = [{"name": "fast"}, {"name": "slow", "efficiency": 0.2, "power": "3 W"}]
+    found = on({"pi.modes": modes, "pi.one_mode": True, "lte-up.bandwidth": "1 MB/s"})
+    (pi, t4), plain = found.devices, dp.platform("pi4-lte-t4")
+    assert ([mode.name for mode in pi.modes], pi.modes[1].power, pi.one_mode) == (["fast", "slow"], 3.0, True)
+    assert (t4, found.links[1:], found.routes) == (plain.devices[1], plain.links[1:], plain.routes)
+    assert found.links[0].bandwidth == 1e6
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ({"fridge.modes": []}, "platform.override: got 'fridge.modes', expected DEVICE.FIELD"),
+        ({"pi.modus": []}, "did you mean modes?"),
+        ({"pi.modes": [{"name": "slow", "power": -1}]}, r"override\['pi.modes'\]\[0\].power: got -1"),
+        (3, "platform.override: got 3, expected an object"),
+    ],
+)
+def test_values_of_a_platform_that_are_wrong_are_refused_with_their_place(on, override, words):
+    with pytest.raises(dp.InputError, match=words):
+        on(override)
+    with pytest.raises(dp.InputError, match="no platform named 'pi4-lte-t5'"):
+        on({}, base="pi4-lte-t5")
