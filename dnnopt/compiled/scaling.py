@@ -107,10 +107,25 @@ def total_load(c: CompiledProblem) -> LinearMetric:
 
 
 def all_on_one(compiled: CompiledProblem) -> Index:
-    """Return for each executor the placement (k, N) with all nodes there, or at their fastest where not allowed."""
-    fastest = compiled.allowed_time.argmin(axis=1)
-    executors = np.arange(compiled.time.shape[1])[:, None]
-    return np.where(compiled.allowed.T, executors, fastest[None, :])
+    """Return for each host the placement (H, N) with all nodes there.
+
+    Where a node may not run there, it is in its fastest mode on the device, or else at its fastest anywhere.
+    """
+    return in_every_form(compiled)[: len(compiled.host_names)]
+
+
+def in_every_form(c: CompiledProblem) -> Index:
+    """Return for each executor the placement (k, N) with all nodes there: in its form, where they have such."""
+    hosts, time = len(c.host_names), c.allowed_time
+    found = np.empty((len(c.executor_names), len(time)), dtype=np.int64)
+    fastest = time.argmin(axis=1)
+    for executor, device in enumerate(c.executor_device):
+        there = np.flatnonzero(c.executor_device == device)
+        own = there[time[:, there].argmin(axis=1)]
+        found[executor] = np.where(np.isfinite(time[np.arange(len(time)), own]), own, fastest)
+        for better in dict.fromkeys((executor % hosts, executor)):
+            found[executor] = np.where(c.allowed[:, better], better, found[executor])
+    return found
 
 
 def _least(values: Array) -> float:

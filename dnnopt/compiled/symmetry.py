@@ -70,6 +70,8 @@ def identical_devices(c: CompiledProblem) -> list[list[int]]:
 
 def canonical(c: CompiledProblem, placement: Index, classes: list[list[int]]) -> Index:
     """Return the placement (N,) with the devices of each class renamed in the order in which layers first use them."""
+    if not classes:
+        return placement
     renamed = np.arange(len(c.device_names))
     used = c.executor_device[placement[c.is_layer]]
     for members in classes:

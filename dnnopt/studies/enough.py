@@ -18,6 +18,7 @@ from dnnopt.problem.custom import Metric
 from dnnopt.problem.objectives import Term, limit_on
 from dnnopt.problem.plan import Plan
 from dnnopt.problem.problem import Problem
+from dnnopt.problem.scenarios import across_label
 from dnnopt.referee import evaluate
 from dnnopt.studies.explanation import Enough
 
@@ -71,11 +72,20 @@ def limits_of(problem: Problem, entry: Any) -> list[Limit]:
 
 
 def _memory(problem: Problem, entry: c.Memory) -> list[Limit]:
-    sizes = [shared.bytes for shared in problem.all_shared_weights()]
+    modes = [executor.mode for executor in problem.platform.executors()]
+    weight = max(mode.weight_bytes for mode in modes)
+    activation = max(mode.activation_bytes for mode in modes)
+    output = max(mode.output_bytes for mode in modes)
+    most_modes = max(len(device.executors) for device in problem.platform.devices)  # each holds shared weights
+    sizes = [most_modes * weight * shared.bytes for shared in problem.all_shared_weights()]
     for network in problem.networks:
-        sizes += [size or 0.0 for layer in network.layers for size in (layer.weights, layer.activations)]
-        sizes += [2 * entry.buffers * tensor.bytes for tensor in network.tensors]
-    everything, whole = math.fsum(sizes), all(float(size).is_integer() for size in sizes)
+        for layer in network.layers:
+            sizes += [weight * (layer.weights or 0.0), activation * (layer.activations or 0.0), layer.state]
+        for tensor in network.tensors:
+            sent = max(output * tensor.bytes, *(form.bytes for form in tensor.forms), 0.0)
+            sizes.append(2 * entry.buffers * sent)
+    plain = all({mode.weight_bytes, mode.activation_bytes, mode.output_bytes} == {1.0} for mode in modes)
+    everything, whole = math.fsum(sizes), plain and all(float(size).is_integer() for size in sizes)
     found = []
     for device in problem.platform.devices:
         allowed = entry.limit_on(device)
@@ -100,14 +110,16 @@ def _memory(problem: Problem, entry: c.Memory) -> list[Limit]:
 
 
 def _deadline(problem: Problem, entry: c.Deadline) -> list[Limit]:
+    if entry.share is not None:
+        return []  # it is about probability as well
     held = [network for network in problem.networks if entry.network in (None, network.name)]
     found = []
     for network in held:
         allowed = network.deadline if entry.limit is None else entry.limit
         assert allowed is not None, "Problem refuses a deadline without limit"
-        others = tuple(c.Deadline(limit=entry.limit, network=other.name) for other in held if other != network)
-        term = Term(metric="latency", network=network.name)
-        found.append(Limit(f"latency of {network.name}", allowed, "s", others, term))
+        others = tuple(entry.replace(network=other.name) for other in held if other != network)
+        term = Term(metric="latency", network=network.name, across=entry.across, level=entry.level)
+        found.append(Limit(f"{across_label(entry)}latency of {network.name}", allowed, "s", others, term))
     return found
 
 
@@ -130,14 +142,16 @@ def _bandwidth(problem: Problem, entry: c.Bandwidth) -> list[Limit]:
 def _metric(problem: Problem, entry: Any) -> list[Limit]:
     """Return the limit of an entry that is of one metric."""
     options: dict[str, Any] = {
-        name: getattr(entry, name) for name in ("devices", "links") if getattr(entry, name, None)
+        name: getattr(entry, name)
+        for name in ("devices", "links", "across", "level", "rounds")
+        if getattr(entry, name, None) is not None
     }
     name = entry.metric if isinstance(entry, c.MetricLimit) else entry.constraint
     term = Term(metric=name, **options)
     assert limit_on(term, entry.limit) == entry
     units = {metric.name: metric.unit for metric in problem.metrics}
     named = options.get("devices") or options.get("links") or ()
-    quantity = name.replace("_", " ") + (f" of {', '.join(named)}" if named else "")
+    quantity = across_label(term) + name.replace("_", " ") + (f" of {', '.join(named)}" if named else "")
     return [Limit(quantity, entry.limit, units.get(name, term.unit), (), term)]
 
 
@@ -161,6 +175,7 @@ _READERS: dict[type[Any], Callable[[Problem, Any], list[Limit]]] = {
     c.Traffic: _metric,
     c.Leakage: _metric,
     c.WorstLeakage: _metric,
+    c.AccuracyLoss: _metric,
     c.MetricLimit: _metric,
     c.Utilisation: _utilisation,
     c.MaxDevices: _count,
@@ -233,8 +248,10 @@ def _asking(problem: Problem, entries: Sequence[Any], limit: Limit) -> Problem:
         return problem.replace(subject_to=entries, minimize=_NOTHING)
     # Of the memory of a device, its weights: no plan needs less than the least of them.
     device = limit.quantity.removeprefix("memory of ")
+    (here,) = (one for one in problem.platform.devices if one.name == device)
+    factor = min(executor.mode.weight_bytes for executor in here.executors)
     layers = {
-        network.name: {layer.name: {device: layer.weights or 0.0} for layer in network.layers}
+        network.name: {layer.name: {device: factor * (layer.weights or 0.0) + layer.state} for layer in network.layers}
         for network in problem.networks
     }
     own = Metric(name=_OWN, unit="bytes", layers=layers)

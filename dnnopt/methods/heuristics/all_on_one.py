@@ -12,9 +12,9 @@ from dnnopt.methods.heuristics.effort import Effort
 
 
 def placements(evaluator: Evaluator, effort: Effort) -> Iterator[tuple[str, Index]]:
-    """Yield ``all on <executor>`` for each executor; layers that may not run there run where they are fastest."""
+    """Yield ``all on <device>`` for each device, or mode; layers that may not run there run where they are fastest."""
     c = evaluator.compiled
-    for name, placement in zip(c.executor_names, all_on_one(c), strict=True):
+    for name, placement in zip(c.host_names, all_on_one(c), strict=True):
         yield f"all on {name}", placement
 
 

@@ -60,7 +60,7 @@ class _Segments:
         self.seconds = self._sums(time)
         self.room, self.bytes, self.peak = self._memory()
         self.crossing = self._crossing()
-        self.segments = [self._segment(executor) for executor in range(c.time.shape[1])]
+        self.segments = [self._segment(executor) for executor in range(len(c.host_names))]
 
     def _sums(self, values: Array) -> Array:
         """Return the sums of rows before each position."""
@@ -108,7 +108,7 @@ class _Segments:
 
     def search(self, effort: Effort, largest: bool) -> Iterator[Index]:
         """Yield the best segmentation (N,) for each order of devices; of the sum of loads, or of the largest."""
-        executors = range(self.c.time.shape[1])
+        executors = range(len(self.c.host_names))  # those with forms are left to searches
         for first in executors:
             tried = 0
             value = self.segments[first][0]
