@@ -5,6 +5,7 @@ from collections import Counter
 import numpy as np
 import pytest
 from brute_force import judged_plans
+from choices import problems_with_choices
 from examples import check_until
 from hypothesis import given, settings
 from strategies import problems
@@ -43,6 +44,21 @@ def test_linear_models_hold_exactly_the_feasible_plans_at_their_objective():
                 assert (formulation.read(compiled, model, values) == compiled.placement(plan)).all()
 
     check_until(check, lambda: min(seen[True], seen[False]) >= 100)
+
+
+@settings(max_examples=12)
+@given(problem=problems_with_choices())
+def test_models_hold_plans_that_choose_more_than_devices(problem):
+    compiled = compile_problem(problem)
+    feasible = [(plan, judged) for plan, judged in judged_plans(problem) if judged.feasible]
+    for name in registry.supporting(compiled):
+        formulation = registry.formulation(name, compiled)
+        model = formulation.build(compiled)
+        for plan, _ in feasible[:: max(1, len(feasible) // 5)]:
+            placement = compiled.placement(plan)
+            values = formulation.encode(compiled, model, placement)
+            assert not model.broken_by(values)
+            assert (formulation.read(compiled, model, values) == placement).all()
 
 
 def test_constraint_models_hold_the_feasible_plans_at_no_more_than_their_objective():
