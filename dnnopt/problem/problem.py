@@ -341,7 +341,7 @@ class Problem(Described, Record):
         check_known(getattr(record, "link", None), links, f"{field}.link", "link")
         for attribute, known, what in (
             ("devices", devices, "device"),
-            ("allowed", (*devices, *(executor.name for executor in self.platform.executors())), "device"),
+            ("allowed", dict.fromkeys((*devices, *(one.name for one in self.platform.executors()))), "device"),
             ("links", links, "link"),
             ("layers", self._layer_names(network), "layer"),
         ):

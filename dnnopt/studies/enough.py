@@ -232,7 +232,7 @@ def least_enough(problem: Problem, others: Sequence[Any], limit: Limit, group: s
     return answer("exact", high, high, plan)
 
 
-_NOTHING = Term(metric="latency", weight=0.0)
+_NOTHING = Term(metric="traffic", weight=0.0)
 
 
 def _met(low: float, high: float, whole: bool) -> bool:

@@ -18,7 +18,6 @@ from dnnopt.models.solvers.interface import Clock, check_seconds
 from dnnopt.problem.objectives import Term
 from dnnopt.problem.platforms import Route
 from dnnopt.problem.problem import AnyProblem, Problem, as_problem
-from dnnopt.problem.profiles import Profile
 from dnnopt.studies.enough import least_enough, limits_of
 from dnnopt.studies.explanation import Conflict, Enough, Explanation
 
@@ -193,8 +192,8 @@ def _relaxed(problem: Problem, groups: Sequence[Removable]) -> Problem:
         update={
             "subject_to": tuple(constraints),
             "platform": platform.model_copy(update={"routes": (*platform.routes, *free)}),
-            "profile": Profile(time=time, energy=problem.profile.energy),
-            "minimize": (Term(metric="latency", weight=0.0),),
+            "profile": problem.profile.model_copy(update={"time": time}),
+            "minimize": (Term(metric="traffic", weight=0.0),),
         }
     )
 

@@ -25,10 +25,12 @@ from dnnopt.problem.constraints import (
     Separate,
     Utilisation,
 )
+from dnnopt.problem.modes import Mode
 from dnnopt.problem.plan import read_plan
 from dnnopt.problem.platforms import Route
 from dnnopt.problem.problem import write_problem
 from dnnopt.problem.profiles import Profile
+from dnnopt.problem.scenarios import Scenario
 from dnnopt.referee import evaluate
 from dnnopt.studies import enough, explain
 from dnnopt.studies.explain import explain_infeasibility
@@ -165,6 +167,7 @@ def far_apart(*limits, **fields):
 
 ON_P = Placement(network="net", layer="a", allowed=("p",))
 ON_Q = Placement(network="net", layer="b", allowed=("q",))
+SMALL = Placement(network="net", layer="a", allowed=("p:small",))
 APART = Separate(network="net", layers=("a", "b"))
 
 
@@ -192,6 +195,64 @@ def test_what_a_limit_would_have_to_allow_is_said_and_is_enough(limits, line):
     (one,) = [one for one in explanation.enough if str(one) == line]
     assert one.status == "exact"
     assert one.plan.placement["net"]
+
+
+SLOW = [
+    Scenario(name="usual", probability=0.75),
+    Scenario(name="slow", probability=0.25, speed={"p": 0.5, "q": 0.5}, bandwidth={"w": 0.5}),
+]
+
+
+@pytest.mark.parametrize(
+    ("limits", "line"),
+    [
+        ([Deadline(limit=3, across="worst")], "worst latency of net: 8 s would be enough, 3 s allowed"),
+        ([Deadline(limit=3, across="cvar", level=0.0)], "cvar 0 of latency of net: 5 s would be enough, 3 s allowed"),
+        ([Deadline(limit=3, share=0.9)], ""),
+        ([dp.worst(dp.energy()) <= 1], "worst energy: 6 J would be enough, 1 J allowed"),
+        ([ON_Q, dp.cvar(dp.cost(), 0.0) <= 1], "cvar 0 of cost: 5 USD would be enough, 1 USD allowed"),
+    ],
+)
+def test_what_would_be_enough_is_looked_at_across_scenarios_as_the_limit_is(limits, line):
+    explanation = explain_infeasibility(far_apart(*limits, scenarios=SLOW))
+    assert [str(one) for one in explanation.enough] == [line] * bool(line)
+    assert explanation.minimal
+
+
+NOT_Q = "memory of q: no value alone would be enough, 99 B allowed"
+
+
+@pytest.mark.parametrize(
+    ("limits", "lines"),
+    [
+        ([dp.batch_latency(3) <= 1], ["batch latency: 8 s would be enough, 1 s allowed"]),
+        ([SMALL, dp.accuracy_loss() <= 0.1], ["accuracy loss: 0.5 would be enough, 0.1 allowed"]),
+        ([SMALL, Memory(limits={"p": 5, "q": 99})], ["memory of p: 8 B would be enough, 5 B allowed", NOT_Q]),
+    ],
+)
+def test_limits_on_choices_are_reasons_too(limits, lines):
+    modes = [Mode(name="full"), Mode(name="small", weight_bytes=0.25, loss=0.5)]
+    one = far_apart()
+    devices = [device.replace(modes=modes) for device in one.platform.devices]
+    layers = [layer.replace(state=7.0) for layer in one.networks[0].layers]
+    changed = one.replace(
+        platform=one.platform.replace(devices=devices),
+        networks=one.networks[0].replace(layers=layers),
+        subject_to=limits,
+    )
+    assert [str(found) for found in explain_infeasibility(changed).enough] == lines
+
+
+def test_losses_in_a_profile_and_early_exits_under_parallel_execution_are_seen():
+    limits = [dp.accuracy_loss() <= 0.1, ON_P]
+    one = far_apart(*limits, minimize=dp.energy(), execution="parallel")
+    layers = [one.networks[0].layers[0], one.networks[0].layers[1].replace(reach=0.5)]
+    lossy = one.replace(
+        networks=one.networks[0].replace(layers=layers),
+        profile=one.profile.replace(loss={"net": {"a": {"p": 0.2}}}),
+    )
+    (found,) = explain_infeasibility(lossy).enough
+    assert str(found) == "accuracy loss: 0.2 would be enough, 0.1 allowed"
 
 
 def test_reasons_that_share_no_part_are_all_given_and_no_value_is_claimed_where_none_helps():
