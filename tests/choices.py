@@ -25,12 +25,38 @@ MOST_PLANS = 200
 _FACTORS = (0.0, 0.25, 0.5, 0.5, 1.0, 1.0, 2.0)
 
 
+def choices_of(problem: Problem) -> list[str]:
+    """Return what a problem is about beyond the devices of layers."""
+    layers = [layer for network in problem.networks for layer in network.layers]
+    tensors = [tensor for network in problem.networks for tensor in network.tensors]
+    found = {
+        "modes": any(device.modes for device in problem.platform.devices),
+        "forms": any(tensor.forms or not tensor.plain for tensor in tensors),
+        "reach": any(layer.reach < 1 for layer in layers) or any(tensor.reach is not None for tensor in tensors),
+        "state": any(layer.state for layer in layers),
+        "scenarios": bool(problem.scenarios),
+        "loss": any(entry.loss for entry in problem.networks) or _names(problem, "accuracy_loss"),
+        "batch latency": _names(problem, "batch_latency"),
+    }
+    return [kind for kind, there in found.items() if there]
+
+
+def _names(problem: Problem, metric: str) -> bool:
+    entries = (*problem.minimize, *problem.subject_to)
+    return any(metric in (getattr(entry, "metric", ""), getattr(entry, "constraint", "")) for entry in entries)
+
+
 @st.composite
 def problems_with_choices(
-    draw: Draw, kinds: tuple[str, ...] = KINDS, executions: tuple[str, ...] = ("sequential", "pipelined")
+    draw: Draw,
+    kinds: tuple[str, ...] = KINDS,
+    executions: tuple[str, ...] = ("sequential", "pipelined"),
+    priorities: int = 1,
 ) -> Problem:
     """Draw a problem with choices of some of the kinds; limits may be those of a random plan without them."""
-    plain = draw(problems(executions=executions, most_placements=30, most_constraints=1, largest_spread=2))
+    plain = draw(
+        problems(executions=executions, most_placements=30, most_constraints=1, largest_spread=2, priorities=priorities)
+    )
     chosen = draw(st.lists(st.sampled_from(kinds), min_size=1, unique=True))
     networks, devices, profile = plain.networks, plain.platform.devices, plain.profile
     if "modes" in chosen:
@@ -41,6 +67,8 @@ def problems_with_choices(
         executors = sum(len(device.executors) for device in devices)
         plans = executors ** sum(len(network.layers) for network in networks)
         networks = draw(_forms(networks, devices, MOST_PLANS / plans))
+    if plain.execution == "parallel":  # whose latency would be refused
+        chosen = [kind for kind in chosen if kind not in ("reach", "scenarios")]
     if "reach" in chosen:
         networks = tuple(draw(_reaches(network)) for network in networks)
     if "state" in chosen:

@@ -77,22 +77,26 @@ def draw(number: int, count: int) -> list:
     Hypothesis begins with the simplest problem there is and changes what it has drawn: each third is taken.
     """
     import special
+    from choices import problems_with_choices
     from hypothesis import HealthCheck, Phase, given, seed, settings
     from hypothesis import strategies as st
     from strategies import problems
 
     usual = {"most_placements": 81, "largest_spread": 9}
     placed = usual | {"executions": ("sequential", "parallel", "pipelined", "call")}
+    chosen = ("sequential", "parallel", "pipelined")
     scheduled = {"executions": ("scheduled",), "most_placements": 27, "largest_spread": 9}
     kinds = [
         *[problems(**placed, own_metrics=True)] * 3,
         *[problems(**scheduled, own_metrics=True)] * 2,
         problems(**placed, own_metrics=True, priorities=2),
         special.weighed(**placed),
-        special.alike(**placed | {"executions": ("sequential", "parallel", "pipelined")}),
+        special.alike(**placed | {"executions": chosen}),
         special.alike(**scheduled),
         *[special.pipelines(**usual)] * 2,
         *(kind(**usual) for kind in (special.chains, special.two_sides, special.followed, special.linear)),
+        *[problems_with_choices(executions=chosen)] * 7,
+        problems_with_choices(executions=chosen, priorities=2),
     ]
     several = st.sampled_from(kinds).flatmap(lambda kind: kind)
     found = []

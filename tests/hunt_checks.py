@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import math
 import traceback
 from collections.abc import Callable, Iterator
 from random import Random
 
+import numpy as np
+from brute_force import judged_plans
+from choices import choices_of
 from hunt_studies import STUDIES
 from hunt_truth import SECONDS, Mismatch, Truth
 from limits import placement_plan
 
 from dnnopt.base.errors import InputError, UnsupportedError
 from dnnopt.compiled.compiler import compile_problem
+from dnnopt.compiled.evaluator import Evaluator
 from dnnopt.formulations import registry
 from dnnopt.methods.exact import EXACT
 from dnnopt.methods.heuristics import BASELINES
@@ -32,12 +37,29 @@ def check_referee(truth: Truth) -> None:
     """Assert that the referee says of every plan what the oracle says; schedules are judged as they come."""
     if truth.problem.execution == "scheduled":
         return
+    if choices_of(truth.problem):  # it is what says so
+        check_evaluator(truth)
+        return
     for devices, verdicts in truth.verdicts.items():
         judged = evaluate(truth.problem, placement_plan(truth.problem, devices))
         if judged.feasible != any(one.feasible for one in verdicts):
             raise Mismatch(f"{devices}: feasible is {not judged.feasible}, not {judged.feasible}: {judged.violations}")
         if judged.feasible:
             truth.check_plan(placement_plan(truth.problem, devices), judged.objectives)
+
+
+def check_evaluator(truth: Truth) -> None:
+    """Assert that the evaluator says of every plan what the referee says."""
+    judged = list(judged_plans(truth.problem))
+    compiled = compile_problem(truth.problem)
+    evaluator = Evaluator(compiled)
+    placements = np.array([compiled.placement(plan) for plan, _ in judged])
+    excess, objectives = evaluator.excess(placements), evaluator.objectives(placements)
+    for (plan, seen), over, objective in zip(judged, excess.tolist(), objectives.tolist(), strict=True):
+        if (over == 0) != seen.feasible:
+            raise Mismatch(f"{truth.choice(plan, seen)}: feasible is {seen.feasible}, not {over == 0}")
+        if seen.feasible and not math.isclose(objective, seen.objective, rel_tol=1e-9, abs_tol=float(truth.noise)):
+            raise Mismatch(f"{truth.choice(plan, seen)}: the objective is {seen.objective!r}, not {objective!r}")
 
 
 Way = Callable[[Problem, Truth], str]
@@ -142,6 +164,8 @@ def features(problem: Problem) -> Iterator[str]:
     """Yield what the tables count problems by."""
     yield f"execution {problem.execution}"
     yield f"transport {problem.transport}"
+    for kind in choices_of(problem):
+        yield f"choice {kind}"
     for entry in problem.subject_to:
         yield f"constraint {entry.constraint}"
     for term in problem.minimize:

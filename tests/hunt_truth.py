@@ -1,15 +1,22 @@
-"""What the oracle says of a problem, and whether an answer agrees."""
+"""What the oracle says of a problem, and whether an answer agrees.
+
+The oracle knows no choices beyond placement: of problems with these, it is the referee that judges all plans.
+"""
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
 from fractions import Fraction
 
-from oracle import Verdict, judge, placements
+from brute_force import judged_plans
+from choices import choices_of
+from oracle import Numbers, Verdict, judge, placements
 
 from dnnopt.methods.result import Result
 from dnnopt.problem.plan import Plan
 from dnnopt.problem.problem import Problem
-from dnnopt.referee import evaluate
+from dnnopt.referee import Evaluation, evaluate
 
 SECONDS = 5.0  # for one answer; what is not proved in this time is counted, and no mismatch
 EARLY = 0.5  # an answer in less than this share of the time had the time to be proved
@@ -22,14 +29,35 @@ class Mismatch(AssertionError):  # noqa: N818
     """An answer that is not what the oracle says."""
 
 
+@dataclass(frozen=True)
+class Judged:
+    """What the referee says of a plan."""
+
+    objectives: Numbers
+    feasible: bool
+
+    @property
+    def strictly_feasible(self) -> bool:
+        return self.feasible
+
+
+Choice = tuple[str, ...]  # executors of all layers, then forms of the tensors that have some ("": not sent, or plain)
+
+
 class Truth:
     """All plans of a problem, as the oracle judges them."""
 
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
-        self.verdicts: dict[tuple[str, ...], list[Verdict]] = {}
-        for where in placements(problem):
-            self.verdicts[tuple(where.values())] = judge(problem, where, MOST_NODES)
+        self.verdicts: dict[Choice, list[Verdict] | list[Judged]] = {}
+        if choices_of(problem):
+            for plan, judged in judged_plans(problem):
+                finite = all(map(math.isfinite, judged.objectives))
+                objectives = tuple(map(Fraction, judged.objectives)) if finite else ()
+                self.verdicts[self.choice(plan, judged)] = [Judged(objectives, judged.feasible)]
+        else:
+            for where in placements(problem):
+                self.verdicts[tuple(where.values())] = judge(problem, where, MOST_NODES)
         found = [(one.objectives, one) for verdicts in self.verdicts.values() for one in verdicts if one.feasible]
         self.feasible = [objectives for objectives, _ in found]
         self.strictly = [objectives for objectives, one in found if one.strictly_feasible]
@@ -39,13 +67,19 @@ class Truth:
     def infeasible(self) -> bool:
         return not self.feasible
 
-    def devices(self, plan: Plan) -> tuple[str, ...]:
-        """Return the devices of a plan, in the order of `verdicts`."""
-        return tuple(plan.placement[a.name][layer.name] for a in self.problem.networks for layer in a.layers)
+    def choice(self, plan: Plan, judged: Evaluation | None = None) -> Choice:
+        """Return what a plan chooses, as `verdicts` has it: a form of a tensor that is not sent is none."""
+        executors = tuple(plan.placement[a.name][layer.name] for a in self.problem.networks for layer in a.layers)
+        formed = [(a.name, tensor.name) for a in self.problem.networks for tensor in a.tensors if tensor.forms]
+        if not formed:
+            return executors
+        sent = {(one.network, one.tensor) for one in (judged or evaluate(self.problem, plan)).transmissions}
+        forms = (plan.forms.get(a, {}).get(tensor, "") if (a, tensor) in sent else "" for a, tensor in formed)
+        return (*executors, *forms)
 
-    def best_objective(self, devices: tuple[str, ...]) -> Fraction | None:
-        """Return the least objective (of the first priority) of a feasible plan with this placement."""
-        return min((one.objectives[0] for one in self.verdicts[devices] if one.feasible), default=None)
+    def best_objective(self, choice: Choice) -> Fraction | None:
+        """Return the least objective (of the first priority) of a feasible plan with these choices."""
+        return min((one.objectives[0] for one in self.verdicts[choice] if one.feasible), default=None)
 
     def least(self, priority: int, reached: tuple[float, ...]) -> Fraction:
         """Return the least objective of a priority among the plans that keep to what earlier ones reached."""
@@ -60,17 +94,17 @@ class Truth:
         """Assert that the plan is feasible and its objectives are right."""
         if plan is None:
             raise Mismatch("an objective without a plan")
-        devices = self.devices(plan)
-        verdicts = [one for one in self.verdicts[devices] if one.feasible]
+        choice = self.choice(plan)
+        verdicts = [one for one in self.verdicts[choice] if one.feasible]
         if not verdicts:
-            raise Mismatch(f"the plan {devices} is infeasible")
+            raise Mismatch(f"the plan {choice} is infeasible")
         if self.problem.execution == "scheduled":
             judged = evaluate(self.problem, plan)
             if not judged.feasible or judged.objectives != objectives:
                 raise Mismatch("the referee refuses the schedule, or says another objective")
             least = min(one.objectives[0] for one in verdicts)
             if objectives[0] < least - ROUNDING * abs(least) - self.noise:
-                raise Mismatch(f"{objectives[0]} is better than every schedule of {devices}")
+                raise Mismatch(f"{objectives[0]} is better than every schedule of {choice}")
         elif not self._same(objectives, verdicts[0].objectives):
             raise Mismatch(f"the plan's objectives are {floats(verdicts[0].objectives)}, not {objectives}")
 

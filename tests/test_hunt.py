@@ -6,15 +6,20 @@ import hunt_checks
 import pytest
 from builders import link, network, plan, platform, problem, tensor
 from hunt import draw
-from hunt_checks import ask, ways
+from hunt_checks import ask, features, ways
 from hunt_shrink import shrink
 from hunt_studies import check_ranking
 from hunt_truth import Mismatch, Truth
 
 from dnnopt.methods.solving import solve
 from dnnopt.problem.constraints import Deadline, MaxDevices
+from dnnopt.problem.forms import Form
+from dnnopt.problem.modes import Mode
+from dnnopt.problem.platforms import Device
 from dnnopt.referee import evaluate
 from dnnopt.studies.ranking import best_plans
+
+Q = Device(name="q")
 
 
 def three_layers(**fields):
@@ -28,6 +33,23 @@ def test_right_answers_of_every_way_pass():
     answers = {name: ask(way, one, Truth(one)) for name, way in ways(one)}
     assert {said for said, _ in answers.values()} <= {"the same", "optimal", "feasible", "refused"}
     assert answers["auto"] == ("optimal", "")
+
+
+def test_right_answers_to_a_problem_with_choices_pass_and_a_plan_is_the_same_whatever_is_not_sent():
+    plain = three_layers()
+    modes = [Mode(name="full"), Mode(name="half", output_bytes=0.5, loss=0.1)]
+    net = plain.networks[0]
+    formed = net.tensors[0].replace(forms=[Form(name="jpeg", bytes=1.0, encode={"p": 0.5})])
+    one = plain.replace(
+        networks=net.replace(tensors=[formed, net.tensors[1]]),
+        platform=plain.platform.replace(devices=[plain.platform.devices[0].replace(modes=modes), Q]),
+    )
+    truth = Truth(one)
+    answers = {name: ask(way, one, truth) for name, way in ways(one)}
+    assert {said for said, _ in answers.values()} <= {"the same", "optimal", "feasible", "refused"}
+    assert list(features(one))[2:4] == ["choice modes", "choice forms"]
+    at_once = plan("a:q b:q c:q")
+    assert truth.choice(at_once) == truth.choice(at_once.replace(forms={"net": {"t": "jpeg"}})) == ("q", "q", "q", "")
 
 
 def test_wrong_answers_are_noticed():
