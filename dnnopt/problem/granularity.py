@@ -12,9 +12,9 @@
     block, an inception module, the attention or the feed-forward half of a transformer layer. Regions nest (the levels
     of a U-Net), so the largest ones of at most `largest` layers are taken.
 
-Merging changes what can be said, not what is computed: FLOP, bytes and weights of the merged layers are summed, tensors
-that cross from one to another stay as they are, and those inside disappear. A layer's overhead on a device is then paid
-once per merged layer.
+Merging changes what can be said, not what is computed: FLOP, bytes, weights and state of the merged layers are summed,
+tensors that cross from one to another stay as they are, and those inside disappear. A layer's overhead on a device is
+then paid once per merged layer. Layers of different reach stay apart.
 """
 
 from __future__ import annotations
@@ -100,17 +100,17 @@ def _sorted(network: Network, groups: Groups) -> Groups:
 def merge(network: Network, groups: Sequence[Collection[str]]) -> Network:
     """Return the network with each group of layers merged into one layer.
 
-    A merged layer has the sum of its members' `flops`, `bytes` and `weights`, and the largest of their `activations`:
-    its members run one after the other, so a device that hosts it needs what it needs for them under the memory rule
-    ``weights+largest_activation``; under ``weights+activations`` it needs less, as what stays inside is not kept. What
-    one member leaves open (None), the merged layer does. Its name is the longest path that all its members' names begin
-    with (``layer1.0`` of ``layer1.0.conv1`` and ``layer1.0.relu``) where that is its own alone, else that of the member
-    with most FLOP; its operator is those of the members that compute something, joined by ``+``. Its type of numbers is
-    that of the member with most FLOP.
+    A merged layer has the sum of its members' `flops`, `bytes`, `weights` and `state`, and the largest of their
+    `activations`: its members run one after the other, so a device that hosts it needs what it needs for them under the
+    memory rule ``weights+largest_activation``; under ``weights+activations`` it needs less, as what stays inside is not
+    kept. What one member leaves open (None), the merged layer does. Its name is the longest path that all its members'
+    names begin with (``layer1.0`` of ``layer1.0.conv1`` and ``layer1.0.relu``) where that is its own alone, else that
+    of the member with most FLOP; its operator is those of the members that compute something, joined by ``+``. Its type
+    of numbers is that of the member with most FLOP.
 
-    Tensors keep their name, size and sensitivity, and lose the consumers that are in their producer's group. Shared
-    weights are read by the merged layers; where one of several members has all that read them, they become its own (if
-    its members' weights are known).
+    Tensors keep their name, size, sensitivity and forms, and lose the consumers that are in their producer's group.
+    Shared weights are read by the merged layers; where one of several members has all that read them, they become its
+    own (if its members' weights are known).
 
     Parameters
     ----------
@@ -121,7 +121,8 @@ def merge(network: Network, groups: Sequence[Collection[str]]) -> Network:
     Raises
     ------
     InputError
-        If a name is unknown, missing or in two groups, a group is empty, or the merged layers would form a cycle.
+        If a name is unknown, missing or in two groups, a group is empty or has layers of different reach, or the merged
+        layers would form a cycle.
     """
     index = {layer.name: v for v, layer in enumerate(network.layers)}
     place: dict[str, int] = {}
@@ -140,6 +141,10 @@ def merge(network: Network, groups: Sequence[Collection[str]]) -> Network:
             raise InputError("", field="groups", problem=f"the layer {name!r} is in no group")
     position = {name: k for k, name in enumerate(network.layers[v].name for v in network.order)}
     members = [[network.layers[index[name]] for name in sorted(group, key=position.__getitem__)] for group in groups]
+    for g, layers in enumerate(members):
+        if len({layer.reach for layer in layers}) > 1:
+            words = ", ".join(f"{layer.name} {layer.reach:g}" for layer in layers)
+            raise InputError("", field=f"groups[{g}]", problem=f"layers of different reach do not merge: {words}")
     names = _names(members)
     tensors = []
     for tensor in network.tensors:
@@ -161,9 +166,9 @@ def merge(network: Network, groups: Sequence[Collection[str]]) -> Network:
             own[readers[0]].append(shared.bytes)
         else:
             shared_weights.append(shared.model_copy(update={"layers": tuple(names[g] for g in readers)}))
-    layers = tuple(_merged(group, name, extra) for group, name, extra in zip(members, names, own, strict=True))
+    merged = tuple(_merged(group, name, extra) for group, name, extra in zip(members, names, own, strict=True))
     fields = {field: getattr(network, field) for field in Network.model_fields}
-    changed = {"layers": layers, "tensors": tuple(tensors), "shared_weights": tuple(shared_weights)}
+    changed = {"layers": merged, "tensors": tuple(tensors), "shared_weights": tuple(shared_weights)}
     return Network(**{**fields, **changed})
 
 
@@ -185,6 +190,8 @@ def _merged(members: list[Layer], name: str, shared: list[float]) -> Layer:
         bytes=over("bytes", math.fsum),
         weights=over("weights", lambda values: math.fsum([*values, *shared])),
         activations=over("activations", max),
+        state=math.fsum(layer.state for layer in members),
+        reach=most.reach,
         dtype=most.dtype,
     )
 
@@ -222,6 +229,7 @@ def _layers(network: Network) -> Groups:
     the second joins it only together with all of them, so that no more tensors leave the merged layer than before.
     """
     before, after = _neighbours(network)
+    reach = [layer.reach for layer in network.layers]
     light = [layer.op in LIGHT for layer in network.layers]
     rank = {v: position for position, v in enumerate(network.order)}
     members = [[v] for v in range(len(network.layers))]  # of the group that is called after its layer v; or nothing
@@ -240,7 +248,7 @@ def _layers(network: Network) -> Groups:
 
     def join_earlier(v: int) -> bool:
         """Let v join what it works on; of several, what ends last."""
-        able = [u for u in before[v] - {_ENDS} if after[u] == {v}]
+        able = [u for u in before[v] - {_ENDS} if after[u] == {v} and reach[u] == reach[v]]
         if able:
             join(max(able, key=lambda u: max(rank[w] for w in members[u])), v)
         return bool(able)
@@ -248,14 +256,18 @@ def _layers(network: Network) -> Groups:
     def gather(u: int) -> bool:
         """Let all that read u join it, where none of them reads anything else."""
         readers = sorted(after[u] - {_ENDS}, key=rank.__getitem__)
-        able = len(readers) == len(after[u]) > 1 and all(light[v] and before[v] == {u} for v in readers)
+        able = len(readers) == len(after[u]) > 1 and all(
+            light[v] and before[v] == {u} and reach[v] == reach[u] for v in readers
+        )
         for v in readers if able else ():
             join(u, v)
         return able
 
     def join_later(v: int, into_light: bool) -> bool:
         """Let v join the only layer that reads it."""
-        able = len(after[v]) == 1 and all(w != _ENDS and light[w] >= into_light for w in after[v])
+        able = len(after[v]) == 1 and all(
+            w != _ENDS and light[w] >= into_light and reach[w] == reach[v] for w in after[v]
+        )
         if able:
             join(next(iter(after[v])), v)
         return able
@@ -299,7 +311,7 @@ def _blocks(network: Network, largest: int) -> list[list[int]]:
                 new = set(predecessors[waiting.pop()]) - region - {dominator[last]}
                 region |= new
                 waiting += new
-            if len(region) <= largest:
+            if len(region) <= largest and len({network.layers[network.order[v - 1]].reach for v in region}) == 1:
                 regions.append(sorted(region))
     taken: set[int] = set()
     blocks = []

@@ -34,7 +34,7 @@ class Mode(Record):
     loss : float
         Accuracy lost by each layer that runs in it, where the profile does not say more; an additive proxy.
     ops : tuple of str, optional
-        The operators that it can run; None: all.
+        The operators that it can run; None: all. A merged layer (``Conv+Relu``) needs all of its own.
     """
 
     name: Name

@@ -129,8 +129,9 @@ class Executor:
     same_energies: bool
 
     def runs(self, op: str) -> bool:
-        """Return whether the mode can run an operator."""
-        return self.mode.ops is None or op in self.mode.ops
+        """Return whether the mode can run an operator, or all of those that a merged layer has."""
+        ops = self.mode.ops
+        return ops is None or op in ops or all(part in ops for part in op.split("+"))
 
 
 @lru_cache(maxsize=1024)

@@ -8,8 +8,11 @@ from hypothesis import strategies as st
 
 from dnnopt.base.errors import InputError
 from dnnopt.problem import library
+from dnnopt.problem.forms import Form
 from dnnopt.problem.granularity import GRANULARITIES, LIGHT, coarsen, groups, merge
+from dnnopt.problem.modes import Mode
 from dnnopt.problem.networks import Layer, Network, SharedWeights, Tensor
+from dnnopt.problem.platforms import Device
 
 OPERATORS = ("Conv", "MatMul", "Concat", "Relu", "Add", "Reshape", "Sigmoid", "LayerNormalization")
 
@@ -271,6 +274,41 @@ def test_what_one_member_leaves_open_the_merged_layer_does():
     )
     assert merged.layers == (Layer(name="b", flops=3, activations=8),)
     assert merged.tensors == ()
+
+
+def exits(*layers):
+    """Return a chain with an early exit after its first layer."""
+    tensors = [
+        Tensor(name="t", producer="a", consumers=("head", "b"), bytes=1, forms=[Form(name="jpeg", bytes=0.5)]),
+        Tensor(name="u", producer="b", consumers=("c",), bytes=1),
+        Tensor(name="v", producer="head", consumers=("pool",), bytes=1),
+        Tensor(name="early", producer="pool", consumers=("output",), bytes=1, reach=0.4),
+        Tensor(name="late", producer="c", consumers=("output",), bytes=1),
+    ]
+    return Network(name="exits", layers=layers, tensors=tensors, loss=0.25)
+
+
+def test_layers_of_other_reach_stay_apart_and_state_adds_up():
+    layers = [Layer(name=name, op="Relu", flops=1, state=5) for name in ("a", "head", "pool")]
+    layers += [Layer(name=name, op="Conv", flops=1, state=7, reach=0.6) for name in "bc"]
+    network = exits(*layers)
+    for granularity in ("layer", "block"):
+        coarse = coarsen(network, granularity)
+        together = {layer.name: (layer.reach, layer.state) for layer in coarse.layers}
+        if granularity == "layer":
+            assert together == {"a": (1.0, 5.0), "head": (1.0, 10.0), "b": (0.6, 7.0), "c": (0.6, 7.0)}
+        assert sum(layer.state for layer in coarse.layers) == 29
+        assert {layer.reach for layer in coarse.layers} == {1.0, 0.6}
+        assert coarse.tensors[0].forms == network.tensors[0].forms
+        assert coarse.loss == 0.25
+    with pytest.raises(InputError, match=r"groups\[0\]: layers of different reach do not merge: a 1, b 0.6"):
+        merge(network, [("a", "b"), ("c",), ("head", "pool")])
+
+
+def test_a_mode_for_some_operators_runs_merged_layers_of_these():
+    device = Device(name="nx", modes=[Mode(name="int8", ops=["Conv", "Relu"])])
+    (executor,) = device.executors
+    assert [executor.runs(op) for op in ("Conv", "Conv+Relu", "Conv+Softmax", "")] == [True, True, False, False]
 
 
 def test_weights_shared_inside_a_merged_layer_are_kept_where_its_own_are_not_known():
