@@ -120,6 +120,7 @@ _KINDS = {"Dictionary": "an object (names to values)"}
 _EXPECTED: dict[str, Callable[[dict[str, Any]], str]] = {
     "greater_than": lambda c: f"a number > {c['gt']:g}",
     "greater_than_equal": lambda c: f"a number >= {c['ge']:.12g}",
+    "less_than": lambda c: f"a number < {c['lt']:g}",
     "less_than_equal": lambda c: f"a number <= {c['le']:.12g}",
     "finite_number": lambda c: "a finite number",
     "float_type": lambda c: "a number",

@@ -6,6 +6,7 @@ Delbaen, Eber, Heath: Coherent measures of risk, Mathematical Finance 9, 1999): 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import islice, product
@@ -64,13 +65,16 @@ def worst_shares(probabilities: Sequence[float], share: float) -> Iterator[Weigh
 
     def extend(first: int, left: float, chosen: Weights) -> Iterator[Weights]:
         for last, probability in enumerate(probabilities):
-            if last not in [index for index, _ in chosen] and 0 < left <= probability * (1 + _ROUNDING):
+            whole = last >= first and left <= probability * (1 + _ROUNDING)
+            partly = last not in [index for index, _ in chosen] and left < probability * (1 - _ROUNDING)
+            if left > 0 and (whole or partly):
                 yield (*chosen, (last, left / share))
         for index in range(first, len(probabilities)):
             if 0 < probabilities[index] < left * (1 - _ROUNDING):
                 rest = left - probabilities[index]
                 yield from extend(index + 1, rest, (*chosen, (index, probabilities[index] / share)))
 
+    share = min(share, math.fsum(probabilities))  # which is 1 but for rounding
     yield from extend(0, share, ())
 
 
@@ -100,6 +104,6 @@ def mean_of_worst(
     )
     listed = list(islice(found, MOST + 1))
     if len(listed) > MOST:
-        what = f"the cvar of {name} over {len(probabilities)} scenarios at the level {level:g}"
+        what = f"{name} over {len(probabilities)} scenarios"
         raise UnsupportedError("", problem=f"{what} needs more than {MOST:,} combinations, which are not looked at")
     return listed

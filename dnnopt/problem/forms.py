@@ -34,12 +34,12 @@ class Roofline(Record):
 
 def _kind(value: Any) -> str:
     if isinstance(value, Roofline) or (isinstance(value, Mapping) and isinstance(value.get("roofline"), Mapping)):
-        return "roofline"
-    return "seconds"
+        return "<roofline>"
+    return "<seconds>"
 
 
 Coding = Annotated[
-    Annotated[Roofline, Tag("roofline")] | Annotated[Frozen[Name, Seconds], Tag("seconds")], Discriminator(_kind)
+    Annotated[Roofline, Tag("<roofline>")] | Annotated[Frozen[Name, Seconds], Tag("<seconds>")], Discriminator(_kind)
 ]
 
 

@@ -237,11 +237,13 @@ class Platform(Described, Record):
         check_unique((link.name for link in self.links), "links", "link")
         check_unique((resource.name for resource in self.resources), "resources", "resource")
         devices = {device.name for device in self.devices}
+        taken = dict.fromkeys(devices, "a device")
         for index, device in enumerate(self.devices):
             for executor in device.executors if len(device.modes) > 1 else ():
-                if executor.name in devices:
-                    expected = f"a name without {SEPARATOR!r}, as {executor.name!r} is a device too"
+                if executor.name in taken:
+                    expected = f"another name, as {executor.name!r} is {taken[executor.name]} too"
                     raise InputError(expected, field=f"devices[{index}].modes", value=executor.mode.name)
+                taken[executor.name] = f"a mode of {device.name!r}"
         links = {link.name for link in self.links}
         for index, link in enumerate(self.links):
             check_known(link.sender, devices, f"links[{index}].sender", "device")

@@ -289,7 +289,8 @@ def coding_seconds(coding: Coding | None, device: Device, field: str) -> float |
 def layer_seconds(profile: Profile, network: Network, layer: Layer, executor: Executor) -> float | None:
     """Return `t_vi`; None: the executor cannot run the layer.
 
-    What is measured of a device holds for those of its modes that override no rate and no overhead.
+    What is measured of a device holds for those of its modes that override no rate and no overhead; what it cannot run,
+    none of its modes can of which nothing else was measured.
 
     Raises
     ------
@@ -301,8 +302,9 @@ def layer_seconds(profile: Profile, network: Network, layer: Layer, executor: Ex
     measured = profile.time.get(network.name, {}).get(layer.name, {})
     if executor.name in measured:
         return measured[executor.name]
-    if executor.same_times and executor.device.name in measured:
-        return measured[executor.device.name]
+    of_device = measured.get(executor.device.name)
+    if executor.device.name in measured and (executor.same_times or of_device is None):
+        return of_device
     seconds = roofline_seconds(layer, executor.device)
     if seconds is None:
         raise InputError(

@@ -1,5 +1,8 @@
 """Choices beyond placement, worked out by hand: modes, forms, reach, scenarios, state, losses, batches."""
 
+import math
+import re
+
 import pytest
 from builders import layer, link, network, plan, platform, problem, tensor
 
@@ -49,6 +52,28 @@ def test_a_measured_time_holds_for_the_modes_that_override_no_rate():
 def test_a_mode_with_other_rates_needs_its_own_time():
     with pytest.raises(dp.InputError, match=r"profile.time.net.a.p:slow: no time"):
         with_modes(dp.Mode(name="plain"), dp.Mode(name="slow", efficiency=0.5))
+
+
+def test_what_a_device_cannot_run_none_of_its_modes_can_but_one_with_a_time_of_its_own():
+    modes = [dp.Mode(name="plain"), dp.Mode(name="slow", efficiency=0.5), dp.Mode(name="slower", efficiency=0.25)]
+    layers = [one.replace(flops=1.0, bytes=1.0) for one in NET.layers]
+    p = ON.devices[0].replace(modes=modes, flops_per_s=1.0, bytes_per_s=1.0)
+    times = {"a": {"p": None, "q": 1, "p:slower": 9}, "b": {"p": 6, "q": 2}}
+    one = problem(NET.replace(layers=layers), ON.replace(devices=[p, ON.devices[1]]), TIMES).replace(
+        profile=dp.Profile(time={"net": times})
+    )
+    seconds = [evaluate(one, plan(f"a:p:{mode.name} b:p:plain")).metrics["latency"] for mode in modes]
+    assert seconds == [math.inf, math.inf, 15.0]
+
+
+def test_two_executors_never_have_one_name():
+    p = dp.Device(name="p", modes=[dp.Mode(name="a:b"), dp.Mode(name="c")])
+    other = dp.Device(name="p:a", modes=[dp.Mode(name="b"), dp.Mode(name="c")])
+    words = "devices[1].modes: got 'b', expected another name, as 'p:a:b' is a mode of 'p' too"
+    with pytest.raises(dp.InputError, match=re.escape(words)):
+        platform([p, other])
+    with pytest.raises(dp.InputError, match="as 'p:c' is a device too"):
+        platform([p, dp.Device(name="p:c")])
 
 
 def test_a_mode_makes_other_bytes_and_holds_others():
@@ -166,6 +191,12 @@ def test_a_form_has_a_sensitivity_of_its_own_and_the_larger_of_two_counts():
     own = problem(net, both, TIMES | {"c": (1, 1)})
     seen = evaluate(own, dp.Plan(placement=plan("a:p b:q c:p").placement, forms=JPEG.forms))
     assert seen.metrics["leakage"] == seen.metrics["worst_leakage"] == 0.5
+
+
+def test_a_wrong_time_of_coding_is_named_by_its_place():
+    for encode, field in (({"roofline": {"flops": 1}}, "encode.roofline.bytes"), ({"p": -1.0}, "encode.p")):
+        with pytest.raises(dp.InputError, match=rf"^{re.escape(field)}: "):
+            dp.Form(name="jpeg", bytes=1, encode=encode)
 
 
 def test_raw_input_has_forms_too():
