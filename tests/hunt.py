@@ -97,6 +97,7 @@ def draw(number: int, count: int) -> list:
         *(kind(**usual) for kind in (special.chains, special.two_sides, special.followed, special.linear)),
         *[problems_with_choices(executions=chosen)] * 7,
         problems_with_choices(executions=chosen, priorities=2),
+        *[special.chosen()] * 2,
     ]
     several = st.sampled_from(kinds).flatmap(lambda kind: kind)
     found = []

@@ -8,11 +8,9 @@ from collections.abc import Callable, Iterator
 from random import Random
 
 import numpy as np
-from brute_force import judged_plans
 from choices import choices_of
 from hunt_studies import STUDIES
 from hunt_truth import SECONDS, Mismatch, Truth
-from limits import placement_plan
 
 from dnnopt.base.errors import InputError, UnsupportedError
 from dnnopt.compiled.compiler import compile_problem
@@ -37,29 +35,30 @@ def check_referee(truth: Truth) -> None:
     """Assert that the referee says of every plan what the oracle says; schedules are judged as they come."""
     if truth.problem.execution == "scheduled":
         return
-    if choices_of(truth.problem):  # it is what says so
-        check_evaluator(truth)
-        return
-    for devices, verdicts in truth.verdicts.items():
-        judged = evaluate(truth.problem, placement_plan(truth.problem, devices))
+    for choice, verdicts in truth.verdicts.items():
+        plan = truth.plan(choice)
+        judged = evaluate(truth.problem, plan)
         if judged.feasible != any(one.feasible for one in verdicts):
-            raise Mismatch(f"{devices}: feasible is {not judged.feasible}, not {judged.feasible}: {judged.violations}")
+            raise Mismatch(f"{choice}: feasible is {not judged.feasible}, not {judged.feasible}: {judged.violations}")
         if judged.feasible:
-            truth.check_plan(placement_plan(truth.problem, devices), judged.objectives)
+            truth.check_plan(plan, judged.objectives)
 
 
 def check_evaluator(truth: Truth) -> None:
     """Assert that the evaluator says of every plan what the referee says."""
-    judged = list(judged_plans(truth.problem))
     compiled = compile_problem(truth.problem)
+    if truth.problem.execution == "scheduled" or Evaluator.refuses(compiled) is not None:
+        return
+    plans = [truth.plan(choice) for choice in truth.verdicts]
     evaluator = Evaluator(compiled)
-    placements = np.array([compiled.placement(plan) for plan, _ in judged])
+    placements = np.array([compiled.placement(plan) for plan in plans])
     excess, objectives = evaluator.excess(placements), evaluator.objectives(placements)
-    for (plan, seen), over, objective in zip(judged, excess.tolist(), objectives.tolist(), strict=True):
-        if (over == 0) != seen.feasible:
-            raise Mismatch(f"{truth.choice(plan, seen)}: feasible is {seen.feasible}, not {over == 0}")
-        if seen.feasible and not math.isclose(objective, seen.objective, rel_tol=1e-9, abs_tol=float(truth.noise)):
-            raise Mismatch(f"{truth.choice(plan, seen)}: the objective is {seen.objective!r}, not {objective!r}")
+    for plan, over, objective in zip(plans, excess.tolist(), objectives.tolist(), strict=True):
+        judged = evaluate(truth.problem, plan)
+        if (over == 0) != judged.feasible:
+            raise Mismatch(f"{truth.choice(plan)}: feasible is {judged.feasible}, not {over == 0}")
+        if judged.feasible and not math.isclose(objective, judged.objective, rel_tol=1e-9, abs_tol=float(truth.noise)):
+            raise Mismatch(f"{truth.choice(plan)}: the objective is {judged.objective!r}, not {objective!r}")
 
 
 Way = Callable[[Problem, Truth], str]
@@ -129,11 +128,20 @@ def ways(problem: Problem) -> Iterator[tuple[str, Way]]:
         check_referee(truth)
         return "the same"
 
+    def by_evaluator(problem: Problem, truth: Truth) -> str:
+        check_evaluator(truth)
+        return "the same"
+
     yield "referee", by_referee
+    yield "evaluator", by_evaluator
     yield "auto", _by_auto
     for name in EXACT:
         yield name, _by_method(name)
-    for name in registry.supporting(compile_problem(problem)):
+    try:
+        supporting = registry.supporting(compile_problem(problem))
+    except UnsupportedError:  # which every way says by itself
+        supporting = []
+    for name in supporting:
         for solver in solver_names(registry.formulation_kind(name)):
             for start in (False, True):
                 yield (

@@ -1,22 +1,17 @@
-"""What the oracle says of a problem, and whether an answer agrees.
-
-The oracle knows no choices beyond placement: of problems with these, it is the referee that judges all plans.
-"""
+"""What the oracle says of a problem, and whether an answer agrees."""
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
 from fractions import Fraction
 
-from brute_force import judged_plans
-from choices import choices_of
-from oracle import Numbers, Verdict, judge, placements
+from limits import placement_plan
+from oracle import Verdict, formed, judge, placements, places
+from oracle_placed import Placed
 
 from dnnopt.methods.result import Result
 from dnnopt.problem.plan import Plan
 from dnnopt.problem.problem import Problem
-from dnnopt.referee import Evaluation, evaluate
+from dnnopt.referee import evaluate
 
 SECONDS = 5.0  # for one answer; what is not proved in this time is counted, and no mismatch
 EARLY = 0.5  # an answer in less than this share of the time had the time to be proved
@@ -29,18 +24,6 @@ class Mismatch(AssertionError):  # noqa: N818
     """An answer that is not what the oracle says."""
 
 
-@dataclass(frozen=True)
-class Judged:
-    """What the referee says of a plan."""
-
-    objectives: Numbers
-    feasible: bool
-
-    @property
-    def strictly_feasible(self) -> bool:
-        return self.feasible
-
-
 Choice = tuple[str, ...]  # executors of all layers, then forms of the tensors that have some ("": not sent, or plain)
 
 
@@ -49,15 +32,13 @@ class Truth:
 
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
-        self.verdicts: dict[Choice, list[Verdict] | list[Judged]] = {}
-        if choices_of(problem):
-            for plan, judged in judged_plans(problem):
-                finite = all(map(math.isfinite, judged.objectives))
-                objectives = tuple(map(Fraction, judged.objectives)) if finite else ()
-                self.verdicts[self.choice(plan, judged)] = [Judged(objectives, judged.feasible)]
-        else:
-            for where in placements(problem):
-                self.verdicts[tuple(where.values())] = judge(problem, where, MOST_NODES)
+        self.formed = [(a.name, tensor.name) for a in problem.networks for tensor in a.tensors if tensor.forms]
+        self.verdicts: dict[Choice, list[Verdict]] = {}
+        for where in placements(problem):
+            sent = Placed(problem, where).sent if self.formed else {}
+            for forms in formed(problem, sent):
+                choice = (*where.values(), *(forms.get(key, "") for key in self.formed))
+                self.verdicts[choice] = judge(problem, where, MOST_NODES, forms)
         found = [(one.objectives, one) for verdicts in self.verdicts.values() for one in verdicts if one.feasible]
         self.feasible = [objectives for objectives, _ in found]
         self.strictly = [objectives for objectives, one in found if one.strictly_feasible]
@@ -67,15 +48,21 @@ class Truth:
     def infeasible(self) -> bool:
         return not self.feasible
 
-    def choice(self, plan: Plan, judged: Evaluation | None = None) -> Choice:
+    def choice(self, plan: Plan) -> Choice:
         """Return what a plan chooses, as `verdicts` has it: a form of a tensor that is not sent is none."""
-        executors = tuple(plan.placement[a.name][layer.name] for a in self.problem.networks for layer in a.layers)
-        formed = [(a.name, tensor.name) for a in self.problem.networks for tensor in a.tensors if tensor.forms]
-        if not formed:
-            return executors
-        sent = {(one.network, one.tensor) for one in (judged or evaluate(self.problem, plan)).transmissions}
-        forms = (plan.forms.get(a, {}).get(tensor, "") if (a, tensor) in sent else "" for a, tensor in formed)
-        return (*executors, *forms)
+        where = places(self.problem, plan)
+        sent = Placed(self.problem, where).sent if self.formed else {}
+        forms = (plan.forms.get(a, {}).get(tensor, "") if (a, tensor) in sent else "" for a, tensor in self.formed)
+        return (*where.values(), *forms)
+
+    def plan(self, choice: Choice) -> Plan:
+        """Return the plan with these choices."""
+        layers = len(choice) - len(self.formed)
+        forms: dict[str, dict[str, str]] = {}
+        for (network, tensor), form in zip(self.formed, choice[layers:], strict=True):
+            if form:
+                forms.setdefault(network, {})[tensor] = form
+        return placement_plan(self.problem, choice[:layers]).replace(forms=forms)
 
     def best_objective(self, choice: Choice) -> Fraction | None:
         """Return the least objective (of the first priority) of a feasible plan with these choices."""

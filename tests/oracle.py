@@ -1,4 +1,4 @@
-"""What the plans of a small problem are worth: the definitions of docs/model.md, in exact arithmetic.
+"""What the plans of a small problem are worth: the definitions of docs/model.md and choices.md, in exact arithmetic.
 
 It reads a problem's records and shares nothing else with the package: neither the referee nor the arrays that all
 others work on. Numbers are the floats' exact values, so that ties, and differences of 1 beside 1e9, are decided as they
@@ -10,25 +10,24 @@ from __future__ import annotations
 
 import sys
 from collections import defaultdict
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import combinations, permutations, product
 from typing import Any
 
+from oracle_placed import Key, Placed, executors
 from oracle_times import StuckError, latencies
 
-from dnnopt.problem.networks import Network, Tensor
+from dnnopt.problem.networks import Network
 from dnnopt.problem.objectives import Term
 from dnnopt.problem.plan import Plan
-from dnnopt.problem.platforms import Link
 from dnnopt.problem.problem import Problem
 
 TOLERANCE = Fraction(1, 10**9)
 ROUNDING = Fraction(1, 10**13)  # relative; what a limit may be off that was computed in floats
 TINY = Fraction(sys.float_info.min)
 HALF_A_BYTE = Fraction(1, 2)
-Key = tuple[str, str]  # a network and one of its layers or tensors
 Numbers = tuple[Fraction, ...]
 
 
@@ -65,176 +64,20 @@ class Verdict:
         return all(limit.holds(ROUNDING) for limit in self.limits)
 
 
-@dataclass(frozen=True)
-class Use:
-    """A tensor and one consumer; `place` is where that is, `origin` where the tensor is (None: everywhere)."""
+class Limited(Placed):
+    """What is placed, and what its problem limits."""
 
-    network: str
-    tensor: Tensor
-    origin: str | None
-    consumer: str
-    place: str
+    def limits(self, entry: Any, latency: dict[str, Fraction]) -> Iterator[Limit]:
+        """Yield what an entry of `subject_to` limits."""
+        for label, used, most, *largest_tolerance in getattr(self, f"_{entry.constraint}")(entry, latency):
+            yield Limit(label, Fraction(used), Fraction(most), *largest_tolerance)
 
-    @property
-    def sent(self) -> bool:
-        return self.origin not in (None, self.place)
-
-
-class Placed:
-    """A problem whose layers have devices: `where[network, layer]`."""
-
-    def __init__(self, problem: Problem, where: dict[Key, str]) -> None:
-        self.problem, self.where = problem, where
-        self.devices = {device.name: device for device in problem.platform.devices}
-        self.links = {link.name: link for link in problem.platform.links}
-        self.routes = {(route.origin, route.destination): route.links for route in problem.platform.routes}
-        self.seconds = {key: seconds(problem, *key, device) for key, device in where.items()}
-        self.uses = [use for network in problem.networks for use in self._uses(network)]
-        self.copies = self._copies()
-
-    def _uses(self, network: Network) -> Iterator[Use]:
-        for tensor in network.tensors:
-            origin = tensor.source or network.source
-            if tensor.producer != "input":
-                origin = self.where[network.name, tensor.producer]
-            for consumer in tensor.consumers:
-                place = network.sink if consumer == "output" else self.where[network.name, consumer]
-                if place is not None:
-                    yield Use(network.name, tensor, origin, consumer, place)
-
-    @property
-    def possible(self) -> bool:
-        """Whether every device can run its layers, and every copy has a route."""
-        routed = all((use.origin, use.place) in self.routes for use in self.uses if use.sent)
-        return routed and None not in self.seconds.values()
-
-    def _copies(self) -> list[tuple[str, Tensor, Link]]:
-        """Return `w`: an entry for each copy of a tensor over a link."""
-        charged = {}
-        for position, use in enumerate(self.uses):
-            for link in self.routes.get((use.origin, use.place), ()) if use.sent else ():
-                again = {"unicast": use.place, "multicast": None, "per_edge": position}[self.problem.transport]
-                charged[use.network, use.tensor.name, link, again] = use.network, use.tensor, self.links[link]
-        return list(charged.values())
-
-    def resources(self) -> list[tuple[str, set[str], set[str]]]:
-        """Return name, devices and links of each resource; what no list has is one of its own."""
-        listed = [(one.name, set(one.devices), set(one.links)) for one in self.problem.platform.resources]
-        taken = {device for _, devices, _ in listed for device in devices}
-        carried = {link for _, _, links in listed for link in links}
-        own = [(device, {device}, set[str]()) for device in self.devices if device not in taken]
-        return [*listed, *own, *((link, set[str](), {link}) for link in self.links if link not in carried)]
-
-    def layers(self, devices: Any = None, network: str | None = None) -> list[Key]:
-        """Return the layers on some devices, or all; of one network, or all."""
-        return [
-            key
-            for key, device in self.where.items()
-            if (devices is None or device in devices) and network in (None, key[0])
-        ]
-
-    def crossing(self, links: Any = None, network: str | None = None) -> list[tuple[Tensor, Link]]:
-        """Return the copies over some links, or all; of one network, or all."""
-        return [
-            (tensor, link)
-            for of, tensor, link in self.copies
-            if (links is None or link.name in links) and network in (None, of)
-        ]
-
-    def load(self, devices: set[str], links: set[str], network: str | None = None) -> Fraction:
-        computing = sum((self.seconds[key] for key in self.layers(devices, network)), Fraction())
-        return computing + sum((occupied(*one) for one in self.crossing(links, network)), Fraction())
-
-    def joules(self, devices: Any = None) -> Fraction:
-        total = Fraction()
-        for network, layer in self.layers(devices):
-            device = self.devices[self.where[network, layer]]
-            measured = self.problem.profile.energy.get(network, {}).get(layer, {}).get(device.name)
-            busy = Fraction(device.power) * self.seconds[network, layer]
-            total += busy if measured is None else Fraction(measured)
-        for tensor, link in self.crossing():
-            if devices is None or link.sender in devices:
-                total += Fraction(link.send_energy_per_byte) * Fraction(tensor.bytes)
-            if devices is None or link.receiver in devices:
-                total += Fraction(link.receive_energy_per_byte) * Fraction(tensor.bytes)
-        return total
-
-    def idle_joules(self, devices: Any, latency: Fraction) -> Fraction:
-        named = [one for one in self.devices.values() if devices is None or one.name in devices]
-        return sum((Fraction(one.idle_power) * (latency - self.load({one.name}, set())) for one in named), Fraction())
-
-    def dollars(self) -> Fraction:
-        computing = (Fraction(self.devices[self.where[key]].price) * self.seconds[key] for key in self.where)
-        sending = (Fraction(link.price_per_byte) * Fraction(tensor.bytes) for tensor, link in self.crossing())
-        return sum(computing, Fraction()) + sum(sending, Fraction())
-
-    def traffic(self, links: Any = None, network: str | None = None) -> Fraction:
-        return sum((Fraction(tensor.bytes) for tensor, _ in self.crossing(links, network)), Fraction())
-
-    def exposed(self) -> dict[Key, Fraction]:
-        """Return the sensitivities of the tensors that untrusted devices use or untrusted links carry."""
-        seen = [(use.network, use.tensor) for use in self.uses if self.devices[use.place].trusted is False]
-        seen += [(network, tensor) for network, tensor, link in self.copies if link.trusted is False]
-        return {(network, tensor.name): Fraction(tensor.sensitivity or 0) for network, tensor in seen}
-
-    def own(self, name: str) -> Fraction:
-        """Return the value of one of the problem's own metrics."""
-        (metric,) = (one for one in self.problem.metrics if one.name == name)
-        total = Fraction()
-        for (network, layer), device in self.where.items():
-            total += Fraction(metric.layers.get(network, {}).get(layer, {}).get(device, 0.0))
-        for tensor, link in self.crossing(metric.links):
-            charge = metric.links[link.name]
-            total += Fraction(charge.per_copy) + Fraction(charge.per_byte) * Fraction(tensor.bytes)
-        exposed = self.exposed()
-        return total + sum((Fraction(metric.exposed.get(a, {}).get(tau, 0.0)) for a, tau in exposed), Fraction())
-
-    def memory(self, device: str, rule: str, buffers: int) -> Fraction:
-        hosted = [one for a in self.problem.networks for one in a.layers if self.where[a.name, one.name] == device]
-        total = sum((Fraction(one.weights) for one in hosted), Fraction())
-        for readers, size in shared_weights(self.problem):
-            total += size if device in {self.where[reader] for reader in readers} else 0
-        if rule != "weights":
-            activations = [Fraction(one.activations) for one in hosted]
-            total += sum(activations) if rule == "weights+activations" else max(activations, default=0)
-        exchanged = {
-            (use.network, use.tensor.name): Fraction(use.tensor.bytes)
-            for use in self.uses
-            if use.sent and device in (use.origin, use.place)
-        }
-        return total + buffers * sum(exchanged.values(), Fraction())
-
-    def term(self, term: Term, latency: dict[str, Fraction]) -> Fraction:
-        """Return the value of a term of the objective, without its weight."""
-        together = sum((Fraction(one.weight) * latency[one.name] for one in self.problem.networks), Fraction())
-        if term.over == "max":
-            if term.metric == "latency":
-                return max(latency.values())
-            if term.metric == "energy":
-                return max(self.joules({device}) for device in term.devices or self.devices)
-            return max((self.traffic({link}) for link in term.links or self.links), default=Fraction())
-        match term.metric:
-            case "latency":
-                return together if term.network is None else latency[term.network]
-            case "period":
-                return max(self.load(devices, links) for _, devices, links in self.resources())
-            case "energy":
-                idle = self.idle_joules(term.devices, together) if term.idle else 0
-                return self.joules(term.devices) + idle
-            case "cost":
-                return self.dollars()
-            case "leakage":
-                return sum(self.exposed().values(), Fraction())
-            case "worst_leakage":
-                return max(self.exposed().values(), default=Fraction())
-            case "traffic":
-                return self.traffic(term.links)
-        return self.own(term.metric)
-
-    def limits(self, latency: dict[str, Fraction]) -> Iterator[Limit]:
-        for entry in self.problem.subject_to:
-            for label, used, most, *largest_tolerance in getattr(self, f"_{entry.constraint}")(entry, latency):
-                yield Limit(label, Fraction(used), Fraction(most), *largest_tolerance)
+    def modes(self) -> Iterator[Limit]:
+        """Yield the modes in use of each device that has but one at a time."""
+        for name, device in self.devices.items():
+            used = {self.names[key] for key in self.layers({name})}
+            if device.one_mode and used:
+                yield Limit(f"one_mode({name})", Fraction(len(used)), Fraction(1))
 
     def _memory(self, entry: Any, latency: Any) -> Iterator[Any]:
         for name, device in self.devices.items():
@@ -280,10 +123,14 @@ class Placed:
         yield entry.label, max(self.exposed().values(), default=0), entry.limit
 
     def _metric(self, entry: Any, latency: Any) -> Iterator[Any]:
-        yield entry.label, self.term(Term(metric=entry.metric), latency), entry.limit
+        yield entry.label, self.term(Term(metric=entry.metric, rounds=entry.rounds), latency), entry.limit
+
+    def _accuracy_loss(self, entry: Any, latency: Any) -> Iterator[Any]:
+        yield entry.label, self.lost(), entry.limit
 
     def _placement(self, entry: Any, latency: Any) -> Iterator[Any]:
-        yield entry.label, self.where[entry.network, entry.layer] not in entry.allowed, 0
+        key = entry.network, entry.layer
+        yield entry.label, not {self.where[key], self.names[key]} & set(entry.allowed), 0
 
     def _colocate(self, entry: Any, latency: Any) -> Iterator[Any]:
         yield entry.label, len({self.where[entry.network, layer] for layer in entry.layers}) - 1, 0
@@ -319,31 +166,6 @@ class Placed:
         yield entry.label, len(cuts), entry.limit
 
 
-def seconds(problem: Problem, network: str, layer: str, device: str) -> Fraction | None:
-    """Return `t_vi`: measured, else by the roofline; None: unsupported."""
-    measured = problem.profile.time.get(network, {}).get(layer, {})
-    if device in measured:
-        return None if measured[device] is None else Fraction(measured[device])
-    (v,) = (one for one in problem.network(network).layers if one.name == layer)
-    (i,) = (one for one in problem.platform.devices if one.name == device)
-    compute = Fraction(v.flops) / (Fraction(i.efficiency) * Fraction(i.flops_per_s))
-    memory = Fraction(v.bytes) / (Fraction(i.efficiency) * Fraction(i.bytes_per_s))
-    return Fraction(i.overhead) + max(compute, memory)
-
-
-def occupied(tensor: Tensor, link: Link) -> Fraction:
-    """Return `s_τℓ`."""
-    return Fraction(link.latency) + Fraction(tensor.bytes) / Fraction(link.bandwidth)
-
-
-def shared_weights(problem: Problem) -> list[tuple[list[Key], Fraction]]:
-    """Return the readers and bytes of all weights that several layers read."""
-    found = [(list(one.layers), Fraction(one.bytes)) for one in problem.shared_weights]
-    for network in problem.networks:
-        found += [([(network.name, v) for v in one.layers], Fraction(one.bytes)) for one in network.shared_weights]
-    return found
-
-
 def paths(network: Network) -> set[tuple[str, str]]:
     """Return the pairs of layers with a path from the first to the second."""
     steps = {(t.producer, v) for t in network.tensors for v in t.consumers if t.producer != "input" and v != "output"}
@@ -354,34 +176,83 @@ def paths(network: Network) -> set[tuple[str, str]]:
         steps = longer
 
 
-def judge(problem: Problem, where: dict[Key, str], most_nodes: int | None = None) -> list[Verdict]:
+def across(values: list[tuple[Fraction, Fraction]], said: Any) -> Fraction:
+    """Return what of (value, probability) in all scenarios a term or a limit looks at."""
+    match getattr(said, "across", "expected"):
+        case "worst":
+            return max(value for value, _ in values)
+        case "cvar":
+            share = left = min(1 - Fraction(said.level), sum((p for _, p in values), Fraction()))
+            total = Fraction()
+            for value, probability in sorted(values, reverse=True):
+                total += value * min(left, probability)
+                left -= min(left, probability)
+            return total / share
+    return sum((value * probability for value, probability in values), Fraction())
+
+
+def _limits(cases: list[Limited], latency: list[dict[str, Fraction]]) -> Iterator[Limit]:
+    yield from cases[0].modes()
+    chances = [Fraction(case.scenario.probability) for case in cases]
+    for entry in cases[0].problem.subject_to:
+        found = [list(case.limits(entry, of)) for case, of in zip(cases, latency, strict=True)]
+        for same in zip(*found, strict=True):
+            if entry.constraint in ("utilisation", "bandwidth"):
+                yield from same
+            elif getattr(entry, "share", None) is not None:
+                kept = sum((chance for one, chance in zip(same, chances, strict=True) if one.holds()), Fraction())
+                yield Limit(same[0].label, Fraction(entry.share), kept)
+            else:
+                used = across([(one.used, chance) for one, chance in zip(same, chances, strict=True)], entry)
+                yield replace(same[0], used=used)
+
+
+def judge(
+    problem: Problem, where: dict[Key, str], most_nodes: int | None = None, forms: dict[Key, str] | None = None
+) -> list[Verdict]:
     """Return a verdict on a placement for each choice of latencies that no other beats in all networks.
 
     There are several only under scheduled execution, and none where the placement is impossible.
     """
-    placed = Placed(problem, where)
-    if not placed.possible:
+    cases = [Limited(problem, where, forms, scenario) for scenario in problem.scenarios or (None,)]
+    if not cases[0].possible:
         return []
     verdicts = []
     try:
-        for latency in latencies(placed, most_nodes):
+        for latency in zip(*(latencies(case, most_nodes) for case in cases), strict=True):
             weighed: dict[int, Fraction] = defaultdict(Fraction)
             for term in problem.minimize:
-                weighed[term.priority] += Fraction(term.weight) * placed.term(term, latency)
+                values = [
+                    (case.term(term, of), Fraction(case.scenario.probability))
+                    for case, of in zip(cases, latency, strict=True)
+                ]
+                weighed[term.priority] += Fraction(term.weight) * across(values, term)
             objectives = tuple(value for _, value in sorted(weighed.items()))
-            verdicts.append(Verdict(objectives, tuple(placed.limits(latency))))
+            verdicts.append(Verdict(objectives, tuple(_limits(cases, list(latency)))))
     except StuckError:
         return []
     return verdicts
 
 
-def places(plan: Plan) -> dict[Key, str]:
-    """Return the devices of a plan."""
-    return {(network, layer): device for network, row in plan.placement.items() for layer, device in row.items()}
+def places(problem: Problem, plan: Plan) -> dict[Key, str]:
+    """Return the executors of a plan, in the problem's order."""
+    return {(a.name, layer.name): plan.placement[a.name][layer.name] for a in problem.networks for layer in a.layers}
 
 
 def placements(problem: Problem) -> Iterator[dict[Key, str]]:
-    """Yield every placement."""
+    """Yield every placement on devices, in each of their modes."""
     keys = [(network.name, layer.name) for network in problem.networks for layer in network.layers]
-    for devices in product(problem.platform.device_names(), repeat=len(keys)):
-        yield dict(zip(keys, devices, strict=True))
+    for names in product(executors(problem), repeat=len(keys)):
+        yield dict(zip(keys, names, strict=True))
+
+
+def formed(problem: Problem, sent: Collection[Key]) -> Iterator[dict[Key, str]]:
+    """Yield every choice of forms of the tensors that are sent; one without is sent as it is."""
+    options = {
+        (network.name, tensor.name): ("", *(form.name for form in tensor.forms))
+        for network in problem.networks
+        for tensor in network.tensors
+        if tensor.forms and (network.name, tensor.name) in sent
+    }
+    for chosen in product(*options.values()):
+        yield {key: form for key, form in zip(options, chosen, strict=True) if form}

@@ -9,7 +9,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from oracle import Placed, Use
+    from oracle_placed import Placed, Use
 
 Latency = dict[str, Fraction]  # of each network
 
@@ -38,14 +38,19 @@ def latencies(placed: Placed, most_nodes: int | None = None) -> Iterator[Latency
 
 
 def _travel(placed: Placed, use: Use) -> Fraction:
-    """Return the seconds of a tensor's way, where nothing is waited for."""
-    way = placed.routes[use.origin, use.place] if use.sent else ()
-    return sum((_occupied(placed, use, link) for link in way), Fraction())
+    """Return the seconds of a tensor's way, where nothing is waited for: encoding, hops, decoding."""
+    if not use.sent or use.origin is None:
+        return Fraction()
+    way = sum((_occupied(placed, use, link) for link in placed.routes[use.origin, use.place]), Fraction())
+    form = placed.forms.get((use.network, use.tensor.name))
+    if form is None:
+        return way
+    ends = placed.coding(form.encode, use.origin), placed.coding(form.decode, use.place)
+    return sum((one for one in ends if one is not None), way)
 
 
 def _occupied(placed: Placed, use: Use, link: str) -> Fraction:
-    found = placed.links[link]
-    return Fraction(found.latency) + Fraction(use.tensor.bytes) / Fraction(found.bandwidth)
+    return placed.occupied(use.tensor, placed.links[link])
 
 
 def _critical_path(placed: Placed, network: str) -> Fraction:

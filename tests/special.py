@@ -3,6 +3,7 @@
 from itertools import pairwise, permutations
 
 from builders import link, platform
+from choices import problems_with_choices
 from hypothesis import strategies as st
 from limits import CONSTRAINTS, memories
 from strategies import problems, tied, tied_problems
@@ -28,6 +29,17 @@ def unlimited(most_placements=FEW, largest_spread=2, **options):
 def linear(draw, **options):
     """Draw a problem with a linear objective and nothing that limits it."""
     return draw(unlimited(most_constraints=0, **options)).replace(minimize=draw(LINEAR))
+
+
+@st.composite
+def chosen(draw):
+    """Draw a problem with choices beyond placement, a linear objective and nothing that limits it."""
+    one = draw(problems_with_choices(kinds=("modes", "forms", "reach", "state")))
+    return one.replace(
+        minimize=draw(LINEAR),
+        subject_to=(),
+        platform=one.platform.replace(devices=[device.replace(one_mode=False) for device in one.platform.devices]),
+    )
 
 
 def pinned(draw, one, most):

@@ -4,6 +4,8 @@ from fractions import Fraction
 
 import pytest
 from builders import layer, link, network, plan, platform, problem, tensor
+from choices import problems_with_choices
+from hunt_truth import Truth
 from hypothesis import given, settings
 from limits import placement_plan
 from oracle import judge, placements, places
@@ -35,6 +37,17 @@ def test_oracle_and_referee_agree_on_every_plan(one):
             assert [float(value) for value in verdicts[0].objectives] == pytest.approx(judged.objectives, rel=1e-12)
 
 
+@settings(max_examples=15)
+@given(problems_with_choices(executions=("sequential", "parallel", "pipelined"), priorities=2))
+def test_oracle_and_referee_agree_on_plans_that_choose_more_than_devices(one):
+    truth = Truth(one)
+    for choice, verdicts in truth.verdicts.items():
+        judged = evaluate(one, truth.plan(choice))
+        assert any(verdict.feasible for verdict in verdicts) == judged.feasible
+        if judged.feasible:
+            assert [float(value) for value in verdicts[0].objectives] == pytest.approx(judged.objectives, rel=1e-12)
+
+
 @settings(max_examples=35)
 @given(scheduled(most_placements=16, largest_spread=2))
 def test_oracle_and_referee_agree_on_the_best_schedule_of_every_placement(one):
@@ -57,7 +70,7 @@ def two_layers(execution, **fields):
 
 
 def verdict(one, words):
-    (found,) = judge(one, places(plan(words)))
+    (found,) = judge(one, places(one, plan(words)))
     return found
 
 
@@ -92,10 +105,10 @@ def test_calls_that_wait_for_each_other_and_missing_routes_have_no_verdict():
     ways = [link("up", sender="p", receiver="q"), link("down", sender="q", receiver="p")]
     times = dict.fromkeys("abc", (1, 1))
     one = problem(net, platform(devices, ways, {"p>q": "up", "q>p": "down"}), times, "call")
-    assert judge(one, places(plan("a:q b:p c:q"))) == []
+    assert judge(one, places(one, plan("a:q b:p c:q"))) == []
     assert verdict(one, "a:p b:q c:p").objectives == (5,)
     lone = problem(net, platform(devices, ways, {"p>q": "up"}), times)
-    assert judge(lone, places(plan("a:q b:p c:p"))) == []
+    assert judge(lone, places(lone, plan("a:q b:p c:p"))) == []
 
 
 def test_contiguity_asks_for_an_order_of_the_devices():

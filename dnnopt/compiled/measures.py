@@ -176,12 +176,12 @@ class Measures(Tables):
         if not self.events.seconds.any():
             return [LinearTerm(weight, saved), *waiting]
         busy = weight * self._coding(idle)
-        (latency,) = waiting
-        left = latency.metric.on_event - busy if isinstance(latency, LinearTerm) else -busy
-        if not isinstance(latency, LinearTerm) or (left < -_ROUNDING * busy).any():
+        latency = next((term.metric for term in waiting if isinstance(term, LinearTerm)), None)
+        left = -busy if latency is None else latency.on_event - busy
+        if latency is None or (left < -_ROUNDING * busy).any():
             what = "idle energy where what a device encodes or decodes adds less than its own time to the latency"
             raise UnsupportedError("", problem=f"{what} is not looked at")
-        less = replace(latency.metric, on_event=np.maximum(left, 0.0))
+        less = replace(latency, on_event=np.maximum(left, 0.0))
         return [LinearTerm(weight, saved), LinearTerm(1.0, less)]
 
     def _linear(self, metric: str, of: Any) -> LinearMetric:

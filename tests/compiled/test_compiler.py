@@ -1,10 +1,15 @@
-"""Names in a problem are its own business: none of them is taken for what the compiler calls something."""
+"""The compiler takes no name for one of its own, and says what it cannot state."""
 
 import pytest
 from brute_force import brute_force
 from builders import layer, link, network, platform, problem, tensor
 
+from dnnopt.base.errors import UnsupportedError
+from dnnopt.compiled.compiler import compile_problem
 from dnnopt.methods.solving import solve
+from dnnopt.problem.forms import Form
+from dnnopt.problem.objectives import energy
+from dnnopt.problem.platforms import Device
 from dnnopt.studies.ranking import best_plans
 
 
@@ -20,3 +25,21 @@ def test_a_layer_may_be_called_what_the_node_of_an_input_is_called(name):
         result = solve(one, threads=1, **options)
         assert (result.status, result.objective) == ("optimal", best.objective)
     assert best_plans(one, 1).plans[0].objective == best.objective
+
+
+@pytest.mark.parametrize("weights", [(1.0, 2.0), (0.0, 0.0)])
+def test_idle_energy_beside_coding_is_refused_by_name_where_the_latency_is_no_sum(weights):
+    form = Form(name="jpeg", bytes=1, encode={"p": 1.0})
+    networks = [
+        network("a b", [tensor("t", "a", "b", 2, forms=[form])], name=f"net{k}", weight=weight)
+        for k, weight in enumerate(weights)
+    ]
+    one = problem(
+        networks,
+        platform([Device(name="p", idle_power=1.0), Device(name="q")], [link("up")], {"p>q": "up"}),
+        {"net0": {"a": (1, 2), "b": (2, 1)}, "net1": {"a": (1, 2), "b": (2, 1)}},
+        "parallel",
+        minimize=energy(idle=True),
+    )
+    with pytest.raises(UnsupportedError, match="idle energy where what a device encodes or decodes"):
+        compile_problem(one)
