@@ -8,6 +8,7 @@ from brute_force import judged_plans
 from choices import problems_with_choices
 from examples import check_until
 from hypothesis import given, settings
+from hypothesis import strategies as st
 from strategies import problems
 
 from dnnopt.compiled.compiler import compile_problem
@@ -20,9 +21,10 @@ def test_linear_models_hold_exactly_the_feasible_plans_at_their_objective():
     seen = Counter()
 
     @settings(max_examples=30)
-    @given(problems(most_placements=90))
+    @given(st.one_of(problems(most_placements=90), problems_with_choices()))
     def check(problem):
         compiled = compile_problem(problem)
+        seen["choices"] += compiled.has_choices
         models = []
         for name in registry.supporting(compiled, "milp"):
             formulation = registry.formulation(name, compiled)
@@ -43,7 +45,7 @@ def test_linear_models_hold_exactly_the_feasible_plans_at_their_objective():
                 assert objective == pytest.approx(judged.objective, rel=CLOSE, abs=CLOSE * size)
                 assert (formulation.read(compiled, model, values) == compiled.placement(plan)).all()
 
-    check_until(check, lambda: min(seen[True], seen[False]) >= 100)
+    check_until(check, lambda: min(seen[True], seen[False]) >= 100 and seen["choices"])
 
 
 @settings(max_examples=12)
