@@ -40,7 +40,8 @@ _NAMED = 60  # up to so many layers, the axis has their names
 def layers(problem: Problem, network: str | None = None, *, axes: tuple[Axes, Axes] | None = None) -> Figure:
     """Draw the time of each layer on each device (above), and the tensors along the network (below).
 
-    Layers stand in a topological order, and devices on which each layer takes the same time share a line. Below, bars
+    Layers stand in a topological order. Each mode of a device has a line; devices and modes in which each layer takes
+    the same time share one. Below, bars
     are what each layer makes, and steps what would be sent if the network were cut after it, all tensors that are made
     before and used later: the best single cuts are where few bytes are left and much time lies on the right side.
 
@@ -64,13 +65,13 @@ def layers(problem: Problem, network: str | None = None, *, axes: tuple[Axes, Ax
     drawn = problem.network(network or names[0])
     order = [drawn.layers[position] for position in drawn.order]
     named = len(order) <= _NAMED
+    executors = problem.platform.executors()
     times = [
-        [_seconds(layer_seconds(problem.profile, drawn, layer, device.executors[0])) for layer in order]
-        for device in problem.platform.devices
+        [_seconds(layer_seconds(problem.profile, drawn, layer, executor)) for layer in order] for executor in executors
     ]
     factor, unit = axis_unit([value for row in times for value in row], "s")
     alike = _alike(times)
-    labels = _labels(problem.platform.device_names(), times, alike)
+    labels = _labels([executor.name for executor in executors], times, alike)
     if axes is None:
         width, height = size_beside(min(14.0, max(6.4, 0.17 * len(order))), 3.4, labels)
         axes = tuple(new_figure(width, height + 2.2).subplots(2, 1, sharex=True, height_ratios=(height, 2.2)))
@@ -120,19 +121,19 @@ def _seconds(value: float | None) -> float:
 
 
 def _alike(times: list[list[float]]) -> list[list[int]]:
-    """Return the devices with the same times as one another: their lines would hide each other."""
+    """Return the executors with the same times as one another: their lines would hide each other."""
     found: dict[tuple[float | None, ...], list[int]] = defaultdict(list)
     for index, row in enumerate(times):
         found[tuple(None if math.isnan(value) else value for value in row)].append(index)
     return list(found.values())
 
 
-def _labels(devices: Sequence[str], times: list[list[float]], alike: list[list[int]]) -> list[str]:
-    """Return for devices that are alike their names, with the time that the whole network takes on each of them."""
-    shown = short_names(devices, 28 if len(alike) == len(devices) else 12)
+def _labels(executors: Sequence[str], times: list[list[float]], alike: list[list[int]]) -> list[str]:
+    """Return for executors that are alike their names, with the time that the whole network takes on each of them."""
+    shown = short_names(executors, 28 if len(alike) == len(executors) else 12)
     labels = []
     for members in alike:
-        first, *others = [shown[devices[index]] for index in members]
+        first, *others = [shown[executors[index]] for index in members]
         names = first if not others else f"{first} ... {others[-1]} ({len(members)} alike)"
         labels.append(f"{names}: {_total(times[members[0]])}")
     return labels

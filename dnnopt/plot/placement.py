@@ -21,6 +21,7 @@ from dnnopt.problem.networks import INPUT, OUTPUT, Network
 from dnnopt.problem.plan import Plan
 from dnnopt.problem.problem import Problem
 from dnnopt.problem.words import device_names
+from dnnopt.referee import Evaluation
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -51,10 +52,11 @@ class _Node:
 
 @dataclass(frozen=True)
 class _Edge:
-    """A tensor on its way to one consumer."""
+    """A tensor on its way to one consumer, with what is said of it where it is sent."""
 
     tensor: str
     size: float
+    text: str
     producer: str
     consumer: str
 
@@ -66,8 +68,8 @@ def placement(
     """Draw the networks with the device of each layer, and each tensor that is sent with its size.
 
     Layers stand in columns by their depth; a long network goes on in the next row, like text. Up to 48 layers have
-    names. An arrow is a copy that is sent, with its size (the largest first, as far as there is space); thin lines lead
-    to other layers there that use it.
+    names, and modes where their devices have several. An arrow is a copy that is sent, with its size and its form (the
+    largest first, as far as there is space); thin lines lead to other layers there that use it.
 
     Parameters
     ----------
@@ -87,7 +89,7 @@ def placement(
     problem, plan, evaluation = planned(subject, plan)
     named = sum(len(network.layers) for network in problem.networks) <= _NAMED
     cell = _WIDE if named else _SMALL
-    graphs = [_graph(problem, network, plan) for network in problem.networks]
+    graphs = [_graph(problem, network, plan, evaluation) for network in problem.networks]
     layouts = [
         columns_and_tracks(list(devices), [(e.producer, e.consumer) for e in edges]) for devices, edges in graphs
     ]
@@ -122,8 +124,9 @@ def placement(
         _Box(-0.5, y - 0.3, -0.5 + text_width(shown_networks[text], 9, "bold") / place.cell[0], y + 0.3)
         for y, text in headings
     ]
-    for nodes, _ in drawn:
-        taken += _draw_names(axes, place, problem, nodes, cell == _WIDE, max(4.0, 6.5 * scale))
+    for network, (nodes, _) in zip(problem.networks, drawn, strict=True):
+        modes = _modes(problem, network, plan)
+        taken += _draw_names(axes, place, problem, nodes, modes if named else None, max(4.0, 6.5 * scale))
     labels = _draw_sizes(axes, place, sent, taken)
     title = headline(problem, evaluation)
     if sent:
@@ -195,11 +198,17 @@ def _frame(axes: Axes, title: str, handles: Sequence[Artist]) -> None:
     axes.set_position((_MARGIN / width, below / whole, 1 - 2 * _MARGIN / width, height / whole))
 
 
-def _graph(problem: Problem, network: Network, plan: Plan) -> tuple[dict[str, str | None], list[_Edge]]:
+def _graph(
+    problem: Problem, network: Network, plan: Plan, evaluation: Evaluation
+) -> tuple[dict[str, str | None], list[_Edge]]:
     """Return the device of each node in a topological order, and the edges; each source of raw input is a node."""
     devices: dict[str, str | None] = {}
     edges, of = [], device_names(problem)
+    copies = {one.tensor: one for one in evaluation.transmissions if one.network == network.name}
     for tensor in network.tensors:
+        copy = copies.get(tensor.name)
+        size = tensor.bytes if copy is None else copy.bytes
+        text = (f"{copy.form} " if copy and copy.form else "") + format_quantity(size, "bytes", 3)
         producer = _LAYER + tensor.producer
         if tensor.producer == INPUT:
             source = problem.source_of(network, tensor.source)
@@ -208,7 +217,7 @@ def _graph(problem: Problem, network: Network, plan: Plan) -> tuple[dict[str, st
         for consumer in tensor.consumers:
             if consumer != OUTPUT or network.sink is not None:
                 end = OUTPUT if consumer == OUTPUT else _LAYER + consumer
-                edges.append(_Edge(tensor.name, tensor.bytes, producer, end))
+                edges.append(_Edge(tensor.name, size, text, producer, end))
     for index in network.order:
         name = network.layers[index].name
         devices[_LAYER + name] = of[plan.placement[network.name][name]]
@@ -273,9 +282,9 @@ def _draw_boxes(axes: Axes, problem: Problem, nodes: dict[str, _Node], cell: tup
 
 
 def _draw_names(
-    axes: Axes, place: _Place, problem: Problem, nodes: dict[str, _Node], named: bool, size: float
+    axes: Axes, place: _Place, problem: Problem, nodes: dict[str, _Node], modes: dict[str, str] | None, size: float
 ) -> list[_Box]:
-    """Write the names of layers, where they have any, and of the ends; return where those of ends lie."""
+    """Write the names of the ends and, unless `modes` is None, of layers in them; return where those of ends lie."""
     layers = short_names((name.removeprefix(_LAYER) for name in nodes if not _is_end(name)), _NAME_LENGTH)
     devices = short_names(problem.platform.device_names(), _NAME_LENGTH)
     taken = []
@@ -296,11 +305,12 @@ def _draw_names(
                 color=INK,
                 zorder=5,
             )
-        elif named:
+        elif modes is not None:
+            name = node.name.removeprefix(_LAYER)
             axes.text(
                 node.x,
                 node.y,
-                plain(layers[node.name.removeprefix(_LAYER)]),
+                plain_lines(layers[name] + modes[name]),
                 fontsize=size,
                 ha="center",
                 va="center",
@@ -309,6 +319,14 @@ def _draw_names(
                 bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.8, "alpha": 0.85},
             )
     return taken
+
+
+def _modes(problem: Problem, network: Network, plan: Plan) -> dict[str, str]:
+    """Return a line with the mode of each layer, where its device has several."""
+    executors = {one.name: one for one in problem.platform.executors()}
+    shown = short_names((one.mode.name for one in executors.values()), _NAME_LENGTH)
+    placed = {layer: executors[place] for layer, place in plan.placement[network.name].items()}
+    return {layer: "" if one.name == one.device.name else f"\n{shown[one.mode.name]}" for layer, one in placed.items()}
 
 
 def _end_size(cell: tuple[float, float]) -> tuple[float, float]:
@@ -322,13 +340,13 @@ def _is_end(name: str) -> bool:
 
 def _draw_edges(
     axes: Axes, nodes: dict[str, _Node], edges: list[_Edge], columns: int, cell: tuple[float, float], per_edge: bool
-) -> list[tuple[float, float, float]]:
-    """Draw the edges; return for each copy that is sent its size and where it arrives (x, y)."""
+) -> list[tuple[float, str, float, float]]:
+    """Draw the edges; return for each copy that is sent its size, as a text too, and where it arrives (x, y)."""
     from matplotlib.collections import PathCollection
     from matplotlib.patches import FancyArrowPatch
 
     quiet, copies, shared = [], [], []
-    sent: dict[tuple[str, str | None, str], tuple[float, float, float]] = {}
+    sent: dict[tuple[str, str | None, str], tuple[float, str, float, float]] = {}
     for edge in sorted(edges, key=lambda edge: (nodes[edge.consumer].row, nodes[edge.consumer].x)):
         start, end = nodes[edge.producer], nodes[edge.consumer]
         paths = _ways(start, end, columns, cell)
@@ -341,7 +359,7 @@ def _draw_edges(
             copies += paths
             ways = np.asarray(paths[-1].vertices, dtype=float)
             middle = ways[2] if len(ways) == 5 else ways.mean(axis=0)  # the top of a bow
-            sent[key] = (edge.size, float(middle[0]), float(middle[1]))
+            sent[key] = (edge.size, edge.text, float(middle[0]), float(middle[1]))
     few = len(copies) <= 2 * _MOST_LABELS
     for path in copies:
         arrow = FancyArrowPatch(path=path, arrowstyle="-|>", color=INK, zorder=4, shrinkA=0)
@@ -378,14 +396,13 @@ def _line(start: tuple[float, float], end: tuple[float, float]) -> Path:
     )
 
 
-def _draw_sizes(axes: Axes, place: _Place, sent: list[tuple[float, float, float]], others: list[_Box]) -> int:
+def _draw_sizes(axes: Axes, place: _Place, sent: list[tuple[float, str, float, float]], others: list[_Box]) -> int:
     """Write the sizes of what is sent, the largest first, where no other text stands; return how many there were."""
     taken = list(others)
     line = LINE * _SIZES / 72 / place.cell[1]
-    for size, x, y in sorted(sent, key=lambda one: -one[0]):
+    for _, text, x, y in sorted(sent, key=lambda one: -one[0]):
         if len(taken) - len(others) == _MOST_LABELS:
             break
-        text = format_quantity(size, "bytes", 3)
         for shift in (0.9, -0.9, 1.9, -1.9):
             box = place.box(x, y + shift * line, f" {text} ", _SIZES, "bold")
             inside = place.shown.bottom <= box.bottom and box.top <= place.shown.top
@@ -394,7 +411,7 @@ def _draw_sizes(axes: Axes, place: _Place, sent: list[tuple[float, float, float]
                 axes.text(
                     (box.left + box.right) / 2,
                     (box.bottom + box.top) / 2,
-                    text,
+                    plain(text),
                     fontsize=_SIZES,
                     fontweight="bold",
                     color=INK,

@@ -24,7 +24,7 @@ from dnnopt.plot.style import (
     look,
     plain,
 )
-from dnnopt.plot.subject import headline, planned
+from dnnopt.plot.subject import headline, planned, shown_times
 from dnnopt.plot.timetable import Bar, makespan, timetable
 from dnnopt.problem.plan import Plan
 from dnnopt.problem.problem import Problem
@@ -49,7 +49,8 @@ def schedule(subject: Result | Problem, plan: Plan | None = None, *, axes: Axes 
     Scheduled plans say when things happen. Under sequential execution one thing happens after the other, and under
     parallel execution everything as early as it can, as the critical path has it: there a link may carry several
     tensors at a time, which then lie above each other. Bars have the colours of their devices, grey on links; where
-    there are several networks, each has a hatch.
+    there are several networks, each has a hatch. Where inputs leave at early exits, times are expected ones; scenarios
+    are not shown.
 
     Parameters
     ----------
@@ -99,7 +100,7 @@ def schedule(subject: Result | Problem, plan: Plan | None = None, *, axes: Axes 
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="x", color=FAINT, linewidth=0.4)
     axes.set_axisbelow(True)
-    set_title(axes, headline(problem, evaluation), left)
+    set_title(axes, headline(problem, evaluation) + shown_times(problem), left)
     clean(axes)
     if len(networks) > 1:
         _draw_legend(axes, labels)

@@ -35,3 +35,10 @@ def headline(problem: Problem, evaluation: Evaluation) -> str:
     """Return the name of a problem with a plan's objective: ``core/017: latency 39.04 ms``."""
     name, unit = objective_name(problem)
     return f"{short_title(problem.title)}: {name} {format_quantity(evaluation.objective, unit)}"
+
+
+def shown_times(problem: Problem) -> str:
+    """Return of which times a picture is that shows when things happen, where the objective is of others."""
+    if problem.scenarios:
+        return "; times without scenarios"
+    return "; expected times" if any(network.has_exits for network in problem.networks) else ""

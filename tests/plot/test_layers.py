@@ -58,3 +58,14 @@ def test_of_several_networks_one_must_be_named(net):
     for name in (None, "third"):
         with pytest.raises(dp.InputError, match="network: got"):
             dp.plot.layers(two, name)
+
+
+def test_each_mode_of_a_device_has_a_line(net):
+    quick = dp.Mode(name="quick", flops_per_s=2.0, bytes_per_s=1.0, overhead=0.0)
+    on = platform([dp.Device(name="p", modes=(dp.Mode(name="usual"), quick)), dp.Device(name="q")])
+    one = problem(
+        net.replace(layers=[layer.replace(flops=6, bytes=0) for layer in net.layers]), on, dict.fromkeys("abc", (4, 5))
+    )
+    above, _ = dp.plot.layers(one).axes
+    assert [list(line.get_ydata()) for line in above.lines] == [[4] * 3, [3] * 3, [5] * 3]
+    assert [text.get_text() for text in above.get_legend().get_texts()] == ["p:usual: 12 s", "p:quick: 9 s", "q: 15 s"]

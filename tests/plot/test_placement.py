@@ -146,3 +146,16 @@ def test_a_layer_may_be_called_like_the_place_where_the_input_starts():
     axes = dp.plot.placement(one, placed).axes[0]
     assert boxes(axes) == {"p": 2}
     assert {"input at p", "input\nat p", "b"} <= set(texts(axes))
+
+
+def test_modes_stand_below_names_and_forms_with_sizes():
+    zipped = dp.Form(name="zip", bytes=300)
+    net = network("a b", [tensor("t", "a", "b", 2000, forms=(zipped,)), tensor("u", "b", "output", 50)], sink="p")
+    devices = [
+        dp.Device(name="p"),
+        dp.Device(name="q", modes=(dp.Mode(name="fp32"), dp.Mode(name="int8", output_bytes=0.5))),
+    ]
+    one = problem(net, platform(devices, [link("w"), link("x")], {"p>q": "w", "q>p": "x"}), dict.fromkeys("ab", (1, 1)))
+    axes = dp.plot.placement(one, plan("a:p b:q:int8").replace(forms={"net": {"t": "zip"}})).axes[0]
+    assert {"a", "b\nint8", "zip 300 B", "25 B"} <= set(texts(axes))
+    assert boxes(axes) == {"p": 1, "q": 1}

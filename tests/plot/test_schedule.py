@@ -4,6 +4,7 @@ import math
 
 import pytest
 from builders import link, network, plan, platform, problem, tensor, transfer
+from choices import problems_with_choices
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from limits import placement_plan
@@ -41,6 +42,28 @@ def test_sequential_execution_does_one_thing_after_the_other():
     assert axes.get_title(loc="left") == "net: latency 11 s"
 
 
+def test_encoding_and_decoding_have_bars_on_their_devices():
+    zipped = dp.Form(name="zip", bytes=1, encode={"p": 2.0}, decode={"q": 3.0})
+    net = network("a b", [tensor("t", "a", "b", 9, forms=(zipped,))])
+    on = platform("p q", [link("w")], {"p>q": "w"})
+    for execution in ("sequential", "parallel"):
+        one = problem(net, on, dict.fromkeys("ab", (1, 4)), execution=execution)
+        bars = timetable(one, plan("a:p b:q").replace(forms={"net": {"t": "zip"}}))
+        assert [(bar.place, bar.name, bar.start, bar.seconds) for bar in bars] == [
+            ("p", "a", 0, 1),
+            ("p", "encode t", 1, 2),
+            ("w", "t", 3, 1),
+            ("q", "decode t", 4, 3),
+            ("q", "b", 7, 4),
+        ]
+
+
+def test_the_title_says_what_the_times_are_of():
+    slow = dp.Scenario(name="slow", probability=1, bandwidth={"w": 0.5})
+    axes = dp.plot.schedule(chain("sequential").replace(scenarios=[slow]), plan("a:p b:q c:q")).axes[0]
+    assert axes.get_title(loc="left") == "net: latency 13 s; times without scenarios"
+
+
 def test_scheduled_execution_has_the_starts_of_the_plan():
     late = plan("a:p b:q c:q", {"a": 0, "b": 5, "c": 9}, [transfer("t", "w", "q", 2)])
     axes = dp.plot.schedule(chain("scheduled"), late).axes[0]
@@ -56,12 +79,21 @@ def test_parallel_execution_stacks_what_one_place_does_at_a_time():
     assert len(rows) == 3
 
 
-@settings(max_examples=40)
-@given(problems(executions=("sequential", "parallel")), st.data())
+CHOICES = problems_with_choices(("modes", "forms", "reach"), ("sequential",))
+PARALLEL = problems_with_choices(("modes", "forms"), ("parallel",))
+
+
+@settings(max_examples=60)
+@given(st.one_of(problems(executions=("sequential", "parallel")), CHOICES, PARALLEL), st.data())
 def test_the_last_bar_ends_when_the_referee_says(one, data):
-    devices = one.platform.device_names()
+    executors = [executor.name for executor in one.platform.executors()]
     count = sum(len(net.layers) for net in one.networks)
-    placed = placement_plan(one, data.draw(st.lists(st.sampled_from(devices), min_size=count, max_size=count)))
+    placed = placement_plan(one, data.draw(st.lists(st.sampled_from(executors), min_size=count, max_size=count)))
+    formed = {
+        net.name: {tensor.name: data.draw(st.sampled_from(tensor.forms)).name for tensor in net.tensors if tensor.forms}
+        for net in one.networks
+    }
+    placed = placed.replace(forms={net: forms for net, forms in formed.items() if forms})
     evaluation = dp.evaluate(one, placed)
     ends = [evaluation.metrics[f"latency({net.name})"] for net in one.networks]
     assume(math.isfinite(sum(ends)))
