@@ -267,7 +267,7 @@ class Result(Framed, Described):
             console.print(_shared_weights_table(self.problem, self.plan, 1000 if verbose else 12))
             console.print()
         if evaluation.transmissions:
-            console.print(_transmission_table(evaluation, 1000 if verbose else 12))
+            console.print(_transmission_table(self.problem, evaluation, 1000 if verbose else 12))
         else:
             console.print("Nothing is sent.")
         console.print()
@@ -387,7 +387,7 @@ def _shorten(texts: Sequence[str], most: int = 4) -> str:
     return ", ".join(shown)
 
 
-def _transmission_table(evaluation: Evaluation, most: int) -> RenderableType:
+def _transmission_table(problem: Problem, evaluation: Evaluation, most: int) -> RenderableType:
     rows = [
         (
             f"{t.tensor} as {t.form}" if t.form else t.tensor,
@@ -402,7 +402,9 @@ def _transmission_table(evaluation: Evaluation, most: int) -> RenderableType:
     if hidden > 0:
         rows.append((f"and {hidden} more", "", "", "", ""))
     columns = [("tensor", "left"), ("size", "right"), ("from -> to", "left"), ("links", "left"), ("time", "right")]
-    return table("What is sent", columns, rows)
+    notes = ["where an input gets there"] if any(network.has_exits for network in problem.networks) else []
+    notes += ["times without scenarios"] if problem.scenarios else []
+    return table("What is sent" + (f" ({', '.join(notes)})" if notes else ""), columns, rows)
 
 
 def against(value: float, unit: str, best: float | None, violations: Sequence[Violation]) -> tuple[str, str]:

@@ -38,7 +38,7 @@ WORDS: dict[str, str] = {
     "ideals": "sets of layers with all that come before them; the exact method of that name builds pipelines of them",
     "labels": "an exact method that extends partial plans layer by layer and drops those that others are better than",
     "scan": "an exact method that tries every placement",
-    "layers elsewhere": "layers that a plan has on another device than the best plan does",
+    "layers elsewhere": "layers that a plan has on another device, or in another mode, than the best plan does",
     "break point": "a value of a parameter at which the optimal plan changes",
     "Pareto front": "the plans that no other one is better than in every objective",
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, Literal
@@ -124,12 +125,10 @@ class Parameter:
 
     def _deadline(self, problem: Problem, value: float) -> Problem:
         new = Deadline(limit=value, network=self.names[0] if self.names else None)
-        others = [s for s in problem.subject_to if not (isinstance(s, Deadline) and s.network == new.network)]
-        return _with(problem, subject_to=(*others, new))
+        return _limited(problem, new, lambda spec: isinstance(spec, Deadline) and spec.network == new.network)
 
     def _period(self, problem: Problem, value: float) -> Problem:
-        others = [spec for spec in problem.subject_to if not _is_period(spec)]
-        return _with(problem, subject_to=(*others, MetricLimit(metric="period", limit=value)))
+        return _limited(problem, MetricLimit(metric="period", limit=value), _is_period)
 
     def _throughput(self, problem: Problem, value: float) -> Problem:
         return self._period(problem, 1 / value)
@@ -169,12 +168,21 @@ def _with(problem: Problem, **fields: Any) -> Problem:
     return problem.model_copy(update=fields)
 
 
+def _limited(problem: Problem, new: Any, is_one: Callable[[Any], bool]) -> Problem:
+    """Return a copy with the limit of `new`, in the constraints that are such, however they look across scenarios."""
+    if not any(map(is_one, problem.subject_to)):
+        return _with(problem, subject_to=(*problem.subject_to, new))
+    limited = (spec.replace(limit=new.limit) if is_one(spec) else spec for spec in problem.subject_to)
+    return _with(problem, subject_to=tuple(limited))
+
+
 def _reads_rates(spec: Any) -> bool:
     return isinstance(spec, Utilisation) or (isinstance(spec, Bandwidth) and spec.limit is None)
 
 
 def _reads_bandwidths(spec: Any) -> bool:
-    return isinstance(spec, Deadline) or _is_period(spec) or _reads_rates(spec)
+    timed = isinstance(spec, MetricLimit) and spec.metric in ("period", "batch_latency")
+    return isinstance(spec, Deadline) or timed or _reads_rates(spec)
 
 
 def _is_period(spec: Any) -> bool:

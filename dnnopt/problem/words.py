@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 _LEAST_STRIP, _MOST_STRIP = 12, 80
+_MOST_FORMED = 2  # tensors that are named in a column
 _OTHER = "?"  # devices beyond the alphabet
 
 
@@ -80,7 +81,7 @@ def coloured(problem: Problem, line: str) -> Text:
 
 
 def moved(problem: Problem, plan: Plan, other: Plan) -> list[str]:
-    """Return the layers that two plans have on different devices, as ``network.layer`` where there are several."""
+    """Return the layers that two plans have on different executors, as ``network.layer`` where there are several."""
     return [
         f"{network.name}.{layer.name}" if len(problem.networks) > 1 else layer.name
         for network in problem.networks
@@ -116,7 +117,8 @@ def objective_name(problem: Problem, priority: int | None = None) -> tuple[str, 
     terms = [term for term in problem.minimize if term.priority == priority]
     own = {metric.name: metric.unit for metric in problem.metrics}
     units = {own.get(term.metric, term.unit) for term in terms}
-    return " + ".join(term.label for term in terms), units.pop() if len(units) == 1 else ""
+    names = (term.label + (" (a proxy)" if term.metric == "accuracy_loss" else "") for term in terms)
+    return " + ".join(names), units.pop() if len(units) == 1 else ""
 
 
 def runs(problem: Problem, plan: Plan) -> dict[str, list[str]]:
@@ -145,15 +147,23 @@ def runs(problem: Problem, plan: Plan) -> dict[str, list[str]]:
 
 
 def where(problem: Problem, plan: Plan) -> str:
+    """Return how many layers are where, and what is sent in which form: ``pi 3, nx:int8 4; t as jpeg``."""
     counts = dict.fromkeys(device_names(problem), 0)
     for placed in plan.placement.values():
         for device in placed.values():
             counts[device] += 1
-    return ", ".join(f"{device} {count}" for device, count in counts.items() if count)
+    formed = [f"{tensor} as {form}" for forms in plan.forms.values() for tensor, form in forms.items()]
+    if len(formed) > _MOST_FORMED:
+        formed = [f"{len(formed)} tensors in forms of their own"]
+    return "; ".join([", ".join(f"{device} {count}" for device, count in counts.items() if count), *formed])
 
 
 def metric_line(problem: Problem, metrics: Mapping[str, float]) -> str:
-    """Return the main metrics in one line; the throughput among them where the problem is about periods."""
+    """Return the main metrics in one line, the throughput among them where the problem is about periods.
+
+    It says that they are expected ones where that is more than a word: of scenarios, or where inputs leave early.
+    """
+    expected = bool(problem.scenarios) or any(network.has_exits for network in problem.networks)
     parts = []
     for name, metric in STANDARD.items():
         if name in metrics and math.isfinite(metrics[name]):
@@ -161,7 +171,7 @@ def metric_line(problem: Problem, metrics: Mapping[str, float]) -> str:
             parts.append(f"{name.replace('_', ' ')} {format_quantity(metrics[name], metric.unit)}{proxy}")
             if name == "period" and metrics[name] > 0 and _is_pipeline(problem):
                 parts.append(f"throughput {format_quantity(1 / metrics[name], '1/s')}")
-    return ", ".join(parts)
+    return ("expected: " if expected else "") + ", ".join(parts)
 
 
 def _is_pipeline(problem: Problem) -> bool:

@@ -177,7 +177,7 @@ def _worst_leakage(facts: Facts, latencies: Latencies, entry: c.WorstLeakage) ->
 
 
 def _accuracy_loss(facts: Facts, latencies: Latencies, entry: c.AccuracyLoss) -> Violations:
-    yield from _over(entry.label, "accuracy loss", metrics.accuracy_loss(facts), entry.limit, "")
+    yield from _over(entry.label, "accuracy loss (a proxy)", metrics.accuracy_loss(facts), entry.limit, "")
 
 
 def _utilisation(facts: Facts, latencies: Latencies, entry: c.Utilisation) -> Violations:
