@@ -75,16 +75,18 @@ def features(problem: Problem) -> Features:
     decomposition = tree_decomposition(
         len(c.node_names), zip(c.edge_producer.tolist(), c.edge_consumer.tolist(), strict=True)
     )
+    tensor = c.tensor_number[c.edge_tensor]  # of several sizes, the first one is taken
+    _, first = np.unique(tensor, return_index=True)
     routed = np.flatnonzero(c.pair_routed)
     sending = 0.0
     if len(routed):
-        sending = float(np.median(c.copy_seconds[:, routed], axis=1)[np.unique(c.edge_tensor)].sum())
+        sending = float(np.median(c.copy_seconds[:, routed], axis=1)[c.edge_tensor[first]].sum())
     computing = float(c.allowed_time.min(axis=1)[c.is_layer].sum())
     return Features(
         networks=len(problem.networks),
         layers=int(c.is_layer.sum()),
-        tensors=len(c.tensor_names),
-        edges=len(c.edges),
+        tensors=len(set(c.tensor_number.tolist())),
+        edges=len(set(zip(tensor.tolist(), c.edge_consumer.tolist(), strict=True))),
         devices=len(c.device_names),
         links=len(c.link_names),
         locations="-".join(tier for tier in ("end", "edge", "cloud") if tier in tiers),
@@ -93,7 +95,7 @@ def features(problem: Problem) -> Features:
         objectives=tuple(dict.fromkeys(term.metric for term in problem.minimize)),
         constraints=tuple(dict.fromkeys(constraint.constraint for constraint in problem.subject_to)),
         shared_weights=len(problem.all_shared_weights()),
-        width=_width(c.edge_tensor, c.edge_producer, c.edge_consumer),
+        width=_width(tensor, c.edge_producer, c.edge_consumer),
         treewidth=decomposition.width,
         compute_communication=computing / sending if sending else float("inf"),
         best_trivial=_best_trivial(problem, c),

@@ -227,5 +227,9 @@ def test_features_by_hand():
     assert (found.layers, found.tensors, found.edges, found.devices, found.width, found.treewidth) == (3, 2, 3, 2, 2, 2)
     assert found.compute_communication == (1 + 3 + 1) / (2 + 4)
     assert found.best_trivial == 6
+    formed = net.replace(tensors=[net.tensors[0].replace(forms=[dp.Form(name="jpeg", bytes=1)]), net.tensors[1]])
+    several = features(problem(formed, on, {"a": (2, 1), "b": (3, 6), "c": (1, 1)}))
+    assert (several.tensors, several.edges, several.width) == (2, 3, 2)
+    assert several.compute_communication == found.compute_communication
     only_apart = problem(net, on, {"a": (2, None), "b": (None, 6), "c": (1, 1)})
     assert features(only_apart).best_trivial == dp.evaluate(only_apart, plan("a:p b:q c:q")).objective
