@@ -11,6 +11,7 @@ from dnnopt.base.arguments import checked
 from dnnopt.base.errors import InputError
 from dnnopt.base.files import dump_json, read_data, write_text
 from dnnopt.base.frozen import Frozen, FrozenDict
+from dnnopt.base.numbers import counted
 from dnnopt.base.records import Moment, Name, Record, check_known
 from dnnopt.base.tables import Described
 
@@ -80,9 +81,11 @@ class Plan(Described, Record):
     def overview(self) -> dict[str, str]:
         """Return what to know of it."""
         counts = Counter(device for placed in self.placement.values() for device in placed.values())
+        formed = sum(map(len, self.forms.values()))
         return {
             "plan": " + ".join(self.placement),
             "layers on each device": ", ".join(f"{device} {count}" for device, count in counts.most_common()),
+            "forms": counted(formed, "tensor") + " in a form" if formed else "",
             "schedule": "with start times" if self.schedule else "",
         }
 

@@ -13,12 +13,13 @@ from dnnopt.base.numbers import counted, format_percent, format_quantity
 from dnnopt.base.tables import Heading, Tabular
 from dnnopt.problem.plan import Plan
 from dnnopt.problem.problem import Problem
-from dnnopt.problem.words import objective_name, print_strips
+from dnnopt.problem.words import objective_name, print_strips, where
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 ALL, MEAN, EACH = "for all scenarios", "for the mean", "for each scenario its own"
+_WHERE = "layers on each device"
 _SAME = 1e-6  # relative: what proofs do not tell apart
 
 
@@ -269,10 +270,12 @@ class ScenarioStudy(Tabular):
             lambda row: [
                 *(regret(value, one.objective) for value, one in zip(row.regrets, self.scenarios, strict=True)),
                 regret(row.worst_regret, row.worst),
+                where(self.problem, row.plans[0]) if _is_one(row) else "",
             ]
         )
         columns = [("plan", "left"), *((head, "right") for head in heads), ("worst", "right")]
-        console.print(table("Regret: above the best plan of the scenario", columns, regrets, heads[::-1]))
+        columns += [(_WHERE, "left")]
+        console.print(table("Regret: above the best plan of the scenario", columns, regrets, [_WHERE, *heads[::-1]]))
         console.print()
         for line in (self._worth_of_all(), self._worth_of_knowing(), *self._notes()):
             console.print(words(line))
@@ -280,7 +283,7 @@ class ScenarioStudy(Tabular):
         print_strips(
             console,
             self.problem,
-            {label: row.plans[0] for label, row in zip(labels, rows, strict=True) if len(set(row.plans)) == 1},
+            {label: row.plans[0] for label, row in zip(labels, rows, strict=True) if _is_one(row)},
         )
 
     def _same_plans(self) -> list[list[PlanInScenarios]]:
@@ -341,6 +344,11 @@ class ScenarioStudy(Tabular):
         if self.mean_status not in ("optimal", "infeasible") and self.complete:
             notes.append("The plan for the mean is not proved the best there; another one may have another value.")
         return notes
+
+
+def _is_one(row: PlanInScenarios) -> bool:
+    """Return whether it is one plan for all scenarios."""
+    return len(set(row.plans)) == 1
 
 
 def _finite(value: float) -> float | None:

@@ -7,6 +7,8 @@ from builders import layer, link, network, platform, problem, tensor
 from commands import dnnopt
 
 import dnnopt as dp
+from dnnopt.compiled.compiler import compile_problem
+from dnnopt.formulations import registry
 from dnnopt.problem.parameters import parse_setting
 from dnnopt.problem.plan import read_plan
 
@@ -62,6 +64,21 @@ def test_an_objective_and_a_limit_of_lost_accuracy_are_called_a_proxy():
 def test_tables_of_several_plans_tell_modes_and_forms_apart():
     found = dp.best_plans(chosen(), 2, threads=1)
     assert "p 1, q:int8 1; t as zip" in str(found)
+
+
+def test_a_plan_at_a_prompt_says_how_many_tensors_are_in_a_form():
+    assert repr(dp.solve(chosen(), threads=1).plan) == "<Plan net: p 1, q:int8 1, 1 tensor in a form>"
+
+
+def test_values_of_a_model_are_read_back_with_modes_and_forms():
+    one = chosen()
+    plan, compiled = dp.solve(one, threads=1).plan, compile_problem(one)
+    for name in registry.supporting(compiled, "milp"):
+        formulation = registry.formulation(name, compiled)
+        model = formulation.build(compiled)
+        values = formulation.encode(compiled, model, compiled.placement(plan))
+        named = dict(zip(model.column_names(), values.tolist(), strict=True))
+        assert dp.plan_from_values(named, one, name) == plan
 
 
 @pytest.fixture
