@@ -388,9 +388,10 @@ def _shorten(texts: Sequence[str], most: int = 4) -> str:
 
 
 def _transmission_table(problem: Problem, evaluation: Evaluation, most: int) -> RenderableType:
+    several = len(problem.networks) > 1
     rows = [
         (
-            f"{t.tensor} as {t.form}" if t.form else t.tensor,
+            (f"{t.network}: " if several else "") + t.tensor + (f" as {t.form}" if t.form else ""),
             format_quantity(t.bytes, "bytes"),
             f"{t.origin} -> {t.destination}",
             ", ".join(t.links),

@@ -152,7 +152,12 @@ def where(problem: Problem, plan: Plan) -> str:
     for placed in plan.placement.values():
         for device in placed.values():
             counts[device] += 1
-    formed = [f"{tensor} as {form}" for forms in plan.forms.values() for tensor, form in forms.items()]
+    several = len(problem.networks) > 1
+    formed = [
+        f"{network}.{tensor} as {form}" if several else f"{tensor} as {form}"
+        for network, forms in plan.forms.items()
+        for tensor, form in forms.items()
+    ]
     if len(formed) > _MOST_FORMED:
         formed = [f"{len(formed)} tensors in forms of their own"]
     return "; ".join([", ".join(f"{device} {count}" for device, count in counts.items() if count), *formed])

@@ -42,6 +42,14 @@ def test_reports_name_modes_and_forms_and_say_that_losses_are_a_proxy():
     assert "What is sent\n" in text
 
 
+def test_tensors_of_several_networks_are_sent_under_their_names():
+    net = chosen().networks[0]
+    times = dict.fromkeys(("net", "other"), chosen().profile.time["net"])
+    text = said(chosen().replace(networks=[net, net.replace(name="other")], profile=dp.Profile(time=times)))
+    assert "net: t as zip" in text
+    assert "other: t as zip" in text
+
+
 def test_reports_say_what_is_expected_over_scenarios_and_exits():
     text = said(chosen((SLOW, FAST)))
     assert "What is sent (times without scenarios)" in text
