@@ -435,6 +435,19 @@ class CompiledProblem:
             found[node] = found[node] % hosts + hosts * told.index(stated)
         return np.array(found, dtype=np.int64)
 
+    def of_same_plan(self, placement: Index) -> Mask:
+        """Return which executors of each node (N, k) are all one in a plan: they differ in forms that are not sent."""
+        found = np.zeros(self.allowed.shape, dtype=bool)
+        found[np.arange(len(placement)), placement] = True
+        sent = set(self.tensor_number[self.edge_tensor[self.edge_pairs(placement) >= 0]].tolist())
+        hosts = len(self.host_names)
+        for node, choices in self.choices.items():
+            chosen = choices[placement[node] // hosts]
+            for number, other in enumerate(choices):
+                same = all(other[tensor] == form for tensor, form in chosen.items() if tensor in sent)
+                found[node, placement[node] % hosts + hosts * number] |= same
+        return found
+
     @cached_property
     def _tensor_names(self) -> tuple[str, ...]:
         """Names of the problem's tensors, by their numbers."""

@@ -11,8 +11,6 @@ numbers and rounded down (see ConstraintModel).
 
 from __future__ import annotations
 
-import numpy as np
-
 from dnnopt.compiled.compiled import CompiledProblem
 from dnnopt.compiled.constraints import LatencyTerm, LinearTerm, MaxTerm, PeriodTerm, WorstLeakageTerm
 from dnnopt.compiled.metrics import Index
@@ -79,6 +77,5 @@ class AssignmentFormulation:
         return times_in(compiled, self.read(compiled, model, values), values, model.task_starts)
 
     def forbid(self, compiled: CompiledProblem, model: ConstraintModel, placement: Index) -> None:
-        """Add the clause that some node is elsewhere."""
-        columns = model.placement[np.arange(len(placement)), placement]
-        model.add_clauses("forbid", columns[None], (False,) * len(placement))
+        """Add `Σ_v x_v,placement(v) <= N - 1`, of all placements that are the same plan."""
+        model.add_whole_row("forbid", model.placement[compiled.of_same_plan(placement)], 1, upper=len(placement) - 1)

@@ -133,7 +133,7 @@ def add_separation(build: Build, constraint: Separation) -> None:
 
 
 def add_contiguity(build: Build, constraint: Contiguity) -> None:
-    """`y_ep <= a_p` for each edge; `a_ij + a_ji = 1`, `a_ij + a_jk + a_ki <= 2`: a says which device comes first.
+    """`y_ep <= a_p` for each edge, in all sizes of a tensor; `a_ij + a_ji = 1`, `a_ij + a_jk + a_ki <= 2`: a says which device comes first.
 
     Where the linearisation has no y, or a path runs through other layers: `x_ui + x_vj - 1 <= a_ij`.
     """
@@ -148,10 +148,12 @@ def add_contiguity(build: Build, constraint: Contiguity) -> None:
         evaluate=lambda placement: device_order(c, placement, constraint.edges),
     )
     _add_order(build, network, before)
-    number = {
-        (u, v): e for e, (u, v) in enumerate(zip(c.edge_producer.tolist(), c.edge_consumer.tolist(), strict=True))
-    }
-    direct = [number[edge] for edge in constraint.edges if edge in number and build.moves.pairs is not None]
+    number: dict[tuple[int, int], dict[int, list[int]]] = {}  # by tensor: an edge for each of its entries
+    uses = zip(c.edge_producer.tolist(), c.edge_consumer.tolist(), strict=True)
+    for e, (edge, tensor) in enumerate(zip(uses, c.tensor_number[c.edge_tensor].tolist(), strict=True)):
+        number.setdefault(edge, {}).setdefault(tensor, []).append(e)
+    among = constraint.edges if build.moves.pairs is not None else ()
+    direct = [e for edge in among if edge in number for e in next(iter(number[edge].values()))]
     if direct:
         y = build.y[direct]
         columns = np.stack([y, np.broadcast_to(before, y.shape)], axis=2)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
-
 from dnnopt.compiled.compiled import CompiledProblem
 from dnnopt.compiled.constraints import (
     LatencyTerm,
@@ -113,9 +111,9 @@ class MilpFormulation:
         return times_in(compiled, self.read(compiled, model, values), values, model.task_starts)
 
     def forbid(self, compiled: CompiledProblem, model: LinearModel, placement: Index) -> None:
-        """Add the row `Σ_v x_v,placement(v) <= N - 1`."""
+        """Add the row `Σ_v x_v,placement(v) <= N - 1`, of all placements that are the same plan."""
         placement = canonical(compiled, placement, _classes(compiled))
-        columns = model.placement[np.arange(len(placement)), placement]
+        columns = model.placement[compiled.of_same_plan(placement)]
         model.add_rows("forbid", columns, 1.0, upper=len(placement) - 1.0)
 
 
