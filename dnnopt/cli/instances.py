@@ -50,7 +50,7 @@ def show_command(problem: Problem, json: JsonOption = None, verbose: VerboseOpti
 
 @command("bench")
 def bench_command(
-    problems: Annotated[list[str], typer.Argument(help="Sets (small, core, hard) or problems of the library.")],
+    problems: Annotated[list[str], typer.Argument(help="Sets (such as core, core@2) or problems of the library.")],
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Folder for the results; what is there is not redone.")
     ],
@@ -119,7 +119,7 @@ def verify_command(verbose: VerboseOption = False) -> None:
 @best.command("confirm")
 @guarded
 def confirm_command(
-    problems: Annotated[list[str], typer.Argument(help="Sets (small, core, hard) or problems of the library.")],
+    problems: Annotated[list[str], typer.Argument(help="Sets (such as core, core@2) or problems of the library.")],
     time_limit: Annotated[float, typer.Option("--time-limit", "-t", help="Seconds for each problem.")] = 60.0,
     threads: Annotated[int, typer.Option(help="Of each problem.")] = 1,
     again: Annotated[bool, typer.Option("--again", help="Those that are confirmed already, too.")] = False,

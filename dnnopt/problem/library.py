@@ -13,8 +13,11 @@ from dnnopt.problem.granularity import coarsen
 from dnnopt.problem.networks import Network, read_network
 from dnnopt.problem.platforms import Platform, read_platform
 
-# Sets of problems, from easy to hard. What is in a set never changes: a new choice would be a new version.
-SETS = ("small", "core", "hard")
+# Sets of problems, from easy to hard, then those with choices beyond placement. What is in a set never changes: a new
+# choice is a new version, NAME@2; only sets in OPEN may grow, or have problems stated anew.
+SETS = ("small", "core", "hard", "papers", "core@2", "hard@2")
+OPEN = ("papers", "core@2", "hard@2")
+_FIRST = "@1"  # small@1 is small
 ENDINGS = (".json", ".json.gz")
 _KINDS = ("networks", "platforms", "problems")
 _MOST_LISTED = 60
@@ -50,7 +53,7 @@ def members(wanted: Iterable[str]) -> list[str]:
         For a name that is neither.
     """
     known, found = names("problems"), dict[str, None]()
-    for name in wanted:
+    for name in (name.removesuffix(_FIRST) for name in wanted):
         for member in [member for member in known if member.startswith(f"{name}/")] if name in SETS else [name]:
             if member not in known:
                 raise unknown("problem or set", member, [*SETS, *known])

@@ -36,6 +36,8 @@ class Features:
     execution, transport : str
     objectives, constraints : tuple of str
         Kinds.
+    choices : tuple of str
+        Kinds of choices beyond placement, and what varies (docs/choices.md).
     shared_weights : int
         Weights that several layers read.
     width : int
@@ -61,6 +63,7 @@ class Features:
     transport: str
     objectives: tuple[str, ...]
     constraints: tuple[str, ...]
+    choices: tuple[str, ...]
     shared_weights: int
     width: int
     treewidth: int
@@ -94,12 +97,28 @@ def features(problem: Problem) -> Features:
         transport=problem.transport,
         objectives=tuple(dict.fromkeys(term.metric for term in problem.minimize)),
         constraints=tuple(dict.fromkeys(constraint.constraint for constraint in problem.subject_to)),
+        choices=_kinds_of_choices(problem),
         shared_weights=len(problem.all_shared_weights()),
         width=_width(tensor, c.edge_producer, c.edge_consumer),
         treewidth=decomposition.width,
         compute_communication=computing / sending if sending else float("inf"),
         best_trivial=_best_trivial(problem, c),
     )
+
+
+def _kinds_of_choices(problem: Problem) -> tuple[str, ...]:
+    """Return what a problem has beyond placement, by the words of ``docs/choices.md``."""
+    chosen = [device for device in problem.platform.devices if len(device.modes) > 1]
+    networks = problem.networks
+    there = {
+        "modes": any(not device.one_mode for device in chosen),
+        "one mode": any(device.one_mode for device in chosen),
+        "forms": any(tensor.forms for network in networks for tensor in network.tensors),
+        "reach": any(network.has_exits for network in networks),
+        "state": any(layer.state for network in networks for layer in network.layers),
+        "scenarios": bool(problem.scenarios),
+    }
+    return tuple(name for name, has in there.items() if has)
 
 
 def _best_trivial(problem: Problem, compiled: CompiledProblem) -> float | None:

@@ -1,8 +1,8 @@
-"""Writes what `docs/problems.md` shows of the sets: a table, and the figure `docs/figures/problem-sets.svg`.
+"""Writes what `docs/problems.md` shows of the sets: two tables, and the figure `docs/figures/problem-sets.svg`.
 
     python instances/problems/describe.py
 
-Needs the extra `plot`. The table goes to the standard output; `--check` only says whether the page has it.
+Needs the extra `plot`. The tables go to the standard output; `--check` only says whether the page has them.
 """
 
 from __future__ import annotations
@@ -61,6 +61,8 @@ def table(described: dict[str, list[tuple[Features, BestKnown | None]]]) -> str:
     for head, name in (("locations", "locations"), ("execution", "execution"), ("objectives", "objectives")):
         row(head, counts(name))
     row("constraints", counts("constraints"))
+    if any(one.choices for rows in described.values() for one, _ in rows):
+        row("choices", counts("choices"))
     gaps = [[trivial_gap(*one) for one in rows] for rows in described.values()]
     row(
         f"all on one device within {NEAR:.0%} of the best known plan",
@@ -72,7 +74,16 @@ def table(described: dict[str, list[tuple[Features, BestKnown | None]]]) -> str:
     )
     proved = [[known is not None and known.status == "proved" for _, known in rows] for rows in described.values()]
     row("proved optimal", [f"{sum(x)} of {len(x)}" for x in proved])
+    infeasible = [sum(known is not None and known.status == "infeasible" for _, known in x) for x in described.values()]
+    if any(infeasible):
+        row("infeasible, on purpose", [str(count) for count in infeasible])
     return "\n".join(lines) + "\n"
+
+
+def tables(described: dict[str, list[tuple[Features, BestKnown | None]]]) -> list[str]:
+    """Return a table of the sets about placement alone, which the figure shows, and one of the others."""
+    placement = {name: rows for name, rows in described.items() if name in COLOURS}
+    return [table(placement), table({name: rows for name, rows in described.items() if name not in COLOURS})]
 
 
 def _several(value: str | tuple[str, ...]) -> tuple[str, ...]:
@@ -126,13 +137,14 @@ def main() -> None:
     described = {
         name: [(features(load(member)), known.get(member)) for member in members(name)] for name in library.SETS
     }
-    text = table(described)
+    texts = tables(described)
     if options.check:
         page = (DOCS / "problems.md").read_text("utf-8")
-        print("the same" if text in page else "DIFFERENT")
-        raise SystemExit(text not in page)
-    print(text, end="")
-    figure(described, DOCS / "figures" / "problem-sets.svg")
+        same = all(text in page for text in texts)
+        print("the same" if same else "DIFFERENT")
+        raise SystemExit(not same)
+    print("\n".join(texts), end="")
+    figure({name: described[name] for name in COLOURS}, DOCS / "figures" / "problem-sets.svg")
 
 
 if __name__ == "__main__":

@@ -39,8 +39,9 @@ def made(problem="small/001"):
     [
         ("platform", "platforms/*.json", 29),
         ("network", "networks/*.json.gz", 50),
-        ("problem", "problems/**/*.json*", 164),
-        ("plan", "plans/**/*.json.gz", 164),
+        ("problem", "problems/**/*.json*", 219),
+        ("plan", "plans/**/*.json.gz", 217),
+        ("variants", "variants/*.json", 1),
     ],
 )
 def test_every_shipped_file_fits_the_schema_of_its_kind(kind, pattern, least):
