@@ -62,12 +62,12 @@ INT8 = (
     "weights are unpacked, 0.0005 of accuracy lost by each layer, and limits."
 )
 GENERATE = (
-    "Patel et al.: Splitwise: efficient generative LLM inference using phase splitting, ISCA 2024: a prompt is read "
-    "at once and the answer written token by token, where need be on other devices. GPT-2 reads 128 tokens (prefill) "
-    "and writes 128 (decode): time to the first token and 128 times that of each further one. Decoding reads all "
-    "weights and does 1/128 of the rest; each attention keeps keys and values of 256 tokens; a device holds weights "
-    "of both once. Assumed: numbers of 4 bytes, the memory that devices leave, and that the cache moves while the "
-    "prompt is read, for free."
+    "Zhang, Shen, Cao, Cui, Jiang: EdgeShard: efficient LLM inference via collaborative edge computing, IEEE IoT "
+    "Journal 2024: blocks of a language model over an edge device, an edge server and a cloud, which read a prompt "
+    "and write token by token. GPT-2 reads 128 tokens (prefill) and writes 128 (decode): time to the first token and "
+    "128 times that of each further one. Decoding reads all weights and does 1/128 of the rest; each attention keeps "
+    "keys and values of 256 tokens, where the prompt was read; a device holds weights of both once. Assumed: numbers "
+    "of 4 bytes, and the memory that devices leave."
 )
 
 
@@ -249,12 +249,13 @@ def generate() -> Iterator[Data]:
         for layer in whole.layers
         if layer.weights
     ]
+    together = [{"constraint": "colocate", "layers": [[net, layer.name] for net in both]} for layer in whole.layers]
     prefill = whole.replace(name="prefill", layers=bare, shared_weights=())
     decode = prefill.replace(name="decode", layers=tuple(layers), tensors=tuple(tensors), weight=float(TOKENS))
     room = memory({"tx2": 300e6, "pc": 300e6}, "weights")
     yield problem(
         "gpt2-generate", [prefill.to_data(), decode.to_data()], "tx2-wifi-pc-wan-a100", GENERATE,
-        subject_to=[room], shared_weights=shared,
+        subject_to=[room, *together], shared_weights=shared,
     )  # fmt: skip
 
 
