@@ -133,9 +133,9 @@ def add_separation(build: Build, constraint: Separation) -> None:
 
 
 def add_contiguity(build: Build, constraint: Contiguity) -> None:
-    """`y_ep <= a_p` for each edge; `a_ij + a_ji = 1`, `a_ij + a_jk + a_ki <= 2`: a says which device comes first.
+    """`y_ep <= a_p` for each edge of each entry; `a_ij + a_ji = 1`, `a_ij + a_jk + a_ki <= 2`: an order of devices.
 
-    Of a tensor with several sizes, for each. Where the linearisation has no y, or a path runs through other layers: `x_ui + x_vj - 1 <= a_ij`.
+    Where the linearisation has no y, or a path runs through other layers: `x_ui + x_vj - 1 <= a_ij`.
     """
     c, model = build.c, build.model
     network = c.network_names[c.node_network[constraint.nodes[0]]]
