@@ -235,7 +235,7 @@ class ScenarioStudy(Tabular):
         """Print it for a person: values, regrets, and what it is worth to plan for all scenarios, and to know."""
         name, unit = objective_name(self.problem)
         groups = self._same_plans()
-        labels = [", ".join(row.name for row in group) for group in groups]
+        labels = [_label(group) for group in groups]
         rows = [group[0] for group in groups]
         heads = [f"{one.name} ({format_percent(one.probability)})" for one in self.scenarios]
         across = any(term.across != "expected" for term in self.problem.minimize)
@@ -294,13 +294,13 @@ class ScenarioStudy(Tabular):
 
     def _report_marks(self, console: Console) -> None:
         """Print what is broken where numbers are marked."""
-        for row, *others in self._same_plans():
+        for group in self._same_plans():
+            row = group[0]
             there = zip(self.scenarios, row.breaks_there, strict=True)
             found = [("as stated", row.breaks), *((f"in {one.name}", broken) for one, broken in there)]
             marks = [f"{where} {', '.join(broken)}" for where, broken in found if broken]
             if marks:
-                label = ", ".join(one.name for one in (row, *others))
-                console.print(words(f"!  {label}: breaks {'; '.join(marks)}"))
+                console.print(words(f"!  {_label(group)}: breaks {'; '.join(marks)}"))
 
     def _worth_of_all(self) -> str:
         """Return the value of a stochastic plan, in words."""
@@ -344,6 +344,12 @@ class ScenarioStudy(Tabular):
         if self.mean_status not in ("optimal", "infeasible") and self.complete:
             notes.append("The plan for the mean is not proved the best there; another one may have another value.")
         return notes
+
+
+def _label(group: Sequence[PlanInScenarios]) -> str:
+    """Return what a plan is for, and by which heuristics it is: ``for all scenarios, busy, by greedy``."""
+    first, *others = [row.name for row in group]
+    return ", ".join([first, *(name.removeprefix("for ") for name in others)])
 
 
 def _is_one(row: PlanInScenarios) -> bool:

@@ -18,7 +18,7 @@ from dnnopt.base.arguments import Duration, Share, checked
 from dnnopt.base.errors import InputError, UnsupportedError
 from dnnopt.compiled.compiler import compile_problem
 from dnnopt.methods.heuristics import BASELINES
-from dnnopt.methods.result import OPTIMAL_GAP, Result
+from dnnopt.methods.result import OPTIMAL_GAP, Result, relative_gap
 from dnnopt.methods.solving import Search, check_choice
 from dnnopt.models.solvers.interface import Control, Limits, stop_on_interrupt
 from dnnopt.problem.plan import Plan
@@ -153,18 +153,35 @@ class _Study:
         if None not in plans:
             rows.append(self._row(EACH, [plan for plan in plans if plan is not None], best))
         by_name = {row.name: row for row in rows}
+        bound, status = self._bound_of_all(best), _status(self.results.get(ALL))
+        if ALL in by_name and bound is not None:
+            bound = min(bound, by_name[ALL].objective)
+            gap = relative_gap(by_name[ALL].objective, bound)
+            status = "optimal" if gap is not None and gap <= OPTIMAL_GAP else status
         return ScenarioStudy(
             problem=self.problem,
-            status=_status(self.results.get(ALL)),
-            bound=_bound(self.results.get(ALL)),
+            status=status,
+            bound=bound,
             rows=tuple(rows),
             scenarios=best,
-            stochastic=self._stochastic(by_name),
-            knowing=self._knowing(by_name, best),
+            stochastic=self._stochastic(by_name, bound),
+            knowing=self._knowing(by_name, best, bound),
             complete=not self.control.stop.is_set(),
             mean_status=_status(self.results.get(MEAN)),
-            holds_everywhere=all(map(_holds_everywhere, self.problem.subject_to)),
+            holds_everywhere=self._holds_everywhere,
         )
+
+    @property
+    def _holds_everywhere(self) -> bool:
+        """Whether the plan for all scenarios could be taken in each: its limits hold there."""
+        return all(map(_holds_everywhere, self.problem.subject_to))
+
+    def _bound_of_all(self, best: Sequence[Best]) -> float | None:
+        """Return what no plan for all scenarios is better than: its own bound, or that of each scenario's own plans."""
+        bounds = [_bound(self.results.get(ALL))]
+        if self._holds_everywhere:
+            bounds.append(self._least_when_knowing(best))
+        return max((bound for bound in bounds if bound is not None), default=None)
 
     def _plan(self, name: str) -> Plan | None:
         return self.results[name].plan if name in self.results else None
@@ -204,24 +221,22 @@ class _Study:
             for k, term in enumerate(terms)
         )
 
-    def _stochastic(self, rows: dict[str, PlanInScenarios]) -> Interval | None:
+    def _stochastic(self, rows: dict[str, PlanInScenarios], bound: float | None) -> Interval | None:
         """Return the value of a stochastic plan; None: the plan for the mean, or every plan found, breaks a limit."""
         stated, mean = rows.get(ALL), rows.get(MEAN)
         if stated is None or mean is None or mean.breaks:
             return None
-        bound = _bound(self.results.get(ALL))
         gained = mean.objective - stated.objective
         return Interval(gained, gained, math.inf if bound is None else mean.objective - bound)
 
-    def _knowing(self, rows: dict[str, PlanInScenarios], best: Sequence[Best]) -> Interval | None:
+    def _knowing(self, rows: dict[str, PlanInScenarios], best: Sequence[Best], bound: float | None) -> Interval | None:
         """Return the value of knowing; None: a plan for each scenario, or one for all, was not found."""
         stated, each = rows.get(ALL), rows.get(EACH)
         if stated is None or each is None:
             return None
-        bound = _bound(self.results.get(ALL))
         low = -math.inf if bound is None else bound - each.objective
-        if all(map(_holds_everywhere, self.problem.subject_to)):
-            low = max(low, 0.0)  # the plan for all scenarios could be taken in each
+        if self._holds_everywhere:
+            low = max(low, 0.0)
         least = self._least_when_knowing(best)
         found = max(stated.objective - each.objective, low)
         return Interval(found, low, math.inf if least is None else max(stated.objective - least, found))
