@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 
 import readers
 from choices import choices_of
-from hunt_truth import EARLY, GAP, SECONDS, Choice, Mismatch, Truth
+from hunt_truth import CLOSE, EARLY, GAP, SECONDS, Choice, Mismatch, Truth
 from oracle_times import TooManyOrdersError
 
 from dnnopt.compiled.compiler import compile_problem
@@ -30,7 +30,6 @@ from dnnopt.studies.ranking import BestPlans, best_plans
 from dnnopt.studies.sweeping import sweep
 
 RANKED = 4
-CLOSE = Fraction(1, 10**5)  # of what other programs find, at their tolerances
 SEVERAL = 4 * SECONDS  # for all the problems of a study
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from fractions import Fraction
 
 from limits import placement_plan
@@ -16,6 +17,7 @@ from dnnopt.referee import evaluate
 SECONDS = 5.0  # for one answer; what is not proved in this time is counted, and no mismatch
 EARLY = 0.5  # an answer in less than this share of the time had the time to be proved
 GAP = Fraction(1, 10**6)
+CLOSE = Fraction(1, 10**5)  # of what other programs find, at their tolerances
 ROUNDING = Fraction(1, 10**9)
 MOST_NODES = 3000
 
@@ -115,11 +117,24 @@ class Truth:
         if result.evaluation is not None:
             self.check_plan(result.plan, objectives)
         if self.strictly:
+            self._check_incumbents(result)
             for priority, bound in enumerate(result.bounds):
                 self._check_stage(result, priority, bound, objectives)
         if result.status != "optimal":
             return "unproved" if result.runtime > EARLY * SECONDS else "unproved early"
         return "optimal"
+
+    def _check_incumbents(self, result: Result) -> None:
+        """Assert that no solver had a plan that is better than all: its model would have left out a limit."""
+        if len({term.priority for term in self.problem.minimize}) > 1 or self.problem.execution in (
+            "scheduled",
+            "call",
+        ):
+            return  # what is reported then is of any priority, or of no plan
+        found = [one.objective for one in result.trace if one.objective is not None]
+        best = self.least(0, ())
+        if min(found, default=math.inf) < best - CLOSE * abs(best) - self.noise:
+            raise Mismatch(f"a plan of {min(found)!r} was reported, but the best is {float(best)!r}")
 
     def _check_stage(self, result: Result, priority: int, bound: float | None, reached: tuple[float, ...]) -> None:
         if priority > len(reached):
