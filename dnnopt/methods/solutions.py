@@ -210,8 +210,10 @@ class _Build:
         x = values[model.placement]
         if np.isnan(x).all():
             raise InputError("", problem="the model has no solution: solve it first")
-        ends = ~compiled.is_layer & (compiled.allowed.sum(axis=1) == 1)  # inputs and outputs are where they are
-        x[ends] = compiled.allowed[ends]
+        left_out = (compiled.allowed.sum(axis=1) == 1) | (np.nan_to_num(x) == 0).all(axis=1)
+        ends = np.flatnonzero(~compiled.is_layer & left_out)  # inputs and outputs are where they are, and as they are
+        x[ends] = np.arange(x.shape[1]) == compiled.allowed[ends].argmax(axis=1)[:, None]
+        values[model.placement[ends]] = x[ends]
         whole = (np.abs(x - np.round(x)) <= _WHOLE).all(axis=1) & (np.round(x).sum(axis=1) == 1)
         for node in np.flatnonzero(~whole).tolist():
             layer = compiled.node_names[node]

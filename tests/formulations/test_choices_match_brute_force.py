@@ -85,3 +85,12 @@ def test_a_plan_that_is_forbidden_does_not_come_back_in_forms_that_are_not_sent(
         found.add(str(compiled.plan(placement).to_data()))
         made.forbid(compiled, model, placement)
     assert len(found) == 9
+
+
+def test_an_input_with_forms_that_is_left_out_of_values_is_sent_as_it_is():
+    raw = tensor("x", "input", "a", 2, forms=[dp.Form(name="jpeg", bytes=1)])
+    on = platform("p q", [link("up")], {"p>q": "up"})
+    one = problem(network("a", [raw], source="p"), on, {"a": (9, 1)})
+    assert dp.plan_from_values({"x(a,q)": 1}, one, "edgewise").to_data() == {"placement": {"net": {"a": "q"}}}
+    coded = dp.plan_from_values({"x(a,q)": 1, "x(input,p/1)": 1}, one, "edgewise")
+    assert coded.forms == {"net": {"x": "jpeg"}}
