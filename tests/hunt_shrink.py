@@ -122,6 +122,7 @@ def _without_layer(data: dict[str, Any], network: str, layer: str) -> dict[str, 
 def _without_device(data: dict[str, Any], device: str) -> dict[str, Any]:
     changed = copy.deepcopy(data)
     platform = changed["platform"]
+    modes = [mode["name"] for one in platform["devices"] if one["name"] == device for mode in one.get("modes", [])]
     platform["devices"] = [one for one in platform["devices"] if one["name"] != device]
     platform["routes"] = [one for one in platform.get("routes", []) if device not in (one["from"], one["to"])]
     for link in platform.get("links", []):
@@ -135,12 +136,17 @@ def _without_device(data: dict[str, Any], device: str) -> dict[str, Any]:
             for key in ("source", "sink"):
                 if owner.get(key) == device:
                     del owner[key]
+        for form in (form for tensor in network.get("tensors", []) for form in tensor.get("forms", [])):
+            for key in ("encode", "decode"):
+                form.get(key, {}).pop(device, None)
+    for scenario in changed.get("scenarios", []):
+        scenario.get("speed", {}).pop(device, None)
     for entry in (*changed["minimize"], *changed.get("subject_to", [])):
         for key in ("devices", "allowed"):
             if device in entry.get(key, ()):
                 entry[key] = [one for one in entry[key] if one != device]
         entry.get("limits", {}).pop(device, None)
-    _forget(changed, lambda entry: entry.get("devices") == [], {device})
+    _forget(changed, lambda entry: entry.get("devices") == [], {device, *(f"{device}:{mode}" for mode in modes)})
     return changed
 
 

@@ -16,6 +16,7 @@ from dnnopt.problem.constraints import Deadline, MaxDevices
 from dnnopt.problem.forms import Form
 from dnnopt.problem.modes import Mode
 from dnnopt.problem.platforms import Device
+from dnnopt.problem.scenarios import Scenario
 from dnnopt.referee import evaluate
 from dnnopt.studies.ranking import best_plans
 
@@ -95,6 +96,12 @@ def test_errors_are_mismatches_and_the_problem_is_made_smaller(monkeypatch):
 
     monkeypatch.setattr(hunt_checks, "_by_auto", fails_with_deadlines)
     one = three_layers(subject_to=[MaxDevices(limit=2), Deadline(limit=20.0)])
+    one = one.replace(
+        networks=one.networks[0].replace(
+            tensors=[one.networks[0].tensors[0].replace(forms=[Form(name="jpeg", bytes=1.0, encode={"p": 0.5})])]
+        ),
+        scenarios=[Scenario(name="slow", probability=1.0, speed={"q": 0.5})],
+    )
     said, wrong = ask(dict(ways(one))["auto"], one, Truth(one))
     assert said == "MISMATCH"
     assert "ZeroDivisionError" in wrong
