@@ -15,6 +15,7 @@ from dnnopt.problem.problem import Problem
 from dnnopt.referee import evaluate
 
 SECONDS = 5.0  # for one answer; what is not proved in this time is counted, and no mismatch
+NOTHING = Fraction(1, 10**15)  # what solvers may say instead of 0
 EARLY = 0.5  # an answer in less than this share of the time had the time to be proved
 GAP = Fraction(1, 10**6)
 CLOSE = Fraction(1, 10**5)  # of what other programs find, at their tolerances
@@ -133,7 +134,7 @@ class Truth:
             return  # what is reported then is of any priority, or of no plan
         found = [one.objective for one in result.trace if one.objective is not None]
         best = self.least(0, ())
-        if min(found, default=math.inf) < best - CLOSE * abs(best) - self.noise:
+        if min(found, default=math.inf) < best - CLOSE * abs(best) - 10**6 * self.noise - NOTHING:
             raise Mismatch(f"a plan of {min(found)!r} was reported, but the best is {float(best)!r}")
 
     def _check_stage(self, result: Result, priority: int, bound: float | None, reached: tuple[float, ...]) -> None:
