@@ -3,7 +3,8 @@
 Where an exact method fits (shortest path, minimum cut, tree program, ideals), that is all; relaxations that one fits
 come next. Otherwise presolve with the best simple plan. For a linear objective, prices on the limits give a bound, and
 what each choice costs at least: what costs more than the plan is forbidden. The formulation is given a glance, in which
-what is easy ends, and constraint programming a longer one. For a critical path, the sum of all times comes first.
+what is easy ends, and constraint programming a longer one; where layers choose modes or forms, the problem without
+these choices gives plans. For a critical path, the sum of all times comes first.
 Searches (groups of layers, local search, neighbourhoods) improve the plan. Then label search, as long as it promises to
 close the gap.
 
@@ -17,6 +18,8 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from functools import cached_property
+
+import numpy as np
 
 from dnnopt.compiled.compiled import CompiledProblem
 from dnnopt.compiled.compiler import compile_problem
@@ -42,11 +45,13 @@ from dnnopt.methods.programs.lagrangian import Lagrangian, below
 from dnnopt.models.solvers import solver as solver_of
 from dnnopt.models.solvers.interface import Clock, Control, Limits, Outcome
 from dnnopt.problem.constraints import Deadline
+from dnnopt.problem.plainer import without_choices
 
 # Parts of the time: a share of it, and at most so many seconds.
 _STAGES = 0.3, 60.0
 _PRICES = 0.05, 2.0
 _GLANCE = 0.03, 3.0
+_PLAINER = 0.1, 10.0
 _PROPAGATION = 0.2, 20.0
 _SUM = 0.1, 10.0
 _GROUPS, _GROUPS_ON_PATHS = (0.06, 8.0), (0.2, 20.0)  # searches for critical paths need longer
@@ -103,6 +108,23 @@ def place_by_sum(pool: Pool, limits: Limits, control: Control) -> None:
     run_auto(relay, formulation, default_solver(formulation), limits, control)
 
 
+def place_without_choices(pool: Pool, limits: Limits, control: Control) -> None:
+    """Offer the pool the placements that are best, and on the way to the best, in first modes and with plain tensors.
+
+    More methods know problems without such choices; what a plan breaks with them is left to the pool's referee.
+    """
+    problem = without_choices(pool.problem)
+    compiled = compile_problem(problem).at_stage(pool.stage, {})
+    formulation = registry.formulation(_LINEAR, compiled)
+    first = np.unique(pool.compiled.host_device, return_index=True)[1]
+    relay = Pool(problem, compiled, pool.stage)
+    relay.pass_on = lambda placement, source, times: pool.offer_placement(first[placement], source)
+    effort = Effort(Clock(limits.time_limit), seed=limits.seed, stop=control.stop)
+    for source, placement in BASELINES["multi-cut"].run(evaluator_of(compiled), effort):
+        relay.offer_placement(placement, source)
+    run_auto(relay, formulation, default_solver(formulation), limits, control)
+
+
 class _Auto:
     """A run: phases one after the other, until one proves the best plan or there is none left."""
 
@@ -120,6 +142,7 @@ class _Auto:
             phases += [
                 self._prices,
                 self._glance,
+                self._plainer,
                 self._propagation,
                 self._sequential,
                 self._improvement,
@@ -165,6 +188,12 @@ class _Auto:
     def _glance(self) -> Outcome:
         """Try the formulation for a moment."""
         return self._try(self.formulation, self.solver, _GLANCE)
+
+    def _plainer(self) -> Outcome:
+        """Search for plans in first modes and with plain tensors."""
+        if self.pool.compiled.has_choices and not needs_critical_path(self.pool.compiled):
+            place_without_choices(self.pool, self._part(_PLAINER), self.control)
+        return _NOTHING
 
     def _propagation(self) -> Outcome:
         """Try constraint programming."""
