@@ -120,12 +120,12 @@ def _draw(problem: Problem, result: dp.Result) -> None:
 
 
 def _compare(problem: Problem, result: dp.Result) -> None:
-    from dnnopt.base.tables import WRITERS
+    from dnnopt.base.tables import as_csv, as_latex, as_markdown
 
     found = dp.compare(problem, heuristic_limit=0.05, time_limit=1.0, threads=1)
     str(found)
     json.dumps(found.to_data(), allow_nan=False)
-    for write in WRITERS.values():
+    for write in (as_csv, as_latex, as_markdown):
         write(found.to_rows())
 
 

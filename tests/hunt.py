@@ -77,7 +77,7 @@ def draw(number: int, count: int) -> list:
     Hypothesis begins with the simplest problem there is and changes what it has drawn: each third is taken.
     """
     import special
-    from choices import problems_with_choices
+    from choice_problems import problems_with_choices
     from hypothesis import HealthCheck, Phase, given, seed, settings
     from hypothesis import strategies as st
     from strategies import problems

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from random import Random
 
 import numpy as np
-from choices import choices_of
+from choice_problems import choices_of
 from hunt_studies import STUDIES
 from hunt_truth import SECONDS, Mismatch, Truth
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import readers
-from choices import choices_of
+from choice_problems import choices_of
 from hunt_truth import CLOSE, EARLY, GAP, SECONDS, Choice, Mismatch, Truth
 from oracle_times import TooManyOrdersError
 

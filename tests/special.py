@@ -3,7 +3,7 @@
 from itertools import pairwise, permutations
 
 from builders import link, platform
-from choices import problems_with_choices
+from choice_problems import problems_with_choices
 from hypothesis import strategies as st
 from limits import CONSTRAINTS, memories
 from strategies import problems, tied, tied_problems

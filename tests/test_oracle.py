@@ -4,7 +4,7 @@ from fractions import Fraction
 
 import pytest
 from builders import layer, link, network, plan, platform, problem, tensor
-from choices import problems_with_choices
+from choice_problems import problems_with_choices
 from hunt_truth import Truth
 from hypothesis import given, settings
 from limits import placement_plan

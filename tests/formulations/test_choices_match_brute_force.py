@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from brute_force import brute_force, check_solved, judged_plans
 from builders import link, network, platform, problem, tensor
-from choices import problems_with_choices
+from choice_problems import problems_with_choices
 from hypothesis import given, settings
 
 import dnnopt as dp

@@ -5,7 +5,7 @@ from collections import Counter
 import numpy as np
 import pytest
 from brute_force import judged_plans
-from choices import problems_with_choices
+from choice_problems import problems_with_choices
 from examples import check_until
 from hypothesis import given, settings
 from hypothesis import strategies as st

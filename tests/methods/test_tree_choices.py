@@ -4,7 +4,7 @@ import math
 
 from brute_force import brute_force
 from builders import layer, link, network, platform, problem, tensor
-from choices import problems_with_choices
+from choice_problems import problems_with_choices
 from examples import check_until
 from hypothesis import given, settings
 

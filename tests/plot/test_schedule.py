@@ -4,7 +4,7 @@ import math
 
 import pytest
 from builders import link, network, plan, platform, problem, tensor, transfer
-from choices import problems_with_choices
+from choice_problems import problems_with_choices
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from limits import placement_plan

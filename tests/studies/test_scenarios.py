@@ -9,7 +9,7 @@ from collections import Counter
 import pytest
 from brute_force import OPTIMAL, brute_force
 from builders import layer, link, network, platform, problem, tensor
-from choices import problems_with_choices
+from choice_problems import problems_with_choices
 from commands import check_refused, dnnopt
 from examples import check_until
 from hard_problem import hard_problem
