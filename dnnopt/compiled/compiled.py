@@ -310,12 +310,8 @@ class CompiledProblem:
     @cached_property
     def coding_seconds(self) -> Array:
         """Seconds of encoding each edge's tensor at the origin and decoding it at the destination of pairs (E, P)."""
-        seconds = np.zeros((len(self.edges), len(self.pair_origin)))
-        events, ends = self.events, (self.pair_origin, self.pair_destination)
-        for event, edge in zip(events.event, events.edge, strict=True):
-            if events.seconds[event]:
-                here = events.origins[event, ends[0]] & events.destinations[event, ends[1]]
-                seconds[edge] += events.seconds[event] * here
+        seconds, events = np.zeros((len(self.edges), len(self.pair_origin))), self.events
+        np.add.at(seconds, events.edge, (events.seconds[:, None] * self.event_pairs)[events.event])
         return seconds
 
     @cached_property
@@ -403,14 +399,17 @@ class CompiledProblem:
             if key is not None:
                 placed[key[0]][key[1]] = self.host_names[self.executor_host[executor]]
         forms: dict[str, dict[str, str]] = {}
-        sent = set(self.edge_tensor[self.edge_pairs(placement) >= 0].tolist()) if self.choices else set()
-        for index in sorted(sent):
+        for index in self._sent(placement) if self.choices else ():
             number, node = self.tensor_number[index], self.producer[index]
             form = self._forms_of(int(node), int(placement[node])).get(int(number))
             if form is not None:
                 network = self.network_names[self.tensor_network[index]]
                 forms.setdefault(network, {})[self.tensors[index].name] = form.name
         return Plan(placement=placed, forms=forms)
+
+    def _sent(self, placement: Index) -> Index:
+        """Return the tensors that are sent, in their order."""
+        return np.unique(self.edge_tensor[self.edge_pairs(placement) >= 0])
 
     def _forms_of(self, node: int, executor: int) -> Mapping[int, Form | None]:
         """Return the forms, by tensor, that a node's executor stands for."""
@@ -439,7 +438,7 @@ class CompiledProblem:
         """Return which executors of each node (N, k) are all one in a plan: they differ in forms that are not sent."""
         found = np.zeros(self.allowed.shape, dtype=bool)
         found[np.arange(len(placement)), placement] = True
-        sent = set(self.tensor_number[self.edge_tensor[self.edge_pairs(placement) >= 0]].tolist())
+        sent = set(self.tensor_number[self._sent(placement)].tolist())
         hosts = len(self.host_names)
         for node, choices in self.choices.items():
             chosen = choices[placement[node] // hosts]

@@ -111,15 +111,20 @@ def all_on_one(compiled: CompiledProblem) -> Index:
 
     Where a node may not run there, it is in its fastest mode on the device, or else at its fastest anywhere.
     """
-    return in_every_form(compiled)[: len(compiled.host_names)]
+    return _all_on(compiled, len(compiled.host_names))
 
 
-def in_every_form(c: CompiledProblem) -> Index:
+def in_every_form(compiled: CompiledProblem) -> Index:
     """Return for each executor the placement (k, N) with all nodes there: in its form, where they have such."""
+    return _all_on(compiled, len(compiled.executor_names))
+
+
+def _all_on(c: CompiledProblem, count: int) -> Index:
+    """Return the placement (count, N) of each of so many executors, of which the hosts come first."""
     hosts, time = len(c.host_names), c.allowed_time
-    found = np.empty((len(c.executor_names), len(time)), dtype=np.int64)
+    found = np.empty((count, len(time)), dtype=np.int64)
     fastest = time.argmin(axis=1)
-    for executor, device in enumerate(c.executor_device):
+    for executor, device in enumerate(c.executor_device[:count]):
         there = np.flatnonzero(c.executor_device == device)
         own = there[time[:, there].argmin(axis=1)]
         found[executor] = np.where(np.isfinite(time[np.arange(len(time)), own]), own, fastest)

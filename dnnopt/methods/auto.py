@@ -191,7 +191,9 @@ class _Auto:
 
     def _plainer(self) -> Outcome:
         """Search for plans in first modes and with plain tensors."""
-        if self.pool.compiled.has_choices and not needs_critical_path(self.pool.compiled):
+        c = self.pool.compiled
+        left_out = bool(c.choices) or any(device.modes for device in self.pool.problem.platform.devices)
+        if c.has_choices and left_out and not needs_critical_path(c):
             place_without_choices(self.pool, self._part(_PLAINER), self.control)
         return _NOTHING
 

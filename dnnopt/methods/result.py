@@ -17,7 +17,7 @@ from dnnopt.base.numbers import compared, format_gap, format_number, format_quan
 from dnnopt.base.tables import Described, Framed
 from dnnopt.problem.plan import Plan
 from dnnopt.problem.problem import Problem
-from dnnopt.problem.words import device_names, metric_line, objective_name, runs
+from dnnopt.problem.words import metric_line, objective_name, runs
 from dnnopt.referee import Evaluation, Violation
 
 if TYPE_CHECKING:
@@ -345,7 +345,7 @@ def print_check(console: Console, problem: Problem, evaluation: Evaluation) -> N
 
 def placement_table(problem: Problem, plan: Plan, evaluation: Evaluation) -> RenderableType:
     """Return a table of what each device runs."""
-    rows, of = [], device_names(problem)
+    rows, of = [], problem.platform.device_of()
     for device, texts in runs(problem, plan).items():
         count = sum(of[placed] == device for layers in plan.placement.values() for placed in layers.values())
         busy = evaluation.metrics.get(f"busy({device})", 0.0)
@@ -368,7 +368,7 @@ def placement_table(problem: Problem, plan: Plan, evaluation: Evaluation) -> Ren
 
 
 def _shared_weights_table(problem: Problem, plan: Plan, most: int) -> RenderableType:
-    places, shared = device_names(problem), problem.all_shared_weights()
+    places, shared = problem.platform.device_of(), problem.all_shared_weights()
     rows = []
     for one in shared[:most]:
         holding = {plan.placement[network][layer] for network, layer in one.layers}

@@ -20,7 +20,6 @@ from dnnopt.plot.subject import headline, planned
 from dnnopt.problem.networks import INPUT, OUTPUT, Network
 from dnnopt.problem.plan import Plan
 from dnnopt.problem.problem import Problem
-from dnnopt.problem.words import device_names
 from dnnopt.referee import Evaluation
 
 if TYPE_CHECKING:
@@ -203,7 +202,7 @@ def _graph(
 ) -> tuple[dict[str, str | None], list[_Edge]]:
     """Return the device of each node in a topological order, and the edges; each source of raw input is a node."""
     devices: dict[str, str | None] = {}
-    edges, of = [], device_names(problem)
+    edges, of = [], problem.platform.device_of()
     copies = {one.tensor: one for one in evaluation.transmissions if one.network == network.name}
     for tensor in network.tensors:
         copy = copies.get(tensor.name)
@@ -427,7 +426,7 @@ def _draw_sizes(axes: Axes, place: _Place, sent: list[tuple[float, str, float, f
 def _legend_entries(problem: Problem, plan: Plan, metrics: dict[str, float]) -> list[Artist]:
     from matplotlib.patches import Patch
 
-    of = device_names(problem)
+    of = problem.platform.device_of()
     count = Counter(of[place] for placed in plan.placement.values() for place in placed.values())
     shown = short_names(device for device in problem.platform.device_names() if count[device])
     entries: list[Artist] = []

@@ -26,7 +26,7 @@ from dnnopt.plot.style import (
     marker,
     new_figure,
 )
-from dnnopt.problem.words import device_names, objective_name
+from dnnopt.problem.words import objective_name
 from dnnopt.studies.sweep import Sweep
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def sweep(found: Sweep, *, axes: tuple[Axes, Axes] | None = None) -> Figure:
     if not found.points:
         raise InputError("a sweep with points", field="sweep.points", value=[])
     if axes is None:
-        of = device_names(found.problem)
+        of = found.problem.platform.device_of()
         used = {of[place] for plan in found.plans for placed in plan.placement.values() for place in placed.values()}
         width, height = size_beside(7.2, 2.2, list(short_names(used).values()))
         above, below = new_figure(width, height + 3.4).subplots(2, 1, sharex=True, height_ratios=(3.4, height))
@@ -118,7 +118,7 @@ def _draw_values(axes: Axes, found: Sweep, per: float) -> None:
 def _draw_plans(axes: Axes, found: Sweep, per: float) -> None:
     from matplotlib.patches import Patch, Rectangle
 
-    problem, of = found.problem, device_names(found.problem)
+    problem, of = found.problem, found.problem.platform.device_of()
     layers = [
         (network.name, network.layers[index].name) for network in problem.networks for index in reversed(network.order)
     ]

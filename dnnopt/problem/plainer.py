@@ -14,7 +14,7 @@ def without_choices(problem: Problem) -> Problem:
 
     What the first mode holds and makes counts as that of the device itself, so that a plan may break a limit there.
     """
-    device_of = {executor.name: executor.device.name for executor in problem.platform.executors()}
+    device_of = problem.platform.device_of()
     first = {device.executors[0].name for device in problem.platform.devices}
 
     def measured(table: Any) -> Any:

@@ -289,6 +289,10 @@ class Platform(Described, Record):
         """Return the devices' names, in order."""
         return tuple(device.name for device in self.devices)
 
+    def device_of(self) -> dict[str, str]:
+        """Return the device of each executor, both by the names that plans give them."""
+        return {executor.name: executor.device.name for executor in self.executors()}
+
     def executors(self) -> tuple[Executor, ...]:
         """Return the devices in each of their modes, in order."""
         return tuple(executor for device in self.devices for executor in device.executors)

@@ -43,7 +43,7 @@ def _faster(device: Device, factor: float) -> Device:
 
 
 def _profile(problem: Problem, scenario: Scenario) -> Profile:
-    device = {one.name: one.device.name for one in problem.platform.executors()}
+    device = problem.platform.device_of()
     device |= {name: name for name in problem.platform.device_names()}
     return problem.profile.model_copy(
         update={

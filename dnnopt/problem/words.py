@@ -25,11 +25,6 @@ _MOST_FORMED = 2  # tensors that are named in a column
 _OTHER = "?"  # devices beyond the alphabet
 
 
-def device_names(problem: Problem) -> dict[str, str]:
-    """Return the device of each executor, by the name that plans give it."""
-    return {executor.name: executor.device.name for executor in problem.platform.executors()}
-
-
 def letters(problem: Problem) -> dict[str, str]:
     """Return a letter for each device, from its name where that is free."""
     found: dict[str, str] = {}
@@ -46,7 +41,7 @@ def strip(problem: Problem, plan: Plan, width: int = 60) -> str:
     A letter stands for a layer or, where there are more layers than `width`, for some that follow each other: a small
     letter where they are not all on one device, but most of them on this one. Networks are set apart by a blank.
     """
-    device, of = device_names(problem), letters(problem)
+    device, of = problem.platform.device_of(), letters(problem)
     total = sum(len(network.layers) for network in problem.networks)
     width = max(width - len(problem.networks) + 1, len(problem.networks))
     words = []
@@ -148,7 +143,7 @@ def runs(problem: Problem, plan: Plan) -> dict[str, list[str]]:
 
 def where(problem: Problem, plan: Plan) -> str:
     """Return how many layers are where, and what is sent in which form: ``pi 3, nx:int8 4; t as jpeg``."""
-    counts = dict.fromkeys(device_names(problem), 0)
+    counts = dict.fromkeys(problem.platform.device_of(), 0)
     for placed in plan.placement.values():
         for device in placed.values():
             counts[device] += 1

@@ -10,9 +10,10 @@ from dnnopt.compiled.compiled import CompiledProblem
 from dnnopt.compiled.evaluator import evaluator_of
 from dnnopt.formulations.copies import Copies, shared_tensors
 from dnnopt.formulations.edges import edge_labels, edge_stays, edge_uses_pair, pair_labels
+from dnnopt.formulations.executors import add_executors
 from dnnopt.formulations.implied import Axes, Entries, ImpliedVariables
 from dnnopt.formulations.moves import PairMoves
-from dnnopt.models.arrays import Columns, Joined, Values
+from dnnopt.models.arrays import Columns, Values
 from dnnopt.models.constraint import ConstraintModel
 
 
@@ -60,36 +61,8 @@ class Literals(ImpliedVariables):
         self.times: HasLatencies | None = None
 
     def _add_placement(self) -> Columns:
-        c = self.c
-        if c.has_choices:
-            x = self._add_allowed()
-        else:
-            executors = np.arange(c.allowed.shape[1])
-            x = self.model.add_variables(
-                "x",
-                c.allowed.shape,
-                axes=lambda: (c.node_names, c.executor_names),
-                upper=c.allowed,
-                evaluate=lambda placement: placement[:, None] == executors,
-            )
-        self.model.placement = x
+        x = add_executors(self.model, self.c)
         self.model.add_exactly_one(x)
-        return x
-
-    def _add_allowed(self) -> Columns:
-        """Add literals for what is allowed alone; of all executors with their modes and forms, that is little."""
-        c = self.c
-        node, executor = np.nonzero(c.allowed)
-
-        def labels() -> list[list[str]]:
-            ends = zip(node, executor, strict=True)
-            return [[Joined(c.node_names[v], c.executor_names[i]) for v, i in ends]]
-
-        columns = self.model.add_variables(
-            "x", (len(node),), axes=labels, evaluate=lambda placement: placement[node] == executor
-        )
-        x = np.full(c.allowed.shape, self.model.zero, dtype=columns.dtype)
-        x[node, executor] = columns
         return x
 
     def _add_pairs(self) -> Columns:

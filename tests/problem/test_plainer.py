@@ -4,6 +4,8 @@ from builders import layer, link, network, plan, platform, problem, tensor
 
 import dnnopt as dp
 from dnnopt.compiled.compiler import compile_problem
+from dnnopt.formulations import registry
+from dnnopt.methods import auto
 from dnnopt.methods.auto import place_without_choices
 from dnnopt.methods.pool import Pool
 from dnnopt.models.solvers.interface import Control, Limits
@@ -40,3 +42,16 @@ def test_its_plans_are_plans_of_the_problem():
     assert pool.objective == 7
     assert pool.plan.placement["net"] == {"a": "p:slow", "b": "q"}
     assert dp.solve(one).objective == 2 + 1 + 1
+
+
+def test_a_problem_with_nothing_to_leave_out_is_not_asked_again(monkeypatch):
+    asked = []
+    monkeypatch.setattr(auto, "place_without_choices", lambda pool, *rest: asked.append(pool.problem))
+    stays = network([layer("a"), layer("b")], [tensor("t", "a", "b", 4, plain=False)])
+    one = problem(stays, platform("p q", [link("w")], {"p>q": "w"}), {"a": (1, 9), "b": (9, 1)})
+    for asking in (one, chosen(), without_choices(chosen())):
+        pool = Pool(asking, compile_problem(asking))
+        formulation = registry.formulation("edgewise", pool.compiled)
+        auto._Auto(pool, formulation, "highs", Limits(5.0, threads=1), Control(), True)._plainer()
+    assert compile_problem(one).has_choices
+    assert asked == [chosen()]

@@ -15,6 +15,7 @@ from __future__ import annotations
 import numpy as np
 
 from dnnopt.compiled.compiled import CompiledProblem
+from dnnopt.compiled.metrics import Index
 from dnnopt.formulations.edges import at_device, at_origin, edge_labels, edge_stays
 from dnnopt.formulations.milp.communication.copies import add_copies
 from dnnopt.formulations.milp.communication.pairs import add_pair_variables
@@ -57,13 +58,11 @@ def _add_any_entry(model: LinearModel, c: CompiledProblem, columns: Columns, dev
     level = c.fan_out[tensor]  # entries for consumers of another reach have others
     use = np.stack([c.tensor_number[tensor], level, c.edge_consumer], axis=1)
     _, first, row = np.unique(use, axis=0, return_index=True, return_inverse=True)
-    row = row.ravel()
-    moves = columns[:, :, :devices]
-    rows = (row[:, None, None] * devices + np.arange(devices)[None, :, None]) + np.zeros(moves.shape, dtype=np.int64)
-    at = columns[first][:, :, devices:]
-    of_x = (np.arange(len(first))[:, None, None] * devices + np.arange(devices)[None, :, None]) + np.zeros(
-        at.shape, dtype=np.int64
-    )
+    moves, at = columns[:, :, :devices], columns[first][:, :, devices:]
+
+    def rows(use: Index, shape: tuple[int, ...]) -> Index:
+        """Return the row of each entry (., D, w) of some uses."""
+        return np.broadcast_to((use[:, None] * devices + np.arange(devices))[:, :, None], shape).ravel()
 
     def labels() -> tuple[list[str], tuple[str, ...]]:
         every = edge_labels(c)
@@ -72,7 +71,7 @@ def _add_any_entry(model: LinearModel, c: CompiledProblem, columns: Columns, dev
     model.add_sparse_rows(
         "enter",
         (len(first), devices),
-        np.concatenate([rows.ravel(), of_x.ravel()]),
+        np.concatenate([rows(row.ravel(), moves.shape), rows(np.arange(len(first)), at.shape)]),
         np.concatenate([moves.ravel(), at.ravel()]),
         np.concatenate([np.ones(moves.size), -np.ones(at.size)]),
         lower=0.0,
