@@ -18,8 +18,10 @@ def _network() -> dict[str, Any]:
         {"name": name, "op": "Conv", "flops": 1e6, "bytes": 1e4, "weights": 1e3 * (k + 1), "activations": 10.0}
         for k, name in enumerate(LAYERS)
     ]
+    window = {"kernel": [3, 3], "stride": [2, 2], "pads": [1, 1, 1, 1], "dilation": [1, 2], "groups": 2}
+    layers[0] |= {"window": window, "axes": [1], "inputs": ["", "x"], "weight_axes": [1, 0]}
     tensors = [
-        {"name": "x", "producer": "input", "consumers": ["a"], "bytes": 100, "sensitivity": 1},
+        {"name": "x", "producer": "input", "consumers": ["a"], "bytes": 100, "sensitivity": 1, "shape": [1, 25]},
         {"name": "ta", "producer": "a", "consumers": ["b", "c"], "bytes": 80, "sensitivity": 0.7},
         {"name": "tb", "producer": "b", "consumers": ["d"], "bytes": 60, "sensitivity": 0.5},
         {"name": "tc", "producer": "c", "consumers": ["d"], "bytes": 40, "sensitivity": 0.25},

@@ -46,6 +46,7 @@ from dnnopt.problem.custom import CustomConstraint as CustomConstraint
 from dnnopt.problem.custom import LinkCharge as LinkCharge
 from dnnopt.problem.custom import Metric as Metric
 from dnnopt.problem.forms import Form as Form
+from dnnopt.problem.geometry import Window as Window
 from dnnopt.problem.granularity import coarsen as coarsen
 from dnnopt.problem.library import names as names
 from dnnopt.problem.library import network as network

@@ -36,8 +36,8 @@ def model(nodes, inputs, outputs, weights=None, *, opset=17, domains=(), value_i
     )
 
 
-def runtime_shapes(made, feeds):
-    """Return the shape of each output as onnxruntime makes it, or None where it refuses the model."""
+def runtime_results(made, feeds):
+    """Return each output as onnxruntime makes it, or None where it refuses the model."""
     import onnxruntime
     from onnxruntime.capi import onnxruntime_pybind11_state as state
 
@@ -55,8 +55,13 @@ def runtime_shapes(made, feeds):
         results = session.run(None, feeds)
     except failures:
         return None
-    names = [output.name for output in made.graph.output]
-    return {name: result.shape for name, result in zip(names, results, strict=True)}
+    return dict(zip([output.name for output in made.graph.output], results, strict=True))
+
+
+def runtime_shapes(made, feeds):
+    """Return the shape of each output as onnxruntime makes it, or None where it refuses the model."""
+    results = runtime_results(made, feeds)
+    return None if results is None else {name: result.shape for name, result in results.items()}
 
 
 def attention_block(heads=4, width=32):

@@ -106,11 +106,11 @@ def merge(network: Network, groups: Sequence[Collection[str]]) -> Network:
     kept. What one member leaves open (None), the merged layer does. Its name is the longest path that all its members'
     names begin with (``layer1.0`` of ``layer1.0.conv1`` and ``layer1.0.relu``) where that is its own alone, else that
     of the member with most FLOP; its operator is those of the members that compute something, joined by ``+``. Its type
-    of numbers is that of the member with most FLOP.
+    of numbers is that of the member with most FLOP. It has no window, axes, inputs or axes of weights.
 
-    Tensors keep their name, size, sensitivity and forms, and lose the consumers that are in their producer's group.
-    Shared weights are read by the merged layers; where one of several members has all that read them, they become its
-    own (if its members' weights are known).
+    Tensors keep their name, size, shape, sensitivity and forms, and lose the consumers that are in their producer's
+    group. Shared weights are read by the merged layers; where one of several members has all that read them, they
+    become its own (if its members' weights are known).
 
     Parameters
     ----------

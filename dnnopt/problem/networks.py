@@ -35,6 +35,7 @@ from dnnopt.base.sizes import check_layers_and_devices
 from dnnopt.base.tables import Described
 from dnnopt.base.text import visible
 from dnnopt.problem.forms import Form
+from dnnopt.problem.geometry import AxisNumbers, AxisSizes, Window
 from dnnopt.problem.precision import FLOAT32, DType
 
 INPUT = "input"
@@ -65,6 +66,16 @@ class Layer(Record):
         Share of the inputs that get as far as the layer, where some leave at an earlier exit.
     dtype : str
         Type of the numbers that it computes with, for which devices may have rates; float32 where it is not known.
+    window : Window, optional
+        Of convolutions and pools: the window that moves over their first input.
+    axes : tuple of int
+        Axes that the operator works along, of its first input (of its output for ``Concat``): that of a softmax, those
+        of a reduction; of a ``Transpose`` the whole order of axes.
+    inputs : tuple of str
+        Tensors that it reads in the operator's order, empty for one that is constant or left out; none where its only
+        tensor is the first operand.
+    weight_axes : tuple of int
+        Axes of its first output along which its weights are divided: a part of the output needs its share alone.
     """
 
     name: Name
@@ -76,6 +87,10 @@ class Layer(Record):
     state: Bytes = 0.0
     reach: Fraction = 1.0
     dtype: DType = FLOAT32
+    window: Window | None = None
+    axes: AxisNumbers = ()
+    inputs: tuple[str, ...] = ()
+    weight_axes: AxisNumbers = ()
 
 
 class Tensor(Record):
@@ -100,6 +115,8 @@ class Tensor(Record):
         Whether it may be sent as it is.
     reach : float, optional
         Of a result: the share of the inputs whose answer it is; None: its producer's reach.
+    shape : tuple of int, optional
+        Sizes of its axes, the batch included; None: not known.
     """
 
     name: Name
@@ -111,6 +128,7 @@ class Tensor(Record):
     forms: tuple[Form, ...] = ()
     plain: Flag = True
     reach: Fraction | None = None
+    shape: AxisSizes | None = None
 
 
 class SharedWeights(Record):
@@ -187,7 +205,8 @@ class Network(Described, Record):
     Raises
     ------
     InputError
-        For duplicate or reserved names, unknown producers, consumers or readers, cycles, and a reach that grows.
+        For duplicate or reserved names, unknown producers, consumers or readers, inputs that a layer does not consume,
+        cycles, and a reach that grows.
     """
 
     name: Name
@@ -236,9 +255,25 @@ class Network(Described, Record):
             check_unique(shared.layers, field, "layer")
             for position, name in enumerate(shared.layers):
                 check_known(name, names, f"{field}[{position}]", "layer")
+        self._check_inputs()
         _ = self.order  # refuses cycles
         self._check_reach()
         return self
+
+    def _check_inputs(self) -> None:
+        """Check that layers name as their inputs what they consume."""
+        if not any(layer.inputs for layer in self.layers):
+            return
+        consumed: dict[str, set[str]] = {layer.name: set() for layer in self.layers}
+        for tensor in self.tensors:
+            for consumer in tensor.consumers:
+                if consumer != OUTPUT:
+                    consumed[consumer].add(tensor.name)
+        for index, layer in enumerate(self.layers):
+            for position, name in enumerate(layer.inputs):
+                if name:
+                    what = "tensor that the layer consumes"
+                    check_known(name, consumed[layer.name], f"layers[{index}].inputs[{position}]", what)
 
     def _check_reach(self) -> None:
         """Check that no reach is more than that of what comes before."""

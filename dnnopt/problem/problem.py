@@ -23,6 +23,7 @@ from dnnopt.problem import library
 from dnnopt.problem.constraints import AnyConstraint, Constraint, in_networks
 from dnnopt.problem.custom import CustomConstraint, Metric
 from dnnopt.problem.entries import network_data, platform_data
+from dnnopt.problem.geometry import without_geometry
 from dnnopt.problem.metrics import STANDARD, about
 from dnnopt.problem.networks import Network, SharedAcross
 from dnnopt.problem.objectives import Term, as_terms
@@ -210,8 +211,9 @@ class Problem(Described, Record):
 
     @property
     def checksum(self) -> str:
-        """SHA-256 of all that the problem says, networks and platform included; texts on provenance do not count."""
-        text = json.dumps(_without_provenance(self.to_data()), sort_keys=True, separators=(",", ":"))
+        """SHA-256 of all that the problem says, networks and platform too, but for provenance and layers' geometry."""
+        data = _without_provenance(without_geometry(self.to_data()))
+        text = json.dumps(data, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode("utf-8")).hexdigest()
 
     def network(self, name: str) -> Network:

@@ -337,6 +337,7 @@ def _renamed(network: Network, names: Mapping[str, str]) -> Network:
     made = Counter(tensor.producer for tensor in network.tensors)
     seen: Counter[str] = Counter()
     tensors = []
+    called = {"": ""}
     for tensor in network.tensors:
         if tensor.producer == INPUT:
             name = tensor.name
@@ -344,6 +345,7 @@ def _renamed(network: Network, names: Mapping[str, str]) -> Network:
             seen[tensor.producer] += 1
             number = f":{seen[tensor.producer]}" if made[tensor.producer] > 1 else ""
             name = names[tensor.producer] + number
+        called[tensor.name] = name
         tensors.append(
             tensor.model_copy(
                 update={
@@ -353,7 +355,10 @@ def _renamed(network: Network, names: Mapping[str, str]) -> Network:
                 }
             )
         )
-    layers = tuple(layer.model_copy(update={"name": names[layer.name]}) for layer in network.layers)
+    layers = tuple(
+        layer.model_copy(update={"name": names[layer.name], "inputs": tuple(called[name] for name in layer.inputs)})
+        for layer in network.layers
+    )
     shared = tuple(
         weights.model_copy(update={"layers": tuple(names[layer] for layer in weights.layers)})
         for weights in network.shared_weights

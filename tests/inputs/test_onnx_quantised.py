@@ -6,6 +6,7 @@ from onnx import TensorProto
 from onnx_models import floats, layers, model, node, tensors
 
 import dnnopt as dp
+from dnnopt.problem.geometry import Window
 
 SCALE, ZERO = np.ones((), np.float32), np.zeros((), np.int8)
 DEVICE = dp.Device("t4", flops_per_s={"float32": 8e12, "int8": 130e12}, bytes_per_s=320e9)
@@ -76,6 +77,20 @@ def test_tensors_and_weights_of_small_layers_have_a_byte_for_each_number(both):
     assert layers(small)["conv1"].weights == 8 * 27 + 4 + 1  # with the scale and the zero point
     assert layers(small)["conv1"].bytes == 3 * 1024 + 8 * 27 + 5 + 8 * 1024
     assert layers(small)["conv1"].activations == 8 * 1024
+
+
+def test_layers_of_small_numbers_have_the_geometry_of_the_others(both):
+    plain, small = both
+    plainly, smally = layers(plain), layers(small)
+    for name, layer in plainly.items():
+        same = smally[name]
+        assert (same.window, same.axes, same.weight_axes) == (layer.window, layer.axes, layer.weight_axes)
+        assert len(same.inputs) == len(layer.inputs)
+    assert smally["conv2"].window == Window((3, 3), pads=(1, 1, 1, 1))
+    assert plainly["add"].inputs == ("b", "c")
+    assert smally["add"].inputs == ("b_q", "c_q")
+    made = {tensor.producer: tensor.shape for tensor in plain.tensors}
+    assert {tensor.producer: tensor.shape for tensor in small.tensors} == {"x_quantize": (1, 3, 32, 32), **made}
 
 
 def test_a_quantised_network_is_predicted_to_be_quicker_than_its_original(both):

@@ -343,6 +343,10 @@ class OnnxGraph:
             node, inputs, [self.described(value) if value in self.used else None for value in node.outputs]
         )
 
+    def values_of(self, name: str) -> np.ndarray | None:
+        """Return the elements of a small constant, as far as they are known."""
+        return self._value(name)
+
     def storage(self, name: str) -> dict[str, int]:
         """Return what a constant occupies in memory: name of a stored constant -> bytes."""
         return {root: self._stored_bytes(root) for root in self._kept_as.get(name, (name,))}

@@ -21,14 +21,16 @@ import math
 import re
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dnnopt.base.arguments import checked
 from dnnopt.base.errors import InputError
-from dnnopt.inputs.onnx.costs import COSTS, DATA_INPUTS, CostFunction, Operator, OperatorCost, bytes_moved
+from dnnopt.inputs.onnx.costs import COSTS, DATA_INPUTS, CostFunction, Operator, OperatorCost, Value, bytes_moved
 from dnnopt.inputs.onnx.file import join
+from dnnopt.inputs.onnx.geometry import Reading, geometry_of
 from dnnopt.inputs.onnx.microsoft_costs import COSTS as MICROSOFT_COSTS
 from dnnopt.inputs.onnx.own_costs import parse_cost
 from dnnopt.inputs.onnx.quantised import dtype_of, folded_graph
@@ -118,7 +120,7 @@ def read_onnx(
     made = [(value.name, INPUT) for value in graph.inputs]
     made += [(value, layer.name) for node, layer in zip(graph.layers, layers, strict=True) for value in node.outputs]
     tensors = [
-        Tensor(name=value, producer=producer, consumers=tuple(consumers[value]), bytes=graph.described(value).bytes)
+        _tensor(value, producer, consumers[value], graph.described(value))
         for value, producer in made
         if value in consumers
     ]
@@ -167,12 +169,17 @@ def _refuse_unknown_operators(graph: OnnxGraph, own_costs: Mapping[str, CostFunc
         )
 
 
+def _tensor(name: str, producer: str, consumers: list[str], value: Value) -> Tensor:
+    return Tensor(name=name, producer=producer, consumers=tuple(consumers), bytes=value.bytes, shape=value.shape)
+
+
 def _layer(graph: OnnxGraph, node: Node, name: str, own_costs: Mapping[str, CostFunction]) -> Layer:
     operator = graph.operator(node)
     read = {value: graph.described(value).bytes for value in graph.variable_inputs(node)}
     read |= {value: sum(graph.storage(value).values()) for value in _weights_of(graph, node)}
     order = dict.fromkeys(graph.real(value) for value in node.reads)
     flops, moved = _cost(graph, node, operator, own_costs)
+    window, axes, weight_axes = geometry_of(_reading(graph, node, operator))
     return Layer(
         name=name,
         op=node.op,
@@ -180,7 +187,29 @@ def _layer(graph: OnnxGraph, node: Node, name: str, own_costs: Mapping[str, Cost
         bytes=bytes_moved(operator, [read[value] for value in order if value in read]) if moved is None else moved,
         activations=sum(value.bytes for value in operator.outputs if value is not None),
         dtype=dtype_of(graph, node),
+        window=window,
+        axes=axes,
+        inputs=_operands(graph, node),
+        weight_axes=weight_axes,
     )
+
+
+def _reading(graph: OnnxGraph, node: Node, operator: Operator) -> Reading:
+    """Return an operator with what is known of its inputs."""
+    settings = DATA_INPUTS.get(node.key, len(node.inputs))
+    inputs = [
+        replace(value, data=graph.values_of(node.inputs[index])) if value is not None and index >= settings else value
+        for index, value in enumerate(operator.inputs)
+    ]
+    constant = tuple(bool(value) and graph.real(value) in graph.constants for value in node.inputs)
+    return Reading(replace(operator, inputs=tuple(inputs)), constant, node.version)
+
+
+def _operands(graph: OnnxGraph, node: Node) -> tuple[str, ...]:
+    """Return the tensors that a layer reads as each operand; none where the only one is the first operand."""
+    reals = (graph.real(value) for value in node.inputs)
+    names = tuple("" if value in graph.constants else value for value in reals)
+    return names if any(names[1:]) else ()
 
 
 def _weights_of(graph: OnnxGraph, node: Node) -> list[str]:
