@@ -125,15 +125,22 @@ def _allowed(draw: Draw, problem: Problem) -> c.Placement:
     )
 
 
-def _together(make: Any) -> Any:
-    @st.composite
-    def constraint(draw: Draw, problem: Problem) -> Any:
-        network = draw(st.sampled_from(problem.networks))
-        names = [layer.name for layer in network.layers]
-        layers = tuple(draw(st.lists(st.sampled_from(names), min_size=1, max_size=3, unique=True)))
-        return make(network=network.name, layers=layers)
+@st.composite
+def _some_layers(draw: Draw, problem: Problem, most: int) -> dict[str, Any]:
+    network = draw(st.sampled_from(problem.networks))
+    names = [layer.name for layer in network.layers]
+    layers = tuple(draw(st.lists(st.sampled_from(names), min_size=1, max_size=most, unique=True)))
+    return {"network": network.name, "layers": layers}
 
-    return constraint
+
+def _colocations(problem: Problem) -> st.SearchStrategy[Any]:
+    return _some_layers(problem, 3).map(lambda said: c.Colocate(**said))
+
+
+@st.composite
+def _separations(draw: Draw, problem: Problem) -> c.Separate:
+    at_most = draw(st.integers(1, 2))
+    return c.Separate(**draw(_some_layers(problem, 2 + at_most)), at_most=at_most)
 
 
 @st.composite
@@ -157,8 +164,8 @@ CONSTRAINTS: dict[str, Callable[[Problem], st.SearchStrategy[Any]]] = {
     "worst_leakage": _limited(c.WorstLeakage),
     "utilisation": _limited(c.Utilisation),
     "placement": _allowed,
-    "colocate": _together(c.Colocate),
-    "separate": _together(c.Separate),
+    "colocate": _colocations,
+    "separate": _separations,
     "contiguous": _contiguous,
     "monotone_tiers": lambda problem: st.just(c.MonotoneTiers()),
     "max_devices": lambda problem: st.builds(c.MaxDevices, limit=st.integers(1, 2)),

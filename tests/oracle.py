@@ -9,11 +9,11 @@ byte.
 from __future__ import annotations
 
 import sys
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from itertools import combinations, permutations, product
+from itertools import permutations, product
 from typing import Any
 
 from oracle_placed import Key, Placed, executors
@@ -136,8 +136,8 @@ class Limited(Placed):
         yield entry.label, len({self.where[entry.network, layer] for layer in entry.layers}) - 1, 0
 
     def _separate(self, entry: Any, latency: Any) -> Iterator[Any]:
-        where = [self.where[entry.network, layer] for layer in entry.layers]
-        yield entry.label, sum(first == second for first, second in combinations(where, 2)), 0
+        counts = Counter(self.where[entry.network, layer] for layer in entry.layers)
+        yield entry.label, max(counts.values()) - entry.at_most, 0
 
     def _contiguous(self, entry: Any, latency: Any) -> Iterator[Any]:
         """Contiguous: the devices can be put in an order in which every path goes forwards."""

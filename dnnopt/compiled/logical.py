@@ -35,15 +35,16 @@ class Colocation(Logical):
 
 @dataclass(frozen=True)
 class Separation(Logical):
-    """No two of the nodes share a device."""
+    """At most so many of the nodes share a device."""
 
     label: str
     nodes: tuple[int, ...]
+    at_most: int
     names_devices: ClassVar[bool] = False
 
     def excess(self, c: CompiledProblem, devices: Index, pairs: Index) -> Array:
         here = np.sort(devices[:, list(self.nodes)], axis=1)
-        return (np.diff(here, axis=1) == 0).sum(axis=1).astype(float)
+        return (here[:, self.at_most :] == here[:, : -self.at_most]).sum(axis=1).astype(float)
 
 
 @dataclass(frozen=True)
@@ -162,7 +163,7 @@ def _contiguity(spec: specs.Contiguous, nodes: Nodes) -> list[Logical]:
 
 COMPILERS: Mapping[type, Callable[[Any, Nodes], list[Logical]]] = {
     specs.Colocate: lambda spec, nodes: [Colocation(spec.label, nodes.among(spec.members))],
-    specs.Separate: lambda spec, nodes: [Separation(spec.label, nodes.among(spec.members))],
+    specs.Separate: lambda spec, nodes: [Separation(spec.label, nodes.among(spec.members), spec.at_most)],
     specs.Contiguous: _contiguity,
     specs.MonotoneTiers: lambda spec, nodes: [TierOrder(spec.label)],
     specs.MaxDevices: lambda spec, nodes: [DeviceCount(spec.label, spec.limit)],

@@ -314,9 +314,14 @@ class Colocate(_Together):
 
 
 class Separate(_Together):
-    """No two of the layers run on one device."""
+    """Of the layers, at most `at_most` run on one device: by default, no two do."""
 
     constraint: Literal["separate"] = "separate"
+    at_most: Annotated[Count, Field(ge=1)] = 1
+
+    @property
+    def label(self) -> str:
+        return super().label + (f"<={self.at_most}" if self.at_most > 1 else "")
 
 
 class Contiguous(_Kind):

@@ -247,11 +247,22 @@ def _input_stays(said: _Statement) -> tuple[Constraint, ...]:
     return tuple(kinds.Placement(network=network.name, layer=layer, allowed=devices) for layer in layers)
 
 
-def _layers(said: _Statement) -> Constraint:
+def _colocate(said: _Statement) -> Constraint:
     said.needs(None)
-    kind: type[kinds.Colocate | kinds.Separate] = kinds.Colocate if said.name == "colocate" else kinds.Separate
     names, network = said.names(2), said.network()
-    return kind(network=network.name, layers=said.among(network, names))
+    return kinds.Colocate(network=network.name, layers=said.among(network, names))
+
+
+def _separate(said: _Statement) -> Constraint:
+    names, network = said.names(2), said.network()
+    layers = said.among(network, names)
+    if said.sign is None:
+        return kinds.Separate(network=network.name, layers=layers)
+    said.needs("<=")
+    most = _count(said.limit.strip(), said)
+    if most < 1:
+        raise said.error("a whole number >= 1, as in 'separate(conv1, conv2, conv3) <= 2'")
+    return kinds.Separate(network=network.name, layers=layers, at_most=most)
 
 
 def _contiguous(said: _Statement) -> Constraint:
@@ -322,8 +333,8 @@ FORMS: dict[str, TypedConstraint] = {
     "utilisation": TypedConstraint("utilisation <= 80 %", _utilisation),
     "placement": TypedConstraint("placement(conv1, pi, nx)", _placement),
     "input_stays": TypedConstraint("input_stays(pi, nx)", _input_stays),
-    "colocate": TypedConstraint("colocate(conv1, relu1)", _layers),
-    "separate": TypedConstraint("separate(conv1, conv2)", _layers),
+    "colocate": TypedConstraint("colocate(conv1, relu1)", _colocate),
+    "separate": TypedConstraint("separate(conv1, conv2)", _separate),
     "contiguous": TypedConstraint("contiguous", _contiguous),
     "monotone_tiers": TypedConstraint("monotone_tiers", _monotone_tiers),
     "max_devices": TypedConstraint("max_devices <= 2", _at_most),

@@ -6,7 +6,6 @@ import math
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from itertools import combinations
 from typing import Any
 
 from dnnopt.base.numbers import format_number
@@ -204,13 +203,13 @@ def _colocate(facts: Facts, latencies: Latencies, entry: c.Colocate) -> Violatio
 
 
 def _separate(facts: Facts, latencies: Latencies, entry: c.Separate) -> Violations:
-    together = [
-        f"{facts.title(*u)} and {facts.title(*v)} on {facts.device_of[u]}"
-        for u, v in combinations(entry.members, 2)
-        if facts.device_of[u] == facts.device_of[v]
-    ]
-    if together:
-        yield Violation(entry.label, 1, "", f"layers that must be apart are together: {_listed(together)}")
+    on: dict[str, list[str]] = {}
+    for key in entry.members:
+        on.setdefault(facts.device_of[key], []).append(facts.title(*key))
+    full = [f"{_listed(names)} on {device}" for device, names in on.items() if len(names) > entry.at_most]
+    if full:
+        said = "that must be apart are together" if entry.at_most == 1 else f"of which {entry.at_most} may be together"
+        yield Violation(entry.label, 1, "", f"layers {said}: {'; '.join(full)}")
 
 
 def _contiguous(facts: Facts, latencies: Latencies, entry: c.Contiguous) -> Violations:

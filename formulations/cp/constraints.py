@@ -101,10 +101,10 @@ def add_colocation(literals: Literals, constraint: Colocation) -> None:
 
 
 def add_separation(literals: Literals, constraint: Separation) -> None:
-    """At most one of the nodes on each device."""
+    """At most so many of the nodes on each device."""
     at = at_device(literals.c, literals.x, literals.model)[list(constraint.nodes)]
     for device in range(at.shape[1]):
-        literals.model.add_whole_row(constraint.label, at[:, device].ravel(), 1, upper=1)
+        literals.model.add_whole_row(constraint.label, at[:, device].ravel(), 1, upper=constraint.at_most)
 
 
 def add_contiguity(literals: Literals, constraint: Contiguity) -> None:

@@ -126,10 +126,11 @@ def add_colocation(build: Build, constraint: Colocation) -> None:
 
 
 def add_separation(build: Build, constraint: Separation) -> None:
-    """`Σ_v x_vi <= 1` over the nodes, for each device."""
+    """`Σ_v x_vi <= n` over the nodes, for each device."""
     at = at_device(build.c, build.x, build.model)[list(constraint.nodes)]
     columns = at.transpose(1, 0, 2).reshape(at.shape[1], -1)
-    build.model.add_rows(constraint.label, columns, 1.0, upper=1.0, axes=lambda: (build.c.device_names,))
+    most = float(constraint.at_most)
+    build.model.add_rows(constraint.label, columns, 1.0, upper=most, axes=lambda: (build.c.device_names,))
 
 
 def add_contiguity(build: Build, constraint: Contiguity) -> None:

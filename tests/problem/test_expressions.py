@@ -105,6 +105,7 @@ def test_objective_that_is_written_out_and_parsed_again_is_the_same():
         ("placement(a, pi, network=net)", c.Placement(network="net", layer="a", allowed=("pi",))),
         ("colocate(a, b)", c.Colocate(network="net", layers=("a", "b"))),
         ("separate(a,b)", c.Separate(network="net", layers=("a", "b"))),
+        ("separate(a,b,d) <= 2", c.Separate(network="net", layers=("a", "b", "d"), at_most=2)),
         ("contiguous", c.Contiguous()),
         ("contiguous(a, b)", c.Contiguous(network="net", layers=("a", "b"))),
         ("contiguous(network=net)", c.Contiguous(network="net")),

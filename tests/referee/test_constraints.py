@@ -231,6 +231,12 @@ def test_separated_layers_are_apart_pairwise():
     assert found(c.Separate(network="net", layers=("a", "b", "c"))) == [("separate(net:a,b,c)", 1, "")]
 
 
+def test_so_many_separated_layers_may_be_together():
+    most_two = c.Separate(network="net", layers=("a", "b", "c"), at_most=2)
+    assert found(most_two, "a:pi b:pi c:t4") == []
+    assert found(most_two, "a:pi b:pi c:pi") == [("separate(net:a,b,c)<=2", 1, "")]
+
+
 @pytest.mark.parametrize(
     ("placement", "back"),
     [("a:pi b:nx c:t4", False), ("a:pi b:pi c:t4", False), ("a:pi b:t4 c:nx", True), ("a:nx b:pi c:pi", True)],

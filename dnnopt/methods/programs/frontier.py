@@ -271,14 +271,19 @@ class _Group:
         self.left = len(nodes) - 1
 
     def _code(self, before: int, device: int) -> _Code:
-        return (device,) if isinstance(self.constraint, Colocation) else (before | 1 << device,)
+        match self.constraint:
+            case Colocation():
+                return (device,)
+            case Separation(at_most=most):  # how many are on each device, as digits
+                return (before + (most + 1) ** device,)
+        return (before | 1 << device,)
 
     def _permits(self, code: _Code, device: int) -> bool:
         match self.constraint:
             case Colocation():
                 return code[0] == device
-            case Separation():
-                return not code[0] >> device & 1
+            case Separation(at_most=most):
+                return code[0] // (most + 1) ** device % (most + 1) < most
             case DeviceCount():
                 return (code[0] | 1 << device).bit_count() <= self.constraint.limit
         raise AssertionError(self.constraint)
