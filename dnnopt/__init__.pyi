@@ -20,6 +20,7 @@ from dnnopt.methods.solutions import plan_from_pyomo as plan_from_pyomo
 from dnnopt.methods.solutions import plan_from_values as plan_from_values
 from dnnopt.methods.solving import formulate as formulate
 from dnnopt.methods.solving import solve as solve
+from dnnopt.problem.blocks import FusedBlock as FusedBlock
 from dnnopt.problem.catalogue import Connection as Connection
 from dnnopt.problem.catalogue import device as device
 from dnnopt.problem.catalogue import link as link

@@ -8,6 +8,7 @@ from itertools import product
 
 from limits import placement_plan
 
+from dnnopt.problem.blocks import NamedBlock
 from dnnopt.problem.plan import Plan
 from dnnopt.problem.problem import Problem
 from dnnopt.referee import Evaluation, evaluate
@@ -34,7 +35,7 @@ class Best:
 
 
 def judged_plans(problem: Problem) -> Iterator[tuple[Plan, Evaluation]]:
-    """Yield every plan, with what the referee says of it: all executors, and all forms of tensors."""
+    """Yield every plan, with what the referee says of it: all executors, all forms of tensors, all cuts into blocks."""
     layers = sum(len(network.layers) for network in problem.networks)
     executors = [executor.name for executor in problem.platform.executors()]
     formed = [(n.name, tensor) for n in problem.networks for tensor in n.tensors if tensor.forms]
@@ -47,7 +48,31 @@ def judged_plans(problem: Problem) -> Iterator[tuple[Plan, Evaluation]]:
                 if form is not None:
                     forms.setdefault(network, {})[tensor.name] = form
             found = plan.replace(forms=forms) if forms else plan
-            yield found, evaluate(problem, found)
+            for blocks in cuts(problem, plan):
+                cut = found.replace(blocks=blocks) if blocks else found
+                yield cut, evaluate(problem, cut)
+
+
+def cuts(problem: Problem, plan: Plan) -> Iterator[dict[str, list[str]]]:
+    """Yield every choice of blocks without layers in common, each on one executor."""
+
+    def chosen(blocks: tuple[NamedBlock, ...]) -> Iterator[tuple[NamedBlock, ...]]:
+        yield ()
+        for place, block in enumerate(blocks):
+            layers = {layer.name for layer in block.layers}
+            if len({plan.placement[block.network][name] for name in layers}) == 1:
+                apart = tuple(
+                    one
+                    for one in blocks[place + 1 :]
+                    if one.network != block.network or layers.isdisjoint(layer.name for layer in one.layers)
+                )
+                yield from ((block, *others) for others in chosen(apart))
+
+    for some in chosen(problem.blocks):
+        stated: dict[str, list[str]] = {}
+        for block in some:
+            stated.setdefault(block.network, []).append(block.name)
+        yield stated
 
 
 def brute_force(problem: Problem) -> Best:

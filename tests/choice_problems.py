@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from block_problems import with_blocks
 from hypothesis import strategies as st
 from limits import CONSTRAINTS
 from strategies import problems
@@ -34,6 +35,7 @@ def choices_of(problem: Problem) -> list[str]:
         "forms": any(tensor.forms or not tensor.plain for tensor in tensors),
         "reach": any(layer.reach < 1 for layer in layers) or any(tensor.reach is not None for tensor in tensors),
         "state": any(layer.state for layer in layers),
+        "blocks": bool(problem.profile.blocks),
         "scenarios": bool(problem.scenarios),
         "loss": any(entry.loss for entry in problem.networks) or _names(problem, "accuracy_loss"),
         "batch latency": _names(problem, "batch_latency"),
@@ -52,12 +54,13 @@ def problems_with_choices(
     kinds: tuple[str, ...] = KINDS,
     executions: tuple[str, ...] = ("sequential", "pipelined"),
     priorities: int = 1,
+    always: tuple[str, ...] = (),
 ) -> Problem:
     """Draw a problem with choices of some of the kinds; limits may be those of a random plan without them."""
     plain = draw(
         problems(executions=executions, most_placements=30, most_constraints=1, largest_spread=2, priorities=priorities)
     )
-    chosen = draw(st.lists(st.sampled_from(kinds), min_size=1, unique=True))
+    chosen = [*draw(st.lists(st.sampled_from(kinds), min_size=not always, unique=True)), *always]
     networks, devices, profile = plain.networks, plain.platform.devices, plain.profile
     if "modes" in chosen:
         layers = sum(len(network.layers) for network in networks)
@@ -68,14 +71,15 @@ def problems_with_choices(
         plans = executors ** sum(len(network.layers) for network in networks)
         networks = draw(_forms(networks, devices, MOST_PLANS / plans))
     if plain.execution == "parallel":  # whose latency would be refused
-        chosen = [kind for kind in chosen if kind not in ("reach", "scenarios")]
+        chosen = [kind for kind in chosen if kind not in ("reach", "scenarios", "blocks")]
     if "reach" in chosen:
         networks = tuple(draw(_reaches(network)) for network in networks)
     if "state" in chosen:
         networks = tuple(draw(_states(network)) for network in networks)
-    problem = plain.model_copy(update={"subject_to": ()}).replace(
-        networks=networks, platform=plain.platform.replace(devices=devices), profile=profile
-    )
+    platform = plain.platform.replace(devices=devices)
+    if "blocks" in chosen:
+        profile = draw(with_blocks(networks, platform, profile))
+    problem = plain.model_copy(update={"subject_to": ()}).replace(networks=networks, platform=platform, profile=profile)
     listed = list(plain.subject_to)
     if draw(st.booleans()):
         listed.append(draw(CONSTRAINTS["memory"](problem.model_copy(update={"platform": plain.platform}))))

@@ -5,7 +5,8 @@ arrays `layers`, `devices`, `tensors` and `links`.
 
 Nodes are the layers and the pseudo-layers ``input`` and ``output``, in a topological order, network after network, so a
 producer's index is always below its consumers'. Executors are what a node can be placed on: a device in one of its
-modes (a *host*), with forms for the tensors that it makes. With one mode per device and no forms they are the devices.
+modes (a *host*), in one of the node's blocks or in none, with forms for the tensors that it makes. With one mode per
+device, no blocks and no forms they are the devices.
 Communication is between devices.
 """
 
@@ -19,6 +20,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from dnnopt.compiled.blocks import TiedBlock
 from dnnopt.compiled.constraints import CompiledConstraint, MaxTerm, ObjectiveLimit, ObjectiveTerm, WeightGroups
 from dnnopt.compiled.events import Events
 from dnnopt.compiled.metrics import Array, Index, LinearMetric, Mask
@@ -61,7 +63,7 @@ class CompiledProblem:
     allowed : (N, k)
         Where a node may be placed: supported there, and no placement constraint or pin against it.
     executor_device, executor_host : (k,)
-        The executors without forms come first, and are the hosts.
+        The executors without blocks and forms come first, and are the hosts.
     host_device : (H,)
     tensor_network, tensor_bytes, sensitivity : (T,)
         A tensor whose size or reach depends on more has several entries: see `tables.py`.
@@ -84,6 +86,10 @@ class CompiledProblem:
         What happens as tensors with choices are sent.
     choices : mapping
         For nodes that make tensors with forms: by the number of a choice, the form of each of these tensors.
+    blocks : tuple of TiedBlock
+        Blocks with costs of their own: nodes that have such an executor together.
+    block : (N, k), optional
+        In which block a node is on each executor; -1: in none. None: there are no blocks.
     made : (T, k), optional
         Whether an executor of its producer makes an entry; None: every one makes all.
     barred_moves : (E, P), optional
@@ -141,6 +147,8 @@ class CompiledProblem:
     shared_weights: WeightGroups
     events: Events
     choices: Mapping[int, Sequence[Mapping[int, Form | None]]]
+    blocks: tuple[TiedBlock, ...] = ()
+    block: Index | None = None
     made: Mask | None = None
     barred_moves: Mask | None = None
     forbidden_moves: Mask | None = None
@@ -405,7 +413,18 @@ class CompiledProblem:
             if form is not None:
                 network = self.network_names[self.tensor_network[index]]
                 forms.setdefault(network, {})[self.tensors[index].name] = form.name
-        return Plan(placement=placed, forms=forms)
+        return Plan(placement=placed, forms=forms, blocks=self._whole_blocks(placement) if self.blocks else {})
+
+    def _whole_blocks(self, placement: Index) -> dict[str, list[str]]:
+        """Return the names of the blocks that all of their nodes are in, on one host; the others do not run as one."""
+        assert self.block is not None
+        inside = self.block[np.arange(len(placement)), placement]
+        names: dict[str, list[str]] = {}
+        for number, block in enumerate(self.blocks):
+            nodes = list(block.nodes)
+            if (inside[nodes] == number).all() and len(set(self.executor_host[placement[nodes]].tolist())) == 1:
+                names.setdefault(block.named.network, []).append(block.named.name)
+        return names
 
     def _sent(self, placement: Index) -> Index:
         """Return the tensors that are sent, in their order."""
@@ -432,7 +451,16 @@ class CompiledProblem:
             stated = {n: wanted.get(self._tensor_names[n]) if n in sent else None for n in choices[0]}
             told = [{number: None if form is None else form.name for number, form in one.items()} for one in choices]
             found[node] = found[node] % hosts + hosts * told.index(stated)
+        for number, block in enumerate(self.blocks if plan.blocks else ()):
+            if block.named.name in plan.blocks.get(block.named.network, ()):
+                for node in block.nodes:
+                    found[node] += hosts * self._first_choice(node, number)
         return np.array(found, dtype=np.int64)
+
+    def _first_choice(self, node: int, block: int) -> int:
+        """Return the first choice of a node in a block: that without forms."""
+        assert self.block is not None
+        return int((self.block[node] == block).argmax()) // len(self.host_names)
 
     def of_same_plan(self, placement: Index) -> Mask:
         """Return which executors of each node (N, k) are all one in a plan: they differ in forms that are not sent."""
@@ -445,6 +473,8 @@ class CompiledProblem:
             for number, other in enumerate(choices):
                 same = all(other[tensor] == form for tensor, form in chosen.items() if tensor in sent)
                 found[node, placement[node] % hosts + hosts * number] |= same
+        if self.block is not None:
+            found &= self.block == self.block[np.arange(len(placement)), placement][:, None]
         return found
 
     @cached_property

@@ -107,6 +107,8 @@ class _Compiler(Measures):
             made=self.made,
             events=self.events,
             choices=self.choices,
+            blocks=self.blocks,
+            block=self.block,
             sensitivity=self.sensitivity,
             producer=self.producer,
             use_tensor=self.use_tensor,

@@ -36,6 +36,7 @@ from dnnopt.compiled.logical import LOGICAL
 from dnnopt.compiled.metrics import Array, Index, LinearMetric, Mask
 from dnnopt.compiled.scheduling import scheduler_of
 from dnnopt.compiled.scope import Scope
+from dnnopt.compiled.ties import torn_blocks
 
 TOLERANCE = 1e-9
 TINY = np.finfo(float).tiny
@@ -68,6 +69,7 @@ SCOPE = Scope(
     latencies=frozenset({"parallel", "scheduled", "call"}),
     priorities=True,
     choices=True,
+    blocks=True,
 )
 
 
@@ -334,6 +336,8 @@ class Evaluator:
         if c.barred_moves is not None:
             barred = np.append(c.barred_moves, np.zeros((len(c.edges), 1), dtype=bool), axis=1)
             excess += barred[np.arange(len(c.edges)), pairs].sum(axis=1)
+        if c.blocks:
+            excess += torn_blocks(c, placements)
         latencies: Array | None = None
         for constraint in c.constraints:
             match constraint:

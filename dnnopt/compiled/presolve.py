@@ -34,6 +34,7 @@ from dnnopt.compiled.constraints import (
 from dnnopt.compiled.logical import Colocation
 from dnnopt.compiled.metrics import Array, Index, LinearMetric, Mask
 from dnnopt.compiled.scope import Scope
+from dnnopt.compiled.ties import tied
 from dnnopt.compiled.windows import Durations, Windows
 
 # Relative room for rounding: nothing within it of a limit is forbidden.
@@ -46,6 +47,7 @@ SCOPE = Scope(
     latencies=frozenset({"parallel", "scheduled", "call"}),  # none is below the critical path
     priorities=True,
     choices=True,
+    blocks=True,
 )
 
 
@@ -120,6 +122,7 @@ class _Reduction:
         if cap < np.inf:
             self._terms(self.c.objective[0], cap)
         self._propagate()
+        self.allowed = tied(self.c, self.allowed)
         self._groups()
 
     def _terms(self, terms: tuple[ObjectiveTerm, ...], cap: float) -> None:

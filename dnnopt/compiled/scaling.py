@@ -24,6 +24,7 @@ from dnnopt.compiled.constraints import (
 )
 from dnnopt.compiled.evaluator import Evaluator, evaluator_of
 from dnnopt.compiled.metrics import Array, Index, LinearMetric
+from dnnopt.compiled.ties import apart
 from dnnopt.compiled.units import Units
 
 SI = Units(1.0, 1.0, 1.0, 1.0, 1.0)
@@ -121,7 +122,8 @@ def in_every_form(compiled: CompiledProblem) -> Index:
 
 def _all_on(c: CompiledProblem, count: int) -> Index:
     """Return the placement (count, N) of each of so many executors, of which the hosts come first."""
-    hosts, time = len(c.host_names), c.allowed_time
+    hosts, free = len(c.host_names), apart(c, c.allowed)
+    time = np.where(free, c.time, np.inf)
     found = np.empty((count, len(time)), dtype=np.int64)
     fastest = time.argmin(axis=1)
     for executor, device in enumerate(c.executor_device[:count]):
@@ -129,7 +131,7 @@ def _all_on(c: CompiledProblem, count: int) -> Index:
         own = there[time[:, there].argmin(axis=1)]
         found[executor] = np.where(np.isfinite(time[np.arange(len(time)), own]), own, fastest)
         for better in dict.fromkeys((executor % hosts, executor)):
-            found[executor] = np.where(c.allowed[:, better], better, found[executor])
+            found[executor] = np.where(free[:, better], better, found[executor])
     return found
 
 

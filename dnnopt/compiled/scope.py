@@ -54,6 +54,8 @@ class Scope:
         Whether there may be several objectives.
     choices : bool
         Whether executors may be more than devices (modes, forms), and what events cost counts.
+    blocks : bool
+        Whether layers may run as blocks with costs of their own; of what has no choices, none does.
     """
 
     enforces: Kinds = frozenset()
@@ -65,6 +67,7 @@ class Scope:
     exposure: bool = True
     priorities: bool = False
     choices: bool = False
+    blocks: bool = False
 
     def refuses(self, c: CompiledProblem) -> str | None:
         """Return the first thing in a problem that the part does not look at, or None."""
@@ -75,6 +78,8 @@ class Scope:
             yield f"{c.execution} execution"
         if c.transport not in self.transports:
             yield f"{c.transport} transport"
+        if c.blocks and not (self.blocks and self.choices):
+            yield "blocks with costs of their own"
         if c.has_choices and (not self.choices or c.execution in _WITHOUT_CHOICES):
             what = "modes of devices" if c.barred_moves is None and not c.choices else "forms of tensors"
             yield f"{what} under {c.execution} execution" if self.choices else what

@@ -1,9 +1,10 @@
 """The first arrays of a problem: its nodes, on what they may run, and what they make and use.
 
-Everything that may be chosen of a layer is one choice: its executor, which is a device in one of its modes, with a form
-for each of the layer's tensors that has several. A tensor whose bytes depend on that choice has several entries among
-the tensors, each made under some choices alone; so has one with consumers that inputs reach in different shares, where
-the difference of two shares is what an entry weighs:
+Everything that may be chosen of a layer is one choice: its executor, which is a device in one of its modes, with the
+block in which the layer runs, or none, and a form for each of the layer's tensors that has several. What a block costs
+is its first layer's; the layers of a block have it together (see `blocks.py`). A tensor whose bytes depend on that
+choice has several entries among the tensors, each made under some choices alone; so has one with consumers that inputs
+reach in different shares, where the difference of two shares is what an entry weighs:
 
     share · cost of a copy to all consumers of reach r_1 or more
         = r_1 · (copy to them) + (r_2 - r_1) · (copy to those of reach r_2 or more) + ...        r_1 < r_2 < ...
@@ -19,6 +20,7 @@ import numpy as np
 
 from dnnopt.base.errors import UnsupportedError
 from dnnopt.base.numbers import counted
+from dnnopt.compiled.blocks import tied_blocks
 from dnnopt.compiled.constraints import WeightGroups
 from dnnopt.compiled.events import EventRow, all_events
 from dnnopt.compiled.metrics import Array, Index, Mask
@@ -121,10 +123,10 @@ class Tables:
                 number += 1
 
     def _fill_executors(self) -> None:
-        """Number the executors: those without any form first, which are the hosts, then those with forms.
+        """Number the executors: those without block and form first, which are the hosts, then the others.
 
         An executor's choice counts combinations: the k-th of one node is a form, or none, for each of its tensors with
-        forms.
+        forms; then the same in the first of its blocks, and so on.
         """
         formed: dict[int, list[tuple[int, Tensor]]] = {}
         for number, _, tensor, node in self._tensors():
@@ -139,7 +141,20 @@ class Tables:
             options = product(*((None, *tensor.forms) for _, tensor in tensors))
             numbers = [number for number, _ in tensors]
             self.choices[node] = [dict(zip(numbers, option, strict=True)) for option in options]
-        most = max(map(len, self.choices.values()), default=1)
+        self.blocks = tied_blocks(self.problem, self.nodes)
+        self.in_block: dict[int, list[int]] = {}  # by the number of a choice: the block, or -1
+        for number, block in enumerate(self.blocks):
+            for node in block.nodes:
+                count = len(self.choices.get(node, ((),)))
+                self.in_block.setdefault(node, [-1] * count).extend([number] * count)
+        for node, members in self.in_block.items():
+            if len(members) > _MOST_FORMS:
+                what = f"{counted(len(members), 'combination')} of blocks and forms of {self.node_names[node]}"
+                raise UnsupportedError("", problem=f"{what}; at most {_MOST_FORMS} are looked at")
+            if node in self.choices:
+                self.choices[node] *= len(members) // len(self.choices[node])
+        counts = [len(some) for table in (self.choices, self.in_block) for some in table.values()]
+        most = max(counts, default=1)
         hosts = len(self.hosts)
         self.executor_host = np.tile(np.arange(hosts), most)
         self.executor_choice = np.repeat(np.arange(most), hosts)
@@ -172,6 +187,7 @@ class Tables:
                         loss[node, i] = layer_loss(profile, network, layer, host)
         self.reach = reach
         self.time, self.energy, self.loss = (part[:, self.executor_host] for part in (time, energy, loss))
+        self._fill_blocks()
         self.allowed = np.isfinite(self.time) & self._with_known_choice()
         for node, pin in enumerate(self.pins):
             if pin >= 0:
@@ -183,6 +199,29 @@ class Tables:
         self.link_bandwidth = np.array([link.bandwidth for link in links], dtype=float)
         self.seconds_per_byte = np.array([1.0 / link.bandwidth for link in links], dtype=float)
 
+    def _fill_blocks(self) -> None:
+        """Put what blocks cost in place of what their layers do: all of it at the first one."""
+        self.block: Index | None = None
+        if not self.blocks:
+            return
+        self.block = np.full(self.time.shape, -1)
+        for node, members in self.in_block.items():
+            mine = np.flatnonzero(self.executor_choice < len(members))
+            self.block[node, mine] = np.array(members)[self.executor_choice[mine]]
+        for number, block in enumerate(self.blocks):
+            seconds, joules = np.full(len(self.hosts), np.inf), np.zeros(len(self.hosts))
+            for i, host in enumerate(self.hosts):
+                known = block.named.seconds(host)
+                if known is not None:
+                    seconds[i] = block.named.reach * known
+                    joules[i] = block.named.reach * block.named.joules(host, known)
+            for node in block.nodes:
+                here = np.flatnonzero(self.block[node] == number)
+                at = self.executor_host[here]
+                first = node == block.nodes[0]
+                self.time[node, here] = seconds[at] if first else np.where(np.isfinite(seconds[at]), 0.0, np.inf)
+                self.energy[node, here] = joules[at] if first else 0.0
+
     @property
     def host_first(self) -> Mask:
         """Whether a host is the first of its device: where inputs and outputs are (H,)."""
@@ -193,6 +232,8 @@ class Tables:
     def _with_known_choice(self) -> Mask:
         """Return which executors a node may have as far as forms go (N, k): those that can encode them."""
         found = np.tile(self.executor_choice == 0, (len(self.node_names), 1))
+        for node in self.in_block.keys() - self.choices.keys():
+            found[node] = self.executor_choice < len(self.in_block[node])
         for node, choices in self.choices.items():
             for number, forms in enumerate(choices):
                 able = [all(self._encode(form, device) is not None for form in forms.values()) for device in self._all]

@@ -3,8 +3,8 @@
 Where an exact method fits (shortest path, minimum cut, tree program, ideals), that is all; relaxations that one fits
 come next. Otherwise presolve with the best simple plan. For a linear objective, prices on the limits give a bound, and
 what each choice costs at least: what costs more than the plan is forbidden. The formulation is given a glance, in which
-what is easy ends, and constraint programming a longer one; where layers choose modes or forms, the problem without
-these choices gives plans. For a critical path, the sum of all times comes first.
+what is easy ends, and constraint programming a longer one; where layers choose modes, blocks or forms, the problem
+without these choices gives plans. For a critical path, the sum of all times comes first.
 Searches (groups of layers, local search, neighbourhoods) improve the plan. Then label search, as long as it promises to
 close the gap.
 
@@ -24,7 +24,7 @@ import numpy as np
 from dnnopt.compiled.compiled import CompiledProblem
 from dnnopt.compiled.compiler import compile_problem
 from dnnopt.compiled.constraints import LinearTerm, ObjectiveLimit, WorstLeakageTerm
-from dnnopt.compiled.evaluator import Evaluator, evaluator_of
+from dnnopt.compiled.evaluator import Evaluator
 from dnnopt.compiled.needs import needs_critical_path
 from dnnopt.compiled.presolve import presolve
 from dnnopt.compiled.scaling import total_load
@@ -37,6 +37,7 @@ from dnnopt.methods.bounds.escapes import escapes
 from dnnopt.methods.exact import chain, ideals, labels, min_cut, tree
 from dnnopt.methods.formulated import default_solver, offer_values, run_formulation
 from dnnopt.methods.heuristics import BASELINES
+from dnnopt.methods.heuristics.cutting import cut
 from dnnopt.methods.heuristics.effort import Effort
 from dnnopt.methods.numbers import is_reliable
 from dnnopt.methods.pool import Pool
@@ -111,16 +112,17 @@ def place_by_sum(pool: Pool, limits: Limits, control: Control) -> None:
 def place_without_choices(pool: Pool, limits: Limits, control: Control) -> None:
     """Offer the pool the placements that are best, and on the way to the best, in first modes and with plain tensors.
 
-    More methods know problems without such choices; what a plan breaks with them is left to the pool's referee.
+    Where there are blocks, these placements are cut into such. More methods know problems without such choices; what a
+    plan breaks with them is left to the pool's referee.
     """
     problem = without_choices(pool.problem)
     compiled = compile_problem(problem).at_stage(pool.stage, {})
     formulation = registry.formulation(_LINEAR, compiled)
     first = np.unique(pool.compiled.host_device, return_index=True)[1]
     relay = Pool(problem, compiled, pool.stage)
-    relay.pass_on = lambda placement, source, times: pool.offer_placement(first[placement], source)
+    relay.pass_on = lambda placement, source, times: pool.offer_placement(cut(pool.compiled, first[placement]), source)
     effort = Effort(Clock(limits.time_limit), seed=limits.seed, stop=control.stop)
-    for source, placement in BASELINES["multi-cut"].run(evaluator_of(compiled), effort):
+    for source, placement in BASELINES["multi-cut"].placements(compiled, effort):
         relay.offer_placement(placement, source)
     run_auto(relay, formulation, default_solver(formulation), limits, control)
 
@@ -192,7 +194,7 @@ class _Auto:
     def _plainer(self) -> Outcome:
         """Search for plans in first modes and with plain tensors."""
         c = self.pool.compiled
-        left_out = bool(c.choices) or any(device.modes for device in self.pool.problem.platform.devices)
+        left_out = bool(c.choices or c.blocks) or any(device.modes for device in self.pool.problem.platform.devices)
         if c.has_choices and left_out and not needs_critical_path(c):
             place_without_choices(self.pool, self._part(_PLAINER), self.control)
         return _NOTHING
@@ -217,12 +219,11 @@ class _Auto:
         pool, c = self.pool, self.pool.compiled
         if pool.best is None or Evaluator.refuses(c) is not None:
             return _NOTHING
-        evaluator = evaluator_of(c)
         groups = _GROUPS_ON_PATHS if needs_critical_path(c) else _GROUPS
         for name, part in (("coarsening", groups), *_SEARCHES):
             clock = Clock(self._part(part).time_limit)
             effort = Effort(clock, seed=self.limits.seed, start=pool.best.placement, stop=self.control.stop)
-            for source, placement in BASELINES[name].run(evaluator, effort):
+            for source, placement in BASELINES[name].placements(c, effort):
                 pool.offer_placement(placement, source)
         return _NOTHING
 

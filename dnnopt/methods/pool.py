@@ -188,6 +188,8 @@ class Pool:
         if key not in self._judged:
             plan = plan_of(self.compiled, placement, times)
             evaluation = evaluate(self.problem, plan)
+            if self.compiled.blocks:  # those that are torn do not run
+                placement = self.compiled.placement(plan)
             self._judged[key] = Known(evaluation.objectives[self.stage], placement.copy(), times), plan, evaluation
         known, plan, evaluation = self._judged[key]
         if self.accepts(evaluation):

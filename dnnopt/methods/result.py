@@ -262,6 +262,9 @@ class Result(Framed, Described):
             console.print(words(f"  {self._confirmation()}"))
         console.print()
         console.print(placement_table(self.problem, self.plan, evaluation))
+        if self.plan.blocks:
+            console.print()
+            console.print(block_table(self.problem, self.plan))
         console.print()
         if self.problem.all_shared_weights():
             console.print(_shared_weights_table(self.problem, self.plan, 1000 if verbose else 12))
@@ -365,6 +368,21 @@ def placement_table(problem: Problem, plan: Plan, evaluation: Evaluation) -> Ren
         )
     columns = [("device", "left"), ("layers", "right"), ("busy", "right"), ("memory", "right"), ("which", "left")]
     return table("What runs where", columns, rows)
+
+
+def block_table(problem: Problem, plan: Plan) -> RenderableType:
+    """Return a table of the blocks that run."""
+    executors = {executor.name: executor for executor in problem.platform.executors()}
+    rows = []
+    for block in problem.blocks:
+        if block.name in plan.blocks.get(block.network, ()):
+            place = plan.placement[block.network][block.layers[0].name]
+            seconds = block.seconds(executors[place])
+            time = "-" if seconds is None else format_quantity(seconds, "s")
+            name = block.name if len(problem.networks) == 1 else f"{block.network}: {block.name}"
+            rows.append((name, f"{len(block.layers):,}", place, time))
+    columns = [("block", "left"), ("layers", "right"), ("on", "left"), ("time", "right")]
+    return table("What runs as one", columns, rows)
 
 
 def _shared_weights_table(problem: Problem, plan: Plan, most: int) -> RenderableType:

@@ -238,7 +238,7 @@ def _result() -> dict[str, Any]:
         "violations": {**_list({"$ref": "#/$defs/Violation"}), "description": "Limits that the plan breaks."},
         "transmissions": {**_list({"$ref": "#/$defs/Transmission"}), "description": "What is sent, and how."},
         "placement": {**_either(plan["properties"]["placement"]), "description": "As in a plan; null: there is none."},
-        "schedule": plan["properties"]["schedule"],
+        **{key: plan["properties"][key] for key in ("forms", "blocks", "schedule")},
         "baselines": _list({"$ref": "#/$defs/Baseline"}),
         "trace": {**_list({"$ref": "#/$defs/Event"}), "description": "When better plans and bounds were found."},
         "versions": {**_named(_TEXT), "description": "Of dnnopt and what it uses."},
@@ -246,7 +246,7 @@ def _result() -> dict[str, Any]:
     found: dict[str, Any] = {
         "type": "object",
         "properties": properties,
-        "required": [key for key in properties if key != "schedule"],
+        "required": [key for key in properties if key not in ("forms", "blocks", "schedule")],
         "additionalProperties": False,
         "$defs": definitions,
     }

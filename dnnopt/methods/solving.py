@@ -14,7 +14,7 @@ from dnnopt.base.versions import versions
 from dnnopt.compiled.compiled import CompiledProblem
 from dnnopt.compiled.compiler import compile_problem
 from dnnopt.compiled.constraints import CustomLimit, PeriodTerm
-from dnnopt.compiled.evaluator import Evaluator, evaluator_of
+from dnnopt.compiled.evaluator import Evaluator
 from dnnopt.compiled.priorities import note, of_priority
 from dnnopt.compiled.scaling import Units
 from dnnopt.formulations import registry
@@ -387,7 +387,7 @@ def _run_baseline(pool: Pool, name: str, effort: Effort) -> None:
         raise UnsupportedError("", problem=f"the baseline {name!r} does not support {reason}")
     last = {
         source: pool.offer_placement(placement, source)
-        for source, placement in BASELINES[name].run(evaluator_of(pool.compiled), effort)
+        for source, placement in BASELINES[name].placements(pool.compiled, effort)
     }
     pool.baselines += last.items()
 

@@ -1,4 +1,4 @@
-"""A problem without the choices beyond placement: devices in their first modes, tensors as they are."""
+"""A problem without the choices beyond placement: devices in their first modes, no blocks, tensors as they are."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dnnopt.problem.problem import Problem
 
 
 def without_choices(problem: Problem) -> Problem:
-    """Return the problem in which each device has its first mode alone, and no tensor a form.
+    """Return the problem in which each device has its first mode alone, and there are no forms and no blocks.
 
     What the first mode holds and makes counts as that of the device itself, so that a plan may break a limit there.
     """
@@ -46,12 +46,12 @@ def without_choices(problem: Problem) -> Problem:
         for device in problem.platform.devices
     )
     profile = problem.profile
-    tables = {name: measured(getattr(profile, name)) for name in ("time", "energy", "loss")}
+    tables: dict[str, Any] = {name: measured(getattr(profile, name)) for name in ("time", "energy", "loss")}
     return problem.model_copy(
         update={
             "networks": tuple(map(plain, problem.networks)),
             "platform": problem.platform.model_copy(update={"devices": devices}),
-            "profile": profile.model_copy(update=tables),
+            "profile": profile.model_copy(update=tables | {"blocks": ()}),
             "subject_to": tuple(map(without_modes, problem.subject_to)),
         }
     )

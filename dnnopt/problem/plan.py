@@ -12,14 +12,14 @@ from dnnopt.base.errors import InputError
 from dnnopt.base.files import dump_json, read_data, write_text
 from dnnopt.base.frozen import Frozen, FrozenDict
 from dnnopt.base.numbers import counted
-from dnnopt.base.records import Moment, Name, Record, check_known
+from dnnopt.base.records import Moment, Name, Record, check_known, check_unique
 from dnnopt.base.tables import Described
 
 if TYPE_CHECKING:
     from dnnopt.problem.problem import Problem
 
 
-PLAN_KEYS = ("placement", "forms", "schedule")
+PLAN_KEYS = ("placement", "forms", "blocks", "schedule")
 
 
 class Transfer(Record):
@@ -51,12 +51,15 @@ class Plan(Described, Record):
         Network -> layer -> device, or device in a mode (``nx:int8``) where it has several.
     forms : mapping
         Network -> tensor -> form in which it is sent; others are sent as they are.
+    blocks : mapping
+        Network -> names of the blocks that run; other layers run by themselves.
     schedule : Schedule, optional
         Needed under scheduled execution.
     """
 
     placement: Frozen[str, Frozen[str, Name]]
     forms: Frozen[str, Frozen[str, Name]] = FrozenDict()
+    blocks: Frozen[str, tuple[Name, ...]] = FrozenDict()
     schedule: Schedule | None = None
 
     def __getitem__(self, key: str | tuple[str, str]) -> str:
@@ -81,18 +84,20 @@ class Plan(Described, Record):
     def overview(self) -> dict[str, str]:
         """Return what to know of it."""
         counts = Counter(device for placed in self.placement.values() for device in placed.values())
-        formed = sum(map(len, self.forms.values()))
+        formed, fused = (sum(map(len, some.values())) for some in (self.forms, self.blocks))
         return {
             "plan": " + ".join(self.placement),
             "layers on each device": ", ".join(f"{device} {count}" for device, count in counts.most_common()),
             "forms": counted(formed, "tensor") + " in a form" if formed else "",
+            "blocks": counted(fused, "block") if fused else "",
             "schedule": "with start times" if self.schedule else "",
         }
 
     def check(self, problem: Problem) -> None:
         """Raise InputError unless the plan places every layer of the problem, and nothing else, on a known device.
 
-        Where a device has several modes, the plan must say which; a form must be one of its tensor.
+        Where a device has several modes, the plan must say which; a form must be one of its tensor, and blocks must be
+        the profile's, without layers in common.
         """
         networks = {network.name: network for network in problem.networks}
         places = tuple(executor.name for executor in problem.platform.executors())
@@ -108,6 +113,8 @@ class Plan(Described, Record):
             for key, form in forms.items():
                 check_known(key, known, f"forms.{name}", "tensor")
                 check_known(form, known[key], f"forms.{name}.{key}", "form")
+        if self.blocks:
+            self._check_blocks(problem)
         for network in problem.networks:
             placed = self.placement.get(network.name, {})
             for layer in network.layers:
@@ -115,6 +122,20 @@ class Plan(Described, Record):
                     raise InputError(
                         "", field=f"placement.{network.name}.{layer.name}", problem="missing: expected a device"
                     )
+
+    def _check_blocks(self, problem: Problem) -> None:
+        for network, names in self.blocks.items():
+            check_known(network, [one.name for one in problem.networks], "blocks", "network")
+            known = {block.name: block for block in problem.blocks if block.network == network}
+            check_unique(names, f"blocks.{network}", "block")
+            owner: dict[str, str] = {}
+            for index, name in enumerate(names):
+                field = f"blocks.{network}[{index}]"
+                check_known(name, known, field, "block")
+                for layer in known[name].layers:
+                    if owner.setdefault(layer.name, name) != name:
+                        expected = f"a block without layers of {owner[layer.name]!r}, which has {layer.name!r} too"
+                        raise InputError(expected, field=field, value=name)
 
 
 def as_plan(given: Any, problem: Problem) -> Plan:

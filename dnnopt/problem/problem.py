@@ -20,6 +20,7 @@ from dnnopt.base.records import Record, check_known, check_unique
 from dnnopt.base.sizes import check_layers_and_devices
 from dnnopt.base.tables import Described
 from dnnopt.problem import library
+from dnnopt.problem.blocks import NamedBlock, named_blocks
 from dnnopt.problem.constraints import AnyConstraint, Constraint, in_networks
 from dnnopt.problem.custom import CustomConstraint, Metric
 from dnnopt.problem.entries import network_data, platform_data
@@ -133,7 +134,7 @@ class Problem(Described, Record):
         if self.execution == "call":
             self._check_calls()
         try:
-            self.profile.check(self.networks, self.platform)
+            self.profile.check(self.networks, self.platform, self.execution)
         except InputError as error:
             raise error.within(field="profile") from None
         executors = self.platform.executors()
@@ -228,6 +229,11 @@ class Problem(Described, Record):
         lost = any(one.loss > 0 for some in (self.networks, modes, forms) for one in some)
         return lost or bool(self.profile.loss)
 
+    @property
+    def blocks(self) -> tuple[NamedBlock, ...]:
+        """The profile's blocks, with their names."""
+        return named_blocks(self.profile.blocks, self.networks)
+
     def all_shared_weights(self) -> tuple[SharedAcross, ...]:
         """Return the weights that several layers read: those that the networks list, then the problem's own.
 
@@ -291,7 +297,6 @@ class Problem(Described, Record):
                         coding_seconds(coding, device, where)
 
     def _check_shared_weights(self) -> None:
-        networks = tuple(network.name for network in self.networks)
         of_networks = {shared.name for shared in self._shared_by_networks()}
         check_unique((shared.name for shared in self.shared_weights), "shared_weights", "shared-weights")
         for index, shared in enumerate(self.shared_weights):
@@ -301,7 +306,7 @@ class Problem(Described, Record):
                 raise InputError(expected, field=f"{field}.name", value=shared.name)
             check_unique(shared.layers, f"{field}.layers", "layer")
             for position, (network, layer) in enumerate(shared.layers):
-                check_known(network, networks, f"{field}.layers[{position}][0]", "network")
+                check_known(network, [one.name for one in self.networks], f"{field}.layers[{position}][0]", "network")
                 check_known(layer, self._layer_names(network), f"{field}.layers[{position}][1]", "layer")
 
     def _check_calls(self) -> None:

@@ -16,6 +16,7 @@ from dnnopt.base.files import read_data, write_data
 from dnnopt.base.frozen import Frozen, FrozenDict
 from dnnopt.base.numbers import counted, format_quantity
 from dnnopt.base.records import Bytes, Flag, Joules, Name, Number, Record, Seconds, check_known
+from dnnopt.problem.blocks import FusedBlock, check_blocks, named_blocks
 from dnnopt.problem.forms import Coding, Roofline
 from dnnopt.problem.networks import INPUT, Layer, Network
 from dnnopt.problem.platforms import Device, Executor, Platform
@@ -129,17 +130,21 @@ class Profile(Record):
         Accuracy lost by a layer on an executor (``nx:int8``); where absent, that of the mode.
     measurements : tuple of Measurement
         Where times come from, if `dnnopt.inputs.profiling` measured them.
+    blocks : tuple of FusedBlock
+        Layers that may run as one, and what they cost then.
     """
 
     time: Frozen[str, Frozen[str, Frozen[str, Seconds | None]]] = FrozenDict()
     energy: Frozen[str, Frozen[str, Frozen[str, Joules]]] = FrozenDict()
     loss: Frozen[str, Frozen[str, Frozen[str, Number]]] = FrozenDict()
     measurements: tuple[Measurement, ...] = ()
+    blocks: tuple[FusedBlock, ...] = ()
 
-    def check(self, networks: tuple[Network, ...], platform: Platform) -> None:
+    def check(self, networks: tuple[Network, ...], platform: Platform, execution: str = "sequential") -> None:
         """Raise InputError if a table does not fit the networks and the platform.
 
-        That is: it names a network, layer or device that does not exist, or was measured with inputs of other sizes.
+        That is: it names a network, layer or device that does not exist, was measured with inputs of other sizes, or
+        has a block that is none, or one under an execution that does not tell what it means.
         """
         by_name = {network.name: network for network in networks}
         places = {*platform.device_names(), *(executor.name for executor in platform.executors())}
@@ -151,6 +156,10 @@ class Profile(Record):
                     check_known(layer, known, f"{kind}.{network}", "layer")
                     for place in values:
                         check_known(place, places, f"{kind}.{network}.{layer}", "device")
+        check_blocks(self.blocks, by_name, places)
+        if self.blocks and execution not in ("sequential", "pipelined"):
+            named = [block.name for block in named_blocks(self.blocks, networks)]
+            raise InputError(f"no blocks under {execution} execution", field="blocks", value=named)
         for index, measurement in enumerate(self.measurements):
             check_known(measurement.network, by_name, f"measurements[{index}].network", "network")
             for tensor in by_name[measurement.network].tensors:
@@ -175,6 +184,7 @@ class Profile(Record):
             energy=_merged(self.energy, other.energy, "energy"),
             loss=_merged(self.loss, other.loss, "loss"),
             measurements=(*self.measurements, *(m for m in other.measurements if m not in self.measurements)),
+            blocks=(*self.blocks, *(block for block in other.blocks if block not in self.blocks)),
         )
 
     def report(self, console: Console, *, verbose: bool = False) -> None:

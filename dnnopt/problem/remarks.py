@@ -9,7 +9,7 @@ from dnnopt.problem.problem import Problem
 
 
 def choices(problem: Problem) -> str:
-    """Return what there is beyond a device for each layer: modes, forms, exits, scenarios; or nothing."""
+    """Return what there is beyond a device for each layer: modes, forms, blocks, exits, scenarios; or nothing."""
     said = [
         f"{counted(len(device.modes), 'mode')} of {device.name}{', one for all' if device.one_mode else ''}"
         for device in problem.platform.devices
@@ -18,6 +18,8 @@ def choices(problem: Problem) -> str:
     formed = sum(bool(tensor.forms) for network in problem.networks for tensor in network.tensors)
     if formed:
         said.append(f"forms of {counted(formed, 'tensor')}")
+    if problem.profile.blocks:
+        said.append(counted(len(problem.profile.blocks), "block"))
     said += [f"exits of {network.name}" for network in problem.networks if network.has_exits]
     if problem.scenarios:
         said.append(counted(len(problem.scenarios), "scenario"))

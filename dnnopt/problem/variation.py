@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from dnnopt.problem.forms import Form, Roofline
@@ -45,18 +46,21 @@ def _faster(device: Device, factor: float) -> Device:
 def _profile(problem: Problem, scenario: Scenario) -> Profile:
     device = problem.platform.device_of()
     device |= {name: name for name in problem.platform.device_names()}
+
+    def faster(places: Mapping[str, float | None]) -> dict[str, float | None]:
+        return {
+            place: None if seconds is None else seconds / scenario.speed.get(device[place], 1.0)
+            for place, seconds in places.items()
+        }
+
+    times = problem.profile.time
     return problem.profile.model_copy(
         update={
             "time": {
-                network: {
-                    layer: {
-                        place: None if seconds is None else seconds / scenario.speed.get(device[place], 1.0)
-                        for place, seconds in places.items()
-                    }
-                    for layer, places in layers.items()
-                }
-                for network, layers in problem.profile.time.items()
-            }
+                network: {layer: faster(places) for layer, places in layers.items()}
+                for network, layers in times.items()
+            },
+            "blocks": tuple(block.model_copy(update={"time": faster(block.time)}) for block in problem.profile.blocks),
         }
     )
 

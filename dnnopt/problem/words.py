@@ -142,7 +142,7 @@ def runs(problem: Problem, plan: Plan) -> dict[str, list[str]]:
 
 
 def where(problem: Problem, plan: Plan) -> str:
-    """Return how many layers are where, and what is sent in which form: ``pi 3, nx:int8 4; t as jpeg``."""
+    """Return how many layers are where, and what is sent in which form: ``pi 3, nx:int8 4; t as jpeg; blocks a..c``."""
     counts = dict.fromkeys(problem.platform.device_of(), 0)
     for placed in plan.placement.values():
         for device in placed.values():
@@ -155,6 +155,9 @@ def where(problem: Problem, plan: Plan) -> str:
     ]
     if len(formed) > _MOST_FORMED:
         formed = [f"{len(formed)} tensors in forms of their own"]
+    fused = [name for names in plan.blocks.values() for name in names]
+    if fused:
+        formed.append(f"blocks {', '.join(fused)}" if len(fused) <= _MOST_FORMED else f"{len(fused)} blocks")
     return "; ".join([", ".join(f"{device} {count}" for device, count in counts.items() if count), *formed])
 
 

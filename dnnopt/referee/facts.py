@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from dnnopt.problem.blocks import NamedBlock
 from dnnopt.problem.forms import Form
 from dnnopt.problem.networks import INPUT, OUTPUT, Network, Tensor
 from dnnopt.problem.plan import Plan
@@ -112,8 +113,11 @@ class Facts:
         Device of each layer.
     form_of : dict of Key to Form
         Of each tensor that is sent in one.
+    fused, torn : tuple of NamedBlock
+        Blocks that the plan states: those that run as one, and those whose layers are not all on one executor.
     seconds, joules : dict of Key to float
-        Expected time and energy of each layer there; infinite where the device does not support it.
+        Expected time and energy of each layer there; infinite where the device does not support it. Those of a block
+        that runs as one are its first layer's.
     codings : tuple of CodedTensor
     uses : tuple of Use
         One for each tensor and consumer; results count only where the network has a sink.
@@ -133,6 +137,8 @@ class Facts:
     copies: tuple[Copy, ...]
     crossings: tuple[Crossing, ...]
     codings: tuple[CodedTensor, ...]
+    fused: tuple[NamedBlock, ...]
+    torn: tuple[NamedBlock, ...]
 
     def unrouted(self, network: str | None = None) -> tuple[Copy, ...]:
         """Return the copies, of one network or of all, for which there is no route."""
@@ -161,6 +167,20 @@ def gather(problem: Problem, plan: Plan) -> Facts:
             else:
                 seconds[key] = layer.reach * time
                 joules[key] = layer.reach * layer_joules(problem.profile, network, layer, executor, time)
+    fused, torn = [], []
+    for block in problem.blocks if plan.blocks else ():
+        if block.name in plan.blocks.get(block.network, ()):
+            keys = [(block.network, layer.name) for layer in block.layers]
+            executor = executor_of[keys[0]]
+            if any(executor_of[key].name != executor.name for key in keys):
+                torn.append(block)
+                continue
+            fused.append(block)
+            time = block.seconds(executor)
+            seconds |= dict.fromkeys(keys, 0.0)
+            joules |= dict.fromkeys(keys, 0.0)
+            seconds[keys[0]] = math.inf if time is None else block.reach * time
+            joules[keys[0]] = math.inf if time is None else block.reach * block.joules(executor, time)
     device_of = {key: executor.device.name for key, executor in executor_of.items()}
     sent = _sent_tensors(problem, plan, device_of)
     form_of = {
@@ -184,6 +204,8 @@ def gather(problem: Problem, plan: Plan) -> Facts:
         copies=copies,
         crossings=tuple(_crossings(problem, copies)),
         codings=tuple(_codings(problem, uses, form_of)),
+        fused=tuple(fused),
+        torn=tuple(torn),
     )
 
 

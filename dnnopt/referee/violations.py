@@ -33,10 +33,17 @@ _Check = Callable[[Sequence[Case], Any], Violations]
 
 def platform_violations(facts: Facts) -> Violations:
     """Yield the layers on devices that do not support them, and the pairs of devices without the route they need."""
+    first_of = {(block.network, block.layers[0].name): block for block in facts.fused}
     for key, seconds in facts.seconds.items():
         if math.isinf(seconds):
-            name, device = facts.title(*key), facts.executor_of[key].name
-            yield Violation(f"unsupported({name} on {device})", math.inf, "", f"{device} does not support layer {name}")
+            block, device = first_of.get(key), facts.executor_of[key].name
+            name = facts.title(*key) if block is None else facts.title(block.network, block.name)
+            message = f"{device} does not support {'layer' if block is None else 'block'} {name}"
+            yield Violation(f"unsupported({name} on {device})", math.inf, "", message)
+    for block in facts.torn:
+        name, keys = facts.title(block.network, block.name), [(block.network, layer.name) for layer in block.layers]
+        places = _listed(list(dict.fromkeys(facts.executor_of[key].name for key in keys)))
+        yield Violation(f"block({name})", 1, "", f"the layers of block {name} are on {places}, not on one of them")
     for coding in facts.codings:
         if math.isinf(coding.seconds):
             tensor, verb = facts.title(coding.network, coding.tensor), "encode" if coding.encodes else "decode"

@@ -17,6 +17,7 @@ from dnnopt.methods.bounds import chains, contiguous, escapes
 from dnnopt.methods.exact import EXACT
 from dnnopt.methods.programs import lagrangian
 from dnnopt.problem import constraints as c
+from dnnopt.problem.blocks import FusedBlock
 from dnnopt.problem.custom import LinkCharge, Metric
 from dnnopt.problem.forms import Form
 from dnnopt.problem.metrics import STANDARD
@@ -25,6 +26,7 @@ from dnnopt.problem.networks import Layer, Network, SharedAcross, Tensor
 from dnnopt.problem.objectives import Term
 from dnnopt.problem.platforms import Device, Link, Platform, Route
 from dnnopt.problem.problem import Problem
+from dnnopt.problem.profiles import Profile
 from dnnopt.problem.scenarios import Scenario
 
 _TERMS: dict[str, Term] = {
@@ -109,6 +111,8 @@ def _choices() -> Iterator[tuple[str, Problem]]:
     yield "one mode", _problem(platform=on(end.replace(modes=modes, one_mode=True)))
     form = Form(name="jpeg", bytes=1e4, encode={"end": 1e-3}, decode={"cloud": 1e-3}, loss=0.01)
     yield "forms", _problem(networks=network.replace(tensors=[one.replace(forms=[form]) for one in network.tensors]))
+    block = FusedBlock(network="net", layers=("a", "b"), time={"end": 0.01, "cloud": 0.01})
+    yield "blocks", _problem(profile=Profile(blocks=(block,)))
     yield "reach", _problem(networks=layers(reach=0.5))
     yield "state", _problem(networks=layers(state=1e6), subject_to=[c.Memory()])
     slow = Scenario(name="slow", probability=0.25, bandwidth={"up": 0.1})
@@ -199,5 +203,7 @@ def parts_markdown() -> str:
     for kind in get_args(ObjectiveTerm):
         cells = ["yes" if kind in scope.terms else "no" for scope in alike]
         lines.append(f"| {kind.__name__} | " + " | ".join(cells) + " |")
+    for name, has in (("modes, forms", lambda one: one.choices), ("blocks", lambda one: one.choices and one.blocks)):
+        lines.append(f"| {name} | " + " | ".join("yes" if has(scope) else "no" for scope in alike) + " |")
     cells = [", ".join(sorted(scope.latencies)) or "none" for scope in alike]
     return "\n".join([*lines, "| latency, but sequential, under | " + " | ".join(cells) + " |"]) + "\n"

@@ -15,7 +15,7 @@ from dnnopt.base.numbers import format_gap, format_quantity, format_runtime
 from dnnopt.base.tables import Heading, Tabular
 from dnnopt.compiled.compiled import CompiledProblem
 from dnnopt.compiled.compiler import compile_problem
-from dnnopt.compiled.evaluator import Evaluator, evaluator_of
+from dnnopt.compiled.evaluator import Evaluator
 from dnnopt.compiled.scheduling import plan_of
 from dnnopt.methods.exact import EXACT
 from dnnopt.methods.heuristics import BASELINES, Effort
@@ -270,7 +270,7 @@ def _run_baseline(
     """Yield the last plan under each name that a baseline gives to its plans."""
     clock = Clock(seconds)
     last: dict[str, _Outcome] = {}
-    for source, placement in BASELINES[name].run(evaluator_of(compiled), Effort(clock, seed=seed, stop=control.stop)):
+    for source, placement in BASELINES[name].placements(compiled, Effort(clock, seed=seed, stop=control.stop)):
         plan = plan_of(compiled, placement)
         judged = evaluate(problem, plan)
         status = "feasible" if judged.feasible else "infeasible"

@@ -11,7 +11,7 @@ from dnnopt.base.frozen import unchangeable
 from dnnopt.base.numbers import counted, format_quantity, format_runtime, rounded_up
 from dnnopt.base.tables import Tabular
 from dnnopt.base.text import visible
-from dnnopt.methods.result import placement_table
+from dnnopt.methods.result import block_table, placement_table
 from dnnopt.problem.plan import Plan
 from dnnopt.problem.problem import Problem
 from dnnopt.referee import evaluate
@@ -245,3 +245,5 @@ class Explanation(Tabular):
             console.print(words(line))
         if self.plan is not None:
             console.print(placement_table(self.problem, self.plan, evaluate(self.problem, self.plan)))
+            if self.plan.blocks:
+                console.print(block_table(self.problem, self.plan))

@@ -117,6 +117,7 @@ def _kinds_of_choices(problem: Problem) -> tuple[str, ...]:
         "reach": any(network.has_exits for network in networks),
         "state": any(layer.state for network in networks for layer in network.layers),
         "scenarios": bool(problem.scenarios),
+        "blocks": bool(problem.profile.blocks),
     }
     return tuple(name for name, has in there.items() if has)
 

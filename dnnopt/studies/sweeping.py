@@ -25,7 +25,7 @@ from dnnopt.base.files import dump_json, read_data, write_text
 from dnnopt.base.outputs import make_folder
 from dnnopt.compiled.compiler import compile_problem
 from dnnopt.compiled.constraints import LinearTerm
-from dnnopt.compiled.evaluator import Evaluator, evaluator_of
+from dnnopt.compiled.evaluator import Evaluator
 from dnnopt.compiled.scheduling import times_of
 from dnnopt.methods.heuristics import BASELINES, Effort
 from dnnopt.methods.pool import Pool
@@ -298,7 +298,7 @@ class _Run:
             return None
         pool = Pool(problem, compiled)
         effort = Effort(Clock(self.limits.time_limit), seed=self.limits.seed, stop=self.control.stop)
-        for source, placement in BASELINES[name].run(evaluator_of(compiled), effort):
+        for source, placement in BASELINES[name].placements(compiled, effort):
             pool.offer_placement(placement, source)
         return pool.objective
 

@@ -37,7 +37,7 @@ class AssignmentFormulation:
     def scope(self) -> Scope:
         """What it looks at."""
         terms = {LinearTerm, LatencyTerm, PeriodTerm, WorstLeakageTerm, MaxTerm}
-        return Scope(enforces=frozenset(CONSTRAINTS), terms=frozenset(terms), choices=True)
+        return Scope(enforces=frozenset(CONSTRAINTS), terms=frozenset(terms), choices=True, blocks=True)
 
     def supports(self, compiled: CompiledProblem) -> str | None:
         """Return None, or what of the problem the formulation does not support."""

@@ -13,6 +13,7 @@ from dnnopt.formulations.edges import edge_labels, edge_stays, edge_uses_pair, p
 from dnnopt.formulations.executors import add_executors
 from dnnopt.formulations.implied import Axes, Entries, ImpliedVariables
 from dnnopt.formulations.moves import PairMoves
+from dnnopt.formulations.ties import tie_rows
 from dnnopt.models.arrays import Columns, Values
 from dnnopt.models.constraint import ConstraintModel
 
@@ -63,6 +64,11 @@ class Literals(ImpliedVariables):
     def _add_placement(self) -> Columns:
         x = add_executors(self.model, self.c)
         self.model.add_exactly_one(x)
+        if self.c.blocks:
+            found = tie_rows(self.c, x)
+            for row in range(len(found.labels)):
+                mine = found.row == row
+                self.model.add_whole_row("tied", found.columns[mine], found.signs[mine], lower=0, upper=0)
         return x
 
     def _add_pairs(self) -> Columns:

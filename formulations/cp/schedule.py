@@ -36,7 +36,12 @@ class ScheduleFormulation(AssignmentFormulation):
         timed = frozenset({"parallel", "scheduled"})
         own = super().scope
         return replace(
-            own, enforces=own.enforces - {MulticastTrees, OneMode}, latencies=timed, executions=timed, choices=False
+            own,
+            enforces=own.enforces - {MulticastTrees, OneMode},
+            latencies=timed,
+            executions=timed,
+            choices=False,
+            blocks=False,
         )
 
     def supports(self, compiled: CompiledProblem) -> str | None:

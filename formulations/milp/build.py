@@ -13,6 +13,7 @@ from dnnopt.formulations.implied import Axes, Entries, ImpliedVariables
 from dnnopt.formulations.milp.communication import Communication
 from dnnopt.formulations.milp.placement import add_placement
 from dnnopt.formulations.moves import Moves
+from dnnopt.formulations.ties import tie_rows
 from dnnopt.models.arrays import Columns, Values
 from dnnopt.models.linear import LinearModel
 from dnnopt.problem.networks import Layer, Tensor
@@ -58,9 +59,25 @@ class Build(ImpliedVariables):
         self.c = c
         self.model = model
         self.x = add_placement(model, c)
+        if c.blocks:
+            self._add_ties()
         self.moves: Moves = communication.add(model, c, self.x)
         self.start: Columns = np.zeros(0, dtype=np.int32)
         self.latency: list[int] = []
+
+    def _add_ties(self) -> None:
+        """Let the layers of a block have it together."""
+        found = tie_rows(self.c, self.x)
+        self.model.add_sparse_rows(
+            "tied",
+            (len(found.labels),),
+            found.row,
+            found.columns,
+            found.signs.astype(float),
+            lower=0.0,
+            upper=0.0,
+            axes=lambda: (found.labels,),
+        )
 
     @property
     def problem(self) -> Problem:

@@ -60,7 +60,7 @@ class MilpFormulation:
             terms.add(PeriodTerm)
         choices = self._communication.choices and self._timing.choices
         enforced = frozenset(CONSTRAINTS) if choices else frozenset(CONSTRAINTS) - {OneMode}
-        linear = Scope(enforces=enforced, terms=frozenset(terms), choices=choices)
+        linear = Scope(enforces=enforced, terms=frozenset(terms), choices=choices, blocks=choices)
         if self._timing.latency is None:
             return linear
         timed = frozenset({self._timing.latency})

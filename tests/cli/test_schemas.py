@@ -105,7 +105,7 @@ def test_a_schema_has_exactly_the_keys_of_what_is_written():
     data = made().to_data()
     properties = schemas.schema("result")["properties"]
     assert set(data) <= set(properties)
-    assert set(properties) - set(data) <= {"schedule", "$schema"}
+    assert set(properties) - set(data) <= {"forms", "blocks", "schedule", "$schema"}
 
 
 def changed(data, path, value):
