@@ -30,6 +30,7 @@ from dnnopt.problem.networks import Network, SharedAcross
 from dnnopt.problem.objectives import Term, as_terms
 from dnnopt.problem.platforms import Platform, read_platform
 from dnnopt.problem.profiles import Profile, coding_seconds, layer_seconds
+from dnnopt.problem.provenance import without_provenance
 from dnnopt.problem.scenarios import Scenario, check_scenarios
 
 Execution = Literal["sequential", "parallel", "scheduled", "pipelined", "call"]
@@ -38,13 +39,6 @@ _SENSITIVITY = (
     "a number from 0 to 1 (by '--sensitivity input=1 --decay 0.9' or '--sensitivity FILE' on the command line, by "
     "'sensitivity_decay' in a problem file, by 'with_sensitivity' in Python)"
 )
-_PROVENANCE = ("provenance", "measurements")
-
-
-def _without_provenance(data: Any) -> Any:
-    if isinstance(data, dict):
-        return {key: _without_provenance(value) for key, value in data.items() if key not in _PROVENANCE}
-    return [_without_provenance(value) for value in data] if isinstance(data, list) else data
 
 
 def _as_sequence(value: Any) -> Any:
@@ -213,7 +207,7 @@ class Problem(Described, Record):
     @property
     def checksum(self) -> str:
         """SHA-256 of all that the problem says, networks and platform too, but for provenance and layers' geometry."""
-        data = _without_provenance(without_geometry(self.to_data()))
+        data = without_provenance(without_geometry(self.to_data()))
         text = json.dumps(data, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode("utf-8")).hexdigest()
 
