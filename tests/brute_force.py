@@ -11,7 +11,7 @@ from limits import placement_plan
 from dnnopt.problem.blocks import NamedBlock
 from dnnopt.problem.plan import Plan
 from dnnopt.problem.problem import Problem
-from dnnopt.referee import Evaluation, evaluate
+from dnnopt.referee import Evaluation, evaluate, objectives_if_feasible
 
 SAME = 1e-9  # relative; objectives that differ by less are equal
 OPTIMAL = 1e-6  # relative gap at which a plan counts as optimal
@@ -34,8 +34,8 @@ class Best:
     plans: tuple[Plan, ...]
 
 
-def judged_plans(problem: Problem) -> Iterator[tuple[Plan, Evaluation]]:
-    """Yield every plan, with what the referee says of it: all executors, all forms of tensors, all cuts into blocks."""
+def plans(problem: Problem) -> Iterator[Plan]:
+    """Yield every plan: all executors, all forms of tensors, all cuts into blocks."""
     layers = sum(len(network.layers) for network in problem.networks)
     executors = [executor.name for executor in problem.platform.executors()]
     formed = [(n.name, tensor) for n in problem.networks for tensor in n.tensors if tensor.forms]
@@ -49,8 +49,7 @@ def judged_plans(problem: Problem) -> Iterator[tuple[Plan, Evaluation]]:
                     forms.setdefault(network, {})[tensor.name] = form
             found = plan.replace(forms=forms) if forms else plan
             for blocks in cuts(problem, plan):
-                cut = found.replace(blocks=blocks) if blocks else found
-                yield cut, evaluate(problem, cut)
+                yield found.replace(blocks=blocks) if blocks else found
 
 
 def cuts(problem: Problem, plan: Plan) -> Iterator[dict[str, list[str]]]:
@@ -75,9 +74,23 @@ def cuts(problem: Problem, plan: Plan) -> Iterator[dict[str, list[str]]]:
         yield stated
 
 
+def judged_plans(problem: Problem) -> Iterator[tuple[Plan, Evaluation]]:
+    """Yield every plan, with all that the referee says of it."""
+    for plan in plans(problem):
+        yield plan, evaluate(problem, plan)
+
+
+def feasible_plans(problem: Problem) -> Iterator[tuple[tuple[float, ...], Plan]]:
+    """Yield the objectives of every plan that the referee accepts, and the plan."""
+    for plan in plans(problem):
+        found = objectives_if_feasible(problem, plan)
+        if found is not None:
+            yield found, plan
+
+
 def brute_force(problem: Problem) -> Best:
     """Return the best objective and all best plans."""
-    feasible = [(judged.objective, plan) for plan, judged in judged_plans(problem) if judged.feasible]
+    feasible = [(objectives[0], plan) for objectives, plan in feasible_plans(problem)]
     if not feasible:
         return Best(None, ())
     least = min(objective for objective, _ in feasible)
@@ -86,7 +99,7 @@ def brute_force(problem: Problem) -> Best:
 
 def lexicographic_optimum(problem: Problem) -> tuple[float, ...] | None:
     """Return the objectives of the best plans, the earlier priorities first; None: no placement is feasible."""
-    found = [judged.objectives for _, judged in judged_plans(problem) if judged.feasible]
+    found = [objectives for objectives, _ in feasible_plans(problem)]
     if not found:
         return None
     for priority in range(len(found[0])):

@@ -7,6 +7,7 @@ from typing import Any
 
 from block_problems import with_blocks
 from hypothesis import strategies as st
+from kept import integers, lists, sampled_from
 from limits import CONSTRAINTS
 from strategies import problems
 
@@ -60,7 +61,7 @@ def problems_with_choices(
     plain = draw(
         problems(executions=executions, most_placements=30, most_constraints=1, largest_spread=2, priorities=priorities)
     )
-    chosen = [*draw(st.lists(st.sampled_from(kinds), min_size=not always, unique=True)), *always]
+    chosen = [*draw(lists(sampled_from(kinds), min_size=not always, unique=True)), *always]
     networks, devices, profile = plain.networks, plain.platform.devices, plain.profile
     if "modes" in chosen:
         layers = sum(len(network.layers) for network in networks)
@@ -83,14 +84,14 @@ def problems_with_choices(
     listed = list(plain.subject_to)
     if draw(st.booleans()):
         listed.append(draw(CONSTRAINTS["memory"](problem.model_copy(update={"platform": plain.platform}))))
-    if draw(st.integers(0, 3)) == 0:
-        listed.append(c.AccuracyLoss(limit=draw(st.sampled_from((0.0, 0.1, 0.2, 0.35)))))
+    if draw(integers(0, 3)) == 0:
+        listed.append(c.AccuracyLoss(limit=draw(sampled_from((0.0, 0.1, 0.2, 0.35)))))
     terms = list(problem.minimize)
-    if draw(st.integers(0, 2)) == 0:
-        terms.append(Term(metric="accuracy_loss", weight=draw(st.sampled_from((0.1, 1.0, 10.0)))))
+    if draw(integers(0, 2)) == 0:
+        terms.append(Term(metric="accuracy_loss", weight=draw(sampled_from((0.1, 1.0, 10.0)))))
     alike = len({network.weight for network in networks}) == 1  # others are refused across scenarios
-    if problem.execution == "sequential" and alike and draw(st.integers(0, 3)) == 0:
-        terms.append(Term(metric="batch_latency", rounds=draw(st.sampled_from((1, 2, 5)))))
+    if problem.execution == "sequential" and alike and draw(integers(0, 3)) == 0:
+        terms.append(Term(metric="batch_latency", rounds=draw(sampled_from((1, 2, 5)))))
     if "scenarios" in chosen:
         problem = problem.model_copy(update={"scenarios": draw(_scenarios(problem))})
         terms = [draw(_across(term)) for term in terms]
@@ -112,7 +113,7 @@ def _modes(
         for kind, table in (("time", profile.time), ("energy", profile.energy), ("loss", profile.loss))
     }
     for device in devices:
-        count = draw(st.integers(0, min(left, 2)))
+        count = draw(integers(0, min(left, 2)))
         names = [f"m{k}" for k in range(count + 1)] if count or draw(st.booleans()) else []
         left -= count
         modes = tuple(draw(_mode(name)) for name in names)
@@ -128,11 +129,11 @@ def _measure(draw: Draw, tables: Any, network: str, layer: str, executor: str) -
     """Perhaps draw what a layer takes on an executor: a multiple of what is known of another one."""
     for kind in ("time", "energy"):
         known = [value for value in tables[kind].get(network, {}).get(layer, {}).values() if value is not None]
-        if known and draw(st.integers(0, 3)) == 0:
-            factor = draw(st.sampled_from(_FACTORS))
+        if known and draw(integers(0, 3)) == 0:
+            factor = draw(sampled_from(_FACTORS))
             tables[kind][network][layer][executor] = factor * known[0]
-    if draw(st.integers(0, 5)) == 0:
-        tables["loss"].setdefault(network, {}).setdefault(layer, {})[executor] = draw(st.sampled_from((0.0, 0.1, 0.3)))
+    if draw(integers(0, 5)) == 0:
+        tables["loss"].setdefault(network, {}).setdefault(layer, {})[executor] = draw(sampled_from((0.0, 0.1, 0.3)))
 
 
 @st.composite
@@ -144,12 +145,12 @@ def _mode(draw: Draw, name: str) -> Mode:
         ("price", (0.0, 2.0)),
         ("overhead", (0.0, 1.0)),
     ):
-        if draw(st.integers(0, 3)) == 0:
-            fields[field] = draw(st.sampled_from(values))
+        if draw(integers(0, 3)) == 0:
+            fields[field] = draw(sampled_from(values))
     for field in ("weight_bytes", "activation_bytes", "output_bytes"):
-        fields[field] = draw(st.sampled_from((1.0, 1.0, 0.25, 0.5, 2.0)))
-    ops = draw(st.sampled_from((None, None, None, (), ("Conv",))))
-    return Mode(name=name, loss=draw(st.sampled_from((0.0, 0.0, 0.1, 0.25))), ops=ops, **fields)
+        fields[field] = draw(sampled_from((1.0, 1.0, 0.25, 0.5, 2.0)))
+    ops = draw(sampled_from((None, None, None, (), ("Conv",))))
+    return Mode(name=name, loss=draw(sampled_from((0.0, 0.0, 0.1, 0.25))), ops=ops, **fields)
 
 
 @st.composite
@@ -159,11 +160,11 @@ def _forms(draw: Draw, networks: tuple[Network, ...], devices: tuple[Device, ...
     for network in networks:
         tensors = []
         for tensor in network.tensors:
-            count = draw(st.integers(1, 2)) if draw(st.booleans()) else 0
+            count = draw(integers(1, 2)) if draw(st.booleans()) else 0
             if count and 1 + count <= most:
                 most /= 1 + count
                 forms = tuple(draw(_form(f"f{k}", tensor.bytes, names)) for k in range(count))
-                tensor = tensor.replace(forms=forms, plain=draw(st.sampled_from((True, True, False))))
+                tensor = tensor.replace(forms=forms, plain=draw(sampled_from((True, True, False))))
             tensors.append(tensor)
         found.append(network.replace(tensors=tuple(tensors)))
     return tuple(found)
@@ -172,23 +173,21 @@ def _forms(draw: Draw, networks: tuple[Network, ...], devices: tuple[Device, ...
 @st.composite
 def _form(draw: Draw, name: str, size: float, devices: list[str]) -> Form:
     def coding() -> Any:
-        kind = draw(st.sampled_from(("free", "seconds", "seconds", "roofline")))
+        kind = draw(sampled_from(("free", "seconds", "seconds", "roofline")))
         if kind == "free":
             return None
         if kind == "roofline":
-            return {
-                "roofline": {"flops": draw(st.sampled_from((0.0, 1.0))), "bytes": draw(st.sampled_from((0.0, 2.0)))}
-            }
-        able = draw(st.lists(st.sampled_from(devices), unique=True))
-        return {device: draw(st.sampled_from((0.0, 1e-3, 1.0, 3.0))) for device in able}
+            return {"roofline": {"flops": draw(sampled_from((0.0, 1.0))), "bytes": draw(sampled_from((0.0, 2.0)))}}
+        able = draw(lists(sampled_from(devices), unique=True))
+        return {device: draw(sampled_from((0.0, 1e-3, 1.0, 3.0))) for device in able}
 
     return Form(
         name=name,
-        bytes=size * draw(st.sampled_from((0.1, 0.25, 0.5, 1.0, 2.0))),
+        bytes=size * draw(sampled_from((0.1, 0.25, 0.5, 1.0, 2.0))),
         encode=coding(),
         decode=coding(),
-        loss=draw(st.sampled_from((0.0, 0.0, 0.1, 0.2))),
-        sensitivity=draw(st.sampled_from((None, None, 0.0, 0.25, 0.75))),
+        loss=draw(sampled_from((0.0, 0.0, 0.1, 0.2))),
+        sensitivity=draw(sampled_from((None, None, 0.0, 0.25, 0.75))),
     )
 
 
@@ -204,13 +203,13 @@ def _reaches(draw: Draw, network: Network) -> Network:
     for index in network.order:
         name = network.layers[index].name
         most = min((reach[producer] for producer in before[name]), default=1.0)
-        reach[name] = most * draw(st.sampled_from((1.0, 1.0, 0.5, 0.75)))
+        reach[name] = most * draw(sampled_from((1.0, 1.0, 0.5, 0.75)))
     layers = tuple(layer.replace(reach=reach[layer.name]) for layer in network.layers)
     tensors = []
     for tensor in network.tensors:
         own = None
         if OUTPUT in tensor.consumers and draw(st.booleans()):
-            own = reach[tensor.producer] * draw(st.sampled_from((0.25, 1.0)))
+            own = reach[tensor.producer] * draw(sampled_from((0.25, 1.0)))
         tensors.append(tensor.replace(reach=own))
     return network.replace(layers=layers, tensors=tuple(tensors))
 
@@ -218,12 +217,12 @@ def _reaches(draw: Draw, network: Network) -> Network:
 @st.composite
 def _scenarios(draw: Draw, problem: Problem) -> tuple[Scenario, ...]:
     """Draw up to three scenarios."""
-    shares = draw(st.sampled_from(((0.5, 0.5), (0.25, 0.75), (0.2, 0.3, 0.5), (0.1, 0.9), (1.0,), (0.0, 0.4, 0.6))))
+    shares = draw(sampled_from(((0.5, 0.5), (0.25, 0.75), (0.2, 0.3, 0.5), (0.1, 0.9), (1.0,), (0.0, 0.4, 0.6))))
     links, devices = [link.name for link in problem.platform.links], problem.platform.device_names()
 
     def factors(names: Any) -> dict[str, float]:
-        some = draw(st.lists(st.sampled_from(names), unique=True)) if names else []
-        return {name: draw(st.sampled_from((0.25, 0.5, 2.0, 3.0))) for name in some}
+        some = draw(lists(sampled_from(names), unique=True)) if names else []
+        return {name: draw(sampled_from((0.25, 0.5, 2.0, 3.0))) for name in some}
 
     return tuple(
         Scenario(
@@ -240,14 +239,14 @@ def _scenarios(draw: Draw, problem: Problem) -> tuple[Scenario, ...]:
 @st.composite
 def _across(draw: Draw, record: Any) -> Any:
     """Draw how a term or a limit looks across scenarios."""
-    kind = draw(st.sampled_from(("expected", "worst", "cvar", "share")))
+    kind = draw(sampled_from(("expected", "worst", "cvar", "share")))
     fields = type(record).model_fields
     if kind == "share" and "share" in fields:
-        return record.replace(share=draw(st.sampled_from((0.25, 0.5, 0.75, 1.0))))
+        return record.replace(share=draw(sampled_from((0.25, 0.5, 0.75, 1.0))))
     if "across" not in fields or kind in ("share", "expected"):
         return record
     if kind == "cvar":
-        return record.replace(across="cvar", level=draw(st.sampled_from((0.0, 0.5, 0.75, 0.9))))
+        return record.replace(across="cvar", level=draw(sampled_from((0.0, 0.5, 0.75, 0.9))))
     return record.replace(across="worst")
 
 
@@ -255,6 +254,6 @@ def _across(draw: Draw, record: Any) -> Any:
 def _states(draw: Draw, network: Network) -> Network:
     """Draw state of layers, about as large as their weights, and a loss of the network's own."""
     layers = tuple(
-        layer.replace(state=(layer.weights or 0.0) * draw(st.sampled_from((0.0, 0.5, 1.0)))) for layer in network.layers
+        layer.replace(state=(layer.weights or 0.0) * draw(sampled_from((0.0, 0.5, 1.0)))) for layer in network.layers
     )
-    return network.replace(layers=layers, loss=draw(st.sampled_from((0.0, 0.05))))
+    return network.replace(layers=layers, loss=draw(sampled_from((0.0, 0.05))))

@@ -2,10 +2,14 @@
 
 import gc
 import os
+import sys
 
 from hypothesis import HealthCheck, settings
 
 gc.set_threshold(100_000, 50, 50)  # thousands of small problems make much that lives on and little that runs in circles
+# Where it is set, every process that a test starts would compile all of the package anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 os.environ.pop("COLUMNS", None)  # readline sets it where pytest runs, and what pytest starts inherits it
 
 # Solvers take as long as they take. The examples are the same every time and everywhere, so that a test fails only for
@@ -20,3 +24,9 @@ settings.register_profile(
 )
 settings.register_profile("hunt", settings.get_profile("dnnopt"), derandomize=False)
 settings.load_profile("dnnopt")
+
+
+def pytest_collection_finish() -> None:
+    """Leave what is there before the first test out of every search for garbage."""
+    gc.collect()
+    gc.freeze()

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from hypothesis import strategies as st
+from kept import integers, lists, sampled_from, tuples_of
 
 from dnnopt.problem import constraints as c
 from dnnopt.problem.plan import Plan
@@ -40,14 +41,14 @@ def _plans(draw: Draw, problem: Problem) -> Plan:
     """Draw a placement; whatever layers cannot run there, half of the time all on one device."""
     devices = problem.platform.device_names()
     count = sum(len(network.layers) for network in problem.networks)
-    return placement_plan(problem, draw(st.lists(st.sampled_from(devices), min_size=count, max_size=count)))
+    return placement_plan(problem, draw(lists(sampled_from(devices), min_size=count, max_size=count)))
 
 
 @st.composite
 def _limits(draw: Draw, problem: Problem, constraint: Any) -> float:
     """Draw what a random plan uses at most of the quantity limited by `constraint`, times a factor."""
     amounts = used(problem, draw(_plans(problem)), constraint)
-    return max(amounts.values(), default=0.0) * draw(st.sampled_from(_FACTORS))
+    return max(amounts.values(), default=0.0) * draw(sampled_from(_FACTORS))
 
 
 def _limited(make: Callable[..., Any], **choices: st.SearchStrategy[Any]) -> Any:
@@ -62,7 +63,7 @@ def _limited(make: Callable[..., Any], **choices: st.SearchStrategy[Any]) -> Any
 
 
 def _some_devices(problem: Problem) -> st.SearchStrategy[Any]:
-    return st.none() | st.lists(st.sampled_from(problem.platform.device_names()), min_size=1, unique=True).map(tuple)
+    return st.none() | tuples_of(sampled_from(problem.platform.device_names()), min_size=1, unique=True)
 
 
 def _link_names(problem: Problem) -> list[str]:
@@ -71,22 +72,22 @@ def _link_names(problem: Problem) -> list[str]:
 
 def _some_links(problem: Problem) -> st.SearchStrategy[Any]:
     names = _link_names(problem)
-    return st.none() | st.lists(st.sampled_from(names), min_size=1, unique=True).map(tuple) if names else st.none()
+    return st.none() | tuples_of(sampled_from(names), min_size=1, unique=True) if names else st.none()
 
 
 def _network_names(problem: Problem) -> st.SearchStrategy[Any]:
-    return st.sampled_from([network.name for network in problem.networks])
+    return sampled_from([network.name for network in problem.networks])
 
 
 @st.composite
 def memories(draw: Draw, problem: Problem) -> c.Memory:
-    rule = draw(st.sampled_from(("weights", "weights+activations", "weights+largest_activation")))
-    buffers = draw(st.sampled_from((0, 0, 1, 2)))
+    rule = draw(sampled_from(("weights", "weights+activations", "weights+largest_activation")))
+    buffers = draw(sampled_from((0, 0, 1, 2)))
     devices = problem.platform.device_names()
-    limited = draw(st.lists(st.sampled_from(devices), min_size=1, unique=True))
+    limited = draw(lists(sampled_from(devices), min_size=1, unique=True))
     nothing = c.Memory(rule=rule, buffers=buffers, limits=dict.fromkeys(devices, 0.0))
     amounts = used(problem, draw(_plans(problem)), nothing)
-    factor = draw(st.sampled_from(_FACTORS))
+    factor = draw(sampled_from(_FACTORS))
     limits = {device: amounts.get(f"memory({device})", 0.0) * factor for device in limited}
     return c.Memory(rule=rule, buffers=buffers, limits=limits)
 
@@ -95,41 +96,39 @@ def memories(draw: Draw, problem: Problem) -> c.Memory:
 def _bandwidths(draw: Draw, problem: Problem) -> c.Bandwidth:
     names = _link_names(problem)
     if not names or draw(st.booleans()):
-        return c.Bandwidth(link=draw(st.sampled_from((None, *names))))
-    link = draw(st.sampled_from(names))
+        return c.Bandwidth(link=draw(sampled_from((None, *names))))
+    link = draw(sampled_from(names))
     return c.Bandwidth(link=link, limit=draw(_limits(problem, c.Bandwidth(link=link, limit=0.0))))
 
 
 def own_limits(problem: Problem) -> st.SearchStrategy[Any]:
-    return _limited(c.MetricLimit, metric=lambda one: st.sampled_from([*(m.name for m in one.metrics), "period"]))(
-        problem
-    )
+    return _limited(c.MetricLimit, metric=lambda one: sampled_from([*(m.name for m in one.metrics), "period"]))(problem)
 
 
 @st.composite
 def _deadlines(draw: Draw, problem: Problem) -> c.Deadline:
     network = draw(st.none() | _network_names(problem))
-    if draw(st.integers(0, 3)) == 0:
+    if draw(integers(0, 3)) == 0:
         return c.Deadline(network=network)
     return c.Deadline(network=network, limit=draw(_limits(problem, c.Deadline(network=network, limit=0.0))))
 
 
 @st.composite
 def _allowed(draw: Draw, problem: Problem) -> c.Placement:
-    network = draw(st.sampled_from(problem.networks))
+    network = draw(sampled_from(problem.networks))
     devices = problem.platform.device_names()
     return c.Placement(
         network=network.name,
-        layer=draw(st.sampled_from([layer.name for layer in network.layers])),
-        allowed=tuple(draw(st.lists(st.sampled_from(devices), min_size=1, unique=True))),
+        layer=draw(sampled_from([layer.name for layer in network.layers])),
+        allowed=tuple(draw(lists(sampled_from(devices), min_size=1, unique=True))),
     )
 
 
 @st.composite
 def _some_layers(draw: Draw, problem: Problem, most: int) -> dict[str, Any]:
-    network = draw(st.sampled_from(problem.networks))
+    network = draw(sampled_from(problem.networks))
     names = [layer.name for layer in network.layers]
-    layers = tuple(draw(st.lists(st.sampled_from(names), min_size=1, max_size=most, unique=True)))
+    layers = tuple(draw(lists(sampled_from(names), min_size=1, max_size=most, unique=True)))
     return {"network": network.name, "layers": layers}
 
 
@@ -139,17 +138,17 @@ def _colocations(problem: Problem) -> st.SearchStrategy[Any]:
 
 @st.composite
 def _separations(draw: Draw, problem: Problem) -> c.Separate:
-    at_most = draw(st.integers(1, 2))
+    at_most = draw(integers(1, 2))
     return c.Separate(**draw(_some_layers(problem, 2 + at_most)), at_most=at_most)
 
 
 @st.composite
 def _contiguous(draw: Draw, problem: Problem) -> c.Contiguous:
-    network = draw(st.none() | st.sampled_from(problem.networks))
+    network = draw(st.none() | sampled_from(problem.networks))
     if network is None:
         return c.Contiguous()
     names = [layer.name for layer in network.layers]
-    layers = draw(st.none() | st.lists(st.sampled_from(names), min_size=1, unique=True).map(tuple))
+    layers = draw(st.none() | tuples_of(sampled_from(names), min_size=1, unique=True))
     return c.Contiguous(network=network.name, layers=layers)
 
 
@@ -168,6 +167,6 @@ CONSTRAINTS: dict[str, Callable[[Problem], st.SearchStrategy[Any]]] = {
     "separate": _separations,
     "contiguous": _contiguous,
     "monotone_tiers": lambda problem: st.just(c.MonotoneTiers()),
-    "max_devices": lambda problem: st.builds(c.MaxDevices, limit=st.integers(1, 2)),
-    "max_cuts": lambda problem: st.builds(c.MaxCuts, limit=st.integers(0, 3)),
+    "max_devices": lambda problem: st.builds(c.MaxDevices, limit=integers(1, 2)),
+    "max_cuts": lambda problem: st.builds(c.MaxCuts, limit=integers(0, 3)),
 }

@@ -5,6 +5,7 @@ from itertools import pairwise, permutations
 from builders import link, platform
 from choice_problems import problems_with_choices
 from hypothesis import strategies as st
+from kept import integers, lists, sampled_from
 from limits import CONSTRAINTS, memories
 from strategies import problems, tied, tied_problems
 
@@ -15,7 +16,7 @@ from dnnopt.problem.networks import Tensor
 from dnnopt.problem.objectives import cost, energy, latency, period, traffic
 from dnnopt.problem.platforms import Route
 
-LINEAR = st.sampled_from((latency(), energy(), energy(idle=True), cost(), traffic(), latency() + 0.5 * energy()))
+LINEAR = sampled_from((latency(), energy(), energy(idle=True), cost(), traffic(), latency() + 0.5 * energy()))
 FEW = 90  # placements
 
 
@@ -49,11 +50,11 @@ def pinned(draw, one, most):
         constraints.Placement(
             network=net.name,
             layer=layer.name,
-            allowed=tuple(draw(st.lists(st.sampled_from(devices), min_size=1, max_size=most, unique=True))),
+            allowed=tuple(draw(lists(sampled_from(devices), min_size=1, max_size=most, unique=True))),
         )
         for net in one.networks
         for layer in net.layers
-        if draw(st.integers(0, 3)) == 0
+        if draw(integers(0, 3)) == 0
     ]
 
 
@@ -66,11 +67,11 @@ def chains(draw, **options):
         words = [layer.name for layer in net.layers]
         ends = [("input", words[0]), *pairwise(words), (words[-1], "output")]
         ends += [("input", words[-1])] * draw(st.booleans()) + [(words[0], "output")] * draw(st.booleans())
-        sizes = [draw(st.sampled_from((0.0, 1.0, 2.0, 7.0))) * (net.layers[0].weights or 1.0) for _ in ends]
+        sizes = [draw(sampled_from((0.0, 1.0, 2.0, 7.0))) * (net.layers[0].weights or 1.0) for _ in ends]
         tensors = [
             Tensor(name=f"t{n}", producer=u, consumers=(v,), bytes=size, sensitivity=0.5)
             for n, ((u, v), size) in enumerate(zip(ends, sizes, strict=True))
-            if draw(st.integers(0, 9))
+            if draw(integers(0, 9))
         ]
         networks.append(net.replace(tensors=tensors))
     return one.replace(networks=networks, subject_to=pinned(draw, one, 2))
@@ -113,19 +114,19 @@ def pipelines(draw, **options):
     net, devices = one.networks[0], one.platform.device_names()
     words = [layer.name for layer in net.layers]
     alike = draw(st.booleans())
-    second = st.sampled_from((0.0, 0.0, 0.0, 1.0, 2.0, 3.0, 5.0, None))
+    second = sampled_from((0.0, 0.0, 0.0, 1.0, 2.0, 3.0, 5.0, None))
     rows = [[draw(second) for _ in devices] for _ in words]
     time = {
         word: dict(zip(devices, row[:1] * 3 if alike else row, strict=False))
         for word, row in zip(words, rows, strict=True)
     }
     ways = [(device, way) for device in devices for way in ("up", "down")]
-    slow = 1.0 if alike else draw(st.sampled_from((1.0, 3.0)))
+    slow = 1.0 if alike else draw(sampled_from((1.0, 3.0)))
     links = [
-        link(f"{device}-{way}", 1.0 if device == devices[0] else slow, draw(st.sampled_from((0.0, 0.0, 0.5))))
+        link(f"{device}-{way}", 1.0 if device == devices[0] else slow, draw(sampled_from((0.0, 0.0, 0.5))))
         for device, way in ways
     ]
-    hub = draw(st.sampled_from(("switch", "host", "channel", "channels", "air")))
+    hub = draw(sampled_from(("switch", "host", "channel", "channels", "air")))
     pairs = [(i, j) for i in devices for j in devices if i != j]
     resources = {
         "host": {device: f"{device} {device}-up {device}-down" for device in devices},
@@ -141,19 +142,19 @@ def pipelines(draw, **options):
         {f"{i}>{j}": "air" if hub == "air" else f"{i}-up {j}-down" for i, j in pairs},
         resources.get(hub),
     )
-    small = [made.replace(bytes=draw(st.sampled_from((0.0, 0.0, 1.0, 2.0, 4.0)))) for made in net.tensors]
+    small = [made.replace(bytes=draw(sampled_from((0.0, 0.0, 1.0, 2.0, 4.0)))) for made in net.tensors]
     one = one.replace(
         networks=[net.replace(tensors=small)],
         platform=on,
         profile=one.profile.replace(time={net.name: time}, energy={}),
         minimize=draw(LINEAR | st.just(period())),
-        transport=draw(st.sampled_from(("multicast", "multicast", "per_edge", "unicast"))),
+        transport=draw(sampled_from(("multicast", "multicast", "per_edge", "unicast"))),
         shared_weights=(),
     )
-    forward = draw(st.lists(st.sampled_from(words), min_size=1, unique=True)) if draw(st.booleans()) else words
+    forward = draw(lists(sampled_from(words), min_size=1, unique=True)) if draw(st.booleans()) else words
     limits = [*pinned(draw, one, 2), constraints.Contiguous(network=net.name, layers=tuple(forward))]
     limits += [
-        constraints.Colocate(network=net.name, layers=(word, draw(st.sampled_from(forward))))
+        constraints.Colocate(network=net.name, layers=(word, draw(sampled_from(forward))))
         for word in words
         if word not in forward
     ]
@@ -188,7 +189,7 @@ def alike(draw, **options):
     )
     # Under scheduled execution there is no schedule yet whose latency a deadline could be.
     unscheduled = one.replace(execution="parallel") if one.execution == "scheduled" else one
-    kinds = draw(st.lists(st.sampled_from(sorted(CONSTRAINTS)), max_size=2))
+    kinds = draw(lists(sampled_from(sorted(CONSTRAINTS)), max_size=2))
     return one.replace(subject_to=[draw(CONSTRAINTS[kind](unscheduled)) for kind in kinds])
 
 
@@ -196,5 +197,5 @@ def alike(draw, **options):
 def weighed(draw, **options):
     """Draw problems whose objectives are in very large or very small units."""
     one = draw(problems(**options))
-    factor = 10.0 ** draw(st.sampled_from((-18, -8, -3, 3, 8, 16)))
+    factor = 10.0 ** draw(sampled_from((-18, -8, -3, 3, 8, 16)))
     return one.replace(minimize=tuple(term * factor for term in one.minimize))

@@ -10,9 +10,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from hypothesis import strategies as st
+from kept import integers, lists, sampled_from, tuples_of
 from limits import CONSTRAINTS, memories, own_limits
 
 from dnnopt.problem.custom import LinkCharge, Metric
@@ -38,8 +40,8 @@ class Magnitudes:
 
     def amount(self, draw: Draw, unit: float) -> float:
         """Draw a number of `unit`."""
-        power = draw(st.integers(0, self.spread)) if self.spread else 0
-        return draw(st.sampled_from(_MANTISSAS)) * unit * 10.0**power
+        power = draw(integers(0, self.spread)) if self.spread else 0
+        return draw(sampled_from(_MANTISSAS)) * unit * 10.0**power
 
     @property
     def per_byte(self) -> float:
@@ -51,9 +53,9 @@ def magnitudes(largest_spread: int = 5) -> st.SearchStrategy[Magnitudes]:
     """Return a strategy for magnitudes of seconds, milliseconds or microseconds."""
     return st.builds(
         Magnitudes,
-        seconds=st.sampled_from((1.0, 1e-3, 1e-6)),
-        bytes=st.sampled_from((1.0, 1e3, 1e6)),
-        spread=st.sampled_from([spread for spread in (0, 0, 2, 5, 9) if spread <= largest_spread]),
+        seconds=sampled_from((1.0, 1e-3, 1e-6)),
+        bytes=sampled_from((1.0, 1e3, 1e6)),
+        spread=sampled_from([spread for spread in (0, 0, 2, 5, 9) if spread <= largest_spread]),
     )
 
 
@@ -72,13 +74,13 @@ def problems(
     Deadlines under scheduled execution are those of critical paths, as there is no schedule yet. `own_metrics`: perhaps
     with a metric of the problem's own, which terms and limits may name.
     """
-    execution = draw(st.sampled_from(executions))
+    execution = draw(sampled_from(executions))
     scale = draw(magnitudes(largest_spread))
-    names = tuple("pqr"[: draw(st.sampled_from((1, 2, 2, 3, 3, 3)))])
+    names = tuple("pqr"[: draw(sampled_from((1, 2, 2, 3, 3, 3)))])
     most_layers = 7 if len(names) == 1 else min(7, int(math.log(most_placements) / math.log(len(names))))
-    sizes = [draw(st.integers(1, most_layers))]
-    if sizes[0] < most_layers and execution != "call" and draw(st.integers(0, 3)) == 0:
-        sizes.append(draw(st.integers(1, most_layers - sizes[0])))
+    sizes = [draw(integers(1, most_layers))]
+    if sizes[0] < most_layers and execution != "call" and draw(integers(0, 3)) == 0:
+        sizes.append(draw(integers(1, most_layers - sizes[0])))
     networks = tuple(draw(_networks(f"net{a}", size, names, scale)) for a, size in enumerate(sizes))
     platform = draw(_platforms(names, scale))
     if execution == "call":
@@ -88,7 +90,7 @@ def problems(
         networks=networks,
         platform=platform,
         execution="parallel" if execution == "scheduled" else execution,
-        transport=draw(st.sampled_from(("unicast", "multicast", "per_edge"))),
+        transport=draw(sampled_from(("unicast", "multicast", "per_edge"))),
         profile=draw(_profiles(networks, names, scale)),
         minimize=tuple(
             term.model_copy(update={"priority": priority})
@@ -101,8 +103,8 @@ def problems(
     )
     kinds = sorted(CONSTRAINTS) + ["metric"] * bool(metrics)
     listed: list[Any] = []
-    for _ in range(draw(st.integers(0, most_constraints))):
-        kind = draw(st.sampled_from(kinds))
+    for _ in range(draw(integers(0, most_constraints))):
+        kind = draw(sampled_from(kinds))
         listed.append(draw(own_limits(problem) if kind == "metric" else CONSTRAINTS[kind](problem)))
     return problem.model_copy(update={"subject_to": tuple(listed), "execution": execution})
 
@@ -120,10 +122,10 @@ def tied(draw: Draw, problem: Problem) -> tuple[SharedAcross, ...]:
     """Draw weights that some layers of a problem share, about as large as those of its layers."""
     layers = [(network.name, layer.name) for network in problem.networks for layer in network.layers]
     largest = max(layer.weights or 0.0 for network in problem.networks for layer in network.layers)
-    sizes = st.sampled_from([factor * (largest or 1.0) for factor in (0.3, 1.0, 2.0)])
+    sizes = sampled_from([factor * (largest or 1.0) for factor in (0.3, 1.0, 2.0)])
     return tuple(
         SharedAcross(name=f"tied{k}", bytes=draw(sizes), layers=draw(_readers(layers)))
-        for k in range(draw(st.integers(1, 2)))
+        for k in range(draw(integers(1, 2)))
     )
 
 
@@ -143,18 +145,18 @@ def _networks(draw: Draw, name: str, size: int, devices: tuple[str, ...], scale:
                 producer=producer,
                 consumers=tuple(consumers),
                 bytes=scale.amount(draw, scale.bytes),
-                sensitivity=draw(st.sampled_from((0.0, 0.25, 0.5, 0.5, 1.0))),
+                sensitivity=draw(sampled_from((0.0, 0.25, 0.5, 0.5, 1.0))),
                 source=source,
             )
         )
 
-    for _ in range(draw(st.sampled_from((1, 1, 0, 2)))):
-        first = draw(st.lists(st.sampled_from([*words, "output"]), min_size=1, max_size=2, unique=True))
-        add("input", first, draw(st.sampled_from((None, None, *devices))))
+    for _ in range(draw(sampled_from((1, 1, 0, 2)))):
+        first = draw(lists(sampled_from([*words, "output"]), min_size=1, max_size=2, unique=True))
+        add("input", first, draw(sampled_from((None, None, *devices))))
     for v, word in enumerate(words):
-        for _ in range(draw(st.sampled_from((1, 1, 1, 2, 0)))):
+        for _ in range(draw(sampled_from((1, 1, 1, 2, 0)))):
             following = words[v + 1 : v + 2] if draw(st.booleans()) else []
-            others = draw(st.lists(st.sampled_from([*words[v + 1 :], "output"]), max_size=2, unique=True))
+            others = draw(lists(sampled_from([*words[v + 1 :], "output"]), max_size=2, unique=True))
             add(word, list(dict.fromkeys([*following, *others])))
     listed = draw(st.permutations(words)) if draw(st.booleans()) else words
     return Network(
@@ -170,21 +172,21 @@ def _networks(draw: Draw, name: str, size: int, devices: tuple[str, ...], scale:
             for word in listed
         ),
         tensors=tuple(tensors),
-        source=draw(st.sampled_from((None, *devices))),
-        sink=draw(st.sampled_from((None, *devices))),
-        rate=draw(st.sampled_from((0.5, 1.0, 3.0))) / scale.seconds,
-        deadline=draw(st.sampled_from((1.0, 5.0, 20.0, 100.0))) * scale.seconds,
-        weight=draw(st.sampled_from((1.0, 1.0, 1.0, 2.0, 0.0))),
+        source=draw(sampled_from((None, *devices))),
+        sink=draw(sampled_from((None, *devices))),
+        rate=draw(sampled_from((0.5, 1.0, 3.0))) / scale.seconds,
+        deadline=draw(sampled_from((1.0, 5.0, 20.0, 100.0))) * scale.seconds,
+        weight=draw(sampled_from((1.0, 1.0, 1.0, 2.0, 0.0))),
         shared_weights=tuple(
             SharedWeights(name=f"w{k}", bytes=scale.amount(draw, scale.bytes), layers=draw(_readers(words)))
-            for k in range(draw(st.sampled_from((0, 0, 0, 1, 2))))
+            for k in range(draw(sampled_from((0, 0, 0, 1, 2))))
         ),
     )
 
 
 def _readers(layers: Sequence[Any]) -> st.SearchStrategy[tuple[Any, ...]]:
     """Return a strategy for the layers that read some shared weights."""
-    return st.lists(st.sampled_from(layers), min_size=1, max_size=4, unique=True).map(tuple)
+    return tuples_of(sampled_from(layers), min_size=1, max_size=4, unique=True)
 
 
 @st.composite
@@ -205,14 +207,14 @@ def _platforms(draw: Draw, names: tuple[str, ...], scale: Magnitudes) -> Platfor
     devices = tuple(
         Device(
             name=name,
-            tier=draw(st.sampled_from(TIERS)),
+            tier=draw(sampled_from(TIERS)),
             trusted=draw(st.booleans()),
-            flops_per_s=draw(st.sampled_from((1.0, 2.0, 5.0))) / scale.seconds,
-            bytes_per_s=draw(st.sampled_from((1.0, 3.0))) / scale.seconds,
+            flops_per_s=draw(sampled_from((1.0, 2.0, 5.0))) / scale.seconds,
+            bytes_per_s=draw(sampled_from((1.0, 3.0))) / scale.seconds,
             overhead=scale.amount(draw, scale.seconds),
-            power=draw(st.sampled_from((0.0, 1.0, 2.0, 10.0))),
-            idle_power=draw(st.sampled_from((0.0, 0.0, 1.0, 3.0))),
-            price=draw(st.sampled_from((0.0, 1.0, 5.0))),
+            power=draw(sampled_from((0.0, 1.0, 2.0, 10.0))),
+            idle_power=draw(sampled_from((0.0, 0.0, 1.0, 3.0))),
+            price=draw(sampled_from((0.0, 1.0, 5.0))),
         )
         for name in names
     )
@@ -220,7 +222,7 @@ def _platforms(draw: Draw, names: tuple[str, ...], scale: Magnitudes) -> Platfor
     links = tuple(draw(_links(name, sender, receiver, scale)) for name, (sender, receiver) in ends.items())
     routes = []
     for (origin, destination), way in ways.items():
-        fate = draw(st.integers(0, 11))
+        fate = draw(integers(0, 11))
         if fate > 0:  # 0: no route at all; 1: a free one
             routes.append(Route(origin=origin, destination=destination, links=() if fate == 1 else way))
     return Platform(devices=devices, links=links, routes=tuple(routes), resources=draw(_resources(names, tuple(ends))))
@@ -230,7 +232,7 @@ def _platforms(draw: Draw, names: tuple[str, ...], scale: Magnitudes) -> Platfor
 def _wires(draw: Draw, names: tuple[str, ...]) -> Any:
     """Draw links, as name -> (sender, receiver), and for each pair of devices the links on its way."""
     pairs = [(i, j) for i in names for j in names if i != j]
-    shape = draw(st.sampled_from(("direct", "direct", "hub", "chain", "any")))
+    shape = draw(sampled_from(("direct", "direct", "hub", "chain", "any")))
     if not pairs:
         return {}, {}
     if shape == "direct":
@@ -247,10 +249,10 @@ def _wires(draw: Draw, names: tuple[str, ...]) -> Any:
             return tuple(f"{names[k]}-{names[k + step]}" for k in range(first, last, step))
 
         return {f"{i}-{j}": (i, j) for i, j in hops}, {(i, j): between(i, j) for i, j in pairs}
-    wires = [f"w{k}" for k in range(draw(st.integers(1, 4)))]
-    device = st.sampled_from((None, *names))
+    wires = [f"w{k}" for k in range(draw(integers(1, 4)))]
+    device = sampled_from((None, *names))
     ends = {wire: (draw(device), draw(device)) for wire in wires}
-    some = st.lists(st.sampled_from(wires), max_size=3, unique=True).map(tuple)
+    some = tuples_of(sampled_from(wires), max_size=3, unique=True)
     return ends, {pair: draw(some) for pair in pairs}
 
 
@@ -258,13 +260,13 @@ def _wires(draw: Draw, names: tuple[str, ...]) -> Any:
 def _links(draw: Draw, name: str, sender: str | None, receiver: str | None, scale: Magnitudes) -> Link:
     return Link(
         name=name,
-        bandwidth=scale.bytes / scale.seconds * draw(st.sampled_from((0.5, 1.0, 1.0, 3.0, 100.0))),
+        bandwidth=scale.bytes / scale.seconds * draw(sampled_from((0.5, 1.0, 1.0, 3.0, 100.0))),
         latency=scale.amount(draw, scale.seconds) if draw(st.booleans()) else 0.0,
         sender=sender,
         receiver=receiver,
-        send_energy_per_byte=scale.per_byte * draw(st.sampled_from((0.0, 1.0, 2.0))),
-        receive_energy_per_byte=scale.per_byte * draw(st.sampled_from((0.0, 1.0))),
-        price_per_byte=scale.per_byte * draw(st.sampled_from((0.0, 1.0))),
+        send_energy_per_byte=scale.per_byte * draw(sampled_from((0.0, 1.0, 2.0))),
+        receive_energy_per_byte=scale.per_byte * draw(sampled_from((0.0, 1.0))),
+        price_per_byte=scale.per_byte * draw(sampled_from((0.0, 1.0))),
         trusted=draw(st.booleans()),
     )
 
@@ -272,7 +274,7 @@ def _links(draw: Draw, name: str, sender: str | None, receiver: str | None, scal
 @st.composite
 def _resources(draw: Draw, devices: tuple[str, ...], links: tuple[str, ...]) -> tuple[Resource, ...]:
     """Draw one of: everything for itself; a shared medium; devices that compute or send; any sets, overlapping too."""
-    kind = draw(st.sampled_from(("own", "own", "medium", "blocking", "any")))
+    kind = draw(sampled_from(("own", "own", "medium", "blocking", "any")))
     if kind == "medium":
         return (Resource(name="medium", links=links),)
     if kind == "blocking":
@@ -281,11 +283,11 @@ def _resources(draw: Draw, devices: tuple[str, ...], links: tuple[str, ...]) -> 
             for d in devices
         )
     if kind == "any":
-        of_devices = st.lists(st.sampled_from(devices), max_size=2, unique=True).map(tuple)
-        of_links = st.lists(st.sampled_from(links), max_size=3, unique=True).map(tuple) if links else st.just(())
+        of_devices = tuples_of(sampled_from(devices), max_size=2, unique=True)
+        of_links = tuples_of(sampled_from(links), max_size=3, unique=True) if links else st.just(())
         return tuple(
             Resource(name=f"resource {k}", devices=draw(of_devices), links=draw(of_links))
-            for k in range(draw(st.integers(1, 2)))
+            for k in range(draw(integers(1, 2)))
         )
     return ()
 
@@ -294,7 +296,7 @@ def _resources(draw: Draw, devices: tuple[str, ...], links: tuple[str, ...]) -> 
 def _calling(draw: Draw, networks: tuple[Network, ...], platform: Platform) -> tuple[tuple[Network, ...], Platform]:
     """Draw which devices are pools, and leave out what calls cannot have: other inputs, links that are part of none."""
     names = platform.device_names()
-    pools = draw(st.lists(st.sampled_from(names), min_size=1, unique=True))
+    pools = draw(lists(sampled_from(names), min_size=1, unique=True))
     devices = tuple(device.model_copy(update={"pool": device.name in pools}) for device in platform.devices)
     ends = {link.name: {link.sender, link.receiver} - {None, *pools} for link in platform.links}
     routes = tuple(
@@ -325,16 +327,16 @@ def _profiles(draw: Draw, networks: tuple[Network, ...], devices: tuple[str, ...
     """Draw measured times, some of them null, and leave some layers to the roofline."""
     time: dict[str, dict[str, dict[str, float | None]]] = {}
     energy: dict[str, dict[str, dict[str, float]]] = {}
-    measured = draw(st.sampled_from((True, True, True, False)))
+    measured = draw(sampled_from((True, True, True, False)))
     for network in networks:
         time[network.name], energy[network.name] = {}, {}
         for layer in network.layers:
             if measured or draw(st.booleans()):
                 time[network.name][layer.name] = {
-                    device: None if draw(st.integers(0, 11)) == 0 else scale.amount(draw, scale.seconds)
+                    device: None if draw(integers(0, 11)) == 0 else scale.amount(draw, scale.seconds)
                     for device in devices
                 }
-            if draw(st.integers(0, 4)) == 0:
+            if draw(integers(0, 4)) == 0:
                 energy[network.name][layer.name] = {devices[-1]: scale.amount(draw, scale.seconds)}
     return Profile(time=time, energy=energy)
 
@@ -345,7 +347,7 @@ def _profiles(draw: Draw, networks: tuple[Network, ...], devices: tuple[str, ...
 @st.composite
 def _metrics(draw: Draw, networks: tuple[Network, ...], platform: Platform, scale: Magnitudes) -> tuple[Metric, ...]:
     """Draw none or one metric, with amounts that compare to seconds."""
-    if draw(st.integers(0, 3)):
+    if draw(integers(0, 3)):
         return ()
     some = st.booleans()
     layers = {
@@ -357,7 +359,7 @@ def _metrics(draw: Draw, networks: tuple[Network, ...], platform: Platform, scal
     }
     links = {
         link.name: LinkCharge(
-            per_copy=scale.amount(draw, scale.seconds), per_byte=scale.per_byte * draw(st.sampled_from((0.0, 1.0)))
+            per_copy=scale.amount(draw, scale.seconds), per_byte=scale.per_byte * draw(sampled_from((0.0, 1.0)))
         )
         for link in platform.links
         if draw(some)
@@ -373,29 +375,44 @@ def _objectives(
     networks: tuple[Network, ...], platform: Platform, scale: Magnitudes, metrics: tuple[Metric, ...] = ()
 ) -> st.SearchStrategy[tuple[Term, ...]]:
     """Return a strategy for one term, or a sum of terms with weights that make them comparable to seconds."""
-    devices, links = platform.device_names(), tuple(link.name for link in platform.links)
+    return _sums(
+        tuple(network.name for network in networks),
+        platform.device_names(),
+        tuple(link.name for link in platform.links),
+        tuple(metric.name for metric in metrics),
+        scale,
+    )
 
+
+@lru_cache(maxsize=1000)
+def _sums(
+    networks: tuple[str, ...],
+    devices: tuple[str, ...],
+    links: tuple[str, ...],
+    metrics: tuple[str, ...],
+    scale: Magnitudes,
+) -> st.SearchStrategy[tuple[Term, ...]]:
     def some(names: tuple[str, ...]) -> st.SearchStrategy[tuple[str, ...] | None]:
-        subset = st.lists(st.sampled_from(names), min_size=1, unique=True).map(tuple) if names else st.none()
+        subset = tuples_of(sampled_from(names), min_size=1, unique=True) if names else st.none()
         return st.none() | subset
 
     worth = {"traffic": scale.per_byte, "leakage": scale.seconds, "worst_leakage": scale.seconds}
 
     def terms(metric: str, **fields: st.SearchStrategy[Any]) -> st.SearchStrategy[Term]:
         weights = [factor * worth.get(metric, 1.0) for factor in (1.0, 1.0, 1.0, 0.5, 3.0, 0.0)]
-        return st.builds(Term, metric=st.just(metric), weight=st.sampled_from(weights), **fields)
+        return st.builds(Term, metric=st.just(metric), weight=sampled_from(weights), **fields)
 
     term = st.one_of(
         *(terms(metric) for metric in ("latency", "period", "cost", "leakage", "worst_leakage")),
-        terms("latency", network=st.sampled_from([network.name for network in networks])),
+        terms("latency", network=sampled_from(networks)),
         terms("energy", devices=some(devices), idle=st.booleans()),
         terms("traffic", links=some(links)),
         *(terms(metric, over=st.just("max")) for metric in ("latency", "energy", "traffic")),
-        *(terms(metric.name) for metric in metrics),
+        *(terms(metric) for metric in metrics),
     )
 
     def weighed(listed: list[Term]) -> tuple[Term, ...]:
         alone = len(listed) == 1 and listed[0].weight > 0
         return (listed[0].model_copy(update={"weight": 1.0}),) if alone else tuple(listed)
 
-    return st.lists(term, min_size=1, max_size=3).map(weighed)
+    return lists(term, min_size=1, max_size=3).map(weighed)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cached_property
+from functools import cached_property, lru_cache
 from importlib.resources.abc import Traversable
 from numbers import Real
 from pathlib import Path
@@ -171,6 +171,12 @@ class SharedAcross(Record):
     name: Name
     bytes: Bytes
     layers: tuple[Annotated[tuple[Name, Name], BeforeValidator(_network_and_layer)], ...] = Field(min_length=1)
+
+
+@lru_cache(maxsize=4096)
+def across_network(shared: SharedWeights, network: str, name: str) -> SharedAcross:
+    """Return a network's shared weights as those of a problem, under a name."""
+    return SharedAcross(name=name, bytes=shared.bytes, layers=tuple((network, layer) for layer in shared.layers))
 
 
 class Network(Described, Record):

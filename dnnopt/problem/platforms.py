@@ -301,9 +301,15 @@ class Platform(Described, Record):
         """Return the listed resources, then one for each device and each link that is in none of them."""
         in_one = {name for resource in self.resources for name in resource.devices}
         links_in_one = {name for resource in self.resources for name in resource.links}
-        own = [Resource(name=d.name, devices=(d.name,)) for d in self.devices if d.name not in in_one]
-        own += [Resource(name=link.name, links=(link.name,)) for link in self.links if link.name not in links_in_one]
+        own = [_alone(device.name, "devices") for device in self.devices if device.name not in in_one]
+        own += [_alone(link.name, "links") for link in self.links if link.name not in links_in_one]
         return (*self.resources, *own)
+
+
+@lru_cache(maxsize=4096)
+def _alone(name: str, what: str) -> Resource:
+    """Return the resource of one device or link, which has its name."""
+    return Resource(name=name, **{what: (name,)})
 
 
 @checked

@@ -26,7 +26,7 @@ from dnnopt.problem.custom import CustomConstraint, Metric
 from dnnopt.problem.entries import network_data, platform_data
 from dnnopt.problem.geometry import without_geometry
 from dnnopt.problem.metrics import STANDARD, about
-from dnnopt.problem.networks import Network, SharedAcross
+from dnnopt.problem.networks import Network, SharedAcross, across_network
 from dnnopt.problem.objectives import Term, as_terms
 from dnnopt.problem.platforms import Platform, read_platform
 from dnnopt.problem.profiles import Profile, coding_seconds, layer_seconds
@@ -236,12 +236,9 @@ class Problem(Described, Record):
         return self._shared_by_networks() + self.shared_weights
 
     def _shared_by_networks(self) -> tuple[SharedAcross, ...]:
+        alone = len(self.networks) == 1
         return tuple(
-            SharedAcross(
-                name=shared.name if len(self.networks) == 1 else f"{network.name}.{shared.name}",
-                bytes=shared.bytes,
-                layers=tuple((network.name, layer) for layer in shared.layers),
-            )
+            across_network(shared, network.name, shared.name if alone else f"{network.name}.{shared.name}")
             for network in self.networks
             for shared in network.shared_weights
         )

@@ -237,7 +237,7 @@ def _uses(
         plain = tensor
         if tensor.producer != INPUT:
             factor = executor_of[network.name, tensor.producer].mode.output_bytes
-            plain = tensor.model_copy(update={"bytes": tensor.bytes * factor})
+            plain = tensor if factor == 1 else tensor.model_copy(update={"bytes": tensor.bytes * factor})
         form = form_of.get((network.name, tensor.name))
         carried = plain
         if form is not None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable, Collection
+from functools import lru_cache
+from typing import Any
 
 from dnnopt.problem.constraints import Memory, MemoryRule
 from dnnopt.problem.metrics import STANDARD, about
@@ -242,7 +244,7 @@ def measure(facts: Facts, latencies: Latencies) -> dict[str, float]:
         if not known:
             others.remove(name)
     rounds = {name: asked[name].rounds for name in others if name in asked}
-    metrics |= {name: value_of(facts, latencies, Term(metric=name, rounds=rounds.get(name))) for name in others}
+    metrics |= {name: value_of(facts, latencies, metric_term(name, rounds=rounds.get(name))) for name in others}
     metrics |= {metric.name: own_value(facts, metric.name) for metric in problem.metrics}
     return metrics
 
@@ -259,6 +261,12 @@ def term_value(facts: Facts, latencies: Latencies, term: Term) -> float:
     return value_of(facts, latencies, term)
 
 
+@lru_cache(maxsize=4096)
+def metric_term(metric: str, **fields: Any) -> Term:
+    """Return a term: plans by the thousand are asked for the same few."""
+    return Term(metric=metric, **fields)
+
+
 def value_of(facts: Facts, latencies: Latencies, term: Term) -> float:
     """Return the value of a term's metric: a standard one, or one of the problem's own."""
     if term.metric in DEFINITIONS:
@@ -273,7 +281,7 @@ def _largest(facts: Facts, latencies: Latencies, term: Term) -> float:
         return max(latencies.values())
     platform = facts.problem.platform
     every = platform.device_names() if parts == "devices" else [link.name for link in platform.links]
-    alone = [Term(metric=term.metric, **{parts: (name,)}) for name in getattr(term, parts) or every]
+    alone = [metric_term(term.metric, **{parts: (name,)}) for name in getattr(term, parts) or every]
     return max((value_of(facts, latencies, one) for one in alone), default=0.0)
 
 

@@ -12,7 +12,6 @@ from dnnopt.base.numbers import format_number
 from dnnopt.problem import constraints as c
 from dnnopt.problem.custom import CustomConstraint
 from dnnopt.problem.networks import INPUT, OUTPUT, Network
-from dnnopt.problem.objectives import Term
 from dnnopt.problem.platforms import TIERS
 from dnnopt.problem.scenarios import across_label
 from dnnopt.referee import metrics
@@ -260,7 +259,10 @@ def _max_cuts(facts: Facts, latencies: Latencies, entry: c.MaxCuts) -> Violation
 
 
 def _metric_limit(cases: Sequence[Case], entry: c.MetricLimit) -> Violations:
-    term, unit = Term(metric=entry.metric, rounds=entry.rounds), metrics.metric_unit(cases[0].facts, entry.metric)
+    term, unit = (
+        metrics.metric_term(entry.metric, rounds=entry.rounds),
+        metrics.metric_unit(cases[0].facts, entry.metric),
+    )
     value = across(cases, lambda case: metrics.value_of(case.facts, case.latencies, term), entry)
     yield from _over(entry.label, across_label(entry) + entry.metric, value, entry.limit, unit)
 

@@ -4,7 +4,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from brute_force import judged_plans
+from brute_force import feasible_plans, judged_plans
 from builders import layer, network, plan, platform, problem
 from examples import check_until
 from hypothesis import given, settings
@@ -32,6 +32,8 @@ def test_evaluator_and_referee_agree_on_every_placement():
         feasible = evaluator.excess(placements) == 0
         objectives = evaluator.objectives(placements)
         assert feasible.tolist() == [evaluation.feasible for _, evaluation in judged]
+        accepted = [(evaluation.objectives, plan) for plan, evaluation in judged if evaluation.feasible]
+        assert list(feasible_plans(problem)) == accepted
         for value, (_, evaluation) in zip(objectives[feasible], np.array(judged, dtype=object)[feasible], strict=True):
             size = sum(abs(term.weight) * evaluation.metrics["latency"] for term in problem.minimize if term.idle)
             assert value == pytest.approx(evaluation.objective, rel=CLOSE, abs=CLOSE * 10 * size)

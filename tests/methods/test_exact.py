@@ -3,7 +3,7 @@
 from collections import Counter
 
 import pytest
-from brute_force import brute_force, check_solved, judged_plans
+from brute_force import brute_force, check_solved, feasible_plans
 from builders import link, network, platform, problem, tensor
 from examples import check_until
 from hypothesis import given, settings
@@ -94,7 +94,7 @@ def test_the_k_best_placements_of_chains_are_those_of_enumeration_in_order():
     @given(chains(), st.integers(1, 12))
     def check(one, k):
         c = compile_problem(one)
-        values = {tuple(c.placement(plan)): judged.objective for plan, judged in judged_plans(one) if judged.feasible}
+        values = {tuple(c.placement(plan)): objective for (objective,), plan in feasible_plans(one)}
         found = list(k_best(c, k))
         assert len(found) == min(k, len(values))
         assert len({tuple(placement) for _, placement in found}) == len(found)

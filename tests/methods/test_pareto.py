@@ -4,7 +4,7 @@ import math
 from collections import Counter
 
 import pytest
-from brute_force import judged_plans
+from brute_force import feasible_plans, judged_plans
 from builders import link, network, platform, problem, tensor
 from examples import check_until
 from hard_problem import hard_problem
@@ -44,7 +44,7 @@ def as_good(mine, theirs, slack=2 * TOLERANCE):
 
 def nondominated(problem, objectives):
     """Return the objective vectors that no other beats; those that differ by the tolerance are one."""
-    found = {judged.objectives for _, judged in judged_plans(with_objectives(problem, objectives)) if judged.feasible}
+    found = {values for values, _ in feasible_plans(with_objectives(problem, objectives))}
     kept = []
     for point in sorted(found):
         if not any(as_good(other, point) for other in kept):

@@ -4,7 +4,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from brute_force import judged_plans
+from brute_force import feasible_plans
 from builders import link, network, platform, problem, tensor
 from examples import check_until
 from hypothesis import given, settings
@@ -41,9 +41,8 @@ def check_against_enumeration(one, seen):
     c = compile_problem(one)
     assert all(isinstance(term, LinearTerm) for term in c.objective[0])
     values = {}
-    for plan, judged in judged_plans(one):
-        if judged.feasible:
-            values[tuple(c.placement(plan))] = judged.objective
+    for (objective,), plan in feasible_plans(one):
+        values[tuple(c.placement(plan))] = objective
     program = TreeProgram(c)
     value, placement = program.solve(*parts(c))
     if not values:
@@ -104,7 +103,7 @@ def test_prices_give_a_bound_and_what_they_price_out_is_in_no_plan_of_that_value
     def check(one, objective):
         one = one.replace(minimize=objective)
         c = compile_problem(one)
-        feasible = [(judged.objective, c.placement(plan)) for plan, judged in judged_plans(one) if judged.feasible]
+        feasible = [(objective, c.placement(plan)) for (objective,), plan in feasible_plans(one)]
         lagrangian = Lagrangian(c)
         unpriced, _ = lagrangian.program.solve(*parts(c))
         lagrangian.maximize(FAST, Control())
@@ -160,7 +159,7 @@ def test_weights_over_resources_give_a_bound_on_the_period():
     def check(one):
         one = one.replace(minimize=period())
         c = compile_problem(one)
-        feasible = [(judged.objective, c.placement(plan)) for plan, judged in judged_plans(one) if judged.feasible]
+        feasible = [(objective, c.placement(plan)) for (objective,), plan in feasible_plans(one)]
         lagrangian = Lagrangian(c)
         lagrangian.maximize(FAST, Control())
         if not feasible:

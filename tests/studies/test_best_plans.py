@@ -4,7 +4,7 @@ import json
 from collections import Counter
 
 import pytest
-from brute_force import judged_plans
+from brute_force import feasible_plans
 from builders import layer, link, network, platform, problem, tensor
 from commands import dnnopt
 from examples import check_until
@@ -28,9 +28,8 @@ def enumerated(one):
     compiled = compile_problem(one)
     classes = identical_devices(compiled)
     found = {
-        tuple(canonical(compiled, compiled.placement(plan), classes).tolist()): judged.objective
-        for plan, judged in judged_plans(one)
-        if judged.feasible
+        tuple(canonical(compiled, compiled.placement(plan), classes).tolist()): objective
+        for (objective,), plan in feasible_plans(one)
     }
     return sorted(found.values())
 
