@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from dnnopt.compiled.compiled import CompiledProblem
+from dnnopt.compiled.metrics import Mask
 from dnnopt.models.arrays import Columns, Joined
 from dnnopt.models.constraint import ConstraintModel
 from dnnopt.models.linear import LinearModel
@@ -18,7 +19,7 @@ def add_executors(model: LinearModel | ConstraintModel, c: CompiledProblem, **ki
     With modes or forms there are variables for what is allowed alone: of all executors that is little.
     """
     if c.has_choices:
-        model.placement = _add_allowed(model, c, **kind)
+        model.placement = add_some_executors(model, c, c.allowed, **kind)
     else:
         executors = np.arange(len(c.executor_names))
         model.placement = model.add_variables(
@@ -32,8 +33,9 @@ def add_executors(model: LinearModel | ConstraintModel, c: CompiledProblem, **ki
     return model.placement
 
 
-def _add_allowed(model: LinearModel | ConstraintModel, c: CompiledProblem, **kind: Any) -> Columns:
-    node, executor = np.nonzero(c.allowed)
+def add_some_executors(model: LinearModel | ConstraintModel, c: CompiledProblem, some: Mask, **kind: Any) -> Columns:
+    """Add variables for some executors of nodes (N, k), of a `kind`; return the columns, `zero` for all others."""
+    node, executor = np.nonzero(some)
 
     def labels() -> list[list[str]]:
         ends = zip(node, executor, strict=True)

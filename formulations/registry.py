@@ -72,13 +72,18 @@ def why_not(compiled: CompiledProblem, among: Iterable[str]) -> str:
 
 
 def suiting(compiled: CompiledProblem) -> list[str]:
-    """Return those of the formulations that support the problem whose timing says no more than the problem needs."""
+    """Return those of the formulations that support the problem whose timing says no more than the problem needs.
+
+    Without those that are for blocks where there are none.
+    """
     able = supporting(compiled)
     timing = TIMINGS[default_timing(compiled)]
 
     def suits(name: str) -> bool:
         if name in CP:
             return True
+        if COMMUNICATIONS[name.partition("+")[0]].for_blocks and not compiled.blocks:
+            return False
         other = TIMINGS[name.partition("+")[2]]
         return other == timing if timing.latency is None else other.latency == timing.latency
 

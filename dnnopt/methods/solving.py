@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 _PREFERRED = ("edgewise", "product", "cp-assignment", "cp-schedule")
 # Periods are proved sooner without variables for pairs of devices (measured: see benchmarks/README.md).
 _PREFERRED_FOR_PERIODS = ("boundary", *_PREFERRED)
+# A block is one variable there.
+_PREFERRED_FOR_BLOCKS = ("segments",)
 _START_SECONDS = 2.0
 _START_SHARE = 0.1
 # A bound may exceed the objective by rounding; by more than this it is wrong.
@@ -366,7 +368,8 @@ def _preferred(compiled: CompiledProblem, kind: str | None) -> str:
     able = registry.supporting(compiled, kind)
     period = any(isinstance(term, PeriodTerm) for term in compiled.objective[0])
     own = any(isinstance(one, CustomLimit) for one in compiled.constraints)  # whose rows may ask for pairs of devices
-    for name in _PREFERRED_FOR_PERIODS if period and not own else _PREFERRED:
+    order = _PREFERRED_FOR_PERIODS if period and not own else _PREFERRED
+    for name in (*_PREFERRED_FOR_BLOCKS, *order) if compiled.blocks else order:
         if any(full.partition("+")[0] == name for full in able):
             return name
     names = [name for name in _PREFERRED if kind in (None, registry.formulation_kind(name))]

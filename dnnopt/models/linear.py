@@ -75,6 +75,8 @@ class LinearModel(Described):
         Rows that are added only as solutions violate them, where the formulation has such.
     placement : columns (N, k)
         Of `x`, set by the formulation; what no node can be has the column `zero`.
+    shares_columns : bool
+        Whether several places of it may be one column, so that rows may have a column more than once.
     task_starts : callable, optional
         Starts of a placement's tasks in a solution, set where the model has an order of tasks.
     """
@@ -86,6 +88,7 @@ class LinearModel(Described):
         self.lazy: LazyRows | None = None
         self.task_starts: Callable[[Values, Tasks], list[float]] | None = None
         self.placement: Columns = np.zeros((0, 0), dtype=np.int64)
+        self.shares_columns = False
         self._zero: int | None = None
         self.variables: list[Block] = []
         self.rows: list[Block] = []
@@ -257,6 +260,8 @@ class LinearModel(Described):
                 index=index,
                 value=value,
             )
+            if self.shares_columns:
+                self._arrays = self._arrays.tidied()
         return self._arrays
 
     @property

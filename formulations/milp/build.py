@@ -11,7 +11,6 @@ from dnnopt.compiled.compiled import CompiledProblem
 from dnnopt.compiled.metrics import Array, LinearMetric
 from dnnopt.formulations.implied import Axes, Entries, ImpliedVariables
 from dnnopt.formulations.milp.communication import Communication
-from dnnopt.formulations.milp.placement import add_placement
 from dnnopt.formulations.moves import Moves
 from dnnopt.formulations.ties import tie_rows
 from dnnopt.models.arrays import Columns, Values
@@ -58,7 +57,7 @@ class Build(ImpliedVariables):
     def __init__(self, model: LinearModel, c: CompiledProblem, communication: Communication) -> None:
         self.c = c
         self.model = model
-        self.x = add_placement(model, c)
+        self.x = communication.place(model, c)
         if c.blocks:
             self._add_ties()
         self.moves: Moves = communication.add(model, c, self.x)

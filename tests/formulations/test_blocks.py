@@ -8,7 +8,7 @@ from hypothesis import given, settings
 
 import dnnopt as dp
 
-SOLVERS = {"product": "highs", "edgewise": "highs", "cp-assignment": "cpsat"}
+SOLVERS = {"product": "highs", "edgewise": "highs", "segments": "highs", "cp-assignment": "cpsat"}
 
 
 @pytest.mark.parametrize("formulation", SOLVERS)

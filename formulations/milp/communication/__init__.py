@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from dnnopt.compiled.compiled import CompiledProblem
-from dnnopt.formulations.milp.communication import boundary, edgewise, product, treewise
+from dnnopt.formulations.milp.communication import boundary, edgewise, product, segments, treewise
+from dnnopt.formulations.milp.placement import add_placement
 from dnnopt.formulations.moves import Moves
 from dnnopt.models.arrays import Columns
 from dnnopt.models.linear import LinearModel
@@ -29,18 +30,25 @@ class Communication:
     pairs : bool
         Whether it has variables for pairs of devices.
     choices : bool
-        Whether it knows modes and forms.
+        Whether it knows modes, forms and blocks.
+    for_blocks : bool
+        Whether it is another one's model where there are no blocks with costs of their own.
+    place : callable
+        Adds the placement, and returns its columns (N, k).
     """
 
     add: Callable[[LinearModel, CompiledProblem, Columns], Moves]
     refuses: Callable[[CompiledProblem], str | None] = _fits
     pairs: bool = True
     choices: bool = False
+    for_blocks: bool = False
+    place: Callable[[LinearModel, CompiledProblem], Columns] = add_placement
 
 
 COMMUNICATIONS: dict[str, Communication] = {
     "product": Communication(product.add_pairs, choices=True),
     "edgewise": Communication(edgewise.add_pairs, choices=True),
     "boundary": Communication(boundary.add_ends, boundary.refuses, pairs=False),
+    "segments": Communication(segments.add_pairs, choices=True, for_blocks=True, place=segments.add_segments),
     "treewise": Communication(treewise.add_bags, treewise.refuses),
 }

@@ -15,17 +15,21 @@ from __future__ import annotations
 import numpy as np
 
 from dnnopt.compiled.compiled import CompiledProblem
-from dnnopt.compiled.metrics import Index
+from dnnopt.compiled.metrics import Index, Mask
 from dnnopt.formulations.edges import at_device, at_origin, edge_labels, edge_stays
 from dnnopt.formulations.milp.communication.copies import add_copies
 from dnnopt.formulations.milp.communication.pairs import add_pair_variables
 from dnnopt.formulations.moves import PairMoves
-from dnnopt.models.arrays import Columns
+from dnnopt.models.arrays import Columns, Values
 from dnnopt.models.linear import LinearModel
 
 
-def add_pairs(model: LinearModel, c: CompiledProblem, x: Columns) -> PairMoves:
-    """Add the variables and rows; return the moves."""
+def add_pairs(model: LinearModel, c: CompiledProblem, x: Columns, inside: Mask | None = None) -> PairMoves:
+    """Add the variables and rows; return the moves.
+
+    `inside` (2, E, k): executors of the producer and of the consumer of an edge in which it is in no row, as both ends
+    are then together.
+    """
     y = add_pair_variables(model, c)
     devices = np.arange(len(c.device_names))
 
@@ -34,12 +38,17 @@ def add_pairs(model: LinearModel, c: CompiledProblem, x: Columns) -> PairMoves:
         (len(c.edges), len(devices)),
         axes=lambda: (edge_labels(c), c.device_names),
         upper=1.0,
-        evaluate=lambda placement: edge_stays(c, placement),
+        evaluate=lambda placement: _stays(c, placement, inside),
     )
     by_origin = np.argsort(c.pair_origin, kind="stable").reshape(len(devices), -1)
     by_destination = np.argsort(c.pair_destination, kind="stable").reshape(len(devices), -1)
-    after = at_device(c, x, model).take(c.edge_consumer, axis=0)
-    for name, pairs, at in (("leave", by_origin, at_origin(c, x, model)), ("enter", by_destination, after)):
+    if inside is None:
+        before, after = at_origin(c, x, model), at_device(c, x, model).take(c.edge_consumer, axis=0)
+    else:
+        apart = c.makes & ~inside[0]
+        before = at_device(c, np.where(apart, x[c.edge_producer], model.zero), model)
+        after = at_device(c, np.where(inside[1], model.zero, x[c.edge_consumer]), model)
+    for name, pairs, at in (("leave", by_origin, before), ("enter", by_destination, after)):
         columns = np.concatenate([stay[:, :, None], y.take(pairs, axis=1), at], axis=2)
         if name == "enter" and c.made is not None:
             _add_any_entry(model, c, columns, len(devices))
@@ -47,6 +56,15 @@ def add_pairs(model: LinearModel, c: CompiledProblem, x: Columns) -> PairMoves:
         values = np.array([1.0] * len(devices) + [-1.0] * at.shape[2])
         model.add_rows(name, columns, values, lower=0.0, upper=0.0, axes=lambda: (edge_labels(c), c.device_names))
     return PairMoves(c, y, add_copies(model, c, y))
+
+
+def _stays(c: CompiledProblem, placement: Index, inside: Mask | None) -> Values:
+    """Return the values of `stay` (E, D)."""
+    stays = edge_stays(c, placement)
+    if inside is None:
+        return stays
+    together = inside[0][np.arange(len(c.edges)), placement[c.edge_producer]]
+    return stays * ~together[:, None]
 
 
 def _add_any_entry(model: LinearModel, c: CompiledProblem, columns: Columns, devices: int) -> None:
