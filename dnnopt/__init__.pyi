@@ -48,7 +48,6 @@ from dnnopt.problem.custom import LinkCharge as LinkCharge
 from dnnopt.problem.custom import Metric as Metric
 from dnnopt.problem.forms import Form as Form
 from dnnopt.problem.geometry import Window as Window
-from dnnopt.problem.granularity import coarsen as coarsen
 from dnnopt.problem.library import names as names
 from dnnopt.problem.library import network as network
 from dnnopt.problem.library import platform as platform
@@ -101,6 +100,14 @@ from dnnopt.problem.scenarios import Scenario as Scenario
 from dnnopt.problem.templates import line as line
 from dnnopt.problem.templates import mesh as mesh
 from dnnopt.problem.templates import star as star
+from dnnopt.problem.transforms.coarsening import coarsen as coarsen
+from dnnopt.problem.transforms.fusing import fuse as fuse
+from dnnopt.problem.transforms.pieces import Lifted as Lifted
+from dnnopt.problem.transforms.pieces import Transformed as Transformed
+from dnnopt.problem.transforms.problems import AtGranularity as AtGranularity
+from dnnopt.problem.transforms.problems import at_granularity as at_granularity
+from dnnopt.problem.transforms.problems import granularities as granularities
+from dnnopt.problem.transforms.sharding import shard as shard
 from dnnopt.problem.variants import Variants as Variants
 from dnnopt.problem.variants import read_variants as read_variants
 from dnnopt.problem.variants import write_variants as write_variants

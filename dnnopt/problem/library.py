@@ -9,9 +9,9 @@ from importlib.resources.abc import Traversable
 
 from dnnopt.base.arguments import checked
 from dnnopt.base.errors import InputError
-from dnnopt.problem.granularity import coarsen
 from dnnopt.problem.networks import Network, read_network
 from dnnopt.problem.platforms import Platform, read_platform
+from dnnopt.problem.transforms.coarsening import coarsen
 
 # Sets of problems, from easy to hard, then those with choices beyond placement. What is in a set never changes: a new
 # choice is a new version, NAME@2; only sets in OPEN may grow, or have problems stated anew.
@@ -99,7 +99,7 @@ def network(name: str, *, source: str | None = None, sink: str | None = None) ->
     Parameters
     ----------
     name : str
-        Such as ``vit-b``, whose layers are operators; or, coarser (see `dnnopt.problem.granularity`),
+        Such as ``vit-b``, whose layers are operators; or, coarser (see `dnnopt.problem.transforms.coarsening`),
         ``vit-b@layer`` or ``vit-b@block``.
     source, sink : str, optional
         Device where the input starts, and device where the answer must arrive.

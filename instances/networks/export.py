@@ -26,8 +26,8 @@ from pathlib import Path
 from architectures import Row, branchynet, detector, own, release, torchvision, transformers, unet, wheel
 
 from dnnopt.base.files import read_text, write_text
-from dnnopt.problem.granularity import GRANULARITIES, coarsen
 from dnnopt.problem.networks import Network, read_network, write_network
+from dnnopt.problem.transforms.coarsening import GRANULARITIES, coarsen
 
 FOLDER = Path(__file__).parent
 PINS = {"torch": "2.14.1", "torchvision": "0.29.1", "transformers": "5.23.0", "onnxscript": "0.7.2", "onnx": "1.23.2"}

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 import dnnopt as dp
 from dnnopt.problem.geometry import Window
-from dnnopt.problem.granularity import merge
 from dnnopt.problem.networks import read_network, write_network
+from dnnopt.problem.transforms.coarsening import merge
 
 SIZES = st.integers(1, 2**40)
 

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from dnnopt.base.errors import InputError
 from dnnopt.problem import library
 from dnnopt.problem.forms import Form
-from dnnopt.problem.granularity import GRANULARITIES, LIGHT, coarsen, groups, merge
 from dnnopt.problem.modes import Mode
 from dnnopt.problem.networks import Layer, Network, SharedWeights, Tensor
 from dnnopt.problem.platforms import Device
+from dnnopt.problem.transforms.coarsening import GRANULARITIES, LIGHT, coarsen, groups, merge
 
 OPERATORS = ("Conv", "MatMul", "Concat", "Relu", "Add", "Reshape", "Sigmoid", "LayerNormalization")
 

@@ -11,9 +11,9 @@ import pytest
 from commands import dnnopt
 
 from dnnopt.problem import library
-from dnnopt.problem.granularity import coarsen
 from dnnopt.problem.networks import read_network, write_network
 from dnnopt.problem.problem import Problem
+from dnnopt.problem.transforms.coarsening import coarsen
 
 FOLDER = library.folder("networks")
 NAMES = library.names("networks")

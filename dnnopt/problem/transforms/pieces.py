@@ -1,0 +1,318 @@
+"""Networks put together from pieces: each makes regions of some tensors of the original network, and reads others.
+
+A region is a box. The tensor that one piece makes is cut where the regions that others read begin and end; what goes to
+the same readers is one tensor of the new network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import pairwise, product
+from math import fsum, prod
+
+from dnnopt.base.errors import InputError
+from dnnopt.problem.networks import INPUT, OUTPUT, Layer, Network, SharedWeights, Tensor
+from dnnopt.problem.plan import Plan
+from dnnopt.problem.transforms.reading import LayerReading, Shape, Span
+
+Region = Mapping[int, Span]
+"""Of a tensor: first position and end of each axis that is not whole."""
+
+WHOLE: Region = {}
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A layer of the new network.
+
+    Attributes
+    ----------
+    layer : Layer
+    reads, makes : mapping of str to Region
+        What it reads, and makes for others, of each tensor of the original network.
+    shares : mapping of str to float
+        For each layer of the original network that it computes a part of: the share of its FLOP. Where layers are
+        fused, shares of one layer may add up to more than 1.
+    regions : mapping of str to Region
+        For each of these layers: the part of its result.
+    label : str
+        Ends the names of what it makes, where that is not whole.
+    extra : tuple of Tensor
+        Of the new network: what it makes for other pieces that the original has not (partial sums).
+    """
+
+    layer: Layer
+    reads: Mapping[str, Region]
+    makes: Mapping[str, Region]
+    shares: Mapping[str, float]
+    regions: Mapping[str, Region] = field(default_factory=dict)
+    label: str = ""
+    extra: tuple[Tensor, ...] = ()
+
+
+@dataclass(frozen=True)
+class Lifted:
+    """What a plan of a transformed network means for the original one.
+
+    Attributes
+    ----------
+    shares : mapping
+        Layer of the original -> device (or device in a mode) -> the share of its FLOP that runs there. Where layers are
+        fused, the shares of one layer may add up to more than 1.
+    plan : Plan or None
+        The plan of the original, where each of its layers runs on one device.
+    """
+
+    shares: Mapping[str, Mapping[str, float]]
+    plan: Plan | None
+
+
+@dataclass(frozen=True)
+class Transformed:
+    """A network in other pieces.
+
+    Attributes
+    ----------
+    network, original : Network
+    pieces : tuple of Piece
+        One for each layer of `network`.
+    """
+
+    network: Network
+    original: Network
+    pieces: tuple[Piece, ...]
+
+    @cached_property
+    def members(self) -> dict[str, Mapping[str, float]]:
+        """Layer of the new network -> layers of the original that it computes, with the share of their FLOP."""
+        return {piece.layer.name: piece.shares for piece in self.pieces}
+
+    @cached_property
+    def parts(self) -> dict[str, tuple[str, ...]]:
+        """Layer of the original -> layers of the new network that compute it, or parts of it."""
+        found: dict[str, list[str]] = {layer.name: [] for layer in self.original.layers}
+        for name, shares in self.members.items():
+            for member in shares:
+                found[member].append(name)
+        return {name: tuple(parts) for name, parts in found.items()}
+
+    @property
+    def redundancy(self) -> float:
+        """FLOP of the new network over those of the original, less 1; 0 where nothing is computed twice."""
+        before = fsum(layer.flops or 0.0 for layer in self.original.layers)
+        return fsum(layer.flops or 0.0 for layer in self.network.layers) / before - 1 if before else 0.0
+
+    def lift(self, plan: Plan) -> Lifted:
+        """Return what a plan of the new network means for the original one.
+
+        Raises
+        ------
+        InputError
+            If the plan is not one of the new network.
+        """
+        placed = plan.placement.get(self.network.name)
+        if placed is None or placed.keys() != self.members.keys():
+            raise InputError(f"a plan of the network {self.network.name!r}", field="plan", value=sorted(plan.placement))
+        shares: dict[str, dict[str, float]] = {layer.name: {} for layer in self.original.layers}
+        for name, members in self.members.items():
+            for member, share in members.items():
+                there = shares[member]
+                there[placed[name]] = there.get(placed[name], 0.0) + share
+        if any(len(there) != 1 for there in shares.values()):
+            return Lifted(shares, None)
+        whole = {name: next(iter(there)) for name, there in shares.items()}
+        return Lifted(shares, Plan(placement={self.original.name: whole}))
+
+
+class LayerShapes:
+    """What a network says of its layers' operands and results."""
+
+    def __init__(self, network: Network) -> None:
+        self.network = network
+        self.tensors = {tensor.name: tensor for tensor in network.tensors}
+        self.reads: dict[str, list[str]] = {layer.name: [] for layer in network.layers}
+        self.makes: dict[str, list[str]] = {layer.name: [] for layer in network.layers}
+        for tensor in network.tensors:
+            if tensor.producer != INPUT:
+                self.makes[tensor.producer].append(tensor.name)
+            for consumer in tensor.consumers:
+                if consumer != OUTPUT:
+                    self.reads[consumer].append(tensor.name)
+
+    def operands(self, layer: Layer) -> tuple[str, ...]:
+        """Return the names of what a layer reads, in the order of its operator ("": a constant)."""
+        return layer.inputs or tuple(self.reads[layer.name])
+
+    def reading(self, layer: Layer) -> LayerReading | None:
+        """Return what tells how the layer's result can be divided; None where shapes are not known."""
+        operands = self.operands(layer)
+        if len(self.reads[layer.name]) > 1 and not layer.inputs:
+            return None
+        shapes = [self.tensors[name].shape if name else None for name in operands]
+        results = [self.tensors[name].shape for name in self.makes[layer.name]]
+        unknown = any(name and shape is None for name, shape in zip(operands, shapes, strict=True))
+        if unknown or not results or results[0] is None or layer.flops is None:
+            return None
+        return LayerReading(layer, tuple(shapes), results[0])
+
+    def alike(self, layer: Layer, axis: int, size: int) -> bool:
+        """Return whether all results of a layer have an axis of that length."""
+        shapes = (self.tensors[name].shape for name in self.makes[layer.name])
+        return all(shape is not None and axis < len(shape) and shape[axis] == size for shape in shapes)
+
+
+def in_one_piece(network: Network) -> Transformed:
+    """Return a network in its own layers."""
+    shapes = LayerShapes(network)
+    pieces = [
+        Piece(
+            layer,
+            dict.fromkeys(shapes.reads[layer.name], WHOLE),
+            dict.fromkeys(shapes.makes[layer.name], WHOLE),
+            {layer.name: 1.0},
+            {layer.name: WHOLE},
+        )
+        for layer in network.layers
+    ]
+    return Transformed(network, network, tuple(pieces))
+
+
+def share_of(region: Region, shape: Shape | None) -> float:
+    """Return the share of a tensor's elements in a region."""
+    return prod((end - first) / shape[axis] for axis, (first, end) in region.items()) if region and shape else 1.0
+
+
+def part_of_layer(
+    layer: Layer,
+    name: str,
+    shapes: LayerShapes,
+    region: Region,
+    reads: Mapping[str, Region],
+    weights: float | None = None,
+) -> Layer:
+    """Return the layer that computes a region of a layer's result.
+
+    Parameters
+    ----------
+    reads : mapping of str to Region
+        What it reads of each operand.
+    weights : float, optional
+        The share of the weights that it reads; by default what `Layer.weight_axes` say. What it does not divide is left
+        to the caller: `Layer.weights` is what the part alone holds.
+    """
+    made = shapes.makes[layer.name]
+    result = shapes.tensors[made[0]].shape if made else None
+    share = share_of(region, result)
+    divided = {axis: interval for axis, interval in region.items() if axis in layer.weight_axes}
+    part = share_of(divided, result) if weights is None else weights
+    whole = [shapes.tensors[read].bytes for read in reads]
+    before = fsum([*whole, layer.weights or 0.0, *(shapes.tensors[one].bytes for one in made)])
+    moved = [shapes.tensors[read].bytes * share_of(one, shapes.tensors[read].shape) for read, one in reads.items()]
+    after = fsum([*moved, part * (layer.weights or 0.0), *(share * shapes.tensors[one].bytes for one in made)])
+    return Layer(
+        name=name,
+        op=layer.op,
+        flops=None if layer.flops is None else layer.flops * share,
+        bytes=None if layer.bytes is None else layer.bytes * (after / before if before else share),
+        weights=None if layer.weights is None else layer.weights * part,
+        activations=None if layer.activations is None else layer.activations * share,
+        state=layer.state * share,
+        reach=layer.reach,
+        dtype=layer.dtype,
+    )
+
+
+def assemble(
+    network: Network, name: str, pieces: Sequence[Piece], shared_weights: Sequence[SharedWeights]
+) -> Transformed:
+    """Return the network that the pieces make.
+
+    Parameters
+    ----------
+    shared_weights : sequence of SharedWeights
+        Those that come beside the network's own, by names of pieces.
+    """
+    makers: dict[str, list[Piece]] = {}
+    readers: dict[str, list[tuple[str, Region]]] = {}
+    for piece in pieces:
+        for made in piece.makes:
+            makers.setdefault(made, []).append(piece)
+        for read, region in piece.reads.items():
+            readers.setdefault(read, []).append((piece.layer.name, region))
+    tensors: list[Tensor] = []
+    for tensor in network.tensors:
+        found = readers.get(tensor.name, [])
+        if OUTPUT in tensor.consumers:
+            found = [*found, (OUTPUT, WHOLE)]
+        if tensor.producer == INPUT:
+            tensors += _cut(tensor, INPUT, "", WHOLE, found)
+        for piece in makers.get(tensor.name, []):
+            region = piece.makes[tensor.name]
+            tensors += _cut(tensor, piece.layer.name, piece.label if region else "", region, found)
+    tensors += [tensor for piece in pieces for tensor in piece.extra]
+    parts: dict[str, list[str]] = {}
+    for piece in pieces:
+        for member in piece.shares:
+            parts.setdefault(member, []).append(piece.layer.name)
+    kept = [
+        shared.model_copy(update={"layers": tuple(dict.fromkeys(part for one in shared.layers for part in parts[one]))})
+        for shared in network.shared_weights
+    ]
+    known = {tensor.name for tensor in tensors}
+    layers = (piece.layer for piece in pieces)  # what reads parts of a tensor does not read it in the operator's order
+    fields = {key: getattr(network, key) for key in Network.model_fields}
+    changed = {
+        "name": name,
+        "layers": tuple(
+            layer if known.issuperset(filter(None, layer.inputs)) else layer.model_copy(update={"inputs": ()})
+            for layer in layers
+        ),
+        "tensors": tuple(tensors),
+        "shared_weights": (*kept, *(one for one in shared_weights if len(one.layers) > 0)),
+    }
+    return Transformed(Network(**{**fields, **changed}), network, tuple(pieces))
+
+
+def _cut(
+    tensor: Tensor, producer: str, label: str, region: Region, readers: Sequence[tuple[str, Region]]
+) -> Iterator[Tensor]:
+    """Yield what one piece makes of a tensor, for each set of readers."""
+    axes = sorted({*region, *(axis for _, read in readers for axis in read)})
+    if not axes:
+        consumers = tuple(name for name, _ in readers)
+        if consumers:
+            yield tensor.model_copy(update={"producer": producer, "consumers": consumers})
+        return
+    shape = tensor.shape or ()
+    whole = [region.get(axis, (0, shape[axis])) for axis in axes]
+    wanted = [(name, [read.get(axis, (0, shape[axis])) for axis in axes]) for name, read in readers]
+    wanted = [(name, box) for name, box in wanted if all(map(_meet, box, whole))]
+    steps = [
+        sorted({first, end, *(cut for _, box in wanted for cut in box[k] if first < cut < end)})
+        for k, (first, end) in enumerate(whole)
+    ]
+    cells: dict[tuple[str, ...], float] = {}
+    for cell in product(*map(pairwise, steps)):
+        consumers = tuple(name for name, box in wanted if all(map(_meet, box, cell)))
+        if consumers:
+            volume = prod(float(end - first) for first, end in cell)
+            cells[consumers] = cells.get(consumers, 0.0) + volume
+    size = prod(float(shape[axis]) for axis in axes)
+    for number, (consumers, volume) in enumerate(cells.items(), start=1):
+        name = f"{tensor.name}{label}" + (f".{number}" if len(cells) > 1 else "")
+        share = volume / size
+        if tensor.forms and share != 1.0:
+            expected = "no forms, as the tensor is divided (give the parts forms of their own)"
+            raise InputError(expected, field=f"tensors.{tensor.name}.forms", value=[form.name for form in tensor.forms])
+        changed = {"name": name, "producer": producer, "consumers": consumers, "bytes": tensor.bytes * share}
+        if share != 1.0:
+            changed["shape"] = None
+        if OUTPUT not in consumers:
+            changed["reach"] = None
+        yield tensor.model_copy(update=changed)
+
+
+def _meet(first: Span, second: Span) -> bool:
+    return max(first[0], second[0]) < min(first[1], second[1])

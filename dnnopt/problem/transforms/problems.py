@@ -1,0 +1,376 @@
+"""A whole problem at another granularity: its networks in other pieces, its limits, times and metrics with them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from itertools import combinations, product
+from math import fsum
+from typing import Any
+
+from dnnopt.base.arguments import checked
+from dnnopt.base.errors import InputError
+from dnnopt.problem.constraints import Colocate, Contiguous, Placement, Separate
+from dnnopt.problem.custom import CustomConstraint
+from dnnopt.problem.networks import Layer, Network
+from dnnopt.problem.plan import Plan
+from dnnopt.problem.platforms import Executor
+from dnnopt.problem.problem import AnyProblem, Problem, as_problem
+from dnnopt.problem.profiles import Profile, layer_joules, layer_loss, layer_seconds
+from dnnopt.problem.transforms.coarsening import GRANULARITIES, LARGEST_BLOCK, coarsen, groups
+from dnnopt.problem.transforms.fusing import fuse
+from dnnopt.problem.transforms.pieces import Lifted, Piece, Transformed, in_one_piece
+from dnnopt.problem.transforms.sharding import shard
+from dnnopt.problem.variants import Variants
+
+BEST = "best"
+FORMS = "operator, layer, block, rows:4, grid:2x2, channels:4, paired:4, batch:4, fused:2x2"
+_EXPECTED = f"one of {FORMS}, with other numbers of parts"
+
+
+@dataclass(frozen=True)
+class AtGranularity:
+    """A problem at another granularity.
+
+    Attributes
+    ----------
+    problem, original : Problem
+    granularity : str
+    networks : tuple of Transformed
+        One for each network; in `problem` they have the names of the original ones.
+    """
+
+    problem: Problem
+    original: Problem
+    granularity: str
+    networks: tuple[Transformed, ...]
+
+    def lift(self, plan: Plan) -> dict[str, Lifted]:
+        """Return what a plan means for the original problem, network by network.
+
+        Raises
+        ------
+        InputError
+            If the plan is not one of `problem`.
+        """
+        plan.check(self.problem)
+        found = {}
+        for transformed in self.networks:
+            name = transformed.original.name
+            own = Plan(placement={transformed.network.name: plan.placement[name]})
+            found[name] = transformed.lift(own)
+        return found
+
+
+@checked
+def at_granularity(problem: AnyProblem, granularity: str) -> AtGranularity:
+    """Return a problem whose networks are in other pieces.
+
+    Constraints on a layer hold for all its parts, or for what it is a part of. Measured times, energies and losses of
+    accuracy are divided as the FLOP are, and added up where layers are merged. Parts of a layer (`rows`, ...) are made
+    of operators, and then merged as at the granularity ``layer``. Under `parallel` execution, where a device does
+    everything at once, the parts of a layer are on devices of their own. (Under `sequential` execution, where times add
+    up, parts shorten nothing.)
+
+    Parameters
+    ----------
+    problem : Problem, str or Path
+        With networks at the granularity of operators, as `read_onnx` and the library give them.
+    granularity : str
+        ``operator``, ``layer``, ``block``; ``rows:4``, ``channels:4``, ``paired:4``, ``batch:4`` (so many parts; or
+        shares by devices, each of which has its own: ``rows:pi=1,nx=4``), ``grid:2x2``, ``fused:2x2``.
+
+    Returns
+    -------
+    AtGranularity
+
+    Raises
+    ------
+    InputError
+        For another granularity; if no network can be divided so; for constraints of the user's own, layers that must be
+        apart and are merged, and under `parallel` execution more parts than devices.
+    """
+    original = as_problem(problem)
+    divide, homes = _transform(granularity, original.platform.device_names())
+    transformed, problems = [], []
+    for network in original.networks:
+        try:
+            transformed.append(divide(network))
+        except InputError as error:
+            problems.append(error)
+            transformed.append(in_one_piece(network))
+    if len(problems) == len(original.networks):
+        raise InputError("", field="granularity", problem=f"{granularity}: {problems[0].problem or problems[0]}")
+    return _Change(original, transformed, homes).result(granularity)
+
+
+@checked
+def granularities(problem: AnyProblem) -> Variants:
+    """Return the granularities of a problem as variants, of which `best_of` finds the best plan of all.
+
+    They are ``layer``, ``block`` and, for n devices, ``rows:n``, ``channels:n`` and ``fused:2x2``; those that do not
+    apply are left out.
+
+    Raises
+    ------
+    InputError
+        If none applies.
+    """
+    original = as_problem(problem)
+    count = len(original.platform.devices)
+    found: dict[str, Problem] = {}
+    error: InputError | None = None
+    for granularity in ("layer", "block", f"rows:{count}", f"channels:{count}", "fused:2x2"):
+        try:
+            found[granularity] = at_granularity(original, granularity).problem
+        except InputError as problem_there:
+            error = error or problem_there
+    if not found and error is not None:
+        raise error
+    return Variants(problems=found, name=original.name)
+
+
+def _transform(granularity: str, devices: tuple[str, ...]) -> tuple[Callable[[Network], Transformed], bool]:
+    """Return what makes the pieces of a network, and whether they are named after the devices that they are for."""
+    kind, colon, said = granularity.partition(":")
+    if kind in GRANULARITIES and not colon:
+        return lambda network: coarse(network, kind), False
+    if kind in ("grid", "fused"):
+        rows, times, columns = said.partition("x")
+        if not times:
+            raise InputError(_EXPECTED, field="granularity", value=granularity)
+        grid = _whole(rows, granularity), _whole(columns, granularity)
+        if kind == "fused":
+            return lambda network: _merged(fuse(network, None, grid)), False
+        return lambda network: _merged(shard(network, "grid", grid)), False
+    if kind not in ("rows", "channels", "paired", "batch") or not said:
+        raise InputError(_EXPECTED, field="granularity", value=granularity)
+    axis, pair = ("channels", True) if kind == "paired" else (kind, False)
+    if "=" not in said:
+        parts = _whole(said, granularity)
+        return lambda network: _merged(shard(network, axis, parts, pair=pair)), False
+    shares = {}
+    for text in said.split(","):
+        name, _, share = text.partition("=")
+        if name not in devices or name in shares:
+            expected = f"shares of devices, each once, such as 'rows:{devices[0]}=2': {', '.join(devices)}"
+            raise InputError(expected, field="granularity", value=granularity)
+        shares[name] = float(_whole(share, granularity))
+    return lambda network: _merged(shard(network, axis, shares, pair=pair)), True
+
+
+def _whole(text: str, granularity: str) -> int:
+    if not (text.isascii() and text.isdecimal() and 0 < len(text) < 5 and int(text) >= 1):
+        raise InputError(_EXPECTED, field="granularity", value=granularity)
+    return int(text)
+
+
+def _merged(transformed: Transformed) -> Transformed:
+    """Return the parts of operators merged to parts of layers."""
+    from dataclasses import replace
+
+    merged = coarse(transformed.network, "layer")
+    pieces = []
+    for piece in merged.pieces:
+        shares: dict[str, float] = {}
+        for part in piece.shares:
+            for member, share in transformed.members[part].items():
+                shares[member] = shares.get(member, 0.0) + share
+        pieces.append(replace(piece, shares=shares))
+    network = merged.network.model_copy(update={"name": transformed.network.name})
+    return Transformed(network, transformed.original, tuple(pieces))
+
+
+def coarse(network: Network, granularity: str, *, largest: int = LARGEST_BLOCK) -> Transformed:
+    """Return what `coarsen` does, with what its layers are made of; the parameters and errors are the same."""
+    merged = coarsen(network, granularity, largest=largest)
+    if merged is network:
+        return in_one_piece(network)
+    members = groups(network, granularity, largest=largest)
+    pieces = (
+        Piece(layer, {}, {}, dict.fromkeys(names, 1.0)) for layer, names in zip(merged.layers, members, strict=True)
+    )
+    return Transformed(merged, network, tuple(pieces))
+
+
+class _Change:
+    """Says everything that a problem says of its layers of the new ones."""
+
+    def __init__(self, original: Problem, transformed: list[Transformed], homes: bool) -> None:
+        self.original, self.homes = original, homes
+        self.networks = {one.original.name: one for one in transformed}
+        self.parts = {name: one.parts for name, one in self.networks.items()}
+
+    def result(self, granularity: str) -> AtGranularity:
+        original = self.original
+        networks = tuple(
+            one.network.model_copy(update={"name": name, "provenance": one.original.provenance})
+            for name, one in self.networks.items()
+        )
+        limits = [
+            new for index, one in enumerate(original.subject_to) for new in self._limit(one, f"subject_to[{index}]")
+        ]
+        if original.execution == "parallel":
+            limits += self._apart()
+        if self.homes:
+            limits += self._at_home()
+        shared = tuple(
+            one.replace(
+                layers=tuple(dict.fromkeys((net, part) for net, name in one.layers for part in self.parts[net][name]))
+            )
+            for one in original.shared_weights
+        )
+        problem = original.replace(
+            networks=networks,
+            subject_to=tuple(limits),
+            profile=self._profile(),
+            metrics=tuple(self._metric(metric, f"metrics[{k}]") for k, metric in enumerate(original.metrics)),
+            shared_weights=shared,
+        )
+        return AtGranularity(problem, original, granularity, tuple(self.networks.values()))
+
+    def _of(self, limit: Any, members: Iterable[tuple[str, str]]) -> list[Any]:
+        """Return the parts of layers, each as the constraint may name it."""
+        parts = dict.fromkeys((net, part) for net, name in members for part in self.parts[net][name])
+        return [part if net == limit.network else (net, part) for net, part in parts]
+
+    def _limit(self, limit: Any, field: str) -> list[Any]:
+        """Return a constraint for the new layers."""
+        if isinstance(limit, CustomConstraint):
+            raise InputError(
+                "no constraint of your own, which is about the original layers", field=field, value=limit.label
+            )
+        if isinstance(limit, Placement):
+            return [limit.replace(layer=part) for part in self.parts[limit.network][limit.layer]]
+        if isinstance(limit, Colocate):
+            together = self._of(limit, limit.members)
+            return [limit.replace(layers=tuple(together))] if len(together) > 1 else []
+        if isinstance(limit, Separate):
+            return self._separate(limit, field)
+        if isinstance(limit, Contiguous) and limit.layers is not None and limit.network is not None:
+            named = self._of(limit, [(limit.network, name) for name in limit.layers])
+            return [limit.replace(layers=tuple(named))]
+        return [limit]
+
+    def _separate(self, limit: Separate, field: str) -> list[Separate]:
+        """Return that parts of different layers are apart; those of one layer may be together."""
+        parts = [self._of(limit, [member]) for member in limit.members]
+        if all(len(one) == 1 for one in parts):
+            alone = tuple(one[0] for one in parts)
+            merged = len(alone) - len(set(alone))
+            if merged and limit.at_most == 1:
+                raise InputError(
+                    "layers that this granularity does not merge, as they must be apart", field=field, value=limit.label
+                )
+            return [limit.replace(layers=tuple(dict.fromkeys(alone)))]
+        if limit.at_most > 1:
+            return [limit.replace(layers=tuple(dict.fromkeys(part for one in parts for part in one)))]
+        return [
+            limit.replace(layers=pair) for first, second in combinations(parts, 2) for pair in product(first, second)
+        ]
+
+    def _divided(self) -> dict[str, list[tuple[str, ...]]]:
+        """Return, for each network, what layers are divided into: each set of parts once."""
+        return {
+            name: list(dict.fromkeys(parts for parts in self.parts[name].values() if len(parts) > 1))
+            for name in self.networks
+        }
+
+    def _apart(self) -> list[Separate]:
+        """Return that the parts of a layer are on devices of their own."""
+        count = len(self.original.platform.devices)
+        found = []
+        for name, divided in self._divided().items():
+            for parts in divided:
+                if len(parts) > count:
+                    expected = f"at most {count} parts, as many as devices: under parallel execution each has its own"
+                    raise InputError(expected, field="granularity", value=len(parts))
+                found.append(Separate(layers=parts, network=name))
+        return found
+
+    def _at_home(self) -> list[Placement]:
+        """Return that parts are on the devices that they are named after."""
+        names = {part for divided in self._divided().values() for parts in divided for part in parts}
+        return [
+            Placement(layer=layer.name, allowed=(layer.name.rpartition("#")[2],), network=name)
+            for name, one in self.networks.items()
+            for layer in one.network.layers
+            if layer.name in names
+        ]
+
+    def _profile(self) -> Profile:
+        """Return what was measured, for the new layers: added up, and divided as the FLOP are."""
+        profile = self.original.profile
+        executors = self.original.platform.executors()
+        loses = profile.loss or any(executor.mode.loss for executor in executors)
+        tables: dict[str, dict[str, dict[str, dict[str, float | None]]]] = {"time": {}, "energy": {}, "loss": {}}
+        for name, one in self.networks.items():
+            if one.network is one.original:
+                for table in tables:
+                    if name in getattr(profile, table):
+                        tables[table][name] = {
+                            key: dict(values) for key, values in getattr(profile, table)[name].items()
+                        }
+                continue
+            network = one.original
+            layers = {layer.name: layer for layer in network.layers}
+            for part, shares in one.members.items():
+                members = [(layers[member], share) for member, share in shares.items()]
+                found = self._measured(network, members, executors, bool(loses))
+                for table, values in found.items():
+                    if values:
+                        tables[table].setdefault(name, {})[part] = values
+        return profile.replace(time=tables["time"], energy=tables["energy"], loss=tables["loss"])
+
+    def _measured(
+        self, network: Network, members: list[tuple[Layer, float]], executors: tuple[Executor, ...], loses: bool
+    ) -> dict[str, dict[str, float | None]]:
+        profile = self.original.profile
+        timed, metered = (
+            any(layer.name in getattr(profile, table).get(network.name, {}) for layer, _ in members)
+            for table in ("time", "energy")
+        )
+        times: dict[str, float | None] = {}
+        energies: dict[str, float | None] = {}
+        losses: dict[str, float | None] = {}
+        for executor in executors:
+            seconds = [layer_seconds(profile, network, layer, executor) for layer, _ in members]
+            runs = None not in seconds
+            if timed:
+                times[executor.name] = _sum(members, seconds) if runs else None
+            if metered and runs:
+                joules = [
+                    layer_joules(profile, network, layer, executor, time or 0.0)
+                    for (layer, _), time in zip(members, seconds, strict=True)
+                ]
+                energies[executor.name] = _sum(members, joules)
+            if loses and runs:
+                losses[executor.name] = _sum(
+                    members, [layer_loss(profile, network, layer, executor) for layer, _ in members]
+                )
+        return {"time": times, "energy": energies, "loss": losses}
+
+    def _metric(self, metric: Any, field: str) -> Any:
+        """Return a metric of the problem's own, for the new layers."""
+        layers: dict[str, dict[str, dict[str, float]]] = {}
+        for name, table in metric.layers.items():
+            for part, shares in self.networks[name].members.items():
+                values: dict[str, float] = {}
+                for member, share in shares.items():
+                    for device, value in table.get(member, {}).items():
+                        values[device] = values.get(device, 0.0) + share * value
+                if values:
+                    layers.setdefault(name, {})[part] = values
+        exposed: dict[str, dict[str, float]] = {}
+        for name, table in metric.exposed.items():
+            kept = {tensor.name for tensor in self.networks[name].network.tensors}
+            for tensor, value in table.items():
+                if tensor in kept:
+                    exposed.setdefault(name, {})[tensor] = value
+                elif any(other.startswith((f"{tensor}#", f"{tensor}.")) for other in kept):
+                    raise InputError("a tensor that is not divided", field=f"{field}.exposed.{name}", value=tensor)
+        return metric.replace(layers=layers, exposed=exposed)
+
+
+def _sum(members: list[tuple[Layer, float]], values: Iterable[float | None]) -> float:
+    return fsum(share * (value or 0.0) for (_, share), value in zip(members, values, strict=True))
