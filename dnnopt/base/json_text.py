@@ -71,10 +71,15 @@ def _too_deep(file: str) -> InputError:
 
 
 def _check_depth(data: Any, file: str) -> None:
-    level = [data] if isinstance(data, dict | list) else []
+    kinds = (dict, list)  # parsed data has no others, so looking at types does, and is quicker
+    level = [data] if type(data) in kinds else []
     for _ in range(MOST_DEPTH):
-        inside = (inner for outer in level for inner in (outer.values() if isinstance(outer, dict) else outer))
-        level = [inner for inner in inside if isinstance(inner, dict | list)]
+        level = [
+            inner
+            for outer in level
+            for inner in (outer.values() if type(outer) is dict else outer)
+            if type(inner) in kinds
+        ]
     if level:
         raise _too_deep(file)
 

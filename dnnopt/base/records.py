@@ -209,6 +209,8 @@ def _unknown(meant: list[str] | None) -> str:
 
 def _quantity(dimension: str, least: float) -> Callable[[Any], Any]:
     def read(value: Any) -> Any:
+        if type(value) is float and (value == 0 or least <= value <= _LARGEST):
+            return value  # as nearly all are
         if hasattr(value, "item"):
             value = value.item()  # numpy scalars
         if isinstance(value, str):

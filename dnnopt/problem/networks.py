@@ -243,16 +243,19 @@ class Network(Described, Record):
                     value=layer.name,
                 )
         for index, tensor in enumerate(self.tensors):
-            field = f"tensors[{index}]"
-            check_known(tensor.producer, producers, f"{field}.producer", "layer, or 'input'")
-            check_unique(tensor.consumers, f"{field}.consumers", "consumer")
-            for position, consumer in enumerate(tensor.consumers):
+            field, to = f"tensors[{index}]", tensor.consumers
+            if tensor.producer not in producers:
+                check_known(tensor.producer, producers, f"{field}.producer", "layer, or 'input'")
+            if len(set(to)) < len(to):
+                check_unique(to, f"{field}.consumers", "consumer")
+            for position, consumer in () if consumers.issuperset(to) else enumerate(to):
                 check_known(consumer, consumers, f"{field}.consumers[{position}]", "layer, or 'output'")
             if tensor.source is not None and tensor.producer != INPUT:
                 raise InputError(
                     "no source, as the tensor is not raw input", field=f"{field}.source", value=tensor.source
                 )
-            check_unique((form.name for form in tensor.forms), f"{field}.forms", "form")
+            if tensor.forms:
+                check_unique((form.name for form in tensor.forms), f"{field}.forms", "form")
             if tensor.reach is not None and OUTPUT not in tensor.consumers:
                 raise InputError(f"no reach, as {OUTPUT!r} is no consumer", field=f"{field}.reach", value=tensor.reach)
         check_unique((shared.name for shared in self.shared_weights), "shared_weights", "shared-weights")
@@ -276,10 +279,11 @@ class Network(Described, Record):
                 if consumer != OUTPUT:
                     consumed[consumer].add(tensor.name)
         for index, layer in enumerate(self.layers):
+            if consumed[layer.name].issuperset(filter(None, layer.inputs)):
+                continue
             for position, name in enumerate(layer.inputs):
-                if name:
-                    what = "tensor that the layer consumes"
-                    check_known(name, consumed[layer.name], f"layers[{index}].inputs[{position}]", what)
+                what = "tensor that the layer consumes"
+                check_known(name or None, consumed[layer.name], f"layers[{index}].inputs[{position}]", what)
 
     def _check_reach(self) -> None:
         """Check that no reach is more than that of what comes before."""

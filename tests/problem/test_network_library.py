@@ -1,5 +1,6 @@
 """The networks of the library: what their files claim, published counts, and that README and script tell the same."""
 
+import math
 import re
 import runpy
 import sys
@@ -91,6 +92,37 @@ def test_network_is_complete_and_readable(network):
     assert made == {layer.name for layer in network.layers} | {"input"}
     assert any("output" in tensor.consumers for tensor in network.tensors)
     assert all(tensor.bytes > 0 for tensor in network.tensors)
+
+
+def test_network_tells_its_geometry(network):
+    assert all(tensor.bytes / math.prod(tensor.shape) in (1, 4, 8) for tensor in network.tensors)
+    reads, makes = ({layer.name: {} for layer in network.layers} for _ in range(2))
+    for tensor in network.tensors:
+        makes.get(tensor.producer, {})[tensor.name] = tensor.shape
+        for consumer in tensor.consumers:
+            reads.get(consumer, {})[tensor.name] = tensor.shape
+    for layer in network.layers:
+        read, after = reads[layer.name], next(iter(makes[layer.name].values()))
+        assert set(layer.inputs) - {""} == (set(read) if len(read) > 1 or layer.inputs else set())
+        first = (layer.inputs or list(read))[0]
+        before = after if layer.op == "Concat" else read.get(first)
+        assert all(axis < len(after) for axis in layer.weight_axes)
+        assert all(axis < len(before) for axis in (layer.axes if before else ()))
+        assert bool(layer.axes) >= (layer.op in ("Softmax", "LayerNormalization", "ReduceMean", "Concat", "Transpose"))
+        assert bool(layer.weight_axes) >= (layer.op in ("Conv", "Gemm", "BatchNormalization"))
+        window = layer.window
+        assert (window is not None) == (layer.op in ("Conv", "ConvTranspose", "MaxPool", "AveragePool"))
+        if window is not None and layer.op != "ConvTranspose":
+            rank = len(window.kernel)
+            ends = zip(window.pads[:rank], window.pads[rank:], strict=True)
+            steps = zip(before[2:], ends, window.kernel, window.stride, window.dilation, strict=True)
+            made = [(n + begin + end - d * (k - 1) - 1) // s + 1 for n, (begin, end), k, s, d in steps]
+            assert made == list(after[2:])
+        if (
+            layer.op == "Conv" and layer.weights
+        ):  # the kernel meets the channels of a group, and each has a bias at most
+            kernels = 4 * after[1] * math.prod(window.kernel) * before[1] // window.groups
+            assert layer.weights in (kernels, kernels + 4 * after[1])
 
 
 def test_network_gets_coarser_without_losing_anything(network):
