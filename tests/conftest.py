@@ -6,7 +6,7 @@ import sys
 
 from hypothesis import HealthCheck, settings
 
-gc.set_threshold(100_000, 50, 50)  # thousands of small problems make much that lives on and little that runs in circles
+gc.set_threshold(500_000, 20, 50)  # thousands of small problems make much that lives on and little that runs in circles
 # Where it is set, every process that a test starts would compile all of the package anew.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False

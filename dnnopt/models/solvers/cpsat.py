@@ -6,22 +6,19 @@ from itertools import repeat
 from typing import Any
 
 import numpy as np
-from ortools.sat.python import cp_model
+from ortools.sat.python.cp_model_helper import CpSolverStatus, SatParameters, SolutionCallback, SolveWrapper
 
 from dnnopt.models.constraint import ConstraintModel, Intervals, RowBlock
+from dnnopt.models.cp_builder import LEAST, MOST, CpBuilder, Variable, weighted_sum
 from dnnopt.models.solvers.interface import Control, Limits, Outcome, Values, run_in_thread
 
 _EXACT = 2.0**53  # whole numbers below it are exact as floating-point numbers
 
 
-def to_cp_sat(model: ConstraintModel) -> tuple[cp_model.CpModel, list[cp_model.IntVar]]:
+def to_cp_sat(model: ConstraintModel) -> tuple[CpBuilder, list[Variable]]:
     """Return the CP-SAT model and its variables, in the order of the model's columns."""
-    cp = cp_model.CpModel()
-    cp.name = model.name
-    variables = [
-        cp.new_bool_var("") if (low, high) == (0, 1) else cp.new_int_var(low, high, "")
-        for low, high in zip(model.lower, model.upper, strict=True)
-    ]
+    cp = CpBuilder(model.name)
+    variables = [cp.new_int_var(low, high) for low, high in zip(model.lower, model.upper, strict=True)]
     for choices in model.exactly_one:
         for row in choices.tolist():
             cp.add_exactly_one([variables[column] for column in row])
@@ -31,8 +28,8 @@ def to_cp_sat(model: ConstraintModel) -> tuple[cp_model.CpModel, list[cp_model.I
             cp.add_bool_or([variables[c] if plain else ~variables[c] for c, plain in zip(row, positive, strict=True)])
     for linear in model.linear:
         expression = _sum(variables, linear.columns, linear.coefficients)
-        lower = cp_model.INT_MIN if linear.lower is None else linear.lower
-        upper = cp_model.INT_MAX if linear.upper is None else linear.upper
+        lower = LEAST if linear.lower is None else linear.lower
+        upper = MOST if linear.upper is None else linear.upper
         cp.add_linear_constraint(expression, lower, upper)
     for rows in model.rows:
         _add_rows(cp, variables, rows)
@@ -45,19 +42,19 @@ def to_cp_sat(model: ConstraintModel) -> tuple[cp_model.CpModel, list[cp_model.I
     return cp, variables
 
 
-def _intervals(cp: cp_model.CpModel, variables: list[cp_model.IntVar], block: Intervals) -> list[cp_model.IntervalVar]:
+def _intervals(cp: CpBuilder, variables: list[Variable], block: Intervals) -> list[Any]:
     tasks = zip(block.start.tolist(), block.size.tolist(), strict=True)
     if block.presence is None:
-        return [cp.new_fixed_size_interval_var(variables[start], size, "") for start, size in tasks]
+        return [cp.new_fixed_size_interval_var(variables[start], size) for start, size in tasks]
     return [
-        cp.new_optional_fixed_size_interval_var(variables[start], size, variables[presence], "")
+        cp.new_fixed_size_interval_var(variables[start], size, [variables[presence]])
         for (start, size), presence in zip(tasks, block.presence.tolist(), strict=True)
     ]
 
 
-def _add_rows(cp: cp_model.CpModel, variables: list[cp_model.IntVar], rows: RowBlock) -> None:
-    lower = repeat(cp_model.INT_MIN) if rows.lower is None else rows.lower.tolist()
-    upper = repeat(cp_model.INT_MAX) if rows.upper is None else rows.upper.tolist()
+def _add_rows(cp: CpBuilder, variables: list[Variable], rows: RowBlock) -> None:
+    lower = repeat(LEAST) if rows.lower is None else rows.lower.tolist()
+    upper = repeat(MOST) if rows.upper is None else rows.upper.tolist()
     parts = zip(rows.columns, rows.coefficients, rows.literals.tolist(), lower, upper, strict=False)
     for columns, coefficients, literals, low, high in parts:
         row = cp.add_linear_constraint(_sum(variables, columns, coefficients), low, high)
@@ -65,26 +62,25 @@ def _add_rows(cp: cp_model.CpModel, variables: list[cp_model.IntVar], rows: RowB
             row.only_enforce_if([variables[literal] for literal in literals])
 
 
-def _sum(variables: list[cp_model.IntVar], columns: Any, coefficients: Any) -> Any:
+def _sum(variables: list[Variable], columns: Any, coefficients: Any) -> Any:
     kept = np.flatnonzero(coefficients)
-    return cp_model.LinearExpr.weighted_sum(
-        [variables[column] for column in columns[kept].tolist()], coefficients[kept].tolist()
-    )
+    return weighted_sum([variables[column] for column in columns[kept].tolist()], coefficients[kept].tolist())
 
 
-class _Watch(cp_model.CpSolverSolutionCallback):
+class _Watch(SolutionCallback):
     """Reports solutions."""
 
-    def __init__(self, control: Control, variables: list[cp_model.IntVar], rounding: float) -> None:
+    def __init__(self, control: Control, variables: list[Variable], rounding: float) -> None:
         super().__init__()
         self._control = control
         self._variables = variables
         self._rounding = rounding
 
-    def on_solution_callback(self) -> None:
-        self._control.report(self.objective_value, self.best_objective_bound - self._rounding)
+    def OnSolutionCallback(self) -> None:
+        """Report a solution; the solver calls it."""
+        self._control.report(self.ObjectiveValue(), self.BestObjectiveBound() - self._rounding)
         if self._control.found is not None:
-            self._control.found(np.array([self.value(variable) for variable in self._variables], dtype=float))
+            self._control.found(np.array([self.Value(variable) for variable in self._variables], dtype=float))
 
 
 def solve_unpresolved(model: ConstraintModel, limits: Limits, start: Values | None, control: Control) -> Outcome:
@@ -100,8 +96,7 @@ def solve(
     if start is not None:
         for variable, value in zip(variables, start.tolist(), strict=True):
             cp.add_hint(variable, round(value))
-    solver = cp_model.CpSolver()
-    parameters = solver.parameters
+    solver, parameters = SolveWrapper(), SatParameters()
     parameters.num_workers = limits.processors
     parameters.random_seed = limits.seed
     parameters.relative_gap_limit = limits.gap
@@ -121,19 +116,19 @@ def solve(
     if control.log is not None:
         parameters.log_search_progress = True
         parameters.log_to_stdout = False
-        solver.log_callback = log.append
+        solver.add_log_callback(log.append)
     rounding = _rounding(model)
-    solver.best_bound_callback = lambda bound: control.report(None, bound - rounding)
-    status: list[Any] = []
-    run_in_thread(
-        lambda: status.append(solver.solve(cp, _Watch(control, variables, rounding))),
-        control,
-        cancel=solver.stop_search,
-    )
+    watch = _Watch(control, variables, rounding)
+    solver.set_parameters(parameters)
+    solver.add_solution_callback(watch)
+    solver.add_best_bound_callback(lambda bound: control.report(None, bound - rounding))
+    responses: list[Any] = []
+    run_in_thread(lambda: responses.append(solver.solve(cp.proto)), control, cancel=solver.stop_search)
+    solver.clear_solution_callback(watch)
     if control.log is not None:
         with open(control.log, "w", encoding="utf-8") as stream:
             stream.write("\n".join(log))
-    return _outcome(solver, status[0], variables, control, rounding)
+    return _outcome(responses[0], control, rounding)
 
 
 def _rounding(model: ConstraintModel) -> float:
@@ -147,19 +142,15 @@ def _rounding(model: ConstraintModel) -> float:
     return 4 * float(np.finfo(float).eps) * total if total >= _EXACT else 0.0
 
 
-def _outcome(
-    solver: cp_model.CpSolver, status: Any, variables: list[cp_model.IntVar], control: Control, rounding: float
-) -> Outcome:
-    nodes = solver.num_branches
-    if status == cp_model.INFEASIBLE:
+def _outcome(response: Any, control: Control, rounding: float) -> Outcome:
+    nodes, status = response.num_branches, response.status
+    if status == CpSolverStatus.INFEASIBLE:
         return Outcome("infeasible", nodes=nodes)
-    if status == cp_model.MODEL_INVALID:
+    if status == CpSolverStatus.MODEL_INVALID:
         return Outcome("error", message="CP-SAT: invalid model")
-    stopped = control.stop.is_set()
-    if status == cp_model.UNKNOWN:
-        return Outcome(
-            "interrupted" if stopped else "no_solution", bound=solver.best_objective_bound - rounding, nodes=nodes
-        )
-    values = np.array([solver.value(variable) for variable in variables], dtype=float)
-    known = "optimal" if status == cp_model.OPTIMAL else "interrupted" if stopped else "feasible"
-    return Outcome(known, values, solver.objective_value, solver.best_objective_bound - rounding, nodes)
+    stopped, bound = control.stop.is_set(), response.best_objective_bound - rounding
+    if status == CpSolverStatus.UNKNOWN:
+        return Outcome("interrupted" if stopped else "no_solution", bound=bound, nodes=nodes)
+    values = np.array(response.solution, dtype=float)
+    known = "optimal" if status == CpSolverStatus.OPTIMAL else "interrupted" if stopped else "feasible"
+    return Outcome(known, values, response.objective_value, bound, nodes)
