@@ -6,7 +6,7 @@ import sys
 
 from typer.exceptions import TyperException
 
-from dnnopt.cli import comparing, exchange, instances, listing, making, profiling, solving, studies
+from dnnopt.cli import comparing, exchange, instances, listing, making, profiling, solving, studies, transforming
 from dnnopt.cli.app import BAD_INPUT, app, say
 from dnnopt.cli.process import run_program
 
@@ -17,6 +17,7 @@ COMMANDS = (
     exchange,
     profiling,
     making,
+    transforming,
     listing,
     instances,
 )  # importing them registers the commands

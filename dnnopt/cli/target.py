@@ -92,6 +92,13 @@ SetOption = Annotated[
         "repeated.",
     ),
 ]
+GranularityOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Of layers: operator, layer, block; parts of them: rows:4, grid:2x2, channels:4, paired:4, batch:4; fused "
+        "tiles: fused:2x2; or 'best', of all that apply.",
+    ),
+]
 ProfileOption = Annotated[
     list[Path] | None, typer.Option("--profile", help="Measured times (see 'profile'); may be repeated.")
 ]
@@ -116,34 +123,17 @@ def read_target(
     decay: DecayOption = None,
     profile: ProfileOption = None,
     set_: SetOption = None,
+    granularity: GranularityOption = None,
     allow_large: AllowLargeOption = False,
 ) -> Problem | Variants:
-    """Return the problem that a target and its options describe, or the variants that a file has."""
+    """Return the problem that a target and its options describe, or the variants that a file or a granularity has."""
     from dnnopt.problem import library
     from dnnopt.problem.networks import Network
-    from dnnopt.problem.problem import load
     from dnnopt.problem.remarks import remarks
-    from dnnopt.problem.variants import Variants, read_any
+    from dnnopt.problem.variants import Variants
 
     typed.remember(())
-    found: Problem | Network | Variants
-    path = Path(target)
-    if dim and path.suffix != ".onnx":
-        raise InputError("", field="--dim", problem="goes with an ONNX file, whose dimensions may be symbolic")
-    if cost and path.suffix != ".onnx":
-        raise InputError("", field="--cost", problem="goes with an ONNX file, whose operators may be unknown")
-    if path.suffix == ".onnx":
-        from dnnopt.inputs.onnx.reader import read_onnx
-
-        found = read_onnx(path, dimensions=typed.dimensions(dim), costs=typed.costs(cost), allow_large=allow_large)
-    elif _is_file(path):
-        found = read_any(path, allow_large=allow_large)
-    elif library.has_network(target):
-        found = library.network(target)
-    elif target in library.names("problems"):
-        found = load(target)
-    else:
-        raise library.unknown("problem or network", target, library.names("problems") + library.names("networks"))
+    found = read_named(target, dim, cost, allow_large)
     if not isinstance(found, Network):
         given = {
             "--platform": platform,
@@ -167,10 +157,12 @@ def read_target(
                 told = f"goes with a network; a problem means exactly what it lists{instead}"
                 raise InputError("", field=option, problem=told)
         if isinstance(found, Variants):
+            if granularity is not None:
+                raise InputError("", field="--granularity", problem="does not go with variants")
             return found.replace(problems={name: typed.changed(one, set_) for name, one in found.problems.items()})
         for remark in remarks(found):
             announce(visible(remark))
-        return typed.changed(found, set_)
+        return _at(typed.changed(found, set_), granularity)
     if platform is None:
         names = ", ".join(library.names("platforms"))
         raise InputError("", field="--platform", problem=f"missing; a file (see 'platform new'), or one of: {names}")
@@ -191,7 +183,54 @@ def read_target(
         no_memory,
         _read_profiles(profile or [], allow_large),
     )
-    return typed.changed(problem, set_)
+    return _at(typed.changed(problem, set_), granularity)
+
+
+def read_named(
+    target: str, dim: list[str] | None, cost: list[str] | None, allow_large: bool
+) -> Problem | Network | Variants:
+    """Return what a file is about, or what the library has of that name."""
+    from dnnopt.problem import library
+    from dnnopt.problem.problem import load
+    from dnnopt.problem.variants import read_any
+
+    path = Path(target)
+    if dim and path.suffix != ".onnx":
+        raise InputError("", field="--dim", problem="goes with an ONNX file, whose dimensions may be symbolic")
+    if cost and path.suffix != ".onnx":
+        raise InputError("", field="--cost", problem="goes with an ONNX file, whose operators may be unknown")
+    if path.suffix == ".onnx":
+        from dnnopt.inputs.onnx.reader import read_onnx
+
+        return read_onnx(path, dimensions=typed.dimensions(dim), costs=typed.costs(cost), allow_large=allow_large)
+    if _is_file(path):
+        return read_any(path, allow_large=allow_large)
+    if library.has_network(target):
+        return library.network(target)
+    if target in library.names("problems"):
+        return load(target)
+    raise library.unknown("problem or network", target, library.names("problems") + library.names("networks"))
+
+
+def _at(problem: Problem, granularity: str | None) -> Problem | Variants:
+    """Return a problem at a granularity, or the variants that granularities are, and say what they mean."""
+    if granularity is None:
+        return problem
+    from dnnopt.problem.transforms.problems import BEST, at_granularity, granularities
+
+    try:
+        if granularity == BEST:
+            return granularities(problem)
+        at = at_granularity(problem, granularity)
+    except InputError as error:
+        raise error.within(field="--granularity") if not error.field else _option(error) from None
+    for remark in at.remarks():
+        announce(visible(remark))
+    return at.problem
+
+
+def _option(error: InputError) -> InputError:
+    return InputError("", field=error.field.replace("granularity", "--granularity", 1), problem=error.problem)
 
 
 def _is_file(path: Path) -> bool:

@@ -9,6 +9,7 @@ runs.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise, product
 from math import fsum
@@ -76,6 +77,8 @@ def fuse(
     division = Division("grid", grid_of(grid))
     if blocks is None and len(division.labels) == 1:
         return in_one_piece(network)
+    if not 0 <= redundancy < math.inf:
+        raise InputError("a number >= 0", field="redundancy", value=redundancy)
     tiling = Tiling(network)
     found = (
         tiling.widest(division, redundancy)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import combinations, product
 from math import fsum
@@ -10,6 +10,7 @@ from typing import Any
 
 from dnnopt.base.arguments import checked
 from dnnopt.base.errors import InputError
+from dnnopt.base.numbers import counted
 from dnnopt.problem.constraints import Colocate, Contiguous, Placement, Separate
 from dnnopt.problem.custom import CustomConstraint
 from dnnopt.problem.networks import Layer, Network
@@ -44,6 +45,19 @@ class AtGranularity:
     original: Problem
     granularity: str
     networks: tuple[Transformed, ...]
+
+    def remarks(self) -> Iterator[str]:
+        """Yield what the granularity means: how many layers there are, what is computed twice, what parts are for."""
+        for one in self.networks:
+            before, after = len(one.original.layers), len(one.network.layers)
+            twice = f"; {one.redundancy:.3g} of the FLOP are added" if one.redundancy > 1e-9 else ""
+            yield f"{one.original.name} at {self.granularity}: {counted(after, 'layer')}, for {before}{twice}."
+        divides = any(len(parts) > 1 for one in self.networks for parts in one.parts.values())
+        if divides and self.problem.execution == "sequential":
+            yield (
+                "Parts of a layer run one after the other under sequential execution, so that they shorten no latency; "
+                "under scheduled execution they run side by side."
+            )
 
     def lift(self, plan: Plan) -> dict[str, Lifted]:
         """Return what a plan means for the original problem, network by network.
