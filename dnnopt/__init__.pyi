@@ -102,6 +102,8 @@ from dnnopt.problem.templates import mesh as mesh
 from dnnopt.problem.templates import star as star
 from dnnopt.problem.transforms.coarsening import coarsen as coarsen
 from dnnopt.problem.transforms.fusing import fuse as fuse
+from dnnopt.problem.transforms.fusion import Fusion as Fusion
+from dnnopt.problem.transforms.fusion import best_fusion as best_fusion
 from dnnopt.problem.transforms.pieces import Lifted as Lifted
 from dnnopt.problem.transforms.pieces import Transformed as Transformed
 from dnnopt.problem.transforms.problems import AtGranularity as AtGranularity

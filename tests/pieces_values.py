@@ -10,9 +10,25 @@ import onnx
 from onnx import helper, numpy_helper
 from onnx_models import model, runtime_results
 
+import dnnopt as dp
 from dnnopt.inputs.onnx.reader import read_onnx
 
 ELEMENTWISE = ("Relu", "Add", "Mul", "Sigmoid", "Clip", "Erf", "Sub", "Div", "Sqrt", "Pow")
+
+NX = {"flops_per_s": 1e7, "bytes_per_s": 1e9, "memory": 1e9, "power": 1.0}
+
+
+def lan(*names, **faster):
+    """Return a platform of devices that are alike, but for so many times the speed, with a link for each pair."""
+    devices = [{**NX, "name": name, "flops_per_s": NX["flops_per_s"] * faster.get(name, 1)} for name in names]
+    links = [
+        {"name": f"{a}-{b}", "sender": a, "receiver": b, "bandwidth": 1e8, "latency": 1e-5}
+        for a in names
+        for b in names
+        if a != b
+    ]
+    routes = [{"origin": one["sender"], "destination": one["receiver"], "links": [one["name"]]} for one in links]
+    return dp.Platform.from_data({"devices": devices, "links": links, "routes": routes, "name": "lan"})
 
 
 @dataclass

@@ -5,26 +5,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from onnx_stacks import stacks
-from pieces_values import Run
+from pieces_values import Run, lan
 
 import dnnopt as dp
 from dnnopt.problem import constraints as c
 from dnnopt.problem.profiles import Profile
 
 some = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-NX = {"flops_per_s": 1e7, "bytes_per_s": 1e9, "memory": 1e9, "power": 1.0}
-
-
-def platform(*names):
-    devices = [{**NX, "name": name} for name in names]
-    links = [
-        {"name": f"{a}-{b}", "sender": a, "receiver": b, "bandwidth": 1e8, "latency": 1e-5}
-        for a in names
-        for b in names
-        if a != b
-    ]
-    routes = [{"origin": one["sender"], "destination": one["receiver"], "links": [one["name"]]} for one in links]
-    return dp.Platform.from_data({"devices": devices, "links": links, "routes": routes, "name": "lan"})
 
 
 def measured(network, names, rng):
@@ -40,7 +27,7 @@ def measured(network, names, rng):
 def one(network, names=("pi", "nx", "t4"), execution="sequential", subject_to=(), rng=None):
     profile = Profile() if rng is None else measured(network, names, rng)
     own = network.model_copy(update={"source": names[0], "sink": names[0]})
-    return dp.Problem(own, platform(*names), execution, dp.latency(), subject_to, profile=profile)
+    return dp.Problem(own, lan(*names), execution, dp.latency(), subject_to, profile=profile)
 
 
 def one_device_each(at, device_of):

@@ -20,6 +20,7 @@ from dnnopt.problem.problem import AnyProblem, Problem, as_problem
 from dnnopt.problem.profiles import Profile, layer_joules, layer_loss, layer_seconds
 from dnnopt.problem.transforms.coarsening import GRANULARITIES, LARGEST_BLOCK, coarsen, groups
 from dnnopt.problem.transforms.fusing import fuse
+from dnnopt.problem.transforms.fusion import best_fusion
 from dnnopt.problem.transforms.pieces import Lifted, Piece, Transformed, in_one_piece
 from dnnopt.problem.transforms.sharding import shard
 from dnnopt.problem.variants import Variants
@@ -105,7 +106,7 @@ def at_granularity(problem: AnyProblem, granularity: str) -> AtGranularity:
         apart and are merged, and under `parallel` execution more parts than devices.
     """
     original = as_problem(problem)
-    divide, homes = _transform(granularity, original.platform.device_names())
+    divide, homes = _transform(granularity, original)
     transformed, problems = [], []
     for network in original.networks:
         try:
@@ -144,7 +145,7 @@ def granularities(problem: AnyProblem) -> Variants:
     return Variants(problems=found, name=original.name)
 
 
-def _transform(granularity: str, devices: tuple[str, ...]) -> tuple[Callable[[Network], Transformed], bool]:
+def _transform(granularity: str, problem: Problem) -> tuple[Callable[[Network], Transformed], bool]:
     """Return what makes the pieces of a network, and whether they are named after the devices that they are for."""
     kind, colon, said = granularity.partition(":")
     if kind in GRANULARITIES and not colon:
@@ -155,7 +156,7 @@ def _transform(granularity: str, devices: tuple[str, ...]) -> tuple[Callable[[Ne
             raise InputError(_EXPECTED, field="granularity", value=granularity)
         grid = _whole(rows, granularity), _whole(columns, granularity)
         if kind == "fused":
-            return lambda network: _merged(fuse(network, None, grid)), False
+            return lambda network: _merged(_fused(network, problem, grid)), False
         return lambda network: _merged(shard(network, "grid", grid)), False
     if kind not in ("rows", "channels", "paired", "batch") or not said:
         raise InputError(_EXPECTED, field="granularity", value=granularity)
@@ -163,7 +164,7 @@ def _transform(granularity: str, devices: tuple[str, ...]) -> tuple[Callable[[Ne
     if "=" not in said:
         parts = _whole(said, granularity)
         return lambda network: _merged(shard(network, axis, parts, pair=pair)), False
-    shares = {}
+    shares, devices = {}, problem.platform.device_names()
     for text in said.split(","):
         name, _, share = text.partition("=")
         if name not in devices or name in shares:
@@ -171,6 +172,15 @@ def _transform(granularity: str, devices: tuple[str, ...]) -> tuple[Callable[[Ne
             raise InputError(expected, field="granularity", value=granularity)
         shares[name] = float(_whole(share, granularity))
     return lambda network: _merged(shard(network, axis, shares, pair=pair)), True
+
+
+def _fused(network: Network, problem: Problem, grid: tuple[int, int]) -> Transformed:
+    """Return a network in tiles: where all devices together are best off or, if nowhere, where it adds little."""
+    try:
+        best = best_fusion(network, problem.platform, [grid], profile=problem.profile)
+        return best.transformed()
+    except InputError:
+        return fuse(network, None, grid)
 
 
 def _whole(text: str, granularity: str) -> int:

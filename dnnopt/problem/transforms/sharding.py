@@ -83,7 +83,7 @@ class Division:
         return (rank - 2,) if rank > 2 else ()
 
 
-def grid_of(parts: Any) -> tuple[int, int]:
+def grid_of(parts: Any, field: str = "parts") -> tuple[int, int]:
     """Return the rows and columns of a grid.
 
     Raises
@@ -93,7 +93,7 @@ def grid_of(parts: Any) -> tuple[int, int]:
     """
     is_pair = isinstance(parts, Sequence) and not isinstance(parts, str) and len(parts) == 2
     if not is_pair or not all(isinstance(n, int) and not isinstance(n, bool) and n >= 1 for n in parts):
-        raise InputError("(rows, columns), two whole numbers >= 1", field="parts", value=parts)
+        raise InputError("(rows, columns), two whole numbers >= 1", field=field, value=parts)
     return parts[0], parts[1]
 
 
