@@ -7,6 +7,7 @@ from itertools import combinations
 from typing import Any
 
 from hypothesis import strategies as st
+from kept import integers, lists, sampled_from
 
 from dnnopt.base.errors import InputError
 from dnnopt.problem.blocks import FusedBlock, check_blocks
@@ -39,9 +40,9 @@ def with_blocks(draw: Draw, networks: tuple[Network, ...], platform: Platform, p
     """Draw up to three blocks: what they take is a multiple of what their layers do."""
     listed = [(network, layers) for network in networks for layers in possible_blocks(network, 4)]
     longer = [one for one in listed if len(one[1]) > 1]
-    chosen = draw(st.lists(st.sampled_from(longer or listed), min_size=1, max_size=_MOST))
-    if draw(st.integers(0, 3)) == 0:
-        chosen = [*chosen[: _MOST - 1], draw(st.sampled_from(listed))]
+    chosen = draw(lists(sampled_from(longer or listed), min_size=1, max_size=_MOST))
+    if draw(integers(0, 3)) == 0:
+        chosen = [*chosen[: _MOST - 1], draw(sampled_from(listed))]
     return profile.replace(blocks=[draw(_block(network, layers, platform, profile)) for network, layers in chosen])
 
 
@@ -50,13 +51,13 @@ def _block(draw: Draw, network: Network, names: tuple[str, ...], platform: Platf
     layers = [layer for layer in network.layers if layer.name in names]
     executors = platform.executors()
     places = [*(executor.name for executor in executors), *platform.device_names()]
-    able = draw(st.lists(st.sampled_from(places), min_size=1, unique=True))
+    able = draw(lists(sampled_from(places), min_size=1, unique=True))
     if draw(st.booleans()):
         able = list(platform.device_names())
     time = {}
     for place in dict.fromkeys(able):
         executor = next(one for one in executors if place in (one.name, one.device.name))
         alone = [layer_seconds(profile, network, layer, executor) for layer in layers]
-        time[place] = draw(st.sampled_from(_FACTORS)) * sum(seconds or 1.0 for seconds in alone)
-    energy = {place: draw(st.sampled_from((0.0, 1.0, 5.0))) for place in able if draw(st.integers(0, 3)) == 0}
+        time[place] = draw(sampled_from(_FACTORS)) * sum(seconds or 1.0 for seconds in alone)
+    energy = {place: draw(sampled_from((0.0, 1.0, 5.0))) for place in able if draw(integers(0, 3)) == 0}
     return FusedBlock(network=network.name, layers=draw(st.permutations(names)), time=time, energy=energy)

@@ -11,6 +11,7 @@ from itertools import product
 from typing import Any
 
 from hypothesis import strategies as st
+from kept import lists, sampled_from
 from limits import placement_plan
 from strategies import Draw, problems
 
@@ -20,7 +21,7 @@ from dnnopt.compiled.metrics import Index
 from dnnopt.problem.networks import INPUT, OUTPUT
 from dnnopt.problem.plan import Plan, Schedule, Transfer
 from dnnopt.problem.problem import Problem
-from dnnopt.referee import evaluate
+from dnnopt.referee import evaluate, objectives_if_feasible
 from dnnopt.referee.facts import Facts, gather
 
 SAME = 1e-9
@@ -126,14 +127,14 @@ def best_schedule(problem: Problem, placed: Plan, best: float | None = None) -> 
         starts = tasks.earliest(orders)
         if starts is None:
             continue
-        judged = evaluate(problem, tasks.plan(starts))
-        if any(not violation.constraint.startswith("overlap(") for violation in judged.violations):
+        objectives = objectives_if_feasible(problem, tasks.plan(starts), but="overlap(")
+        if objectives is None:
             continue  # starts only become later
-        if best is not None and judged.objective >= best:
+        if best is not None and objectives[0] >= best:
             continue
         pair = tasks.overlap(starts)
         if pair is None:
-            best = judged.objective
+            best = objectives[0]
         else:
             open_nodes += [[*orders, pair], [*orders, pair[::-1]]]
     return best
@@ -152,6 +153,6 @@ def placed(draw: Draw, **options: Any) -> tuple[Problem, CompiledProblem, Index]
     problem = draw(scheduled(most_constraints=0, **options))
     compiled = compile_problem(problem)
     count = sum(len(network.layers) for network in problem.networks)
-    devices = st.sampled_from(problem.platform.device_names())
-    plan = placement_plan(problem, draw(st.lists(devices, min_size=count, max_size=count)))
+    devices = sampled_from(problem.platform.device_names())
+    plan = placement_plan(problem, draw(lists(devices, min_size=count, max_size=count)))
     return problem, compiled, compiled.placement(plan)
