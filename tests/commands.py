@@ -1,9 +1,12 @@
 """The command line: in this process, and as a process of its own."""
 
 import contextlib
+import os
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
+from pathlib import Path
 
 from typer.testing import CliRunner
 
@@ -33,6 +36,18 @@ def dnnopt_process(*words, cwd=None):
     command = [sys.executable, "-m", "dnnopt", *map(str, words)]
     run = subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=120, stdin=subprocess.DEVNULL)
     return Run(run.returncode, run.stdout, run.stderr)
+
+
+def wait_until_it_searches(process, seconds=2.5):
+    """Wait until a process that was started has computed for so long, which is beyond its start."""
+    stat = Path(f"/proc/{process.pid}/stat")
+    if not stat.exists():
+        time.sleep(2 * seconds)
+        return
+    end = time.monotonic() + 60
+    while int(stat.read_text(encoding="utf-8").rpartition(")")[2].split()[11]) < seconds * os.sysconf("SC_CLK_TCK"):
+        assert time.monotonic() < end, "it computes nothing"
+        time.sleep(0.05)
 
 
 def check_refused(run, *parts):

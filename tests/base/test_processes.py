@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from commands import wait_until_it_searches
 
 from dnnopt.base.children import Child
 from dnnopt.base.interrupts import leave, stop_on_interrupt
@@ -253,19 +254,13 @@ def test_processes_of_bench_end_with_it_and_leave_no_unfinished_results(start, t
 def test_other_commands_write_what_they_have_when_they_are_asked_to_end(start, tmp_path, words):
     out = tmp_path / "out.json"
     process = start(*words, "--json", out, "--threads", "1")
-    until(lambda: searches(process.pid))
+    wait_until_it_searches(process)
     process.send_signal(signal.SIGTERM)
     output, errors = process.communicate(timeout=LONG)
     assert "Traceback" not in errors
     assert process.returncode in (0, 1, 130), errors
     assert json.loads(out.read_text(encoding="utf-8"))
     assert output
-
-
-def searches(process):
-    """Return whether a process has computed for some seconds, and so is beyond its start."""
-    fields = Path(f"/proc/{process}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
-    return int(fields[11]) > 4 * os.sysconf("SC_CLK_TCK")
 
 
 def test_commands_that_search_nothing_end_at_once(start, tmp_path):

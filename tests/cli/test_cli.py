@@ -5,10 +5,9 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
-from commands import check_refused, dnnopt, dnnopt_process
+from commands import check_refused, dnnopt, dnnopt_process, wait_until_it_searches
 
 RESNET = "resnet50-pi4-wifi-nx-wan-t4"
 ON_PI = ("squeezenet", "--platform", "pi4-wifi-nx-wan-t4")
@@ -319,7 +318,7 @@ def test_ctrl_c_gives_the_best_plan_so_far_with_its_bound(tmp_path, solver):
     words += ["-m", "nx=16MiB", "-m", "t4=16MiB", "--solver", solver, "-f", formulation, "--threads", "1"]
     command = [sys.executable, "-m", "dnnopt", *words, "--json", str(out)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        time.sleep(5)
+        wait_until_it_searches(process)
         os.kill(process.pid, signal.SIGINT)
         try:
             output, errors = process.communicate(timeout=60)
