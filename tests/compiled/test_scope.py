@@ -3,6 +3,7 @@
 import pkgutil
 from collections import Counter
 from dataclasses import dataclass, replace
+from functools import cache, cached_property
 from importlib import import_module
 from itertools import product
 from typing import get_args
@@ -46,7 +47,7 @@ SAME = 1e-6
 # Small problems whose optimum one constraint changes
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Case:
     """A problem with a constraint of a kind, and the same without it.
 
@@ -62,13 +63,15 @@ class Case:
     plain: Problem | None = None
     implied: bool = False
 
+    @cached_property
     def compiled(self):
         found = compile_problem(self.problem).at_stage(self.stage, dict(self.caps))
         return replace(found, constraints=(*found.constraints, *escapes(found))) if self.implied else found
 
     def pool(self):
-        return Pool(self.problem, self.compiled(), self.stage, dict(self.caps))
+        return Pool(self.problem, self.compiled, self.stage, dict(self.caps))
 
+    @cached_property
     def optimum(self):
         return best(self.plain or self.problem)
 
@@ -176,7 +179,7 @@ def changing():
         ):  # one of them has calls that wait for each other
             limited = made(execution, objective, [constraint, *others], times)
             case = Case(kind, limited, made(execution, objective, others, times))
-            if case.optimum() > (1 + SAME) * best(case.without):
+            if case.optimum > (1 + SAME) * best(case.without):
                 yield case
                 if kind is kinds.MemoryLimit:
                     yield replace(case, kind=kinds.Escape, implied=True)
@@ -221,8 +224,8 @@ def name_of(case):
 
 @pytest.mark.parametrize("case", CASES, ids=name_of)
 def test_each_case_has_its_kind_of_constraint_which_changes_the_optimum(case):
-    assert any(type(one) is case.kind for one in case.compiled().constraints)
-    assert case.optimum() > (1 + SAME) * best(case.without)
+    assert any(type(one) is case.kind for one in case.compiled.constraints)
+    assert case.optimum > (1 + SAME) * best(case.without)
 
 
 def test_there_is_a_case_for_every_kind_of_constraint():
@@ -234,7 +237,7 @@ def test_there_is_a_case_for_every_kind_of_constraint():
 
 def solved(part, case):
     """Return the value and the bound that a part finds for a case, None each where it finds none; or its refusal."""
-    pool, c = case.pool(), case.compiled()
+    pool, c = case.pool(), case.compiled
     if part in EXACT:
         reason = EXACT[part].refuses(c)
         if reason:
@@ -294,7 +297,7 @@ def test_what_a_part_enforces_changes_its_answer_to_that_of_enumeration(part, mo
         found = solved(part, case)
         if isinstance(found, str):
             continue
-        (value, bound), optimum = found, case.optimum()
+        (value, bound), optimum = found, case.optimum
         assert value is None or value == pytest.approx(optimum, rel=SAME), (part, name_of(case))
         assert bound is None or bound <= optimum * (1 + SAME), (part, name_of(case))
         seen[case.kind] += 1
@@ -319,7 +322,7 @@ def may_be(kind, scope):
 
 @pytest.mark.parametrize("case", CASES, ids=name_of)
 def test_no_best_plan_is_presolved_away(case):
-    c, optimum = case.compiled(), case.optimum()
+    c, optimum = case.compiled, case.optimum
     reduced = presolve(c, optimum).compiled
     pool = Pool(case.problem, reduced, case.stage, dict(case.caps))
     name = next(name for name in registry.supporting(reduced, "milp") if registry.find(name).value == "exact")
@@ -357,10 +360,15 @@ def answer(part, c):
     return parts()[part].refuses(c)
 
 
+@cache
+def unlimited(execution):
+    return replace(compile_problem(made(execution)), constraints=())
+
+
 def known(part):
     """Return a problem without constraints in which a part knows everything."""
     for execution in OBJECTIVES:
-        c = replace(compile_problem(made(execution)), constraints=())
+        c = unlimited(execution)
         if parts()[part].refuses(c) is None:
             return c
     raise AssertionError(part)
@@ -377,7 +385,7 @@ def ignored(kind, constraint):
 
 
 def one_of(kind):
-    return next(one for case in CASES for one in case.compiled().constraints if type(one) is kind)
+    return next(one for case in CASES for one in case.compiled.constraints if type(one) is kind)
 
 
 @pytest.mark.parametrize("kind", logical.KINDS, ids=lambda kind: kind.__name__)
