@@ -10,6 +10,7 @@ import math
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -262,10 +263,17 @@ def run_task(task: BenchTask, stop: threading.Event = _NEVER) -> dict[str, Any]:
 
 
 def _run(command: list[str], unfinished: Path, seconds: float, stop: threading.Event) -> tuple[int, str]:
-    """Run a process that writes a file; return its exit code and what it wrote to stderr."""
+    """Run a process that writes a file; return its exit code and what it wrote to stderr.
+
+    Its temporary files are in a folder of its own, so that none is left where it is killed.
+    """
     end = time.monotonic() + seconds
     streams: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
-    with Child(command, leftovers=[unfinished], **streams, encoding="utf-8", errors="replace") as process:
+    streams |= {"encoding": "utf-8", "errors": "replace"}
+    with (
+        tempfile.TemporaryDirectory(prefix="dnnopt-bench-", ignore_cleanup_errors=True) as folder,
+        Child(command, leftovers=[unfinished, folder], env=os.environ | {"TMPDIR": folder}, **streams) as process,
+    ):
         try:
             while True:
                 try:
