@@ -104,6 +104,7 @@ from dnnopt.problem.transforms.coarsening import coarsen as coarsen
 from dnnopt.problem.transforms.fusing import fuse as fuse
 from dnnopt.problem.transforms.fusion import Fusion as Fusion
 from dnnopt.problem.transforms.fusion import best_fusion as best_fusion
+from dnnopt.problem.transforms.granularity import in_pieces as in_pieces
 from dnnopt.problem.transforms.pieces import Lifted as Lifted
 from dnnopt.problem.transforms.pieces import Transformed as Transformed
 from dnnopt.problem.transforms.problems import AtGranularity as AtGranularity

@@ -11,7 +11,6 @@ from dnnopt.base.arguments import checked
 from dnnopt.base.errors import InputError
 from dnnopt.problem.networks import Network, read_network
 from dnnopt.problem.platforms import Platform, read_platform
-from dnnopt.problem.transforms.coarsening import coarsen
 
 # Sets of problems, from easy to hard, then those with choices beyond placement. What is in a set never changes: a new
 # choice is a new version, NAME@2; only sets in OPEN may grow, or have problems stated anew.
@@ -99,8 +98,8 @@ def network(name: str, *, source: str | None = None, sink: str | None = None) ->
     Parameters
     ----------
     name : str
-        Such as ``vit-b``, whose layers are operators; or, coarser (see `dnnopt.problem.transforms.coarsening`),
-        ``vit-b@layer`` or ``vit-b@block``.
+        Such as ``vit-b``, whose layers are operators; or at another granularity, such as ``vit-b@layer``,
+        ``vit-b@block`` or ``vgg16@rows:4`` (see `dnnopt.problem.transforms.granularity`).
     source, sink : str, optional
         Device where the input starts, and device where the answer must arrive.
 
@@ -121,7 +120,9 @@ def has_network(name: str) -> bool:
 def _network(name: str) -> Network:
     base, at, granularity = name.partition("@")
     if at:
-        return coarsen(_network(base), granularity)
+        from dnnopt.problem.transforms.granularity import in_pieces
+
+        return in_pieces(_network(base), granularity).network
     path = entry("networks", name)
     if path is None:
         raise unknown("network", name, names("networks"))

@@ -62,8 +62,8 @@ def test_parts_on_the_device_of_their_layer_take_as_long_hold_as_much_and_send_n
     if plan is None:
         return
     lifted = at.lift(plan)[network.name]
-    assert lifted.plan == dp.Plan({network.name: device_of})
-    before, after = dp.evaluate(problem, lifted.plan), dp.evaluate(at.problem, plan)
+    assert lifted.placement == {network.name: device_of}
+    before, after = dp.evaluate(problem, dp.Plan(lifted.placement)), dp.evaluate(at.problem, plan)
     assert after.metrics["energy"] == pytest.approx(before.metrics["energy"])  # 1 W: of all times, as none is sent
     assert after.metrics["traffic"] <= before.metrics["traffic"] * (1 + 1e-9)
     assert [one.amount for one in after.violations] == pytest.approx([one.amount for one in before.violations])

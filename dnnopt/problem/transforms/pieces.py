@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise, product
 from math import fsum, prod
+from typing import Any
 
 from dnnopt.base.errors import InputError
 from dnnopt.problem.networks import INPUT, OUTPUT, Layer, Network, SharedWeights, Tensor
-from dnnopt.problem.plan import Plan
 from dnnopt.problem.transforms.reading import LayerReading, Shape, Span
 
 Region = Mapping[int, Span]
@@ -61,12 +61,12 @@ class Lifted:
     shares : mapping
         Layer of the original -> device (or device in a mode) -> the share of its FLOP that runs there. Where layers are
         fused, the shares of one layer may add up to more than 1.
-    plan : Plan or None
-        The plan of the original, where each of its layers runs on one device.
+    placement : mapping or None
+        Network -> layer -> device, as a plan of the original has it, where each of its layers runs on one device.
     """
 
     shares: Mapping[str, Mapping[str, float]]
-    plan: Plan | None
+    placement: Mapping[str, Mapping[str, str]] | None
 
 
 @dataclass(frozen=True)
@@ -104,17 +104,23 @@ class Transformed:
         before = fsum(layer.flops or 0.0 for layer in self.original.layers)
         return fsum(layer.flops or 0.0 for layer in self.network.layers) / before - 1 if before else 0.0
 
-    def lift(self, plan: Plan) -> Lifted:
+    def lift(self, plan: Any) -> Lifted:
         """Return what a plan of the new network means for the original one.
+
+        Parameters
+        ----------
+        plan : Plan, or mapping of str to str
+            A mapping is from layers to devices.
 
         Raises
         ------
         InputError
             If the plan is not one of the new network.
         """
-        placed = plan.placement.get(self.network.name)
-        if placed is None or placed.keys() != self.members.keys():
-            raise InputError(f"a plan of the network {self.network.name!r}", field="plan", value=sorted(plan.placement))
+        placement = getattr(plan, "placement", None)
+        placed = plan if placement is None else placement.get(self.network.name)
+        if not isinstance(placed, Mapping) or placed.keys() != self.members.keys():
+            raise InputError(f"a plan of the network {self.network.name!r}", field="plan", value=plan)
         shares: dict[str, dict[str, float]] = {layer.name: {} for layer in self.original.layers}
         for name, members in self.members.items():
             for member, share in members.items():
@@ -123,7 +129,7 @@ class Transformed:
         if any(len(there) != 1 for there in shares.values()):
             return Lifted(shares, None)
         whole = {name: next(iter(there)) for name, there in shares.items()}
-        return Lifted(shares, Plan(placement={self.original.name: whole}))
+        return Lifted(shares, {self.original.name: whole})
 
 
 class LayerShapes:

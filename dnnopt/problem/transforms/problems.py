@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import combinations, product
 from math import fsum
@@ -18,16 +18,12 @@ from dnnopt.problem.plan import Plan
 from dnnopt.problem.platforms import Executor
 from dnnopt.problem.problem import AnyProblem, Problem, as_problem
 from dnnopt.problem.profiles import Profile, layer_joules, layer_loss, layer_seconds
-from dnnopt.problem.transforms.coarsening import GRANULARITIES, LARGEST_BLOCK, coarsen, groups
-from dnnopt.problem.transforms.fusing import fuse
 from dnnopt.problem.transforms.fusion import best_fusion
-from dnnopt.problem.transforms.pieces import Lifted, Piece, Transformed, in_one_piece
-from dnnopt.problem.transforms.sharding import shard
+from dnnopt.problem.transforms.granularity import Granularity, in_pieces, with_layers
+from dnnopt.problem.transforms.pieces import Lifted, Transformed, in_one_piece
 from dnnopt.problem.variants import Variants
 
 BEST = "best"
-FORMS = "operator, layer, block, rows:4, grid:2x2, channels:4, paired:4, batch:4, fused:2x2"
-_EXPECTED = f"one of {FORMS}, with other numbers of parts"
 
 
 @dataclass(frozen=True)
@@ -69,12 +65,7 @@ class AtGranularity:
             If the plan is not one of `problem`.
         """
         plan.check(self.problem)
-        found = {}
-        for transformed in self.networks:
-            name = transformed.original.name
-            own = Plan(placement={transformed.network.name: plan.placement[name]})
-            found[name] = transformed.lift(own)
-        return found
+        return {one.original.name: one.lift(plan.placement[one.original.name]) for one in self.networks}
 
 
 @checked
@@ -106,11 +97,16 @@ def at_granularity(problem: AnyProblem, granularity: str) -> AtGranularity:
         apart and are merged, and under `parallel` execution more parts than devices.
     """
     original = as_problem(problem)
-    divide, homes = _transform(granularity, original)
+    wanted = Granularity.of(granularity)
+    homes = isinstance(wanted.parts, Mapping)
+    for name in wanted.parts if isinstance(wanted.parts, Mapping) else ():
+        known = original.platform.device_names()
+        if name not in known:
+            raise InputError(f"shares of devices: {', '.join(known)}", field="granularity", value=name)
     transformed, problems = [], []
     for network in original.networks:
         try:
-            transformed.append(divide(network))
+            transformed.append(_at(network, original, granularity))
         except InputError as error:
             problems.append(error)
             transformed.append(in_one_piece(network))
@@ -145,76 +141,14 @@ def granularities(problem: AnyProblem) -> Variants:
     return Variants(problems=found, name=original.name)
 
 
-def _transform(granularity: str, problem: Problem) -> tuple[Callable[[Network], Transformed], bool]:
-    """Return what makes the pieces of a network, and whether they are named after the devices that they are for."""
-    kind, colon, said = granularity.partition(":")
-    if kind in GRANULARITIES and not colon:
-        return lambda network: coarse(network, kind), False
-    if kind in ("grid", "fused"):
-        rows, times, columns = said.partition("x")
-        if not times:
-            raise InputError(_EXPECTED, field="granularity", value=granularity)
-        grid = _whole(rows, granularity), _whole(columns, granularity)
-        if kind == "fused":
-            return lambda network: _merged(_fused(network, problem, grid)), False
-        return lambda network: _merged(shard(network, "grid", grid)), False
-    if kind not in ("rows", "channels", "paired", "batch") or not said:
-        raise InputError(_EXPECTED, field="granularity", value=granularity)
-    axis, pair = ("channels", True) if kind == "paired" else (kind, False)
-    if "=" not in said:
-        parts = _whole(said, granularity)
-        return lambda network: _merged(shard(network, axis, parts, pair=pair)), False
-    shares, devices = {}, problem.platform.device_names()
-    for text in said.split(","):
-        name, _, share = text.partition("=")
-        if name not in devices or name in shares:
-            expected = f"shares of devices, each once, such as 'rows:{devices[0]}=2': {', '.join(devices)}"
-            raise InputError(expected, field="granularity", value=granularity)
-        shares[name] = float(_whole(share, granularity))
-    return lambda network: _merged(shard(network, axis, shares, pair=pair)), True
-
-
-def _fused(network: Network, problem: Problem, grid: tuple[int, int]) -> Transformed:
-    """Return a network in tiles: where all devices together are best off or, if nowhere, where it adds little."""
-    try:
-        best = best_fusion(network, problem.platform, [grid], profile=problem.profile)
-        return best.transformed()
-    except InputError:
-        return fuse(network, None, grid)
-
-
-def _whole(text: str, granularity: str) -> int:
-    if not (text.isascii() and text.isdecimal() and 0 < len(text) < 5 and int(text) >= 1):
-        raise InputError(_EXPECTED, field="granularity", value=granularity)
-    return int(text)
-
-
-def _merged(transformed: Transformed) -> Transformed:
-    """Return the parts of operators merged to parts of layers."""
-    from dataclasses import replace
-
-    merged = coarse(transformed.network, "layer")
-    pieces = []
-    for piece in merged.pieces:
-        shares: dict[str, float] = {}
-        for part in piece.shares:
-            for member, share in transformed.members[part].items():
-                shares[member] = shares.get(member, 0.0) + share
-        pieces.append(replace(piece, shares=shares))
-    network = merged.network.model_copy(update={"name": transformed.network.name})
-    return Transformed(network, transformed.original, tuple(pieces))
-
-
-def coarse(network: Network, granularity: str, *, largest: int = LARGEST_BLOCK) -> Transformed:
-    """Return what `coarsen` does, with what its layers are made of; the parameters and errors are the same."""
-    merged = coarsen(network, granularity, largest=largest)
-    if merged is network:
-        return in_one_piece(network)
-    members = groups(network, granularity, largest=largest)
-    pieces = (
-        Piece(layer, {}, {}, dict.fromkeys(names, 1.0)) for layer, names in zip(merged.layers, members, strict=True)
-    )
-    return Transformed(merged, network, tuple(pieces))
+def _at(network: Network, problem: Problem, granularity: str) -> Transformed:
+    """Return a network at a granularity; in tiles, it is fused where all devices together are best off."""
+    wanted = Granularity.of(granularity)
+    if wanted.kind == "fused" and isinstance(wanted.parts, tuple):
+        best = best_fusion(network, problem.platform, [wanted.parts], profile=problem.profile)
+        if any(run.grid != (1, 1) for run in best.runs):
+            return with_layers(best.transformed())
+    return in_pieces(network, granularity)
 
 
 class _Change:
