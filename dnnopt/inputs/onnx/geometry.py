@@ -136,7 +136,10 @@ def _window(reading: Reading, kernel: Sequence[int]) -> Window:
 
 
 def _pads(reading: Reading, missing: Sequence[int]) -> list[int]:
-    """Return the pads before and after all axes; `missing`: how many each axis lacks, if they are not told."""
+    """Return the pads before and after all axes; `missing`: how many each axis lacks, if they are not told.
+
+    Where windows leave a rest of the map, SAME pads nothing, as ONNX infers (runtimes shift such windows by some).
+    """
     told, mode = reading.get("pads"), reading.operator.text("auto_pad", "NOTSET")
     if told is not None:
         return list(told)
