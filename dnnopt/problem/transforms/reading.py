@@ -134,7 +134,7 @@ def _along_others(reading: LayerReading, axis: int) -> _Links:
 def _window(reading: LayerReading, axis: int) -> _Links:
     """Convolutions and pools: samples, channels, then the axes along which a window slides."""
     window, data = reading.layer.window, reading.operands[0]
-    if window is None or data is None or len(data) != len(reading.result):
+    if window is None or data is None or not len(data) == len(reading.result) == len(window.kernel) + 2:
         return None
     op = reading.layer.op
     if axis == 0:
@@ -187,7 +187,7 @@ def _gemm(reading: LayerReading, axis: int) -> _Links:
 
 def _transpose(reading: LayerReading, axis: int) -> _Links:
     data, order = reading.operands[0], reading.layer.axes
-    if data is None or len(order) != len(data):
+    if data is None or sorted(order) != list(range(len(data))) or len(data) != len(reading.result):
         return None
     return [AxisLink(0, order[axis], data[order[axis]])]
 
