@@ -2,6 +2,7 @@
 
 import gzip
 import json
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ def read(path):
     return json.loads(gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes())
 
 
+@cache
 def validator(kind):
     schema = schemas.schema(kind)
     jsonschema.Draft202012Validator.check_schema(schema)
