@@ -12,7 +12,7 @@ from dnnopt.problem.expressions import FORMS, parse_constraints, parse_objective
 from dnnopt.problem.parameters import parse_setting
 
 PAGE = page("command_line.md")
-NET = network([layer(name) for name in ("conv1", "conv2", "relu1")], [tensor("x", "input", "conv1", 1)])
+NET = network([layer(name) for name in ("conv1", "conv2", "conv3", "relu1")], [tensor("x", "input", "conv1", 1)])
 
 
 def section(title):
