@@ -27,5 +27,5 @@ def test_no_timing_for_linear_metrics_supports_a_critical_path():
 def test_the_short_table_says_of_each_timing_what_the_whole_one_says():
     found = {timing: rest for timing, *rest in overview()}
     assert found["sum"] == ["product, edgewise, boundary, segments, treewise", "sequential, pipelined", "period"]
-    assert found["disjunctive"] == ["product, edgewise, treewise", "scheduled", "batch latency"]
+    assert found["disjunctive"] == ["product, edgewise, segments, treewise", "scheduled", "batch latency"]
     assert found["cp-schedule"] == ["(by itself)", "parallel, scheduled", "batch latency"]

@@ -2,7 +2,8 @@
 
 For linear objectives (sequential latency, energy, cost, traffic, and sums of these) where nothing couples layers but
 the tensors: placements, pins and routes are its only constraints. Any graph of small treewidth. Modes of devices are
-further places for a layer; the form of a tensor is chosen in the cost of sending it.
+further places for a layer, and so are the blocks that it may run in; the form of a tensor is chosen in the cost of
+sending it.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from dnnopt.methods.programs.rows import event_costs, linear_costs
 from dnnopt.methods.programs.tree_program import TreeProgram
 from dnnopt.models.solvers.interface import Control, Limits, Outcome
 
-SCOPE = replace(linear.SCOPE, choices=True)
+SCOPE = replace(linear.SCOPE, choices=True, blocks=True)
 
 
 def refuses(compiled: CompiledProblem) -> str | None:

@@ -3,7 +3,8 @@
 Dynamic programming over a tree decomposition (Bertelè, Brioschi: Nonserial Dynamic Programming, 1972; max-marginals by
 a second pass, as in Wainwright, Jordan, 2008, section 2.5). A tensor with several uses is charged once for each
 destination: with two uses by one table over its producer and both consumers, with more by a variable for the set of
-devices that use it, which separates the producer from the consumers.
+devices that use it, which separates the producer from the consumers. Where there are blocks with costs of their own, a
+layer has a host and a block, and so have others by the rules that tie them (see `states.py`).
 
     min Σ_vi a_vi x_vi + Σ_τ F_τ(device of the producer, devices of the consumers)
 
@@ -25,6 +26,7 @@ from dnnopt.compiled.metrics import Array, Index, Mask
 from dnnopt.methods.programs import sizes
 from dnnopt.methods.programs.linear import move_costs
 from dnnopt.methods.programs.sizes import Sizes, groups_of
+from dnnopt.methods.programs.states import States
 
 MOST_ENTRIES = 4_000_000
 _MOST_DEVICES = 10  # sets of devices are enumerated
@@ -67,7 +69,8 @@ class TreeProgram:
     def __init__(self, compiled: CompiledProblem) -> None:
         self.c = c = compiled
         self._at = c.host_device
-        self._size = [len(c.host_names)] * len(c.node_names)
+        self._states = States.of(c) if c.blocks else None
+        self._size = [len(c.host_names)] * len(c.node_names) if self._states is None else self._states.sizes
         self._several = groups_of(c)
         left_out = {entry for entries in self._several.values() for entry in entries[1:]}
         self._pairs: list[tuple[int, int, int]] = []  # tensor, producer, consumer
@@ -108,6 +111,8 @@ class TreeProgram:
         cliques += [(u, v, w) for _, u, v, w in self._triples]
         for _, variable, producer, consumers in self._sets:
             cliques += [(variable, node) for node in (producer, *consumers)]
+        if self._states is not None:
+            cliques += self._states.ties
         return tree_decomposition(len(self._size), cliques)
 
     @property
@@ -196,7 +201,8 @@ class TreeProgram:
         c, at = self.c, self._at
         lengths, pad, hosts = self._size, (1,) * self._tree.width, len(at)
         allowed = c.allowed.reshape(len(alpha), -1, hosts).any(axis=1)
-        costs: list[Array] = [*np.where(allowed, alpha[:, :hosts], np.inf), *([np.zeros(1)] * len(self._sets))]
+        own = [*np.where(allowed, alpha[:, :hosts], np.inf)] if self._states is None else self._states.costs(alpha)
+        costs: list[Array] = [*own, *([np.zeros(1)] * len(self._sets))]
         tables = []
         for bag in self._tree.bags:
             table = np.empty([lengths[variable] for variable in bag])
@@ -206,31 +212,40 @@ class TreeProgram:
         def add(factor: _Factor, table: Array) -> None:
             tables[factor.bag] += table.transpose(factor.order)[factor.index]
 
+        def wide(table: Array, *variables: int) -> Array:
+            """Return a table over hosts as one over what the nodes may have."""
+            return table if self._states is None else self._states.wide(table, variables)
+
         pairs, triples, sets = self._layout
         to_one = c.by_devices(beta @ c.pair_uses_link.T)[:, at][:, :, at]
         edges = [self._edge[tensor, consumer] for tensor, _, consumer in self._pairs]
+        ends = [(u, v) for _, u, v in self._pairs]
         tensors = [tensor for tensor, _, _ in self._pairs]
         found = Sizes.of(c, on_event) if self._several else None
         to_ones = found.cheapest(found.costs(beta, *self._single)) if found else {}
-        for tensor, factor, table in zip(tensors, pairs, to_one[tensors] + self._moves[edges], strict=True):
-            add(factor, to_ones[tensor][:, at] if tensor in to_ones else table)
+        tables_of = zip(tensors, ends, pairs, to_one[tensors] + self._moves[edges], strict=True)
+        for tensor, nodes, factor, table in tables_of:
+            add(factor, wide(to_ones[tensor][:, at] if tensor in to_ones else table, *nodes))
         shared = [tensor for tensor, *_ in (*self._triples, *self._sets)]
         charges = iter(np.einsum("tl,isl->tis", beta[shared], self._uses)[:, at])  # to each set of devices
         to_sets = found.cheapest(found.costs(beta, self._subsets, self._uses)) if found and shared else {}
         both = (1 << at)[:, None] | (1 << at)[None, :]
-        for (tensor, _, first, second), factor in zip(self._triples, triples, strict=True):
+        for (tensor, producer, first, second), factor in zip(self._triples, triples, strict=True):
             charge = next(charges)
             if tensor in to_sets:
-                add(factor, to_sets[tensor][:, both])
+                add(factor, wide(to_sets[tensor][:, both], producer, first, second))
                 continue
             table = charge[:, both] + self._moves[self._edge[tensor, first]][:, :, None]
-            add(factor, table + self._moves[self._edge[tensor, second]][:, None, :])
+            table = table + self._moves[self._edge[tensor, second]][:, None, :]
+            add(factor, wide(table, producer, first, second))
         used = np.where(self._member > 0, 0.0, np.inf)
-        for (tensor, *_), (charged, users) in zip(self._sets, sets, strict=True):
+        for (tensor, variable, producer, consumers), (charged, users) in zip(self._sets, sets, strict=True):
             charge = next(charges) + self._unreachable[at]
-            add(charged, to_sets.get(tensor, charge))
-            for factor in users:
-                add(factor, used)
+            add(charged, wide(to_sets.get(tensor, charge), producer, variable))
+            for node, factor in zip(consumers, users, strict=True):
+                add(factor, wide(used, variable, node))
+        for nodes, table in () if self._states is None else self._states.tied():
+            add(self._factor(nodes), table)
         return tables
 
     # The two passes
@@ -254,10 +269,12 @@ class TreeProgram:
         for (variable, *rest), table in zip(reversed(self._tree.bags), reversed(tables), strict=True):
             given: tuple[slice | int, ...] = (_ALL, *[chosen[other] for other in rest])
             chosen[variable] = int(table[given].argmin())
-        hosts = np.array(chosen[: len(self.c.node_names)])
+        found = np.array(chosen[: len(self.c.node_names)])
+        hosts = found % len(self._at)
+        placement = hosts
         if self._several and math.isfinite(value):
-            return value, Sizes.of(self.c, on_event).executors(hosts, beta, self._subsets, self._uses)
-        return value, hosts
+            placement = Sizes.of(self.c, on_event).executors(hosts, beta, self._subsets, self._uses)
+        return value, placement if self._states is None else placement + self._states.beyond(found)
 
     def _up(self, alpha: Array, beta: Array, on_event: Array) -> tuple[list[Array], float]:
         """Return the tables with all that comes from below, and the least value."""
