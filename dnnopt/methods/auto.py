@@ -1,10 +1,10 @@
 """`auto`: what `solve` does where no formulation is named.
 
-Where an exact method fits (shortest path, minimum cut, tree program, ideals), that is all; relaxations that one fits
-come next. Otherwise presolve with the best simple plan. For a linear objective, prices on the limits give a bound, and
-what each choice costs at least: what costs more than the plan is forbidden. The formulation is given a glance, in which
-what is easy ends, and constraint programming a longer one; where layers choose modes, blocks or forms, the problem
-without these choices gives plans. For a critical path, the sum of all times comes first.
+Where an exact method fits (shortest path, minimum cut, blocks, tree program, ideals), that is all; relaxations that one
+fits come next. Otherwise presolve with the best simple plan. For a linear objective, prices on the limits give a bound,
+and what each choice costs at least: what costs more than the plan is forbidden. The formulation is given a glance, in
+which what is easy ends, and constraint programming a longer one; where layers choose modes, blocks or forms, the
+problem without these choices gives plans. For a critical path, the sum of all times comes first.
 Searches (groups of layers, local search, neighbourhoods) improve the plan. Then label search, as long as it promises to
 close the gap.
 
@@ -34,7 +34,7 @@ from dnnopt.methods.bounds.chains import add_chain_bound
 from dnnopt.methods.bounds.contiguous import bound_stages
 from dnnopt.methods.bounds.destructive import destructive_bound
 from dnnopt.methods.bounds.escapes import escapes
-from dnnopt.methods.exact import chain, ideals, labels, min_cut, tree
+from dnnopt.methods.exact import blocks, chain, ideals, labels, min_cut, tree
 from dnnopt.methods.formulated import default_solver, offer_values, run_formulation
 from dnnopt.methods.heuristics import BASELINES
 from dnnopt.methods.heuristics.cutting import cut
@@ -163,7 +163,7 @@ class _Auto:
 
     def _fitting(self) -> Outcome:
         """Solve the problem by an exact method, if it is of the kind of one."""
-        for method in (chain, min_cut, tree, ideals):
+        for method in (chain, min_cut, *((blocks,) if self.pool.compiled.blocks else ()), tree, ideals):
             if method.refuses(self.pool.compiled) is None:
                 return method.run(self.pool, self.limits, self.control)
         return _NOTHING

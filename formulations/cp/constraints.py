@@ -109,7 +109,7 @@ def add_separation(literals: Literals, constraint: Separation) -> None:
 
 def add_contiguity(literals: Literals, constraint: Contiguity) -> None:
     """`x_ui ∧ x_vj → a_ij` for each edge (u, v); a is a total order of the devices."""
-    c, model, x = literals.c, literals.model, literals.x
+    c, model, (x, devices) = literals.c, literals.model, literals.places
     a = model.add_variables(
         constraint.label,
         (len(c.pair_origin),),
@@ -127,16 +127,16 @@ def add_contiguity(literals: Literals, constraint: Contiguity) -> None:
         return
     u, v = np.array(constraint.edges).T
     for column, origin, destination in zip(a, c.pair_origin, c.pair_destination, strict=True):
-        for before in np.flatnonzero(c.executor_device == origin):
-            for after in np.flatnonzero(c.executor_device == destination):
+        for before in np.flatnonzero(devices == origin):
+            for after in np.flatnonzero(devices == destination):
                 columns = np.stack([x[u, before], x[v, after], np.full(len(u), column)], axis=1)
                 model.add_clauses(constraint.label, columns, (False, False, True))
 
 
 def add_monotone_tiers(literals: Literals, constraint: TierOrder) -> None:
     """Not `x_ui ∧ x_vj` where j is in a lower tier than i, for each edge (u, v) between layers."""
-    c, x = literals.c, literals.x
-    tiers = c.device_tier[c.executor_device]
+    c, (x, devices) = literals.c, literals.places
+    tiers = c.device_tier[devices]
     between = np.flatnonzero(c.is_layer[c.edge_producer] & c.is_layer[c.edge_consumer])
     for i, j in np.argwhere(tiers[:, None] > tiers[None, :]):
         columns = np.stack([x[c.edge_producer[between], i], x[c.edge_consumer[between], j]], axis=1)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
 
 from dnnopt.compiled.compiled import CompiledProblem
 from dnnopt.compiled.evaluator import evaluator_of
+from dnnopt.compiled.metrics import Index
 from dnnopt.formulations.copies import Copies, shared_tensors
 from dnnopt.formulations.edges import edge_labels, edge_stays, edge_uses_pair, pair_labels
 from dnnopt.formulations.executors import add_executors
@@ -82,15 +84,60 @@ class Literals(ImpliedVariables):
         )
         if not y.size:
             return y
-        u, v = c.edge_producer, c.edge_consumer
+        if c.blocks:
+            self._add_sends_by_device(y)
+        else:
+            self._add_sends(y)
+        self._add_marginals(y)
+        return y
+
+    def _add_sends(self, y: Columns) -> None:
+        c, u, v = self.c, self.c.edge_producer, self.c.edge_consumer
         for pair, (origin, destination) in enumerate(zip(c.pair_origin, c.pair_destination, strict=True)):
             for i in np.flatnonzero(c.executor_device == origin):
                 for j in np.flatnonzero(c.executor_device == destination):
                     both = c.allowed[u, i] & c.allowed[v, j] & c.makes[:, i]
                     columns = np.stack([self.x[u, i], self.x[v, j], y[:, pair]], axis=1)[both]
-                    model.add_clauses("send", columns, (False, False, True))
-        self._add_marginals(y)
-        return y
+                    self.model.add_clauses("send", columns, (False, False, True))
+
+    def _add_sends_by_device(self, y: Columns) -> None:
+        """The same where executors are many, as those of blocks are."""
+        c, u, v = self.c, self.c.edge_producer, self.c.edge_consumer
+        at, devices = self.places
+        for pair, (origin, destination) in enumerate(zip(c.pair_origin, c.pair_destination, strict=True)):
+            there = at[v, np.flatnonzero(devices == destination)[0]]
+            if c.made is None:
+                columns = np.stack([at[u, np.flatnonzero(devices == origin)[0]], there, y[:, pair]], axis=1)
+                self._add_possible("send", columns)
+                continue
+            for i in np.flatnonzero(c.executor_device == origin):
+                made = c.allowed[u, i] & c.makes[:, i]
+                columns = np.stack([self.x[u, i], there, y[:, pair]], axis=1)[made]
+                self._add_possible("send", columns)
+
+    @cached_property
+    def places(self) -> tuple[Columns, Index]:
+        """Columns (N, m) of which one is 1 for each node, and the device that each stands for (m,).
+
+        Those of executors or, where these are many, literals for devices.
+        """
+        c, model = self.c, self.model
+        if not c.blocks:
+            return self.x, c.executor_device
+        devices = np.arange(len(c.device_names))
+        at = model.add_variables(
+            "at",
+            (len(c.node_names), len(devices)),
+            axes=lambda: (c.node_names, c.device_names),
+            upper=c.at_devices(c.allowed),
+            evaluate=lambda placement: c.executor_device[placement][:, None] == devices,
+        )
+        for node, columns in enumerate(at):
+            for device in devices:
+                here = self.x[node, (c.executor_device == device) & c.allowed[node]]
+                row = np.append(here, columns[device])
+                model.add_whole_row("at_device", row, [1] * len(here) + [-1], lower=0, upper=0)
+        return at, devices
 
     def _add_marginals(self, y: Columns) -> None:
         """Redundant rows, for the solver's linear relaxation."""

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from dnnopt.compiled.compiled import CompiledProblem
 from dnnopt.compiled.scope import Scope
-from dnnopt.methods.exact import chain, ideals, labels, min_cut, scan, tree
+from dnnopt.methods.exact import blocks, chain, ideals, labels, min_cut, scan, tree
 from dnnopt.methods.pool import Pool
 from dnnopt.models.solvers.interface import Control, Limits, Outcome
 
@@ -29,6 +29,7 @@ class ExactMethod(Protocol):
 
 EXACT: dict[str, ExactMethod] = {
     "chain": chain,
+    "blocks": blocks,
     "min-cut": min_cut,
     "tree": tree,
     "ideals": ideals,
