@@ -194,7 +194,7 @@ class _Path:
             way = way.before
 
     def _pass(self, section: Section, ended: _Reached, goes_on: _Reached) -> tuple[_Reached, _Reached]:
-        """Return how the layer at the end of a section is reached: as the first of a segment, or behind the bundle's."""
+        """Return how the layer at a section's end is reached: as the first of a segment, or behind the bundle's."""
         size = len(self.hosts) if section.right >= 0 else 1
         arrived, with_bundle = _Reached.nowhere(size), _Reached.nowhere(size)
         bundle = np.array(section.bundle, dtype=np.int64)
