@@ -44,6 +44,7 @@ def test_there_are_notebooks():
         "export",
         "formulations_side_by_side",
         "gaps",
+        "granularity",
         "own_data",
         "quick_start",
         "write_your_own",

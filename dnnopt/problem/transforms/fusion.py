@@ -16,6 +16,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Annotated
 
 from dnnopt.base.arguments import checked
@@ -27,7 +28,7 @@ from dnnopt.problem.platforms import Device, Executor, Platform
 from dnnopt.problem.problem import Problem
 from dnnopt.problem.profiles import Profile, layer_seconds, roofline_seconds
 from dnnopt.problem.transforms.fusing import fuse
-from dnnopt.problem.transforms.pieces import Region, Transformed, share_of
+from dnnopt.problem.transforms.pieces import Region, Transformed, amounts_of_part, share_of
 from dnnopt.problem.transforms.sharding import Division, grid_of, hull
 from dnnopt.problem.transforms.tiling import Tiling
 
@@ -65,14 +66,41 @@ class Fusion:
         The sum.
     network : Network
         The original.
-    problem : Problem
-        To cut the network into blocks at least latency, on one device that stands for the group.
+    choices : tuple of FusedRun
+        All the runs that there are to choose from, each in its best grid.
+    group : str
+        Names the devices together.
     """
 
     runs: tuple[FusedRun, ...]
     seconds: float
     network: Network
-    problem: Problem
+    choices: tuple[FusedRun, ...]
+    group: str
+
+    @cached_property
+    def problem(self) -> Problem:
+        """To cut the network into blocks at least latency, on one device that stands for the group."""
+        single = {run.layers[0]: run.seconds for run in self.choices if len(run.layers) == 1}
+        times = {layer.name: {self.group: single.get(layer.name)} for layer in self.network.layers}
+        blocks = (
+            FusedBlock(
+                network=self.network.name,
+                layers=run.layers,
+                time={self.group: run.seconds},
+                name=f"{run.layers[0]}..{run.layers[-1]} {run.grid[0]}x{run.grid[1]}",
+            )
+            for run in self.choices
+            if len(run.layers) > 1
+        )
+        return Problem(
+            self.network.model_copy(update={"source": None, "sink": None}),
+            Platform(devices=[Device(name=self.group)], name=self.group),
+            "sequential",
+            latency(),
+            profile=Profile(time={self.network.name: times}, blocks=tuple(blocks)),
+            name=f"fusion of {self.network.name} on {self.group}",
+        )
 
     def transformed(self) -> Transformed:
         """Return the network with these tiles.
@@ -146,9 +174,7 @@ def best_fusion(
         assert run_there is not None
         chosen.append(run_there)
         end = before
-    return Fusion(
-        tuple(reversed(chosen)), best[-1][0], network, _problem(network, platform, group, list(runs.values()))
-    )
+    return Fusion(tuple(reversed(chosen)), best[-1][0], network, tuple(runs.values()), "+".join(group))
 
 
 def _group(network: Network, platform: Platform, devices: Sequence[str] | None) -> list[str]:
@@ -163,31 +189,6 @@ def _group(network: Network, platform: Platform, devices: Sequence[str] | None) 
         named.remove(network.source)
         named.insert(0, network.source)
     return named
-
-
-def _problem(network: Network, platform: Platform, group: Sequence[str], runs: Sequence[FusedRun]) -> Problem:
-    """Return the choice of blocks as a problem on one device, the group."""
-    name = "+".join(group)
-    single = {run.layers[0]: run.seconds for run in runs if len(run.layers) == 1}
-    times = {layer.name: {name: single.get(layer.name)} for layer in network.layers}
-    blocks = [
-        FusedBlock(
-            network=network.name,
-            layers=run.layers,
-            time={name: run.seconds},
-            name=f"{run.layers[0]}..{run.layers[-1]} {run.grid[0]}x{run.grid[1]}",
-        )
-        for run in runs
-        if len(run.layers) > 1
-    ]
-    return Problem(
-        network.model_copy(update={"source": None, "sink": None}),
-        Platform(devices=[Device(name=name)], name=f"{platform.name} as one"),
-        "sequential",
-        latency(),
-        profile=Profile(time={network.name: times}, blocks=tuple(blocks)),
-        name=f"fusion of {network.name} on {platform.name}",
-    )
 
 
 class BlockCosts:
@@ -270,12 +271,12 @@ class _Tile:
         costs = self.costs
         computed, outer = costs.tiling.back(stage, self.wanted)
         for name, region, read in computed:
-            part = costs.tiling.part(name, region, read)
-            if part.flops is None or part.bytes is None:
+            layer = costs.tiling.layers[name]
+            share, _, moved = amounts_of_part(layer, costs.tiling.shapes, region, read, weights=1.0)
+            if layer.flops is None or moved is None:
                 return False
-            self.flops += part.flops
-            self.bytes += part.bytes
-            share = costs.tiling.share(name, region)
+            self.flops += layer.flops * share
+            self.bytes += moved
             for k, seconds in enumerate(costs.seconds[name]):
                 self.measured[k] += share * seconds
         self.read, self.wanted = 0.0, {}
@@ -290,7 +291,8 @@ class _Tile:
         """Return the time of the tile on the k-th device: measured shares, or the roofline of all that it does."""
         if self.costs.is_measured:
             return self.measured[k]
-        found = roofline_seconds(Layer(name="tile", flops=self.flops, bytes=self.bytes), self.costs.executors[k].device)
+        tile = Layer.model_construct(name="tile", flops=self.flops, bytes=self.bytes)  # nothing to check
+        found = roofline_seconds(tile, self.costs.executors[k].device)
         return self.measured[k] if found is None or math.isinf(self.measured[k]) else found
 
 

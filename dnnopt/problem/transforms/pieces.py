@@ -190,6 +190,33 @@ def share_of(region: Region, shape: Shape | None) -> float:
     return prod((end - first) / shape[axis] for axis, (first, end) in region.items()) if region and shape else 1.0
 
 
+def amounts_of_part(
+    layer: Layer, shapes: LayerShapes, region: Region, reads: Mapping[str, Region], weights: float | None = None
+) -> tuple[float, float, float | None]:
+    """Return what a region of a layer's result takes: the shares of the result and of the weights, and the bytes.
+
+    Parameters
+    ----------
+    reads : mapping of str to Region
+        What it reads of each operand.
+    weights : float, optional
+        The share of the weights that it reads; by default what `Layer.weight_axes` say.
+    """
+    tensors, made = shapes.tensors, shapes.makes[layer.name]
+    result = tensors[made[0]].shape if made else None
+    share = share_of(region, result)
+    part = weights
+    if part is None:
+        part = share_of({axis: span for axis, span in region.items() if axis in layer.weight_axes}, result)
+    if layer.bytes is None:
+        return share, part, None
+    own = layer.weights or 0.0
+    results = sum(tensors[one].bytes for one in made)
+    before = sum(tensors[read].bytes for read in reads) + own + results
+    moved = sum(tensors[read].bytes * share_of(one, tensors[read].shape) for read, one in reads.items())
+    return share, part, layer.bytes * ((moved + part * own + share * results) / before if before else share)
+
+
 def part_of_layer(
     layer: Layer,
     name: str,
@@ -198,30 +225,16 @@ def part_of_layer(
     reads: Mapping[str, Region],
     weights: float | None = None,
 ) -> Layer:
-    """Return the layer that computes a region of a layer's result.
+    """Return the layer that computes a region of a layer's result; the parameters are those of `amounts_of_part`.
 
-    Parameters
-    ----------
-    reads : mapping of str to Region
-        What it reads of each operand.
-    weights : float, optional
-        The share of the weights that it reads; by default what `Layer.weight_axes` say. What it does not divide is left
-        to the caller: `Layer.weights` is what the part alone holds.
+    `Layer.weights` is what it reads of them: what parts have in common is left to the caller.
     """
-    made = shapes.makes[layer.name]
-    result = shapes.tensors[made[0]].shape if made else None
-    share = share_of(region, result)
-    divided = {axis: interval for axis, interval in region.items() if axis in layer.weight_axes}
-    part = share_of(divided, result) if weights is None else weights
-    whole = [shapes.tensors[read].bytes for read in reads]
-    before = fsum([*whole, layer.weights or 0.0, *(shapes.tensors[one].bytes for one in made)])
-    moved = [shapes.tensors[read].bytes * share_of(one, shapes.tensors[read].shape) for read, one in reads.items()]
-    after = fsum([*moved, part * (layer.weights or 0.0), *(share * shapes.tensors[one].bytes for one in made)])
+    share, part, moved = amounts_of_part(layer, shapes, region, reads, weights)
     return Layer(
         name=name,
         op=layer.op,
         flops=None if layer.flops is None else layer.flops * share,
-        bytes=None if layer.bytes is None else layer.bytes * (after / before if before else share),
+        bytes=moved,
         weights=None if layer.weights is None else layer.weights * part,
         activations=None if layer.activations is None else layer.activations * share,
         state=layer.state * share,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations, product
 from math import fsum
@@ -11,6 +11,7 @@ from typing import Any
 from dnnopt.base.arguments import checked
 from dnnopt.base.errors import InputError
 from dnnopt.base.numbers import counted
+from dnnopt.base.records import check_known
 from dnnopt.problem.constraints import Colocate, Contiguous, Placement, Separate
 from dnnopt.problem.custom import CustomConstraint
 from dnnopt.problem.networks import Layer, Network
@@ -55,6 +56,32 @@ class AtGranularity:
                 "Parts of a layer run one after the other under sequential execution, so that they shorten no latency; "
                 "under scheduled execution they run side by side."
             )
+
+    @checked
+    def spread(self, devices: Sequence[str] | None = None) -> Plan:
+        """Return the plan that runs the k-th part of each layer on the k-th device, and whole layers on the first.
+
+        Parameters
+        ----------
+        devices : sequence of str, optional
+            None: all. Where there are more parts, the first device follows the last one.
+
+        Raises
+        ------
+        InputError
+            For devices that there are not.
+        """
+        known = self.problem.platform.device_names()
+        used = list(known if devices is None else devices)
+        for name in used:
+            check_known(name, known, "devices", "device")
+        if not used:
+            raise InputError("at least one device", field="devices", value=used)
+        placement = {}
+        for one in self.networks:
+            turn = {name: one.parts[member].index(name) for name, members in one.members.items() for member in members}
+            placement[one.original.name] = {name: used[turn.get(name, 0) % len(used)] for name in one.members}
+        return Plan(placement=placement)
 
     def lift(self, plan: Plan) -> dict[str, Lifted]:
         """Return what a plan means for the original problem, network by network.
