@@ -7,6 +7,7 @@ resource, one of them has to come first.
 
 from __future__ import annotations
 
+import math
 from itertools import product
 from typing import Any
 
@@ -116,13 +117,29 @@ def scheduled_optimum(problem: Problem) -> float | None:
     return best
 
 
-def best_schedule(problem: Problem, placed: Plan, best: float | None = None) -> float | None:
-    """Return the least objective of a feasible schedule of a placement, or `best` if that is less."""
+class TooManyOrdersError(Exception):
+    """A placement has more orders than may be tried."""
+
+
+def best_schedule(
+    problem: Problem, placed: Plan, best: float | None = None, most_nodes: float = math.inf
+) -> float | None:
+    """Return the least objective of a feasible schedule of a placement, or `best` if that is less.
+
+    Raises
+    ------
+    TooManyOrdersError
+        After so many nodes of the search.
+    """
     if any(v.constraint.startswith(("unsupported(", "route(")) for v in evaluate(problem, placed).violations):
         return best
     tasks = _Tasks(problem, placed)
     open_nodes: list[list[tuple[tuple, tuple]]] = [[]]
+    nodes = 0
     while open_nodes:
+        nodes += 1
+        if nodes > most_nodes:
+            raise TooManyOrdersError
         orders = open_nodes.pop()
         starts = tasks.earliest(orders)
         if starts is None:

@@ -9,7 +9,7 @@ from hunt_truth import Truth
 from hypothesis import given, settings
 from limits import placement_plan
 from oracle import judge, placements, places
-from scheduled_optimum import best_schedule, scheduled
+from scheduled_optimum import TooManyOrdersError, best_schedule, scheduled
 from strategies import problems
 
 from dnnopt.problem.constraints import Contiguous, Deadline, MaxCuts, Memory
@@ -52,8 +52,11 @@ def test_oracle_and_referee_agree_on_plans_that_choose_more_than_devices(one):
 @given(scheduled(most_placements=16, largest_spread=2))
 def test_oracle_and_referee_agree_on_the_best_schedule_of_every_placement(one):
     for where in placements(one):
+        try:
+            expected = best_schedule(one, placement_plan(one, tuple(where.values())), most_nodes=500)
+        except TooManyOrdersError:  # many copies over one link take minutes
+            continue
         found = [verdict.objectives[0] for verdict in judge(one, where) if verdict.feasible]
-        expected = best_schedule(one, placement_plan(one, tuple(where.values())))
         assert bool(found) == (expected is not None)
         if found:
             assert float(min(found)) == pytest.approx(expected, rel=1e-9, abs=1e-15)
