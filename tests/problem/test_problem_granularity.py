@@ -69,8 +69,8 @@ def test_parts_on_the_device_of_their_layer_take_as_long_hold_as_much_and_send_n
     assert [one.amount for one in after.violations] == pytest.approx([one.amount for one in before.violations])
 
 
-@pytest.fixture
-def network(tmp_path):
+def convolutions(tmp_path, layers):
+    """Return a network of so many of: a convolution, ReLU, a convolution, ReLU."""
     from onnx_models import floats, model, node
 
     nodes = [
@@ -79,8 +79,14 @@ def network(tmp_path):
         node("Conv", ["b", "w1"], ["c"], name="conv2", pads=[1, 1, 1, 1]),
         node("Relu", ["c"], ["d"], name="relu2"),
     ]
-    weights = {"w0": floats(4, 4, 3, 3), "w1": floats(4, 4, 3, 3)}
-    return Run.of(model(nodes, {"x": [1, 4, 8, 8]}, ["d"], weights), tmp_path, np.random.default_rng(0)).network
+    weights = {name: floats(4, 4, 3, 3) for name in ("w0", "w1")[: (layers + 1) // 2]}
+    made = model(nodes[:layers], {"x": [1, 4, 8, 8]}, ["abcd"[layers - 1]], weights)
+    return Run.of(made, tmp_path, np.random.default_rng(0)).network
+
+
+@pytest.fixture
+def network(tmp_path):
+    return convolutions(tmp_path, 4)
 
 
 def test_constraints_hold_for_all_parts(network):
@@ -149,7 +155,7 @@ def test_parts_shorten_the_latency_of_scheduled_execution(network, granularity):
     assert divided.objective < alone.objective
 
 
-def test_granularities_are_variants_with_one_bound(network):
-    found = dp.best_of(dp.granularities(one(network, ("pi", "nx"), "scheduled")))
+def test_granularities_are_variants_with_one_bound(tmp_path):
+    found = dp.best_of(dp.granularities(one(convolutions(tmp_path, 2), ("pi", "nx"), "scheduled")))
     assert [row.name for row in found.rows] == ["layer", "block", "rows:2", "channels:2", "fused:2x2"]
     assert found.status == "optimal"
