@@ -190,6 +190,12 @@ class CompiledProblem:
         more = len(self.executor_device) > len(self.device_names)
         return more or self.made is not None or self.barred_moves is not None
 
+    @property
+    def has_other_choices(self) -> bool:
+        """Whether there are such beside blocks: modes and forms, that is."""
+        only_blocks = self.blocks and len(self.host_names) == len(self.device_names) and not self.choices
+        return self.has_choices and not (only_blocks and self.made is None and self.barred_moves is None)
+
     @cached_property
     def makes(self) -> Mask:
         """Whether an executor of its producer makes an edge's tensor (E, k)."""

@@ -55,7 +55,8 @@ class Scope:
     choices : bool
         Whether executors may be more than devices (modes, forms), and what events cost counts.
     blocks : bool
-        Whether layers may run as blocks with costs of their own; of what has no choices, none does.
+        Whether layers may run as blocks with costs of their own; where these are the only choices, `choices` is not
+        asked.
     """
 
     enforces: Kinds = frozenset()
@@ -78,9 +79,9 @@ class Scope:
             yield f"{c.execution} execution"
         if c.transport not in self.transports:
             yield f"{c.transport} transport"
-        if c.blocks and not (self.blocks and self.choices):
+        if c.blocks and not self.blocks:
             yield "blocks with costs of their own"
-        if c.has_choices and (not self.choices or c.execution in _WITHOUT_CHOICES):
+        if c.has_other_choices and (not self.choices or c.execution in _WITHOUT_CHOICES):
             what = "modes of devices" if c.barred_moves is None and not c.choices else "forms of tensors"
             yield f"{what} under {c.execution} execution" if self.choices else what
         if len(c.objective) > 1 and not self.priorities:

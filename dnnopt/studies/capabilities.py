@@ -203,7 +203,7 @@ def parts_markdown() -> str:
     for kind in get_args(ObjectiveTerm):
         cells = ["yes" if kind in scope.terms else "no" for scope in alike]
         lines.append(f"| {kind.__name__} | " + " | ".join(cells) + " |")
-    for name, has in (("modes, forms", lambda one: one.choices), ("blocks", lambda one: one.choices and one.blocks)):
+    for name, has in (("modes, forms", lambda one: one.choices), ("blocks", lambda one: one.blocks)):
         lines.append(f"| {name} | " + " | ".join("yes" if has(scope) else "no" for scope in alike) + " |")
     cells = [", ".join(sorted(scope.latencies)) or "none" for scope in alike]
     return "\n".join([*lines, "| latency, but sequential, under | " + " | ".join(cells) + " |"]) + "\n"

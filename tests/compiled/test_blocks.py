@@ -10,6 +10,7 @@ from dnnopt.compiled.compiler import compile_problem
 from dnnopt.compiled.evaluator import Evaluator
 from dnnopt.compiled.presolve import presolve
 from dnnopt.referee import evaluate
+from dnnopt.studies import capabilities
 
 
 @settings(max_examples=30)
@@ -63,3 +64,14 @@ def test_presolve_keeps_every_best_plan(problem):
     for objective, plan in judged:
         if objective <= least:
             assert reduced.compiled.allowed[nodes, compiled.placement(plan)].all()
+
+
+def test_every_part_knows_blocks_or_refuses_them_by_name():
+    (one,) = [problem for name, problem in capabilities._choices() if name == "blocks"]
+    c = compile_problem(one)
+    reasons = {name: scope.refuses(c) for name, scope in capabilities.parts().items()}
+    knows = {name for name, reason in reasons.items() if reason is None}
+    assert knows >= {"blocks", "tree", "scan", "evaluator", "presolve", "Lagrangian", "segments+sum", "cp-assignment"}
+    assert not knows & {"chain", "min-cut", "ideals", "labels", "boundary+sum", "treewise+sum", "cp-schedule"}
+    for name in ("chain", "labels", "boundary+sum", "treewise+sum", "chain bound", "escapes", "identical devices"):
+        assert reasons[name] == "blocks with costs of their own"

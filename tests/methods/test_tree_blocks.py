@@ -3,6 +3,7 @@
 import math
 from collections import Counter
 
+import numpy as np
 import pytest
 from brute_force import brute_force
 from choice_problems import problems_with_choices
@@ -12,6 +13,7 @@ from hypothesis import given, settings
 from dnnopt.compiled.compiler import compile_problem
 from dnnopt.methods.exact import tree
 from dnnopt.methods.pool import Pool
+from dnnopt.methods.programs.lagrangian import Lagrangian, below
 from dnnopt.models.solvers.interface import Control, Limits
 
 
@@ -40,3 +42,32 @@ def test_the_tree_program_finds_the_optimum_of_all_cuts_or_refuses(kinds):
         seen.update(name for name, there in found.items() if there)
 
     check_until(check, lambda: all(seen[name] > 1 for name in ("used", "several consumers", *kinds[:2])))
+
+
+def test_prices_bound_every_cut_and_keep_the_best_ones():
+    seen = Counter()
+
+    @settings(max_examples=40)
+    @given(problems_with_choices(kinds=("state", "blocks"), always=("blocks",)))
+    def check(one):
+        c = compile_problem(one)
+        if Lagrangian.refuses(c):
+            return
+        best = brute_force(one)
+        prices = Lagrangian(c)
+        prices.maximize(Limits(5.0, threads=1), Control())
+        if best.objective is None:
+            return
+        assert prices.bound <= best.objective + 1e-9 * abs(best.objective)
+        left = below(c, prices.marginals(Limits(5.0, threads=1), Control()), best.objective)
+        for plan in best.plans:
+            placement = c.placement(plan)
+            assert left.allowed[np.arange(len(placement)), placement].all()
+            pairs = c.edge_pairs(placement)
+            moves = left.edge_moves[np.arange(len(pairs)), pairs]
+            assert moves[pairs >= 0].all()
+        seen["blocks"] += all(plan.blocks for plan in best.plans)
+        seen["limits"] += bool(prices.limits)
+        seen["less"] += left.allowed.sum() < c.allowed.sum()
+
+    check_until(check, lambda: min(seen["blocks"], seen["limits"], seen["less"]) > 2)

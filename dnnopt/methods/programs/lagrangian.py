@@ -31,7 +31,7 @@ from dnnopt.methods.programs.tree_program import Marginals, TreeProgram
 from dnnopt.models.linear import LinearModel
 from dnnopt.models.solvers.interface import Clock, Control, Limits
 
-SCOPE = Scope(relaxes=True, terms=frozenset({LinearTerm, PeriodTerm, MaxTerm}))
+SCOPE = Scope(relaxes=True, terms=frozenset({LinearTerm, PeriodTerm, MaxTerm}), blocks=True)
 _MOST_CUTS = 200
 _CLOSE = 1e-5  # relative: where bound and cutting planes are this close, prices are found
 _HIGHEST_PRICE = 50.0  # of a whole limit, in multiples of the objective without limits

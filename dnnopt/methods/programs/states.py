@@ -89,6 +89,13 @@ class States:
                 torn |= (has_u != has_v) | (has_u & (at_u != at_v.T))
             yield (u, v), np.where(torn, np.inf, 0.0)
 
+    def by_executor(self, values: Sequence[Array]) -> Array:
+        """Return values of states as those of executors (N, k); infinite where a node has none. Without forms."""
+        found = np.full(self.c.time.shape, np.inf)
+        for row, own in zip(found, values, strict=True):
+            row[: len(own)] = own
+        return found
+
     def beyond(self, chosen: Index) -> Index:
         """Return how much higher executors are numbered in the blocks of chosen states (N,) than in none."""
         hosts = len(self.c.host_names)

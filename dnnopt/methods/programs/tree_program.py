@@ -307,14 +307,15 @@ class TreeProgram:
             tables[bag] += rest.transpose(np.argsort(order))[None]
         c, (pairs, triples, _) = self.c, self._layout
         own_bags = [tables[bag] for bag in self._tree.position[: len(c.node_names)]]
-        at_nodes = np.array([table.reshape(len(table), -1).min(axis=1) for table in own_bags])
+        least_of = [table.reshape(len(table), -1).min(axis=1) for table in own_bags]
+        at_nodes = np.array(least_of) if self._states is None else self._states.by_executor(least_of)
         at_edges = np.full((len(c.edges), len(c.device_names), len(c.device_names)), -np.inf)
-        for (tensor, _, consumer), factor in zip(self._pairs, pairs, strict=True):
-            at_edges[self._edge[tensor, consumer]] = self._by_devices(_least(tables, factor))
-        for (tensor, _, first, second), factor in zip(self._triples, triples, strict=True):
+        for (tensor, u, consumer), factor in zip(self._pairs, pairs, strict=True):
+            at_edges[self._edge[tensor, consumer]] = self._by_devices(_least(tables, factor), u, consumer)
+        for (tensor, u, first, second), factor in zip(self._triples, triples, strict=True):
             table = _least(tables, factor)
-            at_edges[self._edge[tensor, first]] = self._by_devices(table.min(axis=2))
-            at_edges[self._edge[tensor, second]] = self._by_devices(table.min(axis=1))
+            at_edges[self._edge[tensor, first]] = self._by_devices(table.min(axis=2), u, first)
+            at_edges[self._edge[tensor, second]] = self._by_devices(table.min(axis=1), u, second)
         return Marginals(at_nodes, at_edges[:, c.pair_origin, c.pair_destination])
 
     def _impossible(self) -> Marginals:
@@ -322,13 +323,14 @@ class TreeProgram:
         c = self.c
         return Marginals(np.full(c.time.shape, np.inf), np.full((len(c.edges), len(c.pair_origin)), np.inf))
 
-    def _by_devices(self, table: Array) -> Array:
-        """Return the least entries (D, D) of a table over two executors (k, k)."""
-        at, size = self._at, len(self.c.device_names)
-        if len(at) == size:
+    def _by_devices(self, table: Array, u: int, v: int) -> Array:
+        """Return the least entries (D, D) of a table over what two nodes may have."""
+        size = len(self.c.device_names)
+        if table.shape == (size, size):
             return table
+        at_u, at_v = (self._at[np.arange(self._size[node]) % len(self._at)] for node in (u, v))
         least = np.full((size, size), np.inf)
-        np.minimum.at(least, (at[:, None], at[None, :]), table)
+        np.minimum.at(least, (at_u[:, None], at_v[None, :]), table)
         return least
 
 
