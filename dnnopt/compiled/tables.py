@@ -183,8 +183,8 @@ class Tables:
                 else:
                     time[node, i] = layer.reach * seconds
                     energy[node, i] = layer.reach * layer_joules(profile, network, layer, host, seconds)
-                    if loses:
-                        loss[node, i] = layer_loss(profile, network, layer, host)
+                if loses and (seconds is not None or self.blocks):  # in a block it may run where it cannot by itself
+                    loss[node, i] = layer_loss(profile, network, layer, host)
         self.reach = reach
         self.time, self.energy, self.loss = (part[:, self.executor_host] for part in (time, energy, loss))
         self._fill_blocks()

@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 from brute_force import judged_plans
+from builders import network, platform, problem, tensor
 from choice_problems import KINDS, problems_with_choices
 from hypothesis import given, settings
 
+import dnnopt as dp
 from dnnopt.compiled.compiler import compile_problem
 from dnnopt.compiled.evaluator import Evaluator
 from dnnopt.compiled.presolve import presolve
@@ -75,3 +77,11 @@ def test_every_part_knows_blocks_or_refuses_them_by_name():
     assert not knows & {"chain", "min-cut", "ideals", "labels", "boundary+sum", "treewise+sum", "cp-schedule"}
     for name in ("chain", "labels", "boundary+sum", "treewise+sum", "chain bound", "escapes", "identical devices"):
         assert reasons[name] == "blocks with costs of their own"
+
+
+def test_a_layer_that_runs_in_a_block_alone_loses_what_it_loses_there():
+    on = platform([dp.Device(name="p", modes=[dp.Mode(name="m", loss=0.25)])])
+    one = problem(network("a b", [tensor("t", "a", "b", 1)]), on, {"a": (None,), "b": (4,)})
+    one = one.replace(profile=one.profile.replace(blocks=[{"network": "net", "layers": ["a", "b"], "time": {"p": 3}}]))
+    result = dp.solve(one.replace(minimize=dp.latency() + 2 * dp.accuracy_loss()))
+    assert (result.objective, result.bound) == (pytest.approx(4.0), pytest.approx(4.0))
