@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from dnnopt.base.arguments import checked
 from dnnopt.base.errors import InputError
 from dnnopt.problem.networks import Network
-from dnnopt.problem.transforms.coarsening import GRANULARITIES, LARGEST_BLOCK, coarsen, groups
+from dnnopt.problem.transforms.coarsening import GRANULARITIES, LARGEST_BLOCK, groups, merge
 from dnnopt.problem.transforms.fusing import fuse
 from dnnopt.problem.transforms.pieces import Piece, Transformed, in_one_piece
 from dnnopt.problem.transforms.sharding import shard
@@ -114,11 +114,16 @@ def with_layers(transformed: Transformed) -> Transformed:
 
 def coarse(network: Network, granularity: str, *, largest: int = LARGEST_BLOCK) -> Transformed:
     """Return what `coarsen` does, with what its layers are made of; the parameters and errors are the same."""
-    merged = coarsen(network, granularity, largest=largest)
-    if merged is network:
+    if granularity == "operator":
         return in_one_piece(network)
-    members = groups(network, granularity, largest=largest)
+    merged = merged_layers(network, groups(network, granularity, largest=largest))
+    return replace(merged, network=merged.network.model_copy(update={"name": f"{network.name}@{granularity}"}))
+
+
+def merged_layers(network: Network, groups: Sequence[Sequence[str]]) -> Transformed:
+    """Return what `merge` does, with what its layers are made of; the parameters and errors are the same."""
+    merged = merge(network, groups)
     pieces = (
-        Piece(layer, {}, {}, dict.fromkeys(names, 1.0)) for layer, names in zip(merged.layers, members, strict=True)
+        Piece(layer, {}, {}, dict.fromkeys(names, 1.0)) for layer, names in zip(merged.layers, groups, strict=True)
     )
     return Transformed(merged, network, tuple(pieces))

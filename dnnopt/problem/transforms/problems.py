@@ -20,7 +20,7 @@ from dnnopt.problem.platforms import Executor
 from dnnopt.problem.problem import AnyProblem, Problem, as_problem
 from dnnopt.problem.profiles import Profile, layer_joules, layer_loss, layer_seconds
 from dnnopt.problem.transforms.fusion import best_fusion
-from dnnopt.problem.transforms.granularity import Granularity, in_pieces, with_layers
+from dnnopt.problem.transforms.granularity import Granularity, in_pieces, merged_layers, with_layers
 from dnnopt.problem.transforms.pieces import Lifted, Transformed, in_one_piece
 from dnnopt.problem.variants import Variants
 
@@ -142,6 +142,19 @@ def at_granularity(problem: AnyProblem, granularity: str) -> AtGranularity:
     return _Change(original, transformed, homes).result(granularity)
 
 
+def with_merged(original: Problem, groups: Mapping[str, Sequence[Sequence[str]]]) -> AtGranularity:
+    """Return a problem in which layers are merged, and cost what they do one by one.
+
+    Parameters
+    ----------
+    original : Problem
+    groups : mapping
+        Network -> layers in groups; every layer is in one.
+    """
+    merged = [merged_layers(network, groups[network.name]) for network in original.networks]
+    return _Change(original, merged, homes=False, one_by_one=True).result("merged")
+
+
 @checked
 def granularities(problem: AnyProblem) -> Variants:
     """Return the granularities of a problem as variants, of which `best_of` finds the best plan of all.
@@ -181,8 +194,10 @@ def _at(network: Network, problem: Problem, granularity: str) -> Transformed:
 class _Change:
     """Says everything that a problem says of its layers of the new ones."""
 
-    def __init__(self, original: Problem, transformed: list[Transformed], homes: bool) -> None:
-        self.original, self.homes = original, homes
+    def __init__(
+        self, original: Problem, transformed: list[Transformed], homes: bool, *, one_by_one: bool = False
+    ) -> None:
+        self.original, self.homes, self.one_by_one = original, homes, one_by_one
         self.networks = {one.original.name: one for one in transformed}
         self.parts = {name: one.parts for name, one in self.networks.items()}
 
@@ -312,7 +327,8 @@ class _Change:
     ) -> dict[str, dict[str, float | None]]:
         profile = self.original.profile
         timed, metered = (
-            any(layer.name in getattr(profile, table).get(network.name, {}) for layer, _ in members)
+            (self.one_by_one and len(members) > 1)
+            or any(layer.name in getattr(profile, table).get(network.name, {}) for layer, _ in members)
             for table in ("time", "energy")
         )
         times: dict[str, float | None] = {}
