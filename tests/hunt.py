@@ -98,6 +98,7 @@ def draw(number: int, count: int) -> list:
         *[problems_with_choices(executions=chosen)] * 7,
         problems_with_choices(executions=chosen, priorities=2),
         *[special.chosen()] * 2,
+        *[problems_with_choices(executions=("sequential", "pipelined"), always=("blocks",))] * 3,
     ]
     several = st.sampled_from(kinds).flatmap(lambda kind: kind)
     found = []

@@ -168,6 +168,10 @@ def _forget(data: dict[str, Any], goes: Any, keys: set[str]) -> None:
                     prune(value[key])
 
     prune(data.get("profile", {}))
+    for block in list(data.get("profile", {}).get("blocks", ())):
+        prune(block)
+        if not block.get("time") or {block["network"], *block["layers"]} & keys:
+            data["profile"]["blocks"].remove(block)
     for metric in data.get("metrics", []):
         prune(metric.get("layers", {}))
         prune(metric.get("exposed", {}))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
+from itertools import product
 
 from limits import placement_plan
-from oracle import Verdict, formed, judge, placements, places
+from oracle import Verdict, cuts, formed, judge, placements, places
 from oracle_placed import Placed
 
 from dnnopt.methods.result import Result
@@ -27,7 +28,8 @@ class Mismatch(AssertionError):  # noqa: N818
     """An answer that is not what the oracle says."""
 
 
-Choice = tuple[str, ...]  # executors of all layers, then forms of the tensors that have some ("": not sent, or plain)
+# Executors of all layers, forms of the tensors that have some ("": not sent, or plain), blocks ("": it does not run).
+Choice = tuple[str, ...]
 
 
 class Truth:
@@ -36,12 +38,14 @@ class Truth:
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
         self.formed = [(a.name, tensor.name) for a in problem.networks for tensor in a.tensors if tensor.forms]
+        self.blocks = [block.name for block in problem.blocks]
         self.verdicts: dict[Choice, list[Verdict]] = {}
         for where in placements(problem):
             sent = Placed(problem, where).sent if self.formed else {}
-            for forms in formed(problem, sent):
-                choice = (*where.values(), *(forms.get(key, "") for key in self.formed))
-                self.verdicts[choice] = judge(problem, where, MOST_NODES, forms)
+            for forms, blocks in product(formed(problem, sent), cuts(problem, where)):
+                of_blocks = (name if number in blocks else "" for number, name in enumerate(self.blocks))
+                choice = (*where.values(), *(forms.get(key, "") for key in self.formed), *of_blocks)
+                self.verdicts[choice] = judge(problem, where, MOST_NODES, forms, blocks)
         found = [(one.objectives, one) for verdicts in self.verdicts.values() for one in verdicts if one.feasible]
         self.feasible = [objectives for objectives, _ in found]
         self.strictly = [objectives for objectives, one in found if one.strictly_feasible]
@@ -56,16 +60,23 @@ class Truth:
         where = places(self.problem, plan)
         sent = Placed(self.problem, where).sent if self.formed else {}
         forms = (plan.forms.get(a, {}).get(tensor, "") if (a, tensor) in sent else "" for a, tensor in self.formed)
-        return (*where.values(), *forms)
+        stated = {(block.network, block.name) for block in self.problem.blocks}
+        stated &= {(a, name) for a, names in plan.blocks.items() for name in names}
+        of_blocks = (b.name if (b.network, b.name) in stated else "" for b in self.problem.blocks)
+        return (*where.values(), *forms, *of_blocks)
 
     def plan(self, choice: Choice) -> Plan:
         """Return the plan with these choices."""
-        layers = len(choice) - len(self.formed)
+        layers = len(choice) - len(self.formed) - len(self.blocks)
         forms: dict[str, dict[str, str]] = {}
-        for (network, tensor), form in zip(self.formed, choice[layers:], strict=True):
+        for (network, tensor), form in zip(self.formed, choice[layers:], strict=False):
             if form:
                 forms.setdefault(network, {})[tensor] = form
-        return placement_plan(self.problem, choice[:layers]).replace(forms=forms)
+        blocks: dict[str, list[str]] = {}
+        for block, name in zip(self.problem.blocks, choice[len(choice) - len(self.blocks) :], strict=True):
+            if name:
+                blocks.setdefault(block.network, []).append(name)
+        return placement_plan(self.problem, choice[:layers]).replace(forms=forms, blocks=blocks)
 
     def best_objective(self, choice: Choice) -> Fraction | None:
         """Return the least objective (of the first priority) of a feasible plan with these choices."""

@@ -13,7 +13,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from itertools import permutations, product
+from itertools import combinations, permutations, product
 from typing import Any
 
 from oracle_placed import Key, Placed, executors
@@ -208,13 +208,17 @@ def _limits(cases: list[Limited], latency: list[dict[str, Fraction]]) -> Iterato
 
 
 def judge(
-    problem: Problem, where: dict[Key, str], most_nodes: int | None = None, forms: dict[Key, str] | None = None
+    problem: Problem,
+    where: dict[Key, str],
+    most_nodes: int | None = None,
+    forms: dict[Key, str] | None = None,
+    blocks: Collection[int] = (),
 ) -> list[Verdict]:
     """Return a verdict on a placement for each choice of latencies that no other beats in all networks.
 
     There are several only under scheduled execution, and none where the placement is impossible.
     """
-    cases = [Limited(problem, where, forms, scenario) for scenario in problem.scenarios or (None,)]
+    cases = [Limited(problem, where, forms, scenario, blocks) for scenario in problem.scenarios or (None,)]
     if not cases[0].possible:
         return []
     verdicts = []
@@ -256,3 +260,13 @@ def formed(problem: Problem, sent: Collection[Key]) -> Iterator[dict[Key, str]]:
     }
     for chosen in product(*options.values()):
         yield {key: form for key, form in zip(options, chosen, strict=True) if form}
+
+
+def cuts(problem: Problem, where: dict[Key, str]) -> Iterator[tuple[int, ...]]:
+    """Yield every choice of the profile's blocks, by number: no two have a layer in common, each is on one executor."""
+    blocks = [{(block.network, layer) for layer in block.layers} for block in problem.profile.blocks]
+    whole = [number for number, keys in enumerate(blocks) if len({where[key] for key in keys}) == 1]
+    for count in range(len(whole) + 1):
+        for some in combinations(whole, count):
+            if sum(len(blocks[number]) for number in some) == len(set().union(*(blocks[number] for number in some))):
+                yield some

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -40,7 +40,8 @@ class Use:
 class Placed:
     """A problem whose layers have executors, and some of whose tensors have forms, in one scenario.
 
-    `executor[network, layer]` is a device and a mode, `where[network, layer]` the device's name.
+    `executor[network, layer]` is a device and a mode, `where[network, layer]` the device's name. `blocks` are numbers
+    of the profile's blocks that run as one.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class Placed:
         where: dict[Key, str],
         forms: dict[Key, str] | None = None,
         scenario: Scenario | None = None,
+        blocks: Collection[int] = (),
     ) -> None:
         known = executors(problem)
         self.problem, self.scenario = problem, scenario or Scenario(name="usual", probability=1.0)
@@ -66,6 +68,12 @@ class Placed:
             for form in tensor.forms
             if (forms or {}).get((a.name, tensor.name)) == form.name
         }
+        self.block_of = {
+            (block.network, layer): block
+            for block in (problem.profile.blocks[number] for number in blocks)
+            for layer in block.layers
+        }
+        self.torn = any(len({where[b.network, v] for v in b.layers}) > 1 for b in self.block_of.values())
         self.seconds = {key: self._seconds(key) for key in where}
         self.uses = [use for network in problem.networks for use in self._uses(network)]
         self.copies = self._copies()
@@ -74,8 +82,23 @@ class Placed:
     def _seconds(self, key: Key) -> Fraction | None:
         """Return the expected seconds of a layer; None: its executor cannot run it."""
         device, mode = self.executor[key]
+        if key in self.block_of:
+            return self._seconds_in_block(key)
         found = seconds(self.problem, key[0], self.record[key], self.names[key], device, mode)
         return None if found is None else Fraction(self.record[key].reach) * self.slowed(found, device.name)
+
+    def _seconds_in_block(self, key: Key) -> Fraction | None:
+        """Return all that a block takes for the layer that it lists first, and nothing for the others."""
+        block, (device, mode) = self.block_of[key], self.executor[key]
+        if mode is not None and mode.ops is not None and self.record[key].op not in mode.ops:
+            return None
+        known = dict(block.time)
+        if overrides(mode, RATES) and self.names[key] != device.name:
+            known.pop(device.name, None)
+        takes = known.get(self.names[key], known.get(device.name))
+        if takes is None or key[1] != block.layers[0]:
+            return None if takes is None else Fraction()
+        return Fraction(self.record[key].reach) * self.slowed(Fraction(takes), device.name)
 
     def slowed(self, found: Fraction, device: str) -> Fraction:
         return found / Fraction(self.scenario.speed.get(device, 1.0))
@@ -115,7 +138,13 @@ class Placed:
         routed = all((use.origin, use.place) in self.routes for use in self.uses if use.sent)
         as_it_is = [use.tensor for key, uses in self.sent.items() if key not in self.forms for use in uses]
         coded = all(takes is not None for _, _, takes in self.codings)
-        return routed and coded and None not in self.seconds.values() and all(tensor.plain for tensor in as_it_is)
+        return (
+            routed
+            and coded
+            and not self.torn
+            and None not in self.seconds.values()
+            and all(tensor.plain for tensor in as_it_is)
+        )
 
     def _copies(self) -> list[tuple[str, Tensor, Link, Fraction]]:
         """Return `w`: an entry for each copy of a tensor over a link, with the largest reach that it serves."""
@@ -197,8 +226,10 @@ class Placed:
         total = Fraction()
         for network, layer in self.layers(devices):
             device, mode = self.executor[network, layer]
-            measured = dict(self.problem.profile.energy.get(network, {}).get(layer, {}))
-            if overrides(mode, (*RATES, "power")):
+            block = self.block_of.get((network, layer))
+            of_layer = self.problem.profile.energy.get(network, {}).get(layer, {})
+            measured = dict(of_layer if block is None else block.energy if layer == block.layers[0] else {})
+            if overrides(mode, (*RATES, "power")) and self.names[network, layer] != device.name:
                 measured.pop(device.name, None)
             known = measured.get(self.names[network, layer], measured.get(device.name))
             busy = own(device, mode, "power") * self.seconds[network, layer]

@@ -48,6 +48,19 @@ def test_oracle_and_referee_agree_on_plans_that_choose_more_than_devices(one):
             assert [float(value) for value in verdicts[0].objectives] == pytest.approx(judged.objectives, rel=1e-12)
 
 
+@settings(max_examples=25)
+@given(problems_with_choices(always=("blocks",)))
+def test_oracle_and_referee_agree_on_plans_with_blocks(one):
+    truth = Truth(one)
+    for choice, verdicts in truth.verdicts.items():
+        plan = truth.plan(choice)
+        assert truth.choice(plan) == choice
+        judged = evaluate(one, plan)
+        assert any(verdict.feasible for verdict in verdicts) == judged.feasible
+        if judged.feasible:
+            assert [float(value) for value in verdicts[0].objectives] == pytest.approx(judged.objectives, rel=1e-12)
+
+
 @settings(max_examples=35)
 @given(scheduled(most_placements=16, largest_spread=2))
 def test_oracle_and_referee_agree_on_the_best_schedule_of_every_placement(one):
