@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 
 from pydantic import Field
 
@@ -89,12 +90,17 @@ def named_blocks(blocks: Sequence[FusedBlock], networks: Sequence[Network]) -> t
     """Return blocks with their names, in their order."""
     if not blocks:
         return ()
-    by_name = {network.name: network for network in networks}
-    order = {name: [network.layers[v] for v in network.order] for name, network in by_name.items()}
+    named = {block.network for block in blocks}
+    order = {
+        network.name: {network.layers[v].name: (place, network.layers[v]) for place, v in enumerate(network.order)}
+        for network in networks
+        if network.name in named
+    }
     taken = {(block.network, block.name) for block in blocks}
     found = []
     for block in blocks:
-        layers = tuple(layer for layer in order[block.network] if layer.name in block.layers)
+        of_network = order[block.network]
+        layers = tuple(layer for _, layer in sorted((of_network[name] for name in block.layers), key=itemgetter(0)))
         ends = dict.fromkeys((layers[0].name, layers[-1].name))
         name, number = block.name or _JOINED.join(ends), 1
         while block.name is None and (block.network, name) in taken:

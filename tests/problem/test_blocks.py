@@ -5,6 +5,7 @@ from commands import dnnopt
 
 import dnnopt as dp
 from dnnopt.problem.plainer import without_choices
+from dnnopt.problem.transforms.problems import with_merged
 
 NET = network(
     [layer(name) for name in "abcd"],
@@ -41,3 +42,14 @@ def test_every_heuristic_cuts_its_plans_into_blocks():
 
 def test_without_choices_there_are_no_blocks():
     assert not without_choices(with_block()).profile.blocks
+
+
+def test_other_granularities_keep_blocks_of_whole_layers():
+    one = problem(NET, ON, {"a": (4, 1), "b": (6, 2), "c": (8, 4), "d": (10, 4)})
+    parts = {"network": "net", "layers": ["c", "d"], "time": {"p": 1}}
+    one = one.replace(profile=one.profile.replace(blocks=[TAIL, parts]))
+    merged = with_merged(one, {"net": [["a"], ["b"], ["c", "d"]]}).problem
+    assert [(block.name, len(block.layers)) for block in merged.blocks] == [("b..d", 2), ("c..d", 1)]
+    fewer = with_merged(one, {"net": [["a", "b"], ["c", "d"]]}).problem
+    assert [block.name for block in fewer.blocks] == ["c..d"]
+    assert dp.solve(merged).objective == dp.solve(one).objective

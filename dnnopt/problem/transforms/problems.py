@@ -12,6 +12,7 @@ from dnnopt.base.arguments import checked
 from dnnopt.base.errors import InputError
 from dnnopt.base.numbers import counted
 from dnnopt.base.records import check_known
+from dnnopt.problem.blocks import FusedBlock
 from dnnopt.problem.constraints import Colocate, Contiguous, Placement, Separate
 from dnnopt.problem.custom import CustomConstraint
 from dnnopt.problem.networks import Layer, Network
@@ -102,7 +103,8 @@ def at_granularity(problem: AnyProblem, granularity: str) -> AtGranularity:
     Constraints on a layer hold for all its parts, or for what it is a part of. Measured times, energies and losses of
     accuracy are divided as the FLOP are, and added up where layers are merged. Parts of a layer (`rows`, ...) are made
     of operators, and then merged as at the granularity ``layer``. Under `parallel` execution, where a device does
-    everything at once, the parts of a layer are on devices of their own. (Under `sequential` execution, where times add
+    everything at once, the parts of a layer are on devices of their own. Blocks with costs of their own stay where they
+    are made of whole new layers. (Under `sequential` execution, where times add
     up, parts shorten nothing.)
 
     Parameters
@@ -320,7 +322,22 @@ class _Change:
                 for table, values in found.items():
                     if values:
                         tables[table].setdefault(name, {})[part] = values
-        return profile.replace(time=tables["time"], energy=tables["energy"], loss=tables["loss"])
+        return profile.replace(
+            time=tables["time"], energy=tables["energy"], loss=tables["loss"], blocks=tuple(self._blocks())
+        )
+
+    def _blocks(self) -> Iterator[FusedBlock]:
+        """Yield the blocks that are made of whole new layers, with their names; others are left out."""
+        for named in self.original.blocks:
+            one, layers = self.networks[named.network], {layer.name for layer in named.layers}
+            if one.network is one.original:
+                yield named.block
+                continue
+            parts = {part for layer in layers for part in one.parts[layer]}
+            undivided = all(len(one.parts[layer]) == 1 for layer in layers)
+            if undivided and all(layers >= set(one.members[part]) for part in parts):
+                order = tuple(layer.name for layer in one.network.layers if layer.name in parts)
+                yield named.block.replace(layers=order, name=named.name)
 
     def _measured(
         self, network: Network, members: list[tuple[Layer, float]], executors: tuple[Executor, ...], loses: bool
