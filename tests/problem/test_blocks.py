@@ -5,6 +5,7 @@ from commands import dnnopt
 
 import dnnopt as dp
 from dnnopt.problem.plainer import without_choices
+from dnnopt.problem.remarks import remarks
 from dnnopt.problem.transforms.problems import with_merged
 
 NET = network(
@@ -53,3 +54,13 @@ def test_other_granularities_keep_blocks_of_whole_layers():
     fewer = with_merged(one, {"net": [["a", "b"], ["c", "d"]]}).problem
     assert [block.name for block in fewer.blocks] == ["c..d"]
     assert dp.solve(merged).objective == dp.solve(one).objective
+
+
+def test_a_block_that_is_never_quicker_is_remarked_on():
+    one = with_block()
+    assert not list(remarks(one))
+    slow = TAIL | {"layers": ["a", "b"], "time": {"q": 3.0}}
+    worse = one.replace(profile=one.profile.replace(blocks=[TAIL, slow]))
+    words = "The block a..b of net is never worth it: no device runs it in less time than its layers."
+    assert list(remarks(worse)) == [words]
+    assert not list(remarks(one.replace(profile=one.profile.replace(blocks=[slow | {"energy": {"q": 1}}]))))
