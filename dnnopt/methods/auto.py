@@ -34,8 +34,9 @@ from dnnopt.methods.bounds.chains import add_chain_bound
 from dnnopt.methods.bounds.contiguous import bound_stages
 from dnnopt.methods.bounds.destructive import destructive_bound
 from dnnopt.methods.bounds.escapes import escapes
+from dnnopt.methods.bounds.loads import add_load_bound
 from dnnopt.methods.exact import blocks, chain, ideals, labels, min_cut, tree
-from dnnopt.methods.formulated import default_solver, offer_values, run_formulation
+from dnnopt.methods.formulated import default_solver, is_too_large, offer_values, run_formulation
 from dnnopt.methods.heuristics import BASELINES
 from dnnopt.methods.heuristics.cutting import cut
 from dnnopt.methods.heuristics.effort import Effort
@@ -171,6 +172,7 @@ class _Auto:
     def _stages(self) -> Outcome:
         """Solve relaxations of contiguous stages, whose plans are good ones too."""
         add_chain_bound(self.pool)
+        add_load_bound(self.pool)
         return bound_stages(self.pool, self._part(_STAGES), self.control)
 
     def _prices(self) -> Outcome:
@@ -236,7 +238,7 @@ class _Auto:
 
     def _maximum(self) -> Outcome:
         """Raise the bound of a maximum, and search for plans just above it."""
-        if is_maximum(self.pool.compiled):
+        if is_maximum(self.pool.compiled) and not is_too_large(self.kept, self.clock.left()):
             if not self._has_labels:  # else their bounds are as good
                 destructive_bound(self.pool, self.formulation, self._part(_BOUND), self.control)
             self._search_below_caps()
@@ -286,7 +288,7 @@ class _Auto:
 
     def _escapes(self) -> Outcome:
         """Keep what memory implies of moves, if it raises the bound."""
-        found = escapes(self.kept) if self._is_sums() else []
+        found = escapes(self.kept) if self._is_sums() and not is_too_large(self.kept, self.clock.left()) else []
         if not found:
             return _NOTHING
         from dnnopt.models.solvers.highs import relaxation
@@ -319,6 +321,8 @@ class _Auto:
             if math.isinf(self.pool.cap):
                 return Outcome("infeasible")
             self.pool.add_bound(self.pool.cap, "presolve")
+            return _NOTHING
+        if is_too_large(reduced.compiled, self.clock.left()):
             return _NOTHING
         limits = self.limits.within(self.clock.left()) if part is None else self._part(part)
         return run_formulation(self.pool, formulation, solver, limits, self.control, reduced.compiled, self.pool.cap)

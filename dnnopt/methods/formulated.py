@@ -23,6 +23,7 @@ from dnnopt.referee import Evaluation
 
 _TRIES = 50
 _MOST_ROUNDS = 60
+_MOVES_A_SECOND = 20_000  # of a model, to build and to presolve
 _RELAXATION_SHARE = 0.3
 _MUCH_BETTER = 0.5
 # Solvers' tolerances, in a model's units, in which objectives are about 100.
@@ -32,6 +33,11 @@ _NOISE = 1e-9
 def default_solver(formulation: Formulation) -> str:
     """Return the solver that is taken for a formulation unless another is named."""
     return "cpsat" if formulation.kind == "cp" else "highs"
+
+
+def is_too_large(compiled: CompiledProblem, seconds: float | None) -> bool:
+    """Return whether solvers would hardly have begun when the time is over: they do not stop before."""
+    return seconds is not None and float(compiled.usable_moves.sum()) > _MOVES_A_SECOND * seconds
 
 
 def run_formulation(

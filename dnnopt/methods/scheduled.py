@@ -18,7 +18,8 @@ from dnnopt.formulations import registry
 from dnnopt.formulations.hops import not_a_tree
 from dnnopt.methods.auto import place_by_sum
 from dnnopt.methods.bounds.chains import add_chain_bound
-from dnnopt.methods.formulated import default_solver, run_formulation
+from dnnopt.methods.bounds.loads import add_load_bound
+from dnnopt.methods.formulated import default_solver, is_too_large, run_formulation
 from dnnopt.methods.heuristics.annealing import anneal
 from dnnopt.methods.heuristics.effort import Effort
 from dnnopt.methods.pool import Pool
@@ -36,6 +37,7 @@ _SEQUENCING = 0.05, 10.0
 _SECOND = 0.6, 300.0
 # Up to so many layers CP-SAT is better at the whole than MILP.
 _MOST_FOR_CP = 150
+_MOST_FOR_SEQUENCING = 2500  # layers: pairs of them on a device are put in order
 
 
 def is_timed_schedule(c: CompiledProblem) -> bool:
@@ -62,6 +64,7 @@ class _Scheduled:
 
     def run(self) -> Outcome:
         add_chain_bound(self.pool)
+        add_load_bound(self.pool)
         outcome = self._relax(_FIRST)
         if self._done() or (outcome.status == "infeasible" and self.pool.plan is None):
             return outcome
@@ -95,6 +98,8 @@ class _Scheduled:
         reduced = presolve(self.compiled, cap)
         if reduced.infeasible:
             return self._nothing_below(cap)
+        if is_too_large(reduced.compiled, self.clock.left()):
+            return Outcome("no_solution")
         outcome = run_formulation(
             self.pool,
             formulation,
@@ -114,7 +119,8 @@ class _Scheduled:
         return Outcome("no_solution" if self.pool.plan is None else "feasible")
 
     def _sequence(self) -> None:
-        if self.pool.plan is not None and not self._done():
+        few = self.compiled.is_layer.sum() <= _MOST_FOR_SEQUENCING
+        if few and self.pool.plan is not None and not self._done():
             sequence(self.pool, self._limits(_SEQUENCING), self.control)
 
     def _anneal(self) -> None:
@@ -137,7 +143,7 @@ class _Scheduled:
         outcome = Outcome("no_solution", message=registry.why_not(self.compiled, names))
         floor = -math.inf if self.pool.bound is None else self.pool.bound
         compiled = replace(reduced.compiled, floor=floor)
-        for name in names:
+        for name in names if not is_too_large(compiled, self.clock.left()) else ():
             if name in able:
                 formulation = registry.formulation(name, self.compiled)
                 solver = default_solver(formulation)

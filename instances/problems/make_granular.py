@@ -203,12 +203,19 @@ def _stated(problem: Problem) -> Data:
     return {"format": "dnnopt-problem", "version": 1, **problem.to_data()}
 
 
+def core() -> Iterator[Data]:
+    for i, row in enumerate(CORE):
+        yield made(f"core@2/{CORE_FIRST + i:03}", *row)
+
+
+def hard() -> Iterator[Data]:
+    for i, row in enumerate(HARD):
+        yield made(f"hard@2/{HARD_FIRST + i:03}", *row)
+
+
 def main() -> None:
-    for data in papers():
+    for data in (*papers(), *core(), *hard()):
         write(data)
-    for first, kind, table in ((CORE_FIRST, "core@2", CORE), (HARD_FIRST, "hard@2", HARD)):
-        for i, (network, platform, execution, theme) in enumerate(table):
-            write(made(f"{kind}/{first + i:03}", network, platform, execution, theme))
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ def placements(evaluator: Evaluator, effort: Effort) -> Iterator[tuple[str, Inde
     for largest in (False, True):
         found = list(segments.search(effort, largest))
         if found:
-            candidates.append(best(evaluator, np.array(found)))
+            candidates.append(best(evaluator, np.array(found), effort.spent))
     yield "best multi-cut", best(evaluator, np.array(candidates))
 
 

@@ -29,7 +29,7 @@ def placements(evaluator: Evaluator, effort: Effort) -> Iterator[tuple[str, Inde
         for second in range(len(whole)):
             if c.executor_host[first] != second and not effort.spent() and len(before):
                 cuts = np.where(before, before_cut[first], whole[second])
-                candidates.append(best(evaluator, cuts))
+                candidates.append(best(evaluator, cuts, effort.spent))
     yield "best single cut", best(evaluator, np.array(candidates))
 
 

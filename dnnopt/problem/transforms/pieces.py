@@ -6,7 +6,7 @@ the same readers is one tensor of the new network.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise, product
@@ -265,11 +265,13 @@ def assemble(
         found = readers.get(tensor.name, [])
         if OUTPUT in tensor.consumers:
             found = [*found, (OUTPUT, WHOLE)]
+        by = makers.get(tensor.name, [])
+        cuts = _Cuts(tensor, found, [piece.makes[tensor.name] for piece in by])
         if tensor.producer == INPUT:
-            tensors += _cut(tensor, INPUT, "", WHOLE, found)
-        for piece in makers.get(tensor.name, []):
+            tensors += cuts.parts(INPUT, "", WHOLE)
+        for piece in by:
             region = piece.makes[tensor.name]
-            tensors += _cut(tensor, piece.layer.name, piece.label if region else "", region, found)
+            tensors += cuts.parts(piece.layer.name, piece.label if region else "", region)
     tensors += [tensor for piece in pieces for tensor in piece.extra]
     parts: dict[str, list[str]] = {}
     for piece in pieces:
@@ -294,44 +296,73 @@ def assemble(
     return Transformed(Network(**{**fields, **changed}), network, tuple(pieces))
 
 
-def _cut(
-    tensor: Tensor, producer: str, label: str, region: Region, readers: Sequence[tuple[str, Region]]
-) -> Iterator[Tensor]:
-    """Yield what one piece makes of a tensor, for each set of readers."""
-    axes = sorted({*region, *(axis for _, read in readers for axis in read)})
-    if not axes:
-        consumers = tuple(name for name, _ in readers)
-        if consumers:
-            yield tensor.model_copy(update={"producer": producer, "consumers": consumers})
-        return
-    shape = tensor.shape or ()
-    whole = [region.get(axis, (0, shape[axis])) for axis in axes]
-    wanted = [(name, [read.get(axis, (0, shape[axis])) for axis in axes]) for name, read in readers]
-    wanted = [(name, box) for name, box in wanted if all(map(_meet, box, whole))]
-    steps = [
-        sorted({first, end, *(cut for _, box in wanted for cut in box[k] if first < cut < end)})
-        for k, (first, end) in enumerate(whole)
-    ]
-    cells: dict[tuple[str, ...], float] = {}
-    for cell in product(*map(pairwise, steps)):
-        consumers = tuple(name for name, box in wanted if all(map(_meet, box, cell)))
-        if consumers:
-            volume = prod(float(end - first) for first, end in cell)
-            cells[consumers] = cells.get(consumers, 0.0) + volume
-    size = prod(float(shape[axis]) for axis in axes)
-    for number, (consumers, volume) in enumerate(cells.items(), start=1):
-        name = f"{tensor.name}{label}" + (f".{number}" if len(cells) > 1 else "")
-        share = volume / size
-        if tensor.forms and share != 1.0:
-            expected = "no forms, as the tensor is divided (give the parts forms of their own)"
-            raise InputError(expected, field=f"tensors.{tensor.name}.forms", value=[form.name for form in tensor.forms])
-        changed = {"name": name, "producer": producer, "consumers": consumers, "bytes": tensor.bytes * share}
-        if share != 1.0:
-            changed["shape"] = None
-        if OUTPUT not in consumers:
-            changed["reach"] = None
-        yield tensor.model_copy(update=changed)
+class _Cuts:
+    """How a tensor is cut: where the regions that others read begin and end.
+
+    Parameters
+    ----------
+    tensor : Tensor
+        Of the original network.
+    readers : sequence of (str, Region)
+        Pieces, or the output, and what they read of it.
+    made : iterable of Region
+        What the pieces that make it do.
+    """
+
+    def __init__(self, tensor: Tensor, readers: Sequence[tuple[str, Region]], made: Iterable[Region]) -> None:
+        self.tensor, self.readers = tensor, readers
+        self.axes = sorted({axis for region in (*made, *(read for _, read in readers)) for axis in region})
+        shape = tensor.shape or ()
+        self.sizes = [shape[axis] for axis in self.axes]
+        self.boxes = [(name, self._box(read)) for name, read in readers]
+
+    def _box(self, region: Region) -> list[Span]:
+        return [region.get(axis, (0, size)) for axis, size in zip(self.axes, self.sizes, strict=True)]
+
+    def parts(self, producer: str, label: str, region: Region) -> Iterator[Tensor]:
+        """Yield what one piece makes of it, for each set of readers."""
+        cells = self._cells(region)
+        size = prod(map(float, self.sizes))
+        for number, (consumers, volume) in enumerate(cells.items(), start=1):
+            if volume == size:
+                kept = self.tensor if OUTPUT in consumers else self.tensor.model_copy(update={"reach": None})
+                yield kept.model_copy(update={"producer": producer, "consumers": consumers})
+                continue
+            if self.tensor.forms:
+                expected = "no forms, as the tensor is divided (give the parts forms of their own)"
+                field = f"tensors.{self.tensor.name}.forms"
+                raise InputError(expected, field=field, value=[form.name for form in self.tensor.forms])
+            yield Tensor(
+                name=f"{self.tensor.name}{label}" + (f".{number}" if len(cells) > 1 else ""),
+                producer=producer,
+                consumers=consumers,
+                bytes=self.tensor.bytes * (volume / size),
+                sensitivity=self.tensor.sensitivity,
+                source=self.tensor.source,
+                plain=self.tensor.plain,
+                reach=self.tensor.reach if OUTPUT in consumers else None,
+            )
+
+    def _cells(self, region: Region) -> dict[tuple[str, ...], float]:
+        """Return how many elements of a region each set of readers reads, over the axes that are cut."""
+        mine = self._box(region)
+        wanted = [(name, box) for name, box in self.boxes if _meet(box, mine)]
+        steps = [
+            sorted({first, end, *(cut for _, box in wanted for cut in box[k] if first < cut < end)})
+            for k, (first, end) in enumerate(mine)
+        ]
+        cells: dict[tuple[str, ...], float] = {}
+        for cell in product(*map(pairwise, steps)):
+            consumers = tuple(name for name, box in wanted if _meet(box, cell))
+            if consumers:
+                volume = prod([float(end - first) for first, end in cell])
+                cells[consumers] = cells.get(consumers, 0.0) + volume
+        return cells
 
 
-def _meet(first: Span, second: Span) -> bool:
-    return max(first[0], second[0]) < min(first[1], second[1])
+def _meet(first: Sequence[Span], second: Sequence[Span]) -> bool:
+    """Return whether two boxes have something in common."""
+    for (a, b), (c, d) in zip(first, second, strict=True):  # noqa: SIM110, quicker than a generator
+        if a >= d or c >= b:
+            return False
+    return True
