@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import re
+import sys
 import tomllib
 from functools import cache
 from importlib import metadata
@@ -34,13 +35,29 @@ def versions() -> dict[str, str]:
 def _versions() -> dict[str, str]:
     """Return what `versions` does; every result has them, and to read them takes as long as a small problem does."""
     found = {"dnnopt": __version__, "python": platform.python_version(), "platform": platform.platform()}
+    listed = _listed()
     for requirement in _project()[1]:
         name = re.split(r"[^\w.-]", requirement, maxsplit=1)[0]
         try:
-            found.setdefault(name, metadata.version(name))
+            found.setdefault(name, listed.get(_normalised(name)) or metadata.version(name))
         except metadata.PackageNotFoundError:  # an extra that is not installed
             continue
     return found
+
+
+def _listed() -> dict[str, str]:
+    """Return the versions that names of installations tell, ``NAME-VERSION.dist-info``: their files are long."""
+    found: dict[str, str] = {}
+    for folder in sys.path:
+        for path in Path(folder or ".").glob("*.dist-info"):
+            name, dash, version = path.name.removesuffix(".dist-info").partition("-")
+            if dash:
+                found.setdefault(_normalised(name), version)
+    return found
+
+
+def _normalised(name: str) -> str:
+    return re.sub(r"[-_.]+", "_", name).lower()
 
 
 def show_versions() -> None:

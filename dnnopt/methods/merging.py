@@ -6,10 +6,10 @@ There are two ways to bring them together:
     A   U moves to j:   Δ_A = α_U(j) - α_U(i) + Σ_{τ into U} C_τ(i, j) - Σ_{τ from U to V} C_τ(i, j)
     B   V moves to i:   Δ_B = α_V(i) - α_V(j) + Σ_{τ out of V} n_τ C_τ(i, j) - Σ_{τ from U to V} C_τ(i, j)
 
-α are what layers cost, C_τ(i, j) what a copy of τ costs from i to j, n_τ how many layers read τ. What comes from a third
-device k, or goes there, then costs C_τ(k, j) <= C_τ(k, i) + C_τ(i, j) or the like, where the triangle inequality holds
-(it is checked), and so the plan's cost changes by Δ at most. A needs that U alone reads what comes into it, B that all
-that V reads comes from U.
+α are what layers cost, C_τ(i, j) what a copy of τ costs from i to j, n_τ how many layers read τ. What comes from a
+third device k, or goes there, then costs C_τ(k, j) <= C_τ(k, i) + C_τ(i, j) or the like, where the triangle inequality
+holds (it is checked), and so the plan's cost changes by Δ at most. A needs that U alone reads what comes into it, B
+that all that V reads comes from U.
 
 If for every pair of devices i and j that U and V may have, A or B is possible with Δ <= 0 in the objective and in every
 linear limit, adds nothing to what memory holds and goes where the group may be, then any optimal plan can be changed to

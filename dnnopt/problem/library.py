@@ -11,6 +11,7 @@ from dnnopt.base.arguments import checked
 from dnnopt.base.errors import InputError
 from dnnopt.problem.networks import Network, read_network
 from dnnopt.problem.platforms import Platform, read_platform
+from dnnopt.problem.transforms.coarsening import GRANULARITIES, coarsen
 
 # Sets of problems, from easy to hard, then those with choices beyond placement. What is in a set never changes: a new
 # choice is a new version, NAME@2; only sets in OPEN may grow, or have problems stated anew.
@@ -119,6 +120,8 @@ def has_network(name: str) -> bool:
 @cache
 def _network(name: str) -> Network:
     base, at, granularity = name.partition("@")
+    if granularity in GRANULARITIES:
+        return coarsen(_network(base), granularity)
     if at:
         from dnnopt.problem.transforms.granularity import in_pieces
 
