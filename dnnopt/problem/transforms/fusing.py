@@ -15,6 +15,7 @@ from typing import Annotated, Any
 
 from dnnopt.base.arguments import checked
 from dnnopt.base.errors import InputError
+from dnnopt.base.numbers import counted
 from dnnopt.problem.networks import Network, SharedWeights
 from dnnopt.problem.transforms.pieces import WHOLE, Piece, Transformed, assemble, in_one_piece
 from dnnopt.problem.transforms.sharding import Division, grid_of, share_weights
@@ -107,6 +108,6 @@ def _grids(grid: Any, blocks: int) -> list[tuple[int, int]]:
     """Return the grid of each block."""
     if isinstance(grid, Sequence) and grid and isinstance(grid[0], Sequence):
         if len(grid) != blocks:
-            raise InputError(f"{blocks} grids, one for each block", field="grid", value=grid)
+            raise InputError(f"{counted(blocks, 'grid')}, one for each block", field="grid", value=grid)
         return [grid_of(one, f"grid[{k}]") for k, one in enumerate(grid)]
     return [grid_of(grid, "grid")] * blocks
