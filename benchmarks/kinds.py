@@ -20,6 +20,7 @@ from seeds import (
     model_files,
     msr_workloads,
     onnx_models,
+    pipedream_graphs,
     pipeedge_files,
     plans,
     problems,
@@ -213,6 +214,10 @@ def _use_pipeedge(path: Path) -> None:
     use_problem(dp.read_pipeedge(path, model="m", devices={"board": 2, "other": 1}))
 
 
+def _use_pipedream(path: Path) -> None:
+    use_problem(dp.read_pipedream(path, machines=(2, 1)))
+
+
 def _use_model(path: Path) -> None:
     """Read a model file, and a solution of the model that it was made from."""
     good = path.with_name("good.sol")
@@ -330,6 +335,7 @@ KINDS: dict[str, tuple[str, Callable[[], Make], Callable[[Path], None]]] = {
     "MSR": (".json", lambda: of_data(msr_workloads()), _use_msr),
     "PipeEdge JSON": (".json", lambda: of_data([pipeedge_files()[0]]), _use_pipeedge),
     "PipeEdge YAML": (".yml", lambda: of_text([pipeedge_files()[1]]), _use_pipeedge),
+    "PipeDream": (".txt", lambda: of_text(pipedream_graphs()), _use_pipedream),
     "model .lp": (".lp", lambda: _models(".lp"), _use_model),
     "model .mps": (".mps", lambda: _models(".mps"), _use_model),
     "model .mps.gz": (".mps.gz", lambda: _packed(_models(".mps"), [model_files()[".mps"].encode()]), _use_model),

@@ -163,6 +163,15 @@ def pipeedge_files() -> tuple[dict[str, Any], str]:
     return data, f"{text}board:\n{entry}other:\n{entry}"
 
 
+def pipedream_graphs() -> list[str]:
+    """Return graphs of PipeDream, one of them with stages and sums of activations."""
+    numbers = "forward_compute_time=1.5, backward_compute_time=2.000, activation_size={}, parameter_size=1e6"
+    nodes = [("node1", "Input0"), ("node2", "Conv2d(3, 64)"), ("node3", "ReLU(inplace)"), ("node4", "__getitem__(0)")]
+    edges = "".join(f"\tnode{u} -- node{v}\n" for u, v in ((1, 2), (2, 3), (2, 4)))
+    plain = "".join(f"{name} -- {what} -- {numbers.format(2e6)}\n" for name, what in nodes) + edges
+    return [plain, plain.replace("2000000.0", "[1e6; 1e6]").replace("1e6\n", "1e6 -- stage_id=0\n")]
+
+
 def recipes() -> list[dict[str, Any]]:
     """Return recipes of generated problems."""
     kinds = ("chain", "series-parallel", "inception", "dense", "encoder-decoder", "transformer", "training", "layered")

@@ -10,6 +10,8 @@ from dnnopt.inputs.generators import Recipe as Recipe
 from dnnopt.inputs.generators import generate as generate
 from dnnopt.inputs.msr import read_msr as read_msr
 from dnnopt.inputs.onnx.reader import read_onnx as read_onnx
+from dnnopt.inputs.pipedream import read_pipedream as read_pipedream
+from dnnopt.inputs.pipedream import read_pipedream_replicated as read_pipedream_replicated
 from dnnopt.inputs.pipeedge import read_pipeedge as read_pipeedge
 from dnnopt.inputs.profiling import profile_onnx as profile_onnx
 from dnnopt.methods.result import Event as Event

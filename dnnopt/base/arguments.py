@@ -27,9 +27,10 @@ class Quantity:
         return f"a number, or a text such as {_EXAMPLES[self.dimension]!r}"
 
 
-_EXAMPLES = {"time": "30 s", "number": "1 %"}
+_EXAMPLES = {"time": "30 s", "number": "1 %", "bandwidth": "1 GB/s"}
 Duration = Annotated[float, Quantity("time")]
 Share = Annotated[float, Quantity("number")]
+Rate = Annotated[float, Quantity("bandwidth")]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -49,7 +50,7 @@ _ABSTRACT = {int: Integral, float: Real}
 def checked(function: Callable[P, R]) -> Callable[P, R]:
     """Check the arguments of a function against its annotations before it runs; numbers of numpy become plain ones.
 
-    A text such as ``"5 s"`` may stand for `Duration`, and ``"1 %"`` for a `Share`.
+    A text such as ``"5 s"`` may stand for a `Duration`, ``"1 %"`` for a `Share`, and ``"1 GB/s"`` for a `Rate`.
 
     Raises
     ------

@@ -20,6 +20,7 @@ from dnnopt.cli.typed import assignments, named
 if TYPE_CHECKING:
     from dnnopt.problem.platforms import Device
     from dnnopt.problem.problem import Problem
+    from dnnopt.problem.variants import Variants
 
 FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="The other tool's file.")]
 OutputOption = Annotated[Path, typer.Option("--output", "-o", help="Problem file to write.", callback=checked_file)]
@@ -82,6 +83,27 @@ def import_pipeedge_command(
     _write(found, output)
 
 
+@_imports("pipedream")
+def import_pipedream_command(
+    file: FileArgument,
+    output: OutputOption,
+    machines: Annotated[int, typer.Option(help="How many identical machines there are.")],
+    bandwidth: Annotated[str, typer.Option(help="Of each machine's connection.")] = "1 GB/s",
+    replicated: Annotated[
+        bool, typer.Option("--replicated", help="Stages may have several machines: a file of variants.")
+    ] = False,
+    allow_large: AllowLargeOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Training by a pipeline of stages on identical machines (PipeDream)."""
+    from dnnopt.base.units import parse_value
+    from dnnopt.inputs.pipedream import read_pipedream, read_pipedream_replicated
+
+    rate = named(lambda text: parse_value(text, "bandwidth"), bandwidth, "--bandwidth")
+    read = read_pipedream_replicated if replicated else read_pipedream
+    _write(read(file, machines=machines, bandwidth=rate, allow_large=allow_large), output)
+
+
 def _counts(text: str) -> dict[str, int]:
     counts: dict[str, int] = {}
     for part in text.split(","):
@@ -94,18 +116,23 @@ def _counts(text: str) -> dict[str, int]:
     return counts
 
 
-def _write(problem: Problem, output: Path) -> None:
-    """Write a problem file, and say what is in it; the checksum is that of its text, before it is packed."""
+def _write(made: Problem | Variants, output: Path) -> None:
+    """Write a problem file, or one of variants, and say what is in it; the checksum is of its text, not packed."""
     from dnnopt.base.files import write_text
     from dnnopt.base.numbers import counted
-    from dnnopt.problem.problem import problem_text
+    from dnnopt.problem.problem import Problem, problem_text
+    from dnnopt.problem.variants import variants_text
 
-    text = problem_text(problem)
+    if isinstance(made, Problem):
+        text, problem = problem_text(made), made
+        devices = counted(len(problem.platform.devices), "device")
+    else:
+        text, problem = variants_text(made), next(iter(made.problems.values()))
+        devices = counted(len(made.problems), "variant")
     write_text(output, text)
     layers = sum(len(network.layers) for network in problem.networks)
-    devices = counted(len(problem.platform.devices), "device")
     speak = tell if output.is_file() else say  # the file itself may be what is printed
-    speak(visible(f"{output}: {problem.title}; {counted(layers, 'layer')}, {devices}"))
+    speak(visible(f"{output}: {made.title}; {counted(layers, 'layer')}, {devices}"))
     speak(f"sha256 {sha256(text.encode()).hexdigest()}")
 
 

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from dnnopt.base.arguments import checked
 from dnnopt.base.errors import InputError
-from dnnopt.base.files import HEADER, read_data, take_header, write_data
+from dnnopt.base.files import HEADER, data_text, read_data, take_header, write_text
 from dnnopt.base.frozen import FrozenDict
 from dnnopt.base.numbers import counted
 from dnnopt.base.records import Name, Record
@@ -168,4 +168,9 @@ def read_any(path: str | Path, *, allow_large: bool = False) -> Problem | Networ
 @checked
 def write_variants(variants: Variants, path: str | Path) -> None:
     """Write a file of variants, with all problems in full."""
-    write_data(path, _KIND, variants.to_data())
+    write_text(path, variants_text(variants))
+
+
+def variants_text(variants: Variants) -> str:
+    """Return the text of the file that `write_variants` writes."""
+    return data_text(_KIND, variants.to_data())
