@@ -14,9 +14,8 @@ from dnnopt.problem.platforms import Platform, read_platform
 from dnnopt.problem.transforms.coarsening import GRANULARITIES, coarsen
 
 # Sets of problems, from easy to hard, then those with choices beyond placement. What is in a set never changes: a new
-# choice is a new version, NAME@2; only sets in OPEN may grow, or have problems stated anew.
+# choice is a new version, NAME@2.
 SETS = ("small", "core", "hard", "papers", "core@2", "hard@2")
-OPEN = ("papers", "core@2", "hard@2")
 _FIRST = "@1"  # small@1 is small
 ENDINGS = (".json", ".json.gz")
 _KINDS = ("networks", "platforms", "problems")
