@@ -1,5 +1,6 @@
 """The public names of dnnopt: the one list of them, which `__init__.py` reads too."""
 
+from dnnopt import approaches as approaches
 from dnnopt import plot as plot
 from dnnopt.base.errors import InputError as InputError
 from dnnopt.base.errors import UnsupportedError as UnsupportedError

@@ -17,6 +17,11 @@ def shared_case(name: str) -> Path:
     return _there(f"cases/{name}")
 
 
+def shared_design(name: str) -> Path:
+    """Return the path of a design note, or skip the test."""
+    return _there(f"design/{name}")
+
+
 def _there(name: str) -> Path:
     if not (SHARED / name).is_file():
         pytest.skip(f"no ../shared/{name}")

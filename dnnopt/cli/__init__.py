@@ -6,7 +6,18 @@ import sys
 
 from typer.exceptions import TyperException
 
-from dnnopt.cli import comparing, exchange, instances, listing, making, profiling, solving, studies, transforming
+from dnnopt.cli import (
+    approaches,
+    comparing,
+    exchange,
+    instances,
+    listing,
+    making,
+    profiling,
+    solving,
+    studies,
+    transforming,
+)
 from dnnopt.cli.app import BAD_INPUT, app, say
 from dnnopt.cli.process import run_program
 
@@ -19,6 +30,7 @@ COMMANDS = (
     making,
     transforming,
     listing,
+    approaches,
     instances,
 )  # importing them registers the commands
 

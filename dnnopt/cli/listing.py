@@ -9,6 +9,14 @@ import typer
 
 from dnnopt.base.errors import InputError
 from dnnopt.cli.app import console, emit, remark, tell
+from dnnopt.cli.approaches import (
+    AlgorithmOption,
+    ConstraintOption,
+    LocationOption,
+    ObjectiveOption,
+    PiecesOption,
+    list_approaches,
+)
 from dnnopt.cli.options import VerboseOption
 from dnnopt.cli.target import command
 
@@ -23,14 +31,33 @@ def list_command(
     kind: Annotated[
         str,
         typer.Argument(
-            help="networks, platforms, devices, links, problems, formulations, solvers, methods, heuristics or words."
+            help="networks, platforms, devices, links, problems, formulations, solvers, methods, heuristics, "
+            "approaches or words."
         ),
     ],
+    location: LocationOption = None,
+    granularity: PiecesOption = None,
+    constraint: ConstraintOption = None,
+    objective: ObjectiveOption = None,
+    algorithm: AlgorithmOption = None,
     verbose: VerboseOption = False,
 ) -> None:
     """List what there is, or explain the words of reports."""
+    values = {
+        "locations": location,
+        "granularities": granularity,
+        "constraints": constraint,
+        "objectives": objective,
+        "algorithms": algorithm,
+    }
+    if kind == "approaches":
+        list_approaches(verbose, values)
+        return
     if kind not in _LISTS:
-        raise InputError(f"one of {', '.join(_LISTS)}", field="KIND", value=kind)
+        raise InputError(f"one of {', '.join((*_LISTS, 'approaches'))}", field="KIND", value=kind)
+    if any(values.values()):
+        given = next(name for name, some in values.items() if some)
+        raise InputError("approaches, whose dimensions have values", field="KIND", value=f"{kind}, with {given}")
     _LISTS[kind](verbose)
 
 

@@ -1,0 +1,55 @@
+"""DADS under light load: a minimum cut between an edge device and a cloud."""
+
+from __future__ import annotations
+
+from dnnopt.approaches.approach import Approach, Claim
+from dnnopt.approaches.settings import two_sided
+from dnnopt.problem.networks import Network
+from dnnopt.problem.platforms import Platform
+from dnnopt.problem.problem import Problem
+
+
+def _build(network: Network, platform: Platform) -> Problem:
+    """Least latency of a graph on two sides, the answer where it is made."""
+    return two_sided(network, platform)
+
+
+APPROACH = Approach(
+    name="dads",
+    title="DADS",
+    venue="INFOCOM",
+    year=2019,
+    locations=(
+        "end-cloud",
+        "edge-cloud",
+    ),
+    granularities=("graph-cut",),
+    constraints=(
+        "one-way",
+        "bandwidth",
+    ),
+    objectives=(
+        "latency",
+        "throughput",
+    ),
+    algorithms=(
+        "min-cut",
+        "approximation",
+    ),
+    communication="each tensor that is cut once, however many layers read it",
+    source="Hu, Bao, Wang, Liang: Dynamic adaptive DNN surgery for inference acceleration on the edge, INFOCOM 2019",
+    evidence="A",
+    claims=(
+        Claim("latency up to 6.45 times less than on the edge alone, 8.08 times less than in the cloud alone", "A"),
+        Claim(
+            "throughput up to 8.31 and 14.01 times",
+            "A",
+            "not reproducible",
+            "the problem here is that of light load; the last digits of 14.01 are from memory",
+        ),
+    ),
+    build=_build,
+    missing="Heavy load: the largest of three loads, for which DADS has a 3-approximation.",
+    example=("resnet34@layer", "pi3-lte-k80"),
+    method="min-cut",
+)

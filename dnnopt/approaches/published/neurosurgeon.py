@@ -1,0 +1,50 @@
+"""Neurosurgeon: one cut of a chain between a phone and a cloud."""
+
+from __future__ import annotations
+
+from dnnopt.approaches.approach import Approach, Claim
+from dnnopt.approaches.settings import two_sided
+from dnnopt.problem.networks import Network
+from dnnopt.problem.platforms import Platform
+from dnnopt.problem.problem import Problem
+
+
+def _build(network: Network, platform: Platform) -> Problem:
+    """Least latency of a graph on two sides, the answer where it is made."""
+    return two_sided(network, platform)
+
+
+APPROACH = Approach(
+    name="neurosurgeon",
+    title="Neurosurgeon",
+    venue="ASPLOS",
+    year=2017,
+    locations=("end-cloud",),
+    granularities=("split",),
+    constraints=(
+        "capacity",
+        "bandwidth",
+    ),
+    objectives=(
+        "latency",
+        "energy",
+    ),
+    algorithms=("enumeration",),
+    communication="the tensor at the cut once, over the uplink; the answer's way back is free",
+    source="Kang et al.: Neurosurgeon: Collaborative intelligence between the cloud and mobile edge, ASPLOS 2017",
+    evidence="A",
+    claims=(
+        Claim("3.1 times less latency on average, up to 40.7 times", "A"),
+        Claim("59.5 % less energy of the phone on average, up to 94.7 %", "A"),
+        Claim(
+            "1.5 times the throughput of the data centre on average, up to 6.7 times",
+            "A",
+            "not reproducible",
+            "throughput of a data centre that serves many phones is no metric here",
+        ),
+        Claim("AlexNet is best cut after pool5 with a mobile GPU, and not at all with a mobile CPU on Wi-Fi", "M"),
+    ),
+    build=_build,
+    example=("alexnet", "pi3-lte-k80"),
+    method="single-cut",
+)

@@ -1,0 +1,46 @@
+"""PipeDream: stages of a pipeline, some of them on several machines."""
+
+from __future__ import annotations
+
+from dnnopt.approaches.approach import Approach, Claim
+from dnnopt.approaches.settings import pipeline
+from dnnopt.problem.networks import Network
+from dnnopt.problem.platforms import Platform
+from dnnopt.problem.problem import Problem
+
+
+def _build(network: Network, platform: Platform) -> Problem:
+    """Least period of contiguous stages."""
+    return pipeline(network, platform, in_memory=False)
+
+
+APPROACH = Approach(
+    name="pipedream",
+    title="PipeDream",
+    venue="SOSP",
+    year=2019,
+    locations=("accelerators",),
+    granularities=(
+        "segments",
+        "replicas",
+    ),
+    constraints=("contiguity",),
+    objectives=("throughput",),
+    algorithms=("dynamic-programming",),
+    communication="each cut on the link to the next machine, forward and backward",
+    source="PipeDream, SOSP 2019, and its repository (MIT)",
+    evidence="T",
+    claims=(
+        Claim(
+            "VGG-16 on 4 machines: 0.411041792 s without replicas, 0.205520896 s with (3 + 1)",
+            "T",
+            "not reproducible",
+            "no reader of its profiles is in the package",
+        ),
+    ),
+    build=_build,
+    missing="Stages on several machines.",
+    example=("vgg16@block", "4-jetson-nx-lan"),
+    method="ideals",
+    stands_for="Without replicas.",
+)

@@ -1,0 +1,215 @@
+"""An approach tried: its problem, what its own algorithm finds, and what is proved to be best."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from dnnopt.approaches.approach import Approach
+from dnnopt.approaches.registry import approach_named
+from dnnopt.base.arguments import Duration, checked
+from dnnopt.base.console import table, words
+from dnnopt.base.errors import InputError, UnsupportedError
+from dnnopt.base.numbers import format_percent, format_quantity, is_rounding
+from dnnopt.base.tables import Heading, Tabular
+from dnnopt.compiled.compiler import compile_problem
+from dnnopt.compiled.scheduling import plan_of
+from dnnopt.formulations import registry as formulations
+from dnnopt.methods.result import STATUS, Result
+from dnnopt.methods.solving import is_search, solve
+from dnnopt.problem.library import network as network_named
+from dnnopt.problem.library import platform as platform_named
+from dnnopt.problem.networks import Network
+from dnnopt.problem.plan import Plan
+from dnnopt.problem.platforms import Platform
+from dnnopt.problem.problem import Problem
+from dnnopt.problem.words import moved, objective_name, print_strips
+from dnnopt.referee import Evaluation, evaluate
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+_ROUNDS = 200  # of a search
+_MOST_NAMED = 8  # layers
+
+
+@dataclass(frozen=True, repr=False)
+class Trial(Tabular):
+    """What the algorithm of an approach finds, beside the best plan.
+
+    Attributes
+    ----------
+    approach : Approach
+    problem : Problem
+    own : Plan, optional
+        That of the approach's algorithm; None: it has none, or found none.
+    evaluation : Evaluation, optional
+        What the referee says of it.
+    refusal : str
+        Why there is none.
+    best : Result
+        What `solve` finds of the same problem.
+    """
+
+    approach: Approach
+    problem: Problem
+    own: Plan | None
+    evaluation: Evaluation | None
+    refusal: str
+    best: Result
+
+    row_noun = "plan"
+
+    @property
+    def gap(self) -> float | None:
+        """By how much its plan is above the best one, as a share of that; None: one of them is missing, or breaks a
+        limit."""
+        best = self.best.objective
+        if self.evaluation is None or self.evaluation.violations or best is None:
+            return None
+        above = self.evaluation.objective - best
+        return above / abs(best) if best else (0.0 if above == 0 else math.inf)
+
+    @property
+    def elsewhere(self) -> list[str]:
+        """The layers that the best plan has on another device."""
+        if self.own is None or self.best.plan is None:
+            return []
+        return moved(self.problem, self.own, self.best.plan)
+
+    def headline(self) -> str:
+        """Return how far its plan is from the best one."""
+        if self.gap is None:
+            return f"{self.approach.title}: {self.refusal or STATUS[self.best.status]}"
+        known = "the optimum" if self.best.status == "optimal" else "the best plan known"
+        if is_rounding(self.gap):
+            return f"{self.approach.title} finds {known}"
+        side = "above" if self.gap > 0 else "below"
+        return f"{self.approach.title} finds a plan {format_percent(abs(self.gap))} {side} {known}"
+
+    def to_rows(self) -> list[dict[str, Any]]:
+        """Return a row for its plan and one for the best one."""
+        broken = self.evaluation.violations if self.evaluation else ()
+        status = "breaks a limit" if broken else "feasible" if self.evaluation else self.refusal
+        return [
+            {
+                "plan": self.approach.algorithm or "no algorithm",
+                "status": status,
+                "objective": self.evaluation.objective if self.evaluation else None,
+                "gap": self.gap,
+                "layers_elsewhere": len(self.elsewhere) if self.own else None,
+            },
+            {
+                "plan": f"best, by {self.best.method}",
+                "status": STATUS[self.best.status],
+                "objective": self.best.objective,
+                "gap": None if self.best.objective is None else 0.0,
+                "layers_elsewhere": None if self.best.plan is None else 0,
+            },
+        ]
+
+    def headings(self) -> dict[str, Heading]:
+        """Return what stands above the columns."""
+        name, unit = objective_name(self.problem)
+        return {"objective": Heading(name, unit), "gap": Heading("gap", "%")}
+
+    def report(self, console: Console) -> None:
+        """Print it for a person."""
+        name, unit = objective_name(self.problem)
+        rows = [
+            [
+                row["plan"],
+                row["status"],
+                "" if row["objective"] is None else format_quantity(row["objective"], unit, 6),
+                "" if row["gap"] is None else format_percent(row["gap"]),
+                "" if row["layers_elsewhere"] is None else str(row["layers_elsewhere"]),
+            ]
+            for row in self.to_rows()
+        ]
+        columns = [("plan", "left"), ("", "left"), (name, "right"), ("above", "right"), ("layers elsewhere", "right")]
+        console.print(table(self.problem.title, columns, rows))
+        console.print()
+        console.print(words(f"{self.headline()}."))
+        if self.approach.stands_for:
+            console.print(words(f"{self.approach.method}: {self.approach.stands_for}"))
+        if not self.elsewhere:
+            return
+        shown = ", ".join(self.elsewhere[:_MOST_NAMED]) + (", ..." if len(self.elsewhere) > _MOST_NAMED else "")
+        console.print(words(f"Elsewhere in the best plan: {shown}"))
+        console.print()
+        if self.own is not None and self.best.plan is not None:
+            print_strips(console, self.problem, {self.approach.name: self.own, "best": self.best.plan})
+
+
+@checked
+def try_approach(
+    approach: Approach | str,
+    network: Network | str | None = None,
+    platform: Platform | str | None = None,
+    *,
+    time_limit: Duration | None = 60.0,
+    seed: int = 0,
+) -> Trial:
+    """Build the problem of an approach, run its algorithm, and prove the optimum.
+
+    Parameters
+    ----------
+    approach : Approach or str
+    network, platform : Network and Platform, or str
+        Names are those of the library; by default the approach's example.
+    time_limit : float or str, optional
+        Seconds for the proof, and as many for the algorithm.
+    seed : int
+
+    Returns
+    -------
+    Trial
+
+    Raises
+    ------
+    InputError
+        For unknown names, if the approach does not run here (the message says what is missing), and for networks and
+        platforms that do not suit it.
+    """
+    one = approach_named(approach) if isinstance(approach, str) else approach
+    if one.build is None:
+        raise InputError("", field=one.name, problem=f"it does not run here. Missing: {one.missing}")
+    network = one.example[0] if network is None else network
+    platform = one.example[1] if platform is None else platform
+    net = network_named(network) if isinstance(network, str) else network
+    where = platform_named(platform) if isinstance(platform, str) else platform
+    problem = one.build(net, where)
+    if not problem.name:
+        problem = problem.replace(name=f"{one.title}: {net.name} on {where.name or 'a platform'}")
+    own, refusal = _own(one, problem, time_limit, seed)
+    best = solve(problem, time_limit=time_limit, seed=seed)
+    return Trial(one, problem, own, None if own is None else evaluate(problem, own), refusal, best)
+
+
+def _own(approach: Approach, problem: Problem, time_limit: float | None, seed: int) -> tuple[Plan | None, str]:
+    """Return the plan of its algorithm, or why there is none."""
+    if approach.plan is not None:
+        return _scheduled(problem, approach.plan(problem)), ""
+    if not approach.method:
+        return None, "no algorithm: cuts are the user's"
+    options: dict[str, Any] = {"time_limit": time_limit, "seed": seed}
+    if approach.method in formulations.names():
+        options["formulation"] = approach.method
+    else:
+        options["method"] = approach.method
+    if is_search(approach.method):
+        options["iterations"] = _ROUNDS
+    try:
+        found = solve(problem, **options)
+    except UnsupportedError as error:
+        return None, error.problem
+    return found.plan, "" if found.plan is not None else STATUS[found.status]
+
+
+def _scheduled(problem: Problem, plan: Plan) -> Plan:
+    """Return the plan, with a list schedule where the execution needs one."""
+    if problem.execution != "scheduled":
+        return plan
+    compiled = compile_problem(problem)
+    return plan_of(compiled, compiled.placement(plan))

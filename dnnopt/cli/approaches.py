@@ -1,0 +1,149 @@
+"""Commands about published approaches: what they decide, which are about a problem, how good their plans are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dnnopt.base.errors import InputError
+from dnnopt.base.text import visible
+from dnnopt.cli.app import console, present, remark
+from dnnopt.cli.options import CsvOption, LatexOption, MarkdownOption, SeedOption, VerboseOption
+from dnnopt.cli.target import Target, command, read_named
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from dnnopt.approaches.approach import Approach
+    from dnnopt.problem.networks import Network
+    from dnnopt.problem.platforms import Platform
+    from dnnopt.problem.problem import Problem
+
+_Panel = "for approaches"
+_WHOLE = 10_000  # characters of a line in a pipe: one approach a line
+LocationOption = Annotated[
+    list[str] | None, typer.Option("--location", help="Such as end-cloud; may be repeated.", rich_help_panel=_Panel)
+]
+PiecesOption = Annotated[
+    list[str] | None, typer.Option("--granularity", help="Such as split; may be repeated.", rich_help_panel=_Panel)
+]
+ConstraintOption = Annotated[
+    list[str] | None, typer.Option("--constraint", help="Such as memory; may be repeated.", rich_help_panel=_Panel)
+]
+ObjectiveOption = Annotated[
+    list[str] | None, typer.Option("--objective", help="Such as latency; may be repeated.", rich_help_panel=_Panel)
+]
+AlgorithmOption = Annotated[
+    list[str] | None, typer.Option("--algorithm", help="Such as min-cut; may be repeated.", rich_help_panel=_Panel)
+]
+
+
+def list_approaches(verbose: bool, values: Mapping[str, Sequence[str] | None]) -> None:
+    """Print the approaches that have all of the values, by dimension; with `verbose`, what the values mean, too."""
+    from dnnopt.approaches.classification import classification
+    from dnnopt.approaches.dimensions import DIMENSIONS
+    from dnnopt.base.console import table
+
+    out = console(_WHOLE)
+    classification(**{name: some or () for name, some in values.items()}).report(out)
+    if not verbose:
+        remark("-v says what the values mean; 'dnnopt approach NAME' says all of one.")
+        return
+    for dimension in DIMENSIONS:
+        out.print()
+        out.print(table(dimension.title, [("", "left"), ("", "left")], list(dimension.values.items())))
+
+
+@command("classify", Target)
+def classify_command(
+    problem: Problem,
+    csv: CsvOption = None,
+    markdown: MarkdownOption = None,
+    latex: LatexOption = None,
+    verbose: VerboseOption = False,
+) -> None:
+    """Say where a problem is in the survey's five dimensions, and which published approaches are about such ones."""
+    from dnnopt.approaches.classification import classify
+
+    present(classify(problem), None, {"csv": csv, "markdown": markdown, "latex": latex})
+
+
+@command("approach")
+def approach_command(
+    name: Annotated[str, typer.Argument(help="Of the approach: see 'dnnopt list approaches'.")],
+    network: Annotated[
+        str | None, typer.Argument(help="An ONNX or network file, or a network of the library; default: an example.")
+    ] = None,
+    platform: Annotated[
+        str | None, typer.Argument(help="A platform file, or a platform of the library; default: an example.")
+    ] = None,
+    time_limit: Annotated[
+        float, typer.Option("--time-limit", "-t", help="Seconds for the proof, and as many for its algorithm.")
+    ] = 60.0,
+    about: Annotated[bool, typer.Option("--about", help="Only say what it is.")] = False,
+    seed: SeedOption = 0,
+    csv: CsvOption = None,
+    markdown: MarkdownOption = None,
+    latex: LatexOption = None,
+    verbose: VerboseOption = False,
+) -> None:
+    """Say what a published approach is, run its algorithm on its problem, and prove how far it is from the optimum."""
+    from dnnopt.approaches.registry import approach_named
+    from dnnopt.approaches.trial import try_approach
+
+    one = approach_named(name)
+    files = {"csv": csv, "markdown": markdown, "latex": latex}
+    out = None if any(str(path) == "-" for path in files.values()) else console()
+    if out is not None:
+        _tell_about(one, out)
+    if about or not one.runs:
+        return
+    if out is not None:
+        out.print()
+    trial = try_approach(one, _network(network), _platform(platform), time_limit=time_limit, seed=seed)
+    present(trial, None, files)
+
+
+def _network(name: str | None) -> Network | None:
+    from dnnopt.problem.networks import Network
+
+    if name is None:
+        return None
+    found = read_named(name, None, None, False)
+    if not isinstance(found, Network):
+        raise InputError("a network", field="NETWORK", value=name)
+    return found
+
+
+def _platform(name: str | None) -> Platform | None:
+    from dnnopt.problem import library
+    from dnnopt.problem.platforms import read_platform
+
+    if name is None:
+        return None
+    return read_platform(name) if Path(name).is_file() else library.platform(name)
+
+
+def _tell_about(one: Approach, out: Console) -> None:
+    """Print what an approach is, and how far its figures are reproduced."""
+    from dnnopt.approaches.approach import EVIDENCE
+    from dnnopt.approaches.dimensions import DIMENSIONS
+    from dnnopt.base.console import table, words
+
+    appeared = ", ".join(str(part) for part in (one.venue, one.year) if part)
+    rows = [(dimension.title, ", ".join(one.values(dimension.name))) for dimension in DIMENSIONS]
+    rows += [
+        ("communication", one.communication),
+        ("source", f"{one.source} [{one.evidence}: {EVIDENCE[one.evidence]}]"),
+        ("runs here", "yes" if one.runs else "no"),
+        ("missing", one.missing),
+        ("algorithm here", " - ".join(filter(None, (one.algorithm, one.stands_for)))),
+        ("in the library", ", ".join(one.instances)),
+    ]
+    title = f"{one.title} ({appeared})" if appeared else one.title
+    out.print(table(title, [("", "left"), ("", "left")], [row for row in rows if row[1]]))
+    for claim in one.claims:
+        out.print(words(f"Published: {visible(claim.text)} [{claim.evidence}]; {claim.verdict}"))

@@ -1,0 +1,272 @@
+"""Each approach that runs: its problem against the paper's formula, its plan against the proved optimum."""
+
+from itertools import combinations_with_replacement, product
+from math import inf, isclose
+
+import pytest
+from builders import link, network, platform, tensor
+from commands import check_refused, dnnopt
+
+import dnnopt as dp
+from dnnopt.approaches import approach_named, published, try_approach
+from dnnopt.approaches.settings import among, in_row, in_tiers
+
+RUNNING = [name for name, one in published().items() if one.runs]
+SIZES = [12.0, 9.0, 7.0, 2.0, 3.0, 1.0]  # bytes of the input, and of what each layer makes
+WORK = [4.0, 6.0, 5.0, 3.0, 8.0]
+WEIGHTS = [1.0, 2.0, 4.0, 8.0, 6.0]
+
+
+def chain():
+    names = "abcde"
+    layers = [
+        dp.Layer(name, flops=flops, bytes=0.0, weights=weights)
+        for name, flops, weights in zip(names, WORK, WEIGHTS, strict=True)
+    ]
+    ends = ["input", *names, "output"]
+    tensors = [tensor(f"t{k}", ends[k], ends[k + 1], SIZES[k]) for k in range(6)]
+    return network(layers, tensors)
+
+
+def machine(name, tier, speed, **fields):
+    return dp.Device(name, tier=tier, flops_per_s=speed, bytes_per_s=1.0, power=fields.pop("power", 1.0), **fields)
+
+
+def two(up=2.0, down=4.0, first="end", second="cloud", **fields):
+    devices = [machine("pi", first, 1.0, power=3.0), machine("t4", second, 8.0, power=5.0, **fields)]
+    return platform(devices, [link("up", up), link("down", down)], {"pi>t4": "up", "t4>pi": "down"})
+
+
+def least(name, net, where):
+    """Return the proved optimum of an approach's problem, and its problem."""
+    problem = approach_named(name).build(net, where)
+    result = dp.solve(problem)
+    assert result.status == "optimal"
+    return result.objective, problem
+
+
+def test_neurosurgeon_is_its_formula():
+    # min_j sum_{i<=j} TM_i + TU_j + sum_{k>j} TC_k; after the last layer nothing is sent
+    found = [sum(WORK[:j]) + (SIZES[j] / 0.5 if j < 5 else 0.0) + sum(WORK[j:]) / 8 for j in range(6)]
+    assert isclose(least("neurosurgeon", chain(), two(up=0.5))[0], min(found))
+    assert 0 < found.index(min(found)) < 5
+
+
+def test_jointdnn_is_its_shortest_path():
+    found = []
+    for sides in product((0, 1), repeat=5):
+        seconds = sum(work / (8 if side else 1) for work, side in zip(WORK, sides, strict=True))
+        way = [0, *sides, 0]
+        for k in range(6):
+            seconds += {(0, 1): SIZES[k] / 2, (1, 0): SIZES[k] / 4}.get((way[k], way[k + 1]), 0.0)
+        found.append(seconds)
+    assert isclose(least("jointdnn", chain(), two())[0], min(found))
+
+
+def test_ionn_waits_for_weights():
+    found = [
+        sum(WORK[:j]) + (SIZES[j] / 2 if j < 5 else 0.0) + sum(WORK[j:]) / 8 + sum(WEIGHTS[j:]) / 2 for j in range(6)
+    ]
+    assert isclose(least("ionn", chain(), two(second="edge"))[0], min(found))
+
+
+def graph():
+    layers = [dp.Layer(name, flops=flops, bytes=0.0, weights=1.0) for name, flops in zip("abcde", WORK, strict=True)]
+    tensors = [
+        tensor("x", "input", "a", 9.0),
+        tensor("ta", "a", "b c e", 3.0),
+        tensor("tb", "b", "d", 2.0),
+        tensor("tc", "c", "d", 1.0),
+        tensor("td", "d", "e", 6.0),
+    ]
+    return network(layers, tensors)
+
+
+def cuts():
+    """Yield the seconds, and the seconds on the second side, of each cut of the graph that nothing returns over."""
+    net = graph()
+    for sides in product((0, 1), repeat=5):
+        side = dict(zip("abcde", sides, strict=True)) | {"input": 0}
+        readers = [(one, reader) for one in net.tensors for reader in one.consumers]
+        if any(side[one.producer] > side[reader] for one, reader in readers):
+            continue
+        sent = {one.name: one.bytes for one, reader in readers if side[one.producer] < side[reader]}
+        there = sum(work / 8 for work, one in zip(WORK, sides, strict=True) if one)
+        here = sum(work for work, one in zip(WORK, sides, strict=True) if not one)
+        yield here + sum(sent.values()) / 0.5 + there, there
+
+
+@pytest.mark.parametrize("name", ["dads", "qdmp"])
+def test_dads_charges_a_tensor_once_and_nothing_returns(name):
+    assert isclose(least(name, graph(), two(up=0.5))[0], min(seconds for seconds, _ in cuts()))
+
+
+def test_dnn_surgery_keeps_its_budget():
+    budget = sum(WORK) / 8 / 4
+    found = min(seconds for seconds, there in cuts() if there <= budget + 1e-12)
+    assert isclose(least("dnn-surgery", graph(), two(up=0.5, price=2.0))[0], found)
+    assert found > min(seconds for seconds, _ in cuts())
+
+
+def test_jalad_chooses_bits_within_the_loss():
+    found = []
+    for j in range(6):
+        sent = 0.0 if j == 5 else SIZES[0] if j == 0 else -(-SIZES[j] * 4 // 32)  # 4 bits lose 0.005, 2 bits 0.05
+        found.append(sum(WORK[:j]) + sent / 0.1 + sum(WORK[j:]) / 8)
+    assert isclose(least("jalad", chain(), two(up=0.1))[0], min(found))
+
+
+def tiers():
+    devices = [machine("pi", "end", 1.0), machine("nx", "edge", 4.0), machine("t4", "cloud", 20.0)]
+    links = [link("a", 4.0, 0.5), link("b", 1.0, 0.25), link("c", 8.0), link("d", 8.0)]
+    routes = {"pi>nx": "a", "nx>t4": "b", "pi>t4": "a b", "nx>pi": "c", "t4>nx": "d", "t4>pi": "d c"}
+    return platform(devices, links, routes)
+
+
+@pytest.mark.parametrize("name", ["aaiot", "scission"])
+def test_tiers_are_gone_up_alone(name):
+    ways = {(0, 1): (0.5, 4.0), (1, 2): (0.25, 1.0)}
+    found = []
+    for x, y in combinations_with_replacement(range(6), 2):
+        where = [0] * x + [1] * (y - x) + [2] * (5 - y)
+        seconds = sum(work / (1.0, 4.0, 20.0)[tier] for work, tier in zip(WORK, where, strict=True))
+        for k, (one, other) in enumerate(zip([0, *where], where, strict=False)):
+            for hop in range(one, other):
+                delay, rate = ways[hop, hop + 1]
+                seconds += delay + SIZES[k] / rate
+        found.append(seconds)
+    assert isclose(least(name, chain(), tiers())[0], min(found))
+
+
+def gpus(count=2):
+    devices = [machine(f"g{k}", "cloud", 1.0 + k, memory=16.0) for k in range(count)]
+    links = [
+        link(f"{way}{k}", 2.0, sender=f"g{k}" if way == "out" else None) for k in range(count) for way in ("out", "in")
+    ]
+    links = [one.replace(receiver=f"g{one.name[2:]}") if one.name.startswith("in") else one for one in links]
+    routes = {f"g{a}>g{b}": f"out{a} in{b}" for a in range(count) for b in range(count) if a != b}
+    return platform(devices, links, routes)
+
+
+def stages(shared):
+    """Yield the load of the busiest resource of each way to run the chain in two stages that fit."""
+    for j in range(6):
+        for first, second in ((0, 1), (1, 0)):
+            weights = {first: sum(WEIGHTS[:j]), second: sum(WEIGHTS[j:])}
+            if max(weights.values()) > 16:
+                continue
+            loads = {first: sum(WORK[:j]) / (1 + first), second: sum(WORK[j:]) / (1 + second)}
+            sent = SIZES[j] / 2 if 0 < j < 5 else 0.0
+            yield (
+                max(loads.values()) + sent
+                if shared is None
+                else max(max(load + (sent if shared else 0.0) for load in loads.values()), sent)
+            )
+
+
+@pytest.mark.parametrize(("name", "shared"), [("msr", True), ("pipeedge", False), ("dnnpipe", False)])
+def test_pipelines_charge_links_apart_and_msr_charges_devices(name, shared):
+    assert isclose(least(name, chain(), gpus())[0], min(stages(shared)))
+
+
+def test_stages_without_a_limit_on_memory():
+    roomy = [max(sum(WORK[:j]) / 2, sum(WORK[j:]), SIZES[j] / 2 if 0 < j < 5 else 0.0) for j in range(6)]
+    roomy += [max(sum(WORK[:j]), sum(WORK[j:]) / 2, SIZES[j] / 2 if 0 < j < 5 else 0.0) for j in range(6)]
+    assert isclose(least("defer", chain(), gpus())[0], min(roomy))
+
+
+def counts_of(name, where):
+    problem = approach_named(name).build(chain(), where)
+    placed = list(approach_named(name).plan(problem).placement["net"].values())
+    return [placed.count(device) for device in where.device_names()]
+
+
+def test_rules_are_what_they_say():
+    def room(*memory):
+        where = gpus(len(memory))
+        return where.replace(devices=[d.replace(memory=m) for d, m in zip(where.devices, memory, strict=True)])
+
+    assert counts_of("exo", room(10.0, 30.0)) == [1, 4]
+    assert counts_of("exo", room(10.0, 10.0, 10.0)) == [2, 2, 1]
+    assert counts_of("equal-layers", room(1.0, 1.0, 1.0)) == [2, 2, 1]
+    assert counts_of("vram-order", room(7.0, 8.0, 9.0)) == [3, 1, 1]
+    assert counts_of("vram-order", room(0.5, 30.0)) == [0, 5]
+    assert counts_of("vram-order", room(2.0, 2.0)) == [1, 4]
+    with pytest.raises(dp.InputError, match="the memory of each device"):
+        counts_of("exo", room(1.0, None))
+    problem = approach_named("exo").build(chain(), gpus())
+    assert in_row(problem, [2, 3]) == {"net": {"a": "g0", "b": "g0", "c": "g1", "d": "g1", "e": "g1"}}
+
+
+SMALL = {
+    "modnn": ("alexnet", "four-pi3-lan-blocking"),
+    "edgeflow": ("alexnet", "4-jetson-nx-lan"),
+    "aofl": ("alexnet", "six-pi4-wifi"),
+    "legion": ("alexnet", "six-pi4-wifi"),
+}
+
+
+@pytest.mark.parametrize("name", RUNNING)
+def test_its_plan_passes_the_referee_and_is_not_below_the_optimum(name):
+    net, where = SMALL.get(name, (None, None))
+    if where is not None:
+        whole = dp.platform(where)
+        where = among(whole, whole.device_names()[:2])
+    trial = try_approach(name, net, where, time_limit=100)
+    assert trial.best.status == "optimal"
+    if not trial.approach.algorithm:
+        assert trial.own is None
+        assert "no algorithm" in trial.headline()
+        return
+    assert trial.own is not None
+    assert trial.evaluation is not None
+    assert trial.evaluation == dp.evaluate(trial.problem, trial.own)
+    assert trial.evaluation.violations == ()
+    assert trial.gap is not None
+    assert -1e-9 <= trial.gap < inf
+    assert trial.gap > 1e-9 or "the optimum" in trial.headline()
+    assert trial.elsewhere or trial.gap <= 1e-9 or trial.problem.execution == "scheduled"
+
+
+def test_devices_are_taken_out_with_their_links():
+    where = among(dp.platform("wearable-bluetooth-phone-wifi-cloud"), ["watch", "phone"])
+    assert where.device_names() == ("watch", "phone")
+    assert {(route.origin, route.destination) for route in where.routes} == {("watch", "phone"), ("phone", "watch")}
+    assert {one.name for one in where.links} == {name for route in where.routes for name in route.links}
+
+
+def test_what_does_not_suit_an_approach_is_refused():
+    with pytest.raises(dp.InputError, match=r"does not run here\. Missing: Nothing to choose"):
+        try_approach("ddnn")
+    with pytest.raises(dp.InputError, match="no approach named 'neurosurgery'; did you mean neurosurgeon"):
+        try_approach("neurosurgery")
+    with pytest.raises(dp.InputError, match="a platform of two devices"):
+        try_approach("dads", "alexnet", "4-jetson-nx-lan")
+    with pytest.raises(dp.InputError, match="devices of different tiers"):
+        try_approach("scission", "alexnet", "4-jetson-nx-lan")
+    with pytest.raises(dp.InputError, match="a tier of each device, or of none"):
+        in_tiers(platform([dp.Device("a", tier="end"), dp.Device("b")]))
+    refused = try_approach("jointdnn", "resnet18@layer", "pi3-wifi-pc")
+    assert refused.own is None
+    assert refused.gap is None
+    assert refused.best.status == "optimal"
+    assert "chain" in refused.headline()
+
+
+def test_the_command_tells_of_an_approach_and_of_its_trial():
+    done = dnnopt("approach", "exo")
+    assert done.returncode == 0, done.stderr
+    for part in (
+        "Memory-proportional (exo) (2024)",
+        "its own rule",
+        "above the optimum",
+        "Elsewhere in the best plan:",
+    ):
+        assert part in done.stdout
+    known = dnnopt("approach", "neurosurgeon", "--about").stdout
+    assert "[M]; same model, other numbers" in known
+    assert "proved optimal" not in known
+    assert "Nothing to choose" in dnnopt("approach", "ddnn").stdout
+    assert dnnopt("approach", "exo", "--csv", "-").stdout.startswith("plan,status,")
+    check_refused(dnnopt("approach", "magic"), "no approach named 'magic'")
+    check_refused(dnnopt("approach", "dads", "small/001"), "NETWORK", "expected a network")
