@@ -121,12 +121,18 @@ def in_rows(network: Network, platform: Platform) -> Problem:
 
 
 def in_turn(problem: Problem) -> Plan:
-    """Return the plan that runs the k-th part of each layer on the k-th device, and whole layers on the first."""
+    """Return the plan that runs the k-th part of each layer on the k-th device, and whole layers on the first.
+
+    Where there are more parts, the first device follows the last one.
+    """
     devices = problem.platform.device_names()
-    parts = {network.name: [layer.name for layer in network.layers] for network in problem.networks}
+
+    def home(layer: str) -> str:
+        _, mark, part = layer.rpartition("#")
+        return devices[(int(part) - 1) % len(devices) if mark else 0]
+
     return Plan(
         placement={
-            network: {name: devices[int(name.rpartition("#")[2]) - 1 if "#" in name else 0] for name in names}
-            for network, names in parts.items()
+            network.name: {layer.name: home(layer.name) for layer in network.layers} for network in problem.networks
         }
     )

@@ -199,6 +199,8 @@ def test_rules_are_what_they_say():
 
 
 SMALL = {
+    "deepslicing": ("squeezenet", "four-pi3-lan-blocking"),
+    "distprivacy": ("branchynet", "four-pi3-lan-blocking"),
     "modnn": ("alexnet", "four-pi3-lan-blocking"),
     "edgeflow": ("alexnet", "4-jetson-nx-lan"),
     "aofl": ("alexnet", "six-pi4-wifi"),

@@ -3,6 +3,23 @@
 from __future__ import annotations
 
 from dnnopt.approaches.approach import Approach, Claim
+from dnnopt.approaches.settings import at_end, in_turn
+from dnnopt.problem.constraints import memory
+from dnnopt.problem.networks import Network
+from dnnopt.problem.objectives import period
+from dnnopt.problem.platforms import Platform
+from dnnopt.problem.problem import Problem
+from dnnopt.problem.transforms.granularity import in_pieces
+
+_GRID = "fused:2x2"  # up to 5x5 there
+
+
+def _build(network: Network, platform: Platform) -> Problem:
+    """Least period of tiles, 2x2 wherever a quarter of the work done twice suffices, within memory."""
+    tiles = in_pieces(network, _GRID).network
+    limit = memory("weights+largest_activation")
+    return Problem(at_end(tiles, platform, answer=True), platform, "pipelined", period(), subject_to=(limit,))
+
 
 APPROACH = Approach(
     name="deepthings",
@@ -31,6 +48,10 @@ APPROACH = Approach(
             "A",
         ),
     ),
-    missing="Work stealing at run time; '--granularity fused:5x5' makes its tiles of a network.",
+    build=_build,
+    plan=in_turn,
+    missing="Work stealing at run time; there, tiles are of the first 16 layers.",
+    example=("alexnet", "six-pi4-wifi"),
+    stands_for="Tiles in turn, in place of stealing.",
     instances=("papers/deepthings-vgg16-3x3", "papers/deepthings-vgg16-5x5"),
 )
