@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dnnopt.approaches.approach import Approach
 from dnnopt.approaches.registry import approach_named
+from dnnopt.approaches.settings import in_tiers
 from dnnopt.base.arguments import Duration, checked
 from dnnopt.base.console import table, words
 from dnnopt.base.errors import InputError, UnsupportedError
-from dnnopt.base.numbers import format_percent, format_quantity, is_rounding
+from dnnopt.base.frozen import FrozenDict
+from dnnopt.base.numbers import format_number, format_percent, format_quantity, is_rounding
 from dnnopt.base.tables import Heading, Tabular
 from dnnopt.compiled.compiler import compile_problem
+from dnnopt.compiled.scaling import all_on_one
 from dnnopt.compiled.scheduling import plan_of
 from dnnopt.formulations import registry as formulations
 from dnnopt.methods.result import STATUS, Result
@@ -50,6 +54,9 @@ class Trial(Tabular):
         Why there is none.
     best : Result
         What `solve` finds of the same problem.
+    alone : mapping
+        Device -> what the referee says of everything on it: the device of the lowest tier and that of the highest one,
+        against which most authors compare.
     """
 
     approach: Approach
@@ -58,18 +65,26 @@ class Trial(Tabular):
     evaluation: Evaluation | None
     refusal: str
     best: Result
+    alone: Mapping[str, Evaluation]
 
     row_noun = "plan"
 
     @property
     def gap(self) -> float | None:
-        """By how much its plan is above the best one, as a share of that; None: one of them is missing, or breaks a
-        limit."""
+        """By how much its plan is above the best one, as a share; None: one is missing, or its plan breaks a limit."""
         best = self.best.objective
         if self.evaluation is None or self.evaluation.violations or best is None:
             return None
         above = self.evaluation.objective - best
         return above / abs(best) if best else (0.0 if above == 0 else math.inf)
+
+    @property
+    def against(self) -> dict[str, float]:
+        """Device -> how many times the objective of its plan all on that device has, where that breaks no limit."""
+        own = self.evaluation
+        if own is None or own.violations or own.objective <= 0:
+            return {}
+        return {name: one.objective / own.objective for name, one in self.alone.items() if not one.violations}
 
     @property
     def elsewhere(self) -> list[str]:
@@ -131,6 +146,11 @@ class Trial(Tabular):
         console.print(table(self.problem.title, columns, rows))
         console.print()
         console.print(words(f"{self.headline()}."))
+        if self.against:
+            compared = (
+                f"{format_number(ratio, 3)} times as much on {name} alone" for name, ratio in self.against.items()
+            )
+            console.print(words(f"Against its {name}: {', '.join(compared)}."))
         if self.approach.stands_for:
             console.print(words(f"{self.approach.method}: {self.approach.stands_for}"))
         if not self.elsewhere:
@@ -184,7 +204,26 @@ def try_approach(
         problem = problem.replace(name=f"{one.title}: {net.name} on {where.name or 'a platform'}")
     own, refusal = _own(one, problem, time_limit, seed)
     best = solve(problem, time_limit=time_limit, seed=seed)
-    return Trial(one, problem, own, None if own is None else evaluate(problem, own), refusal, best)
+    evaluation = None if own is None else evaluate(problem, own)
+    return Trial(one, problem, own, evaluation, refusal, best, FrozenDict(_alone(problem)))
+
+
+def _alone(problem: Problem) -> dict[str, Evaluation]:
+    """Return what the referee says of everything on the first device, and on the last one, in the order of tiers.
+
+    A device that may not run everything is left out.
+    """
+    compiled = compile_problem(problem)
+    if compiled.blocks or any(len(device.modes) > 1 for device in problem.platform.devices):
+        return {}  # of several ways to run on a device, none is the one that authors compare with
+    everywhere = dict(zip(compiled.device_names, all_on_one(compiled), strict=True))
+    names = [device.name for device in in_tiers(problem.platform)]
+    plans = {name: plan_of(compiled, everywhere[name]) for name in (names[0], names[-1])}
+    return {
+        name: evaluate(problem, plan)
+        for name, plan in plans.items()
+        if all(device == name for placed in plan.placement.values() for device in placed.values())
+    }
 
 
 def _own(approach: Approach, problem: Problem, time_limit: float | None, seed: int) -> tuple[Plan | None, str]:

@@ -52,6 +52,17 @@ def test_neurosurgeon_is_its_formula():
     assert 0 < found.index(min(found)) < 5
 
 
+def test_a_trial_compares_with_each_side_alone():
+    trial = try_approach("neurosurgeon", chain(), two(up=0.5))
+    best = 15 + 2.0 / 0.5 + 11 / 8
+    assert isclose(trial.best.objective, best)
+    assert trial.against == {"pi": pytest.approx(26 / best), "t4": pytest.approx((12 / 0.5 + 26 / 8) / best)}
+    where = two(up=0.5)
+    pinned = try_approach("edgeshard", chain(), where.replace(devices=[d.replace(memory=20.0) for d in where.devices]))
+    assert set(pinned.alone) == {"pi"}  # the first layer stays where the prompt is
+    assert pinned.against == {}  # and all layers weigh 21
+
+
 def test_jointdnn_is_its_shortest_path():
     found = []
     for sides in product((0, 1), repeat=5):
