@@ -21,10 +21,7 @@ APPROACH = Approach(
     year=2019,
     locations=("end-edge-cloud",),
     granularities=("segments",),
-    constraints=(
-        "one-way",
-        "contiguity",
-    ),
+    constraints=("one-way", "contiguity"),
     objectives=("latency",),
     algorithms=("dynamic-programming",),
     communication="the tensor at each cut, over the links between tiers",

@@ -11,10 +11,7 @@ APPROACH = Approach(
     year=2021,
     locations=("end-edge",),
     granularities=("split",),
-    constraints=(
-        "capacity",
-        "bandwidth",
-    ),
+    constraints=("capacity", "bandwidth"),
     objectives=("latency",),
     algorithms=("learning",),
     communication="the tensor at the cut, at a rate that is not known",

@@ -22,10 +22,7 @@ APPROACH = Approach(
     year=2019,
     locations=("multi-end",),
     granularities=("fused",),
-    constraints=(
-        "capacity",
-        "bandwidth",
-    ),
+    constraints=("capacity", "bandwidth"),
     objectives=("latency",),
     algorithms=("dynamic-programming",),
     communication="each block's input is scattered, its result gathered",

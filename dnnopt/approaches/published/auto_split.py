@@ -34,19 +34,10 @@ APPROACH = Approach(
     venue="KDD",
     year=2021,
     locations=("edge-cloud",),
-    granularities=(
-        "split",
-        "graph-cut",
-    ),
-    constraints=(
-        "memory",
-        "accuracy",
-    ),
+    granularities=("split", "graph-cut"),
+    constraints=("memory", "accuracy"),
     objectives=("latency",),
-    algorithms=(
-        "enumeration",
-        "heuristic",
-    ),
+    algorithms=("enumeration", "heuristic"),
     communication="all tensors at the cut, with their bits",
     source="arXiv 2108.13041",
     evidence="T",

@@ -22,16 +22,9 @@ APPROACH = Approach(
     year=2020,
     locations=("accelerators",),
     granularities=("layers",),
-    constraints=(
-        "memory",
-        "colocation",
-        "exclusive",
-    ),
+    constraints=("memory", "colocation", "exclusive"),
     objectives=("latency",),
-    algorithms=(
-        "heuristic",
-        "linear-programming",
-    ),
+    algorithms=("heuristic", "linear-programming"),
     communication="each tensor occupies the link, one at a time",
     source="Baechi, SoCC 2020",
     evidence="A",

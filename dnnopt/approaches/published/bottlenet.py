@@ -12,14 +12,8 @@ APPROACH = Approach(
     locations=("end-cloud",),
     granularities=("split",),
     constraints=("accuracy",),
-    objectives=(
-        "latency",
-        "energy",
-    ),
-    algorithms=(
-        "learning",
-        "enumeration",
-    ),
+    objectives=("latency", "energy"),
+    algorithms=("learning", "enumeration"),
     communication="the bottleneck's tensor, as JPEG",
     source="arXiv 1902.01000",
     evidence="A",

@@ -9,15 +9,9 @@ APPROACH = Approach(
     title="CoEdge",
     venue="ToN",
     year=2020,
-    locations=(
-        "multi-end",
-        "multi-edge",
-    ),
+    locations=("multi-end", "multi-edge"),
     granularities=("rows",),
-    constraints=(
-        "deadline",
-        "capacity",
-    ),
+    constraints=("deadline", "capacity"),
     objectives=("energy",),
     algorithms=("linear-programming",),
     communication="raw rows at first, then halos between neighbours",

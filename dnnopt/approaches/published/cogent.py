@@ -11,14 +11,8 @@ APPROACH = Approach(
     year=2020,
     locations=("end-edge",),
     granularities=("split",),
-    constraints=(
-        "accuracy",
-        "capacity",
-    ),
-    objectives=(
-        "latency",
-        "accuracy",
-    ),
+    constraints=("accuracy", "capacity"),
+    objectives=("latency", "accuracy"),
     algorithms=("learning",),
     communication="the tensor at the cut",
     source="DOI 10.1155/2020/8831341",

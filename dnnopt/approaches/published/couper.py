@@ -19,23 +19,11 @@ APPROACH = Approach(
     title="Couper",
     venue="SEC",
     year=2019,
-    locations=(
-        "multi-edge",
-        "edge-cloud",
-    ),
+    locations=("multi-edge", "edge-cloud"),
     granularities=("segments",),
-    constraints=(
-        "capacity",
-        "contiguity",
-    ),
-    objectives=(
-        "throughput",
-        "latency",
-    ),
-    algorithms=(
-        "enumeration",
-        "heuristic",
-    ),
+    constraints=("capacity", "contiguity"),
+    objectives=("throughput", "latency"),
+    algorithms=("enumeration", "heuristic"),
     communication="what crosses between slices, on the link between their nodes",
     source="Couper, SEC 2019",
     evidence="A",

@@ -19,23 +19,11 @@ APPROACH = Approach(
     title="DADS",
     venue="INFOCOM",
     year=2019,
-    locations=(
-        "end-cloud",
-        "edge-cloud",
-    ),
+    locations=("end-cloud", "edge-cloud"),
     granularities=("graph-cut",),
-    constraints=(
-        "one-way",
-        "bandwidth",
-    ),
-    objectives=(
-        "latency",
-        "throughput",
-    ),
-    algorithms=(
-        "min-cut",
-        "approximation",
-    ),
+    constraints=("one-way", "bandwidth"),
+    objectives=("latency", "throughput"),
+    algorithms=("min-cut", "approximation"),
     communication="each tensor that is cut once, however many layers read it",
     source="Hu, Bao, Wang, Liang: Dynamic adaptive DNN surgery for inference acceleration on the edge, INFOCOM 2019",
     evidence="A",

@@ -11,18 +11,9 @@ APPROACH = Approach(
     year=2017,
     locations=("end-edge-cloud",),
     granularities=("exits",),
-    constraints=(
-        "accuracy",
-        "memory",
-    ),
-    objectives=(
-        "traffic",
-        "accuracy",
-    ),
-    algorithms=(
-        "learning",
-        "manual",
-    ),
+    constraints=("accuracy", "memory"),
+    objectives=("traffic", "accuracy"),
+    algorithms=("learning", "manual"),
     communication="bytes of a sample: the scores of all classes, and features of those that go on",
     source="arXiv 1709.01921",
     evidence="A",

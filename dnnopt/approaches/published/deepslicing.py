@@ -23,14 +23,8 @@ APPROACH = Approach(
     venue="TPDS",
     year=2021,
     locations=("multi-end",),
-    granularities=(
-        "fused",
-        "rows",
-    ),
-    constraints=(
-        "memory",
-        "capacity",
-    ),
+    granularities=("fused", "rows"),
+    constraints=("memory", "capacity"),
     objectives=("latency",),
     algorithms=("heuristic",),
     communication="slices' halos, and all of a block's result where devices meet",

@@ -29,14 +29,8 @@ APPROACH = Approach(
     locations=("multi-end",),
     granularities=("fused",),
     constraints=("memory",),
-    objectives=(
-        "memory",
-        "throughput",
-    ),
-    algorithms=(
-        "heuristic",
-        "manual",
-    ),
+    objectives=("memory", "throughput"),
+    algorithms=("heuristic", "manual"),
     communication="each tile's input from the gateway, its result back; tiles share what overlaps",
     source="Zhao, Barijough, Gerstlauer: DeepThings, IEEE TCAD 37(11), 2018",
     evidence="A",

@@ -23,19 +23,9 @@ APPROACH = Approach(
     year=2020,
     locations=("multi-end",),
     granularities=("graph-cut",),
-    constraints=(
-        "deadline",
-        "energy",
-    ),
-    objectives=(
-        "energy",
-        "latency",
-        "throughput",
-    ),
-    algorithms=(
-        "heuristic",
-        "enumeration",
-    ),
+    constraints=("deadline", "energy"),
+    objectives=("energy", "latency", "throughput"),
+    algorithms=("heuristic", "enumeration"),
     communication="tensors that are cut, over Bluetooth, with the energy of both ends",
     source="DeepWear, IEEE TMC 2020",
     evidence="A",

@@ -9,23 +9,11 @@ APPROACH = Approach(
     title="DINA",
     venue="INFOCOM",
     year=2020,
-    locations=(
-        "end-edge",
-        "end-edge-cloud",
-    ),
-    granularities=(
-        "layers",
-        "rows",
-    ),
-    constraints=(
-        "capacity",
-        "bandwidth",
-    ),
+    locations=("end-edge", "end-edge-cloud"),
+    granularities=("layers", "rows"),
+    constraints=("capacity", "bandwidth"),
     objectives=("latency",),
-    algorithms=(
-        "game",
-        "heuristic",
-    ),
+    algorithms=("game", "heuristic"),
     communication="tensors over radio channels that disturb each other",
     source="DINA, INFOCOM 2020",
     evidence="A",

@@ -10,19 +10,10 @@ APPROACH = Approach(
     venue="IPDPS",
     year=2022,
     locations=("multi-edge",),
-    granularities=(
-        "fused",
-        "rows",
-    ),
-    constraints=(
-        "capacity",
-        "bandwidth",
-    ),
+    granularities=("fused", "rows"),
+    constraints=("capacity", "bandwidth"),
     objectives=("latency",),
-    algorithms=(
-        "learning",
-        "heuristic",
-    ),
+    algorithms=("learning", "heuristic"),
     communication="each volume's parts, over Wi-Fi",
     source="arXiv 2202.01699",
     evidence="A",

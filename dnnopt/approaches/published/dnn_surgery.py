@@ -27,18 +27,9 @@ APPROACH = Approach(
     year=2023,
     locations=("edge-cloud",),
     granularities=("graph-cut",),
-    constraints=(
-        "one-way",
-        "budget",
-    ),
-    objectives=(
-        "latency",
-        "throughput",
-    ),
-    algorithms=(
-        "min-cut",
-        "approximation",
-    ),
+    constraints=("one-way", "budget"),
+    objectives=("latency", "throughput"),
+    algorithms=("min-cut", "approximation"),
     communication="each tensor that is cut once",
     source="IEEE TCC 11(3):3111-3125, 2023",
     evidence="A",

@@ -21,10 +21,7 @@ APPROACH = Approach(
     year=2025,
     locations=("accelerators",),
     granularities=("segments",),
-    constraints=(
-        "memory",
-        "contiguity",
-    ),
+    constraints=("memory", "contiguity"),
     objectives=("throughput",),
     algorithms=("dynamic-programming",),
     communication="each cut on the link between its stages",

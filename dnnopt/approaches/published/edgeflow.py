@@ -20,19 +20,10 @@ APPROACH = Approach(
     venue="INFOCOM",
     year=2022,
     locations=("multi-edge",),
-    granularities=(
-        "rows",
-        "layers",
-    ),
-    constraints=(
-        "bandwidth",
-        "capacity",
-    ),
+    granularities=("rows", "layers"),
+    constraints=("bandwidth", "capacity"),
     objectives=("latency",),
-    algorithms=(
-        "heuristic",
-        "linear-programming",
-    ),
+    algorithms=("heuristic", "linear-programming"),
     communication="the rows that each part needs of others",
     source="EdgeFlow, INFOCOM 2022",
     evidence="A",

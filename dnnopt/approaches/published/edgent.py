@@ -10,14 +10,8 @@ APPROACH = Approach(
     venue="MECOMM",
     year=2018,
     locations=("end-edge",),
-    granularities=(
-        "exits",
-        "split",
-    ),
-    constraints=(
-        "deadline",
-        "bandwidth",
-    ),
+    granularities=("exits", "split"),
+    constraints=("deadline", "bandwidth"),
     objectives=("accuracy",),
     algorithms=("enumeration",),
     communication="the tensor at the cut, over Wi-Fi",

@@ -25,15 +25,8 @@ APPROACH = Approach(
     year=2024,
     locations=("end-edge-cloud",),
     granularities=("segments",),
-    constraints=(
-        "memory",
-        "privacy",
-        "support",
-    ),
-    objectives=(
-        "latency",
-        "throughput",
-    ),
+    constraints=("memory", "privacy", "support"),
+    objectives=("latency", "throughput"),
     algorithms=("dynamic-programming",),
     communication="activations at each cut, over the link between two devices",
     source="Zhang, Shen, Cao, Cui, Jiang: EdgeShard, IEEE IoT Journal 2024",

@@ -11,10 +11,7 @@ APPROACH = Approach(
     year=2024,
     locations=("accelerators",),
     granularities=("segments",),
-    constraints=(
-        "transitions",
-        "exclusive",
-    ),
+    constraints=("transitions", "exclusive"),
     objectives=("latency",),
     algorithms=("integer-programming",),
     communication="what it costs to change the accelerator, by layer",

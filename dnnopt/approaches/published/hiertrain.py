@@ -10,16 +10,10 @@ APPROACH = Approach(
     venue="OJ-COMS",
     year=2020,
     locations=("end-edge-cloud",),
-    granularities=(
-        "segments",
-        "samples",
-    ),
+    granularities=("segments", "samples"),
     constraints=(),
     objectives=("latency",),
-    algorithms=(
-        "enumeration",
-        "linear-programming",
-    ),
+    algorithms=("enumeration", "linear-programming"),
     communication="activations at cuts, raw samples, and gradients of what several workers train",
     source="arXiv 2003.09876",
     evidence="A",

@@ -22,19 +22,9 @@ APPROACH = Approach(
     venue="JSAC",
     year=2022,
     locations=("end-edge-cloud",),
-    granularities=(
-        "segments",
-        "layers",
-    ),
-    constraints=(
-        "bandwidth",
-        "privacy",
-    ),
-    objectives=(
-        "latency",
-        "energy",
-        "privacy",
-    ),
+    granularities=("segments", "layers"),
+    constraints=("bandwidth", "privacy"),
+    objectives=("latency", "energy", "privacy"),
     algorithms=("shortest-path",),
     communication="each tensor that changes nodes, in all parts of the objective",
     source="HiveMind, IEEE JSAC 2022",

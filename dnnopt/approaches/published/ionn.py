@@ -33,10 +33,7 @@ APPROACH = Approach(
     venue="SoCC",
     year=2018,
     locations=("end-edge",),
-    granularities=(
-        "segments",
-        "split",
-    ),
+    granularities=("segments", "split"),
     constraints=("bandwidth",),
     objectives=("latency",),
     algorithms=("shortest-path",),

@@ -36,15 +36,9 @@ APPROACH = Approach(
     year=2018,
     locations=("edge-cloud",),
     granularities=("split",),
-    constraints=(
-        "accuracy",
-        "bandwidth",
-    ),
+    constraints=("accuracy", "bandwidth"),
     objectives=("latency",),
-    algorithms=(
-        "integer-programming",
-        "enumeration",
-    ),
+    algorithms=("integer-programming", "enumeration"),
     communication="the tensor at the cut, with c bits for each number",
     source="Li, Hu, Jiang, Wang, Wen, Zhu: JALAD, ICPADS 2018, arXiv 1812.10027",
     evidence="A",

@@ -23,20 +23,9 @@ APPROACH = Approach(
     year=2019,
     locations=("end-cloud",),
     granularities=("layers",),
-    constraints=(
-        "energy",
-        "capacity",
-        "deadline",
-        "bandwidth",
-    ),
-    objectives=(
-        "latency",
-        "energy",
-    ),
-    algorithms=(
-        "shortest-path",
-        "integer-programming",
-    ),
+    constraints=("energy", "capacity", "deadline", "bandwidth"),
+    objectives=("latency", "energy"),
+    algorithms=("shortest-path", "integer-programming"),
     communication="each tensor that changes sides, over the uplink or the downlink, at a rate and a power of its own",
     source="arXiv 1801.08618 and IEEE TMC 2019",
     evidence="A",

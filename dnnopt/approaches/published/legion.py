@@ -24,10 +24,7 @@ APPROACH = Approach(
     granularities=("fused",),
     constraints=("capacity",),
     objectives=("latency",),
-    algorithms=(
-        "shortest-path",
-        "heuristic",
-    ),
+    algorithms=("shortest-path", "heuristic"),
     communication="within the measured cost of each group of layers",
     source="Legion, ICCD 2021",
     evidence="A",

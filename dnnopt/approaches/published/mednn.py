@@ -10,15 +10,8 @@ APPROACH = Approach(
     venue="ICCAD",
     year=2017,
     locations=("multi-end",),
-    granularities=(
-        "rows",
-        "channels",
-    ),
-    constraints=(
-        "memory",
-        "capacity",
-        "accuracy",
-    ),
+    granularities=("rows", "channels"),
+    constraints=("memory", "capacity", "accuracy"),
     objectives=("latency",),
     algorithms=("heuristic",),
     communication="the group owner gathers and scatters each layer's maps",

@@ -20,10 +20,7 @@ APPROACH = Approach(
     venue="DATE",
     year=2017,
     locations=("multi-end",),
-    granularities=(
-        "rows",
-        "channels",
-    ),
+    granularities=("rows", "channels"),
     constraints=("capacity",),
     objectives=("latency",),
     algorithms=("heuristic",),

@@ -22,10 +22,7 @@ APPROACH = Approach(
     year=2023,
     locations=("accelerators",),
     granularities=("layers",),
-    constraints=(
-        "memory",
-        "exclusive",
-    ),
+    constraints=("memory", "exclusive"),
     objectives=("latency",),
     algorithms=("integer-programming",),
     communication="each tensor occupies its link, one at a time",

@@ -25,25 +25,10 @@ APPROACH = Approach(
     venue="NeurIPS",
     year=2020,
     locations=("accelerators",),
-    granularities=(
-        "segments",
-        "layers",
-    ),
-    constraints=(
-        "memory",
-        "colocation",
-        "support",
-        "contiguity",
-    ),
-    objectives=(
-        "throughput",
-        "latency",
-    ),
-    algorithms=(
-        "dynamic-programming",
-        "integer-programming",
-        "heuristic",
-    ),
+    granularities=("segments", "layers"),
+    constraints=("memory", "colocation", "support", "contiguity"),
+    objectives=("throughput", "latency"),
+    algorithms=("dynamic-programming", "integer-programming", "heuristic"),
     communication="each tensor once out of an accelerator and once into each other one; both take the "
     "accelerators' own time, and processors pay nothing",
     source="Tarnawski et al.: Efficient algorithms for device placement of DNN graph operators, "

@@ -10,15 +10,8 @@ APPROACH = Approach(
     venue="arXiv",
     year=2018,
     locations=("multi-end",),
-    granularities=(
-        "replicas",
-        "channels",
-        "segments",
-    ),
-    constraints=(
-        "memory",
-        "capacity",
-    ),
+    granularities=("replicas", "channels", "segments"),
+    constraints=("memory", "capacity"),
     objectives=("throughput",),
     algorithms=("heuristic",),
     communication="what stages hand on, over Wi-Fi",

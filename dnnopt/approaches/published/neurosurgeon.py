@@ -21,14 +21,8 @@ APPROACH = Approach(
     year=2017,
     locations=("end-cloud",),
     granularities=("split",),
-    constraints=(
-        "capacity",
-        "bandwidth",
-    ),
-    objectives=(
-        "latency",
-        "energy",
-    ),
+    constraints=("capacity", "bandwidth"),
+    objectives=("latency", "energy"),
     algorithms=("enumeration",),
     communication="the tensor at the cut once, over the uplink; the answer's way back is free",
     source="Kang et al.: Neurosurgeon: Collaborative intelligence between the cloud and mobile edge, ASPLOS 2017",

@@ -20,19 +20,10 @@ APPROACH = Approach(
     title="ParetoPipe",
     venue="arXiv",
     year=2026,
-    locations=(
-        "multi-end",
-        "end-edge",
-    ),
+    locations=("multi-end", "end-edge"),
     granularities=("split",),
-    constraints=(
-        "contiguity",
-        "bandwidth",
-    ),
-    objectives=(
-        "latency",
-        "throughput",
-    ),
+    constraints=("contiguity", "bandwidth"),
+    objectives=("latency", "throughput"),
     algorithms=("enumeration",),
     communication="the tensor at the cut, over one link",
     source="arXiv 2601.08025",

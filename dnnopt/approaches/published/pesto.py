@@ -22,11 +22,7 @@ APPROACH = Approach(
     year=2021,
     locations=("accelerators",),
     granularities=("layers",),
-    constraints=(
-        "memory",
-        "exclusive",
-        "colocation",
-    ),
+    constraints=("memory", "exclusive", "colocation"),
     objectives=("latency",),
     algorithms=("integer-programming",),
     communication="each tensor occupies its link, one at a time",

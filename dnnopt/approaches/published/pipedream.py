@@ -20,10 +20,7 @@ APPROACH = Approach(
     venue="SOSP",
     year=2019,
     locations=("accelerators",),
-    granularities=(
-        "segments",
-        "replicas",
-    ),
+    granularities=("segments", "replicas"),
     constraints=("contiguity",),
     objectives=("throughput",),
     algorithms=("dynamic-programming",),

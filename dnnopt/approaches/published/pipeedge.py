@@ -21,12 +21,7 @@ APPROACH = Approach(
     year=2022,
     locations=("multi-edge",),
     granularities=("segments",),
-    constraints=(
-        "memory",
-        "contiguity",
-        "capacity",
-        "bandwidth",
-    ),
+    constraints=("memory", "contiguity", "capacity", "bandwidth"),
     objectives=("throughput",),
     algorithms=("dynamic-programming",),
     communication="each cut on a link of its own, next to computing: the slowest stage or link counts",

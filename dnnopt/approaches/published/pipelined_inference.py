@@ -21,16 +21,9 @@ APPROACH = Approach(
     year=2024,
     locations=("accelerators",),
     granularities=("segments",),
-    constraints=(
-        "contiguity",
-        "memory",
-    ),
+    constraints=("contiguity", "memory"),
     objectives=("throughput",),
-    algorithms=(
-        "dynamic-programming",
-        "evolutionary",
-        "integer-programming",
-    ),
+    algorithms=("dynamic-programming", "evolutionary", "integer-programming"),
     communication="what a stage reads and makes takes the stage's own time",
     source="arXiv 2311.03703",
     evidence="A",

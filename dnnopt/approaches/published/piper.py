@@ -10,15 +10,8 @@ APPROACH = Approach(
     venue="NeurIPS",
     year=2021,
     locations=("accelerators",),
-    granularities=(
-        "segments",
-        "replicas",
-        "channels",
-    ),
-    constraints=(
-        "memory",
-        "contiguity",
-    ),
+    granularities=("segments", "replicas", "channels"),
+    constraints=("memory", "contiguity"),
     objectives=("throughput",),
     algorithms=("dynamic-programming",),
     communication="as MSR, and what replicas and parts of a stage exchange",

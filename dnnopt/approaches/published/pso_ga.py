@@ -31,10 +31,7 @@ APPROACH = Approach(
     year=2020,
     locations=("end-edge-cloud",),
     granularities=("layers",),
-    constraints=(
-        "deadline",
-        "exclusive",
-    ),
+    constraints=("deadline", "exclusive"),
     objectives=("cost",),
     algorithms=("evolutionary",),
     communication="bytes at a price, and the time that they take on a link",

@@ -19,10 +19,7 @@ APPROACH = Approach(
     title="QDMP",
     venue="IMWUT",
     year=2020,
-    locations=(
-        "end-cloud",
-        "edge-cloud",
-    ),
+    locations=("end-cloud", "edge-cloud"),
     granularities=("graph-cut",),
     constraints=("one-way",),
     objectives=("latency",),

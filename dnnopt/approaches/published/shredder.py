@@ -11,19 +11,9 @@ APPROACH = Approach(
     year=2020,
     locations=("edge-cloud",),
     granularities=("split",),
-    constraints=(
-        "accuracy",
-        "privacy",
-    ),
-    objectives=(
-        "privacy",
-        "cost",
-        "accuracy",
-    ),
-    algorithms=(
-        "learning",
-        "enumeration",
-    ),
+    constraints=("accuracy", "privacy"),
+    objectives=("privacy", "cost", "accuracy"),
+    algorithms=("learning", "enumeration"),
     communication="the noisy tensor at the cut",
     source="arXiv 1905.11814",
     evidence="A",
