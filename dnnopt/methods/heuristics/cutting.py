@@ -33,6 +33,8 @@ def cut(c: CompiledProblem, placement: Index) -> Index:
 
     Of all blocks that make it better each by itself, the best come first, and of the others those beside them.
     """
+    if not c.blocks:
+        return placement
     evaluator = evaluator_of(c)
     while True:
         options = [one for one in _possible(c, placement) if c.allowed[one].all()]
