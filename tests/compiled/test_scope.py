@@ -410,7 +410,10 @@ def relaxing():
 
 def test_only_what_yields_bounds_and_choices_that_go_may_leave_constraints_out():
     bounds_alone = {name for name in registry.names() if registry.find(name).value == "bound"}
-    assert relaxing() <= {"presolve", "Lagrangian", "chain bound", "escapes", contiguous.SOURCE} | bounds_alone
+    assert (
+        relaxing()
+        <= {"presolve", "Lagrangian", "chain bound", "load bound", "escapes", contiguous.SOURCE} | bounds_alone
+    )
 
 
 @pytest.mark.parametrize("new", [Unheard(), UnheardRule()], ids=["any", "logical"])

@@ -5,6 +5,7 @@ from collections import Counter
 import pytest
 from brute_force import brute_force, check_solved, feasible_plans
 from builders import link, network, platform, problem, tensor
+from choice_problems import problems_with_choices
 from examples import check_until
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -68,6 +69,7 @@ CLASSES = {
     "chain": chains(),
     "min-cut": two_sides(),
     "tree": linear(),
+    "blocks": problems_with_choices(kinds=("blocks",), always=("blocks",), executions=("sequential",)),
     "scan": problems(most_placements=FEW, largest_spread=2),
 }
 

@@ -249,7 +249,7 @@ ABOUT_NO_DEVICE = {
     *("producer", "use_tensor", "use_consumer", "link_names", "resource_names", "layer_keys", "shared_weights"),
     *("floor", "cap"),
     *("executor_host", "host_names", "host_device", "tensor_share", "tensor_number", "tensor_whole"),
-    *("events", "choices"),  # where there are any, there are others that tell
+    *("events", "choices", "block", "blocks"),  # where there are any, there are others that tell
     "problem",  # for pieces of a user's own; with constraints of that kind no devices count as identical
 }
 READ_BY_METRICS = {"energy", "objective", "constraints"}
@@ -315,7 +315,7 @@ def limits(c):
 # Fields of constraints that are about nodes, networks and numbers alone; `label` says nothing.
 WITHOUT_DEVICES = {
     *("LinearLimit.limit", "DeadlineLimit.network", "DeadlineLimit.limit", "ObjectiveLimit.limit"),
-    *("Colocation.nodes", "Separation.nodes", "Contiguity.nodes", "Contiguity.edges"),
+    *("Colocation.nodes", "Separation.nodes", "Separation.at_most", "Contiguity.nodes", "Contiguity.edges"),
     *("DeviceCount.limit", "CutCount.limit", "CallOrder.network", "CustomLimit.violation"),
     *("Escape.node", "Escape.forwards", "Escape.edges"),
     *("MemoryLimit.executors", "MemoryLimit.hosts"),  # of the device

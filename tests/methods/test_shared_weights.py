@@ -61,7 +61,7 @@ def test_every_formulation_matches_brute_force_without_a_start_plan():
 
     check()
     assert min(seen["optimal"], seen["infeasible"]) >= 10
-    assert set(used) == {"product", "edgewise", "boundary", "treewise", "cp-assignment", "cp-schedule"}
+    assert set(used) == {"product", "edgewise", "segments", "boundary", "treewise", "cp-assignment", "cp-schedule"}
 
 
 @pytest.mark.parametrize("solver", ["cbc", "scip"])

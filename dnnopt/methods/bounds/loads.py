@@ -14,10 +14,19 @@ from __future__ import annotations
 import numpy as np
 
 from dnnopt.compiled.compiled import CompiledProblem
-from dnnopt.compiled.constraints import LatencyTerm, LinearTerm, PeriodTerm
+from dnnopt.compiled.constraints import LatencyTerm, LinearTerm, MaxTerm, PeriodTerm, WorstLeakageTerm
 from dnnopt.compiled.metrics import Array, Mask
+from dnnopt.compiled.scope import Scope
 from dnnopt.methods.pool import Pool
 
+SCOPE = Scope(
+    relaxes=True,
+    terms=frozenset({LinearTerm, LatencyTerm, PeriodTerm, WorstLeakageTerm, MaxTerm}),
+    latencies=frozenset({"parallel", "scheduled", "call"}),
+    priorities=True,
+    choices=True,
+    blocks=True,
+)
 SOURCE = "load bound"
 _ROUNDS = 300
 _ROOM = 1e-9
@@ -26,6 +35,8 @@ _ROOM = 1e-9
 def add_load_bound(pool: Pool) -> None:
     """Offer the bound to the pool: of sums, what each layer costs at least; of a period or a schedule, its loads."""
     c = pool.compiled
+    if SCOPE.refuses(c):
+        return
     linear = [term for term in c.objective[0] if isinstance(term, LinearTerm)]
     alpha = sum((term.weight * term.metric.alpha for term in linear), np.zeros(c.allowed.shape))
     least = np.where(c.allowed, alpha, np.inf).min(axis=1)
