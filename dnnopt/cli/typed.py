@@ -174,9 +174,9 @@ def _sensitivity_file(path: Path) -> dict[str, Any]:
 
 def changed(problem: Problem, texts: list[str] | None) -> Problem:
     """Return the problem with the parameters that ``--set`` gives, and say which."""
-    from dnnopt.problem.parameters import parse_setting
-
     for text in texts or ():
+        from dnnopt.problem.parameters import parse_setting
+
         parameter, value = named(parse_setting, text, "--set")
         try:
             parameter.check(problem)

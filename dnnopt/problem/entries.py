@@ -25,7 +25,6 @@ from dnnopt.problem import library
 from dnnopt.problem.forms import Form
 from dnnopt.problem.networks import Network
 from dnnopt.problem.platforms import Platform
-from dnnopt.problem.templates import overridden
 
 _Size = Annotated[int, Field(strict=True, ge=0)]
 _OWN = ("name", "source", "sink", "rate", "deadline", "weight", "loss")  # what a network says of itself as well
@@ -208,6 +207,8 @@ def platform_data(entry: Any) -> Any:
     if isinstance(entry, str):
         return library.platform(entry)
     if isinstance(entry, dict) and "base" in entry:
+        from dnnopt.problem.templates import overridden
+
         named: LibraryPlatform = LibraryPlatform.from_data(entry)
         found: Platform = overridden(library.platform(named.base), named.override)
         return found
