@@ -4,7 +4,7 @@ To add one is to add a file to `published`.
 """
 
 from dnnopt.approaches.approach import Approach, Claim
-from dnnopt.approaches.classification import Classification, Classified, Match, classification, classify
+from dnnopt.approaches.classifying import Classification, Classified, Match, classification, classify
 from dnnopt.approaches.dimensions import DIMENSIONS, Dimension
 from dnnopt.approaches.registry import approach_named, published
 from dnnopt.approaches.trial import Trial, try_approach

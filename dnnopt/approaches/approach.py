@@ -135,6 +135,11 @@ class Approach:
         return self.build is not None
 
     @property
+    def problem_here(self) -> str:
+        """What is minimised here, and what must hold, in a sentence; "": nothing."""
+        return (self.build.__doc__ or "").partition("\n")[0] if self.build else ""
+
+    @property
     def algorithm(self) -> str:
         """Its algorithm here, in words; "": there is none."""
         return self.method or ("its own rule" if self.plan else "")

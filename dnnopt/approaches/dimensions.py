@@ -89,6 +89,7 @@ CONSTRAINTS = Dimension(
         "support": "operators that a device cannot run, and layers that are kept on, or off, a device",
         "exclusive": "a device or a link does one thing at a time",
         "transitions": "what it costs, or how often it is allowed, to change the device",
+        "own": "what no published approach knows: how many devices take part, a constraint of one's own",
     }),
 )  # fmt: skip
 OBJECTIVES = Dimension(
@@ -104,6 +105,7 @@ OBJECTIVES = Dimension(
         "accuracy": "accuracy of the answers",
         "privacy": "what others learn of the input",
         "memory": "bytes that a device needs",
+        "own": "what no published approach knows: a metric of one's own",
     }),
 )  # fmt: skip
 ALGORITHMS = Dimension(

@@ -95,6 +95,9 @@ class Trial(Tabular):
 
     def headline(self) -> str:
         """Return how far its plan is from the best one."""
+        broken = self.evaluation.violations if self.evaluation else ()
+        if broken:
+            return f"{self.approach.title} finds a plan that breaks {broken[0].constraint}"
         if self.gap is None:
             return f"{self.approach.title}: {self.refusal or STATUS[self.best.status]}"
         known = "the optimum" if self.best.status == "optimal" else "the best plan known"

@@ -43,7 +43,7 @@ AlgorithmOption = Annotated[
 
 def list_approaches(verbose: bool, values: Mapping[str, Sequence[str] | None]) -> None:
     """Print the approaches that have all of the values, by dimension; with `verbose`, what the values mean, too."""
-    from dnnopt.approaches.classification import classification
+    from dnnopt.approaches.classifying import classification
     from dnnopt.approaches.dimensions import DIMENSIONS
     from dnnopt.base.console import table
 
@@ -66,7 +66,7 @@ def classify_command(
     verbose: VerboseOption = False,
 ) -> None:
     """Say where a problem is in the survey's five dimensions, and which published approaches are about such ones."""
-    from dnnopt.approaches.classification import classify
+    from dnnopt.approaches.classifying import classify
 
     present(classify(problem), None, {"csv": csv, "markdown": markdown, "latex": latex})
 
@@ -138,7 +138,7 @@ def _tell_about(one: Approach, out: Console) -> None:
     rows += [
         ("communication", one.communication),
         ("source", f"{one.source} [{one.evidence}: {EVIDENCE[one.evidence]}]"),
-        ("runs here", "yes" if one.runs else "no"),
+        ("problem here", one.problem_here or "it does not run"),
         ("missing", one.missing),
         ("algorithm here", " - ".join(filter(None, (one.algorithm, one.stands_for)))),
         ("in the library", ", ".join(one.instances)),

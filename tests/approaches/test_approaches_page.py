@@ -7,7 +7,7 @@ import pytest
 from commands import dnnopt
 from pages import page, printed, programs
 
-from dnnopt.approaches.classification import overview_of_approaches, overview_of_claims
+from dnnopt.approaches.classifying import overview_of_approaches, overview_of_claims
 
 PAGE = page("approaches.md")
 

@@ -2,6 +2,7 @@
 
 import re
 from itertools import pairwise
+from typing import get_args
 
 import pytest
 from builders import link, network, platform, tensor
@@ -9,7 +10,19 @@ from commands import check_refused, dnnopt
 from shared_data import shared_design
 
 import dnnopt as dp
-from dnnopt.approaches import DIMENSIONS, Approach, Claim, approach_named, classification, classify, published
+from dnnopt.approaches import (
+    DIMENSIONS,
+    Approach,
+    Claim,
+    approach_named,
+    classification,
+    classify,
+    classifying,
+    published,
+)
+from dnnopt.methods.exact import EXACT
+from dnnopt.problem import constraints
+from dnnopt.problem.metrics import STANDARD
 
 COLUMNS = dict(zip((one.name for one in DIMENSIONS), (1, 2, 3, 4, 5), strict=True))
 # What the table says where an approach has a value; one of the words is enough.
@@ -37,7 +50,7 @@ WORDS = {
     "energy": "battery|energy",
     "budget": "cost",
     "privacy": "privacy|mutual information|MI",
-    "bandwidth": "bandwidth|BW|uplink|upload|network (state|RTT)|channel SINR|RTT|links|rate|TU_j|size",
+    "bandwidth": "bandwidth|BW|uplink|upload|network (state|RTT)|channel SINR|RTT|links|own rate|TU_j|/BW",
     "capacity": "capab|capacity|server load|cloud load|device compute|compute per device|heterogene|resource limits|"
     "edge load|hardware|latency curves|dynamics|padding",
     "one-way": "monotone|tier|DADS",
@@ -46,6 +59,7 @@ WORDS = {
     "support": "support|include|first block",
     "exclusive": "non-overlap|sched|list order",
     "transitions": "transition",
+    "own": "nothing",
     "latency": "latency|time|makespan|T_e|min T|delay|layers in proportion|equal counts|performance|max shard",
     "throughput": "throughput|period|time-per-sample|max_stage|max-stage|max.T_e|max over|cost budget|as DADS|memory",
     "cost": "cost",
@@ -190,6 +204,28 @@ def test_a_problem_has_its_values_in_the_five_dimensions():
     assert ends.values["locations"] == ("multi-end",)
     assert ends.values["granularities"] == ("segments",)
     assert ends.values["objectives"] == ("throughput",)
+
+
+def test_what_no_approach_knows_is_said():
+    line = chain("a", "b", "c")
+    grams = dp.Metric(name="carbon", unit="g", layers={"net": {"a": {"pi": 1.0}}})
+    problem = of(line, ["pi>t4"], [dp.MaxDevices(limit=1)], minimize=dp.metric("carbon"), metrics=[grams])
+    found = classify(problem)
+    assert found.values["constraints"] == ("own", "one-way")
+    assert found.values["objectives"] == ("own",)
+    assert found.matches == ()
+
+
+def test_every_kind_of_constraint_and_metric_has_a_value():
+    kinds = {get_args(one.model_fields["constraint"].annotation)[0] for one in get_args(constraints.Constraint)}
+    assert kinds - {*classifying._LIMITS} == {"metric", "max_devices"}
+    assert {*STANDARD} == {*classifying._GOALS}
+    assert {*EXACT} == {*classifying._EXACT}
+    known = {one.name: one.values for one in DIMENSIONS}
+    assert {*classifying._LIMITS.values()} <= {*known["constraints"]}
+    assert {goal for goals in classifying._GOALS.values() for goal in goals} <= {*known["objectives"]}
+    assert {*classifying._PIECES.values()} <= {*known["granularities"]}
+    assert {*classifying._EXACT.values()} <= {*known["algorithms"]}
 
 
 def test_approaches_match_that_have_all_of_a_problem():

@@ -61,6 +61,13 @@ def test_a_trial_compares_with_each_side_alone():
     pinned = try_approach("edgeshard", chain(), where.replace(devices=[d.replace(memory=20.0) for d in where.devices]))
     assert set(pinned.alone) == {"pi"}  # the first layer stays where the prompt is
     assert pinned.against == {}  # and all layers weigh 21
+    small = two().replace(
+        devices=[d.replace(memory=memory) for d, memory in zip(two().devices, (5.0, 30.0), strict=True)]
+    )
+    full = try_approach("equal-layers", chain(), small)
+    assert full.gap is None
+    assert full.against == {}
+    assert full.headline() == "Equal layers (vLLM default) finds a plan that breaks memory(pi)"
 
 
 def test_jointdnn_is_its_shortest_path():

@@ -38,6 +38,8 @@ _LIMITS = {
     "contiguous": "contiguity",
     "colocate": "colocation",
     "max_cuts": "transitions",
+    "period": "deadline",
+    "batch_latency": "deadline",
 }
 _GOALS = {
     "latency": ("latency",),
@@ -58,6 +60,7 @@ _PIECES = {
     "batch": "samples",
     "fused": "fused",
 }
+_OWN = "own"
 _WIDER = {"split": ("graph-cut",)}  # a chain is a graph, too
 _FORM = ("one-way", "contiguity", "exclusive")  # of plans, which granularity and execution tell, too
 _EXACT = {
@@ -235,7 +238,7 @@ def classify(problem: AnyProblem) -> Classified:
         "locations": tuple(_locations(problem)),
         "granularities": tuple(_granularities(problem)),
         "constraints": _once(_constraints(problem)),
-        "objectives": _once(goal for term in problem.minimize for goal in _GOALS.get(term.metric, ())),
+        "objectives": _once(goal for term in problem.minimize for goal in _GOALS.get(term.metric, (_OWN,))),
         "algorithms": _once(_algorithms(problem)),
     }
     found = [Match(one, _beyond(one, values)) for one in published().values()]
@@ -277,10 +280,11 @@ def _is_one_way(problem: Problem) -> bool:
     """Whether data never goes back to a lower tier: no plan may do so, or no route would carry it."""
     if any(limit.constraint == "monotone_tiers" for limit in problem.subject_to):
         return True
-    if any(device.tier is None for device in problem.platform.devices):
+    routes = problem.platform.routes
+    if not routes or any(device.tier is None for device in problem.platform.devices):
         return False
     rank = {device.name: position for position, device in enumerate(in_tiers(problem.platform))}
-    return all(rank[route.origin] < rank[route.destination] for route in problem.platform.routes)
+    return all(rank[route.origin] < rank[route.destination] for route in routes)
 
 
 def _is_chain(problem: Problem) -> bool:
@@ -322,11 +326,8 @@ def _granularities(problem: Problem) -> Iterator[str]:
 
 def _constraints(problem: Problem) -> Iterator[str]:
     for limit in problem.subject_to:
-        if limit.constraint == "metric":
-            name = getattr(limit, "metric", "")
-            yield "deadline" if name in ("period", "batch_latency") else _LIMITS.get(name, "capacity")
-        elif limit.constraint in _LIMITS:
-            yield _LIMITS[limit.constraint]
+        kind = limit.metric if limit.constraint == "metric" else limit.constraint
+        yield _LIMITS.get(kind, _OWN)
     if _is_one_way(problem):
         yield "one-way"
     times = problem.profile.time.values()
