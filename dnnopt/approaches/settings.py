@@ -125,11 +125,16 @@ def in_turn(problem: Problem) -> Plan:
 
     Where there are more parts, the first device follows the last one.
     """
-    devices = problem.platform.device_names()
+    return parts_on(problem, problem.platform.device_names())
+
+
+def parts_on(problem: Problem, homes: Sequence[str]) -> Plan:
+    """Return the plan that runs the k-th part of each layer on the k-th of the `homes`, over and over."""
+    first = problem.platform.device_names()[0]
 
     def home(layer: str) -> str:
         _, mark, part = layer.rpartition("#")
-        return devices[(int(part) - 1) % len(devices) if mark else 0]
+        return homes[(int(part) - 1) % len(homes)] if mark else first
 
     return Plan(
         placement={

@@ -53,7 +53,7 @@ class Trial(Tabular):
     refusal : str
         Why there is none.
     best : Result
-        What `solve` finds of the same problem.
+        What `solve` finds of the same problem, from its plan on where that breaks no limit.
     alone : mapping
         Device -> what the referee says of everything on it: the device of the lowest tier and that of the highest one,
         against which most authors compare.
@@ -103,8 +103,7 @@ class Trial(Tabular):
         known = "the optimum" if self.best.status == "optimal" else "the best plan known"
         if is_rounding(self.gap):
             return f"{self.approach.title} finds {known}"
-        side = "above" if self.gap > 0 else "below"
-        return f"{self.approach.title} finds a plan {format_percent(abs(self.gap))} {side} {known}"
+        return f"{self.approach.title} finds a plan {format_percent(self.gap)} above {known}"
 
     def to_rows(self) -> list[dict[str, Any]]:
         """Return a row for its plan and one for the best one."""
@@ -155,7 +154,7 @@ class Trial(Tabular):
             )
             console.print(words(f"Against its {name}: {', '.join(compared)}."))
         if self.approach.stands_for:
-            console.print(words(f"{self.approach.method}: {self.approach.stands_for}"))
+            console.print(words(f"{self.approach.algorithm}: {self.approach.stands_for}"))
         if not self.elsewhere:
             return
         shown = ", ".join(self.elsewhere[:_MOST_NAMED]) + (", ..." if len(self.elsewhere) > _MOST_NAMED else "")
@@ -206,8 +205,9 @@ def try_approach(
     if not problem.name:
         problem = problem.replace(name=f"{one.title}: {net.name} on {where.name or 'a platform'}")
     own, refusal = _own(one, problem, time_limit, seed)
-    best = solve(problem, time_limit=time_limit, seed=seed)
     evaluation = None if own is None else evaluate(problem, own)
+    start = own if evaluation is not None and not evaluation.violations else None
+    best = solve(problem, time_limit=time_limit, seed=seed, start=start)
     return Trial(one, problem, own, evaluation, refusal, best, FrozenDict(_alone(problem)))
 
 
@@ -234,7 +234,7 @@ def _own(approach: Approach, problem: Problem, time_limit: float | None, seed: i
     if approach.plan is not None:
         return _scheduled(problem, approach.plan(problem)), ""
     if not approach.method:
-        return None, "no algorithm: cuts are the user's"
+        return None, "no algorithm here"
     options: dict[str, Any] = {"time_limit": time_limit, "seed": seed}
     if approach.method in formulations.names():
         options["formulation"] = approach.method

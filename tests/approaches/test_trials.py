@@ -1,6 +1,6 @@
 """Each approach that runs: its problem against the paper's formula, its plan against the proved optimum."""
 
-from itertools import combinations_with_replacement, product
+from itertools import combinations_with_replacement, pairwise, product
 from math import inf, isclose
 
 import pytest
@@ -68,6 +68,14 @@ def test_a_trial_compares_with_each_side_alone():
     assert full.gap is None
     assert full.against == {}
     assert full.headline() == "Equal layers (vLLM default) finds a plan that breaks memory(pi)"
+
+
+def test_ans_expects_free_and_busy_times():
+    def seconds(j, rate, speed):
+        return sum(WORK[:j]) + (SIZES[j] / (0.5 * rate) if j < 5 else 0.0) + sum(WORK[j:]) / (8 * speed)
+
+    found = [(seconds(j, 1.0, 1.0) + seconds(j, 0.3, 0.5)) / 2 for j in range(6)]
+    assert isclose(least("ans", chain(), two(up=0.5, second="edge"))[0], min(found))
 
 
 def test_jointdnn_is_its_shortest_path():
@@ -217,6 +225,8 @@ def test_rules_are_what_they_say():
 
 
 SMALL = {
+    "coedge": ("resnet18", "four-pi3-lan-blocking"),
+    "mednn": ("alexnet", "4-jetson-nx-lan"),
     "deepslicing": ("squeezenet", "four-pi3-lan-blocking"),
     "distprivacy": ("branchynet", "four-pi3-lan-blocking"),
     "modnn": ("alexnet", "four-pi3-lan-blocking"),
@@ -234,6 +244,8 @@ def test_its_plan_passes_the_referee_and_is_not_below_the_optimum(name):
         where = among(whole, whole.device_names()[:2])
     trial = try_approach(name, net, where, time_limit=100)
     assert trial.best.status == "optimal"
+    if name != "coedge":  # without its plan, none is found soon
+        assert isclose(dp.solve(trial.problem, time_limit=100).objective, trial.best.objective, rel_tol=1e-6)
     if not trial.approach.algorithm:
         assert trial.own is None
         assert "no algorithm" in trial.headline()
@@ -246,6 +258,39 @@ def test_its_plan_passes_the_referee_and_is_not_below_the_optimum(name):
     assert -1e-9 <= trial.gap < inf
     assert trial.gap > 1e-9 or "the optimum" in trial.headline()
     assert trial.elsewhere or trial.gap <= 1e-9 or trial.problem.execution == "scheduled"
+
+
+def test_coedge_gives_each_layer_the_same_shares():
+    whole = dp.platform("four-pi3-lan-blocking")
+    problem = approach_named("coedge").build(dp.network("resnet18"), among(whole, ["pi0", "pi1"]))
+    (placed,) = approach_named("coedge").plan(problem).placement.values()
+    shares = {}
+    for name, device in placed.items():
+        _, mark, part = name.rpartition("#")
+        if mark:
+            shares.setdefault(int(part), set()).add(device)
+        else:
+            assert device == "pi0"
+    assert sorted(shares) == [1, 2, 3, 4]
+    assert [len(devices) for devices in shares.values()] == [1, 1, 1, 1]
+    assert [device for part in sorted(shares) for device in shares[part]] == ["pi0", "pi0", "pi1", "pi1"]
+
+
+def test_mednn_has_a_tile_for_each_device():
+    six = approach_named("mednn").build(dp.network("alexnet"), dp.platform("six-pi4-wifi"))
+    assert six.networks[0].name == "alexnet@grid:2x3"
+    pair = approach_named("mednn").build(dp.network("alexnet"), among(dp.platform("six-pi4-wifi"), ["pi0", "pi1"]))
+    assert pair.networks[0].name == "alexnet@grid:1x2"
+
+
+def test_hax_conn_changes_the_device_of_each_run_once_at_most():
+    trial = try_approach("hax-conn", chain(), two())
+    assert trial.best.status == "optimal"
+    for placed in trial.best.placement.values():
+        devices = [placed[name] for name in "abcde"]
+        assert sum(a != b for a, b in pairwise(devices)) <= 1
+    apart = sum(WORK) / 8 * 2  # both on the faster device, one after the other
+    assert trial.best.objective <= apart + 1e-9
 
 
 def test_devices_are_taken_out_with_their_links():

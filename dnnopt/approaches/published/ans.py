@@ -3,6 +3,23 @@
 from __future__ import annotations
 
 from dnnopt.approaches.approach import Approach, Claim
+from dnnopt.approaches.settings import two_sided, two_sides
+from dnnopt.problem.networks import Network
+from dnnopt.problem.platforms import Platform
+from dnnopt.problem.problem import Problem
+from dnnopt.problem.scenarios import Scenario
+
+
+def _build(network: Network, platform: Platform) -> Problem:
+    """Least expected latency of one cut for a free and a busy server and network (assumed, each half of the time)."""
+    server = two_sides(platform)[1].name
+    slow = {link.name: 0.3 for link in platform.links}
+    scenarios = (
+        Scenario(name="free", probability=0.5),
+        Scenario(name="busy", probability=0.5, bandwidth=slow, speed={server: 0.5}),
+    )
+    return two_sided(network, platform, scenarios=scenarios)
+
 
 APPROACH = Approach(
     name="ans",
@@ -21,5 +38,7 @@ APPROACH = Approach(
         Claim("significantly outperforms others", "A", "not reproducible", "regret over frames is no objective here"),
         Claim("regret grows less than linearly", "M", "not reproducible", "regret over frames is no objective here"),
     ),
-    missing="Feedback frame by frame: with known rates its problem is Neurosurgeon's.",
+    build=_build,
+    missing="Its algorithm, which learns frame by frame what is known here.",
+    example=("alexnet", "pi3-wifi-pc"),
 )
