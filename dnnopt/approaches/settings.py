@@ -10,7 +10,7 @@ from dnnopt.problem.constraints import Contiguous, memory
 from dnnopt.problem.networks import Network
 from dnnopt.problem.objectives import latency, period
 from dnnopt.problem.plan import Plan
-from dnnopt.problem.platforms import TIERS, Device, Platform
+from dnnopt.problem.platforms import TIERS, Device, Platform, Resource
 from dnnopt.problem.problem import Problem
 from dnnopt.problem.transforms.granularity import in_pieces
 
@@ -75,6 +75,30 @@ def one_way(platform: Platform) -> Platform:
     rank = {device.name: position for position, device in enumerate(in_tiers(platform))}
     return platform.replace(
         routes=tuple(route for route in platform.routes if rank[route.origin] < rank[route.destination])
+    )
+
+
+def charged_to_devices(platform: Platform) -> Platform:
+    """Return the platform in which what a device sends and receives takes its own time, but that of a host.
+
+    A host is a device whose links carry what others send each other; the others pay for it.
+    """
+    ends = {link.name: {link.sender, link.receiver} for link in platform.links}
+    hosts = {
+        device
+        for route in platform.routes
+        for name in route.links
+        for device in ends[name] - {route.origin, route.destination}
+    }
+    return platform.replace(
+        resources=tuple(
+            Resource(
+                name=device,
+                devices=(device,),
+                links=tuple(name for name, those in ends.items() if device in those and device not in hosts),
+            )
+            for device in platform.device_names()
+        )
     )
 
 

@@ -61,7 +61,8 @@ WORDS = {
     "transitions": "transition",
     "own": "nothing",
     "latency": "latency|time|makespan|T_e|min T|delay|layers in proportion|equal counts|performance|max shard",
-    "throughput": "throughput|period|time-per-sample|max_stage|max-stage|max.T_e|max over|cost budget|as DADS|memory",
+    "throughput": "throughput|bottleneck|period|time-per-sample|max_stage|max-stage|max.T_e|max over|"
+    "cost budget|as DADS|memory",
     "cost": "cost",
     "traffic": "comm cost",
     "enumeration": "scan|exhaustive|enumerat|sweep|multi-step|candidate|ranking",

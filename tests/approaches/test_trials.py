@@ -9,7 +9,7 @@ from commands import check_refused, dnnopt
 
 import dnnopt as dp
 from dnnopt.approaches import approach_named, published, try_approach
-from dnnopt.approaches.settings import among, in_row, in_tiers
+from dnnopt.approaches.settings import among, charged_to_devices, in_row, in_tiers
 
 RUNNING = [name for name, one in published().items() if one.runs]
 SIZES = [12.0, 9.0, 7.0, 2.0, 3.0, 1.0]  # bytes of the input, and of what each layer makes
@@ -20,7 +20,7 @@ WEIGHTS = [1.0, 2.0, 4.0, 8.0, 6.0]
 def chain():
     names = "abcde"
     layers = [
-        dp.Layer(name, flops=flops, bytes=0.0, weights=weights)
+        dp.Layer(name, flops=flops, bytes=0.0, weights=weights, activations=1.0)
         for name, flops, weights in zip(names, WORK, WEIGHTS, strict=True)
     ]
     ends = ["input", *names, "output"]
@@ -190,9 +190,79 @@ def stages(shared):
             )
 
 
-@pytest.mark.parametrize(("name", "shared"), [("msr", True), ("pipeedge", False), ("dnnpipe", False)])
+@pytest.mark.parametrize(("name", "shared"), [("msr", True), ("piper", True), ("pipeedge", False), ("dnnpipe", False)])
 def test_pipelines_charge_links_apart_and_msr_charges_devices(name, shared):
     assert isclose(least(name, chain(), gpus())[0], min(stages(shared)))
+
+
+def test_a_host_does_not_pay_for_what_others_send():
+    links = {one.name: one.links for one in charged_to_devices(dp.platform("pcie-host-4xa100")).resources}
+    assert links["host"] == ()
+    assert links["gpu1"] == ("gpu1-up", "gpu1-down")
+    pair = platform([dp.Device("a"), dp.Device("b")], [link("l", sender="a", receiver="b")], {"a>b": "l"})
+    assert [one.links for one in charged_to_devices(pair).resources] == [("l",), ("l",)]
+
+
+def test_alpa_adds_the_largest_stage_for_each_further_round():
+    found = []
+    for j in range(6):
+        for first, second in ((0, 1), (1, 0)):
+            if max(sum(WEIGHTS[:j]), sum(WEIGHTS[j:])) > 16:
+                continue
+            parts = [sum(WORK[:j]) / (1 + first), sum(WORK[j:]) / (1 + second)]
+            hops = [SIZES[j] / 2] * 2 if 0 < j < 5 else []  # out of the one, into the other
+            found.append(sum(parts) + sum(hops) + 7 * max(parts + hops))
+    assert isclose(least("alpa", chain(), gpus())[0], min(found))
+
+
+def test_scissionlite_codes_what_it_sends():
+    def sent(size, coded):
+        work = 1.25 * size  # bytes; one a second on each side
+        return size / 0.1 if not coded else size / 4 / 0.1 + 2 * work
+
+    found = []
+    for j in range(6):
+        ways = [0.0] if j == 5 else [sent(SIZES[j], coded) for coded in ((False, True) if j else (False,))]
+        found += [sum(WORK[:j]) + way + sum(WORK[j:]) / 8 for way in ways]
+    assert isclose(least("scissionlite", chain(), two(up=0.1, second="edge"))[0], min(found))
+
+
+def test_pruned_layers_and_layers_of_few_bits():
+    pruned = [sum(WORK[:j]) / 2 + way(j, 2) + sum(WORK[j:]) / 16 for j in range(6)]
+    assert isclose(least("cogent", chain(), two(up=0.1, second="edge"))[0], min(pruned))
+    four_bits = [sum(WORK[:j]) + way(j, 8) + sum(WORK[j:]) / 8 for j in range(6)]
+    assert isclose(least("auto-split", chain(), two(up=0.1))[0], min(four_bits))
+
+
+def way(j, factor):
+    """Return the seconds at the j-th cut over 0.1 bytes/s; all but the input are smaller by a factor."""
+    return 0.0 if j == 5 else SIZES[j] / 0.1 / (factor if j else 1)
+
+
+def free_placements():
+    """Yield, for each placement on two sides, its latency and its seconds on either; the answer may stay anywhere."""
+    for sides in product((0, 1), repeat=5):
+        seconds = [sum(work for work, side in zip(WORK, sides, strict=True) if side == one) for one in (0, 1)]
+        seconds[1] /= 8
+        places = [0, *sides]
+        sent = sum({(0, 1): SIZES[k] / 2, (1, 0): SIZES[k] / 4}.get((places[k], places[k + 1]), 0.0) for k in range(5))
+        yield sum(seconds) + sent, seconds[0], seconds[1]
+
+
+def test_cost_within_a_deadline_and_a_weighted_sum():
+    limit = 1.5 * min(latency for latency, _, _ in free_placements())
+    dear = min(2.0 * there for latency, _, there in free_placements() if latency <= limit)
+    assert isclose(least("pso-ga", chain(), two(price=2.0))[0], dear)
+    assert dear > 0
+    weighed = min(0.5 * latency + 0.5 * 3.0 * here for latency, here, _ in free_placements())
+    assert isclose(least("hivemind", chain(), two())[0], weighed)
+
+
+def test_energy_of_two_ends_and_the_period_of_two_stages():
+    joules = [3.0 * sum(WORK[:j]) + 5.0 * sum(WORK[j:]) / 8 for j in range(6)]
+    assert isclose(least("deepwear", chain(), two(second="end"))[0], min(joules))
+    loads = [max(sum(WORK[:j]), SIZES[j] / 2 if j < 5 else 0.0, sum(WORK[j:]) / 8) for j in range(6)]
+    assert isclose(least("paretopipe", chain(), two())[0], min(loads))
 
 
 def test_stages_without_a_limit_on_memory():

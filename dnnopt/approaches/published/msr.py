@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 from dnnopt.approaches.approach import Approach, Claim
-from dnnopt.approaches.settings import pipeline
+from dnnopt.approaches.settings import charged_to_devices, pipeline
 from dnnopt.problem.networks import Network
-from dnnopt.problem.platforms import Platform, Resource
+from dnnopt.problem.platforms import Platform
 from dnnopt.problem.problem import Problem
 
 
 def _build(network: Network, platform: Platform) -> Problem:
     """Least load of the busiest device, whose links take its own time."""
-    resources = []
-    for device in platform.devices:
-        own = [link.name for link in platform.links if device.name in (link.sender, link.receiver)]
-        resources.append(Resource(name=device.name, devices=(device.name,), links=tuple(own)))
-    shared = platform.replace(resources=tuple(resources))
-    return pipeline(network, shared, transport="multicast")
+    return pipeline(network, charged_to_devices(platform), transport="multicast")
 
 
 APPROACH = Approach(
