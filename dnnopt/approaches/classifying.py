@@ -60,6 +60,7 @@ _PIECES = {
     "batch": "samples",
     "fused": "fused",
 }
+_EXPENDABLE = ("optimisation algorithms", "partition constraints", "optimisation objectives")
 _OWN = "own"
 _WIDER = {"split": ("graph-cut",)}  # a chain is a graph, too
 _FORM = ("one-way", "contiguity", "exclusive")  # of plans, which granularity and execution tell, too
@@ -109,7 +110,7 @@ class Classification(Tabular):
         rows = self.to_rows()
         titles = {name: heading.words for name, heading in self.headings().items()}
         columns = [(titles.get(name, name), "left") for name in rows[0]] if rows else []
-        console.print(table("", columns, [list(row.values()) for row in rows]))
+        console.print(table("", columns, [list(row.values()) for row in rows], _EXPENDABLE))
         console.print()
         console.print(words(f"{self.headline()}"))
 

@@ -363,6 +363,15 @@ def test_hax_conn_changes_the_device_of_each_run_once_at_most():
     assert trial.best.objective <= apart + 1e-9
 
 
+def test_examples_and_instances_are_in_the_library():
+    known, nets, wheres = dp.names("problems"), dp.names("networks"), dp.names("platforms")
+    for one in published().values():
+        assert set(one.instances) <= set(known), one.name
+        if one.runs:
+            assert one.example[0].partition("@")[0] in nets
+            assert one.example[1] in wheres
+
+
 def test_devices_are_taken_out_with_their_links():
     where = among(dp.platform("wearable-bluetooth-phone-wifi-cloud"), ["watch", "phone"])
     assert where.device_names() == ("watch", "phone")
