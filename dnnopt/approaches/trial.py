@@ -22,6 +22,7 @@ from dnnopt.compiled.scheduling import plan_of
 from dnnopt.formulations import registry as formulations
 from dnnopt.methods.result import STATUS, Result
 from dnnopt.methods.solving import is_search, solve
+from dnnopt.models.solvers.interface import Clock
 from dnnopt.problem.library import network as network_named
 from dnnopt.problem.library import platform as platform_named
 from dnnopt.problem.networks import Network
@@ -54,6 +55,8 @@ class Trial(Tabular):
         Why there is none.
     best : Result
         What `solve` finds of the same problem, from its plan on where that breaks no limit.
+    seconds : float
+        That its algorithm took.
     alone : mapping
         Device -> what the referee says of everything on it: the device of the lowest tier and that of the highest one,
         against which most authors compare.
@@ -65,6 +68,7 @@ class Trial(Tabular):
     evaluation: Evaluation | None
     refusal: str
     best: Result
+    seconds: float
     alone: Mapping[str, Evaluation]
 
     row_noun = "plan"
@@ -116,6 +120,7 @@ class Trial(Tabular):
                 "objective": self.evaluation.objective if self.evaluation else None,
                 "gap": self.gap,
                 "layers_elsewhere": len(self.elsewhere) if self.own else None,
+                "seconds": self.seconds if self.own else None,
             },
             {
                 "plan": f"best, by {self.best.method}",
@@ -123,13 +128,14 @@ class Trial(Tabular):
                 "objective": self.best.objective,
                 "gap": None if self.best.objective is None else 0.0,
                 "layers_elsewhere": None if self.best.plan is None else 0,
+                "seconds": self.best.runtime,
             },
         ]
 
     def headings(self) -> dict[str, Heading]:
         """Return what stands above the columns."""
         name, unit = objective_name(self.problem)
-        return {"objective": Heading(name, unit), "gap": Heading("gap", "%")}
+        return {"objective": Heading(name, unit), "gap": Heading("gap", "%"), "seconds": Heading("time", "s")}
 
     def report(self, console: Console) -> None:
         """Print it for a person."""
@@ -204,11 +210,13 @@ def try_approach(
     problem = one.build(net, where)
     if not problem.name:
         problem = problem.replace(name=f"{one.title}: {net.name} on {where.name or 'a platform'}")
+    clock = Clock()
     own, refusal = _own(one, problem, time_limit, seed)
+    seconds = clock.elapsed()
     evaluation = None if own is None else evaluate(problem, own)
     start = own if evaluation is not None and not evaluation.violations else None
     best = solve(problem, time_limit=time_limit, seed=seed, start=start)
-    return Trial(one, problem, own, evaluation, refusal, best, FrozenDict(_alone(problem)))
+    return Trial(one, problem, own, evaluation, refusal, best, seconds, FrozenDict(_alone(problem)))
 
 
 def _alone(problem: Problem) -> dict[str, Evaluation]:

@@ -78,6 +78,15 @@ def test_ans_expects_free_and_busy_times():
     assert isclose(least("ans", chain(), two(up=0.5, second="edge"))[0], min(found))
 
 
+def test_the_rows_of_a_trial_say_how_long_both_took():
+    trial = try_approach("neurosurgeon", chain(), two(up=0.5))
+    own, best = trial.to_rows()
+    assert 0 < own["seconds"] == trial.seconds < 10
+    assert best["seconds"] == trial.best.runtime
+    assert own["objective"] == best["objective"]
+    assert (own["status"], best["status"]) == ("feasible", "proved optimal")
+
+
 def test_jointdnn_is_its_shortest_path():
     found = []
     for sides in product((0, 1), repeat=5):
