@@ -15,7 +15,7 @@ _GRID = "fused:2x2"  # up to 5x5 there
 
 
 def _build(network: Network, platform: Platform) -> Problem:
-    """Least period of tiles, 2x2 wherever a quarter of the work done twice suffices, within memory."""
+    """Least period, within memory, of layers in 2x2 tiles where at most a quarter of the work is done twice."""
     tiles = in_pieces(network, _GRID).network
     limit = memory("weights+largest_activation")
     return Problem(at_end(tiles, platform, answer=True), platform, "pipelined", period(), subject_to=(limit,))
