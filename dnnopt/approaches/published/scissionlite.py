@@ -53,6 +53,6 @@ APPROACH = Approach(
     ),
     build=_build,
     missing="Bytes and times of the transfer layer as it was trained for each cut.",
-    example=("squeezenet@layer", "pi3-wifi-pc"),
+    example=("alexnet", "pi3-wifi-pc"),
     method="single-cut",
 )
