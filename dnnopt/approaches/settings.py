@@ -108,6 +108,12 @@ def at_end(network: Network, platform: Platform, *, answer: bool = False) -> Net
     return network.model_copy(update={"source": first, "sink": first if answer else None})
 
 
+def parts_within_memory(network: Network, platform: Platform) -> Problem:
+    """Least latency of contiguous parts within memory."""
+    limits = (memory("weights"), Contiguous())
+    return Problem(at_end(network, platform), platform, "sequential", latency(), subject_to=limits)
+
+
 def forward(network: Network, platform: Platform, **keys: Any) -> Problem:
     """Return the problem of least latency in which data goes from tier to tier, and never back; `keys` say more."""
     usual: dict[str, Any] = {"execution": "sequential", "minimize": latency()}

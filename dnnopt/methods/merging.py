@@ -225,9 +225,3 @@ class _Merging:
     @staticmethod
     def _sent(cost: Array, tensors: set[int], i: int, j: int) -> float:
         return float(sum(cost[tensor, i, j] for tensor in tensors))
-
-
-def merged_share(at: AtGranularity) -> float:
-    """Return the share of the layers that were merged away."""
-    before = sum(len(one.original.layers) for one in at.networks)
-    return 1 - sum(len(one.network.layers) for one in at.networks) / before

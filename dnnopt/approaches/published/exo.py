@@ -3,21 +3,10 @@
 from __future__ import annotations
 
 from dnnopt.approaches.approach import Approach
-from dnnopt.approaches.settings import at_end, in_row
+from dnnopt.approaches.settings import in_row, parts_within_memory
 from dnnopt.base.errors import InputError
-from dnnopt.problem.constraints import Contiguous, memory
-from dnnopt.problem.networks import Network
-from dnnopt.problem.objectives import latency
 from dnnopt.problem.plan import Plan
-from dnnopt.problem.platforms import Platform
 from dnnopt.problem.problem import Problem
-
-
-def _build(network: Network, platform: Platform) -> Problem:
-    """Least latency of contiguous parts within memory."""
-    return Problem(
-        at_end(network, platform), platform, "sequential", latency(), subject_to=(memory("weights"), Contiguous())
-    )
 
 
 def _plan(problem: Problem) -> Plan:
@@ -48,7 +37,7 @@ APPROACH = Approach(
     communication="not looked at",
     source="public issues of exo",
     evidence="T",
-    build=_build,
+    build=parts_within_memory,
     plan=_plan,
     example=("gpt2@block", "six-pi4-wifi"),
 )

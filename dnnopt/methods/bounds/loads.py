@@ -65,10 +65,12 @@ def load_bound(c: CompiledProblem, mine: Mask) -> float:
     held = held[held.any(axis=1)]
     if not len(seconds) or not len(held) or not np.isfinite(seconds).any(axis=1).all():
         return 0.0
+    barred = ~np.isfinite(seconds)
+    seconds = np.where(barred, 0.0, seconds)
     weights = np.full(len(held), 1.0 / len(held))
     best = 0.0
     for k in range(_ROUNDS):
-        value, loads = _spread(seconds, held, weights)
+        value, loads = _spread(seconds, barred, held, weights)
         best = max(best, value)
         largest = loads.max()
         if largest <= 0:
@@ -78,10 +80,9 @@ def load_bound(c: CompiledProblem, mine: Mask) -> float:
     return best
 
 
-def _spread(seconds: Array, held: Array, weights: Array) -> tuple[float, Array]:
+def _spread(seconds: Array, barred: Mask, held: Array, weights: Array) -> tuple[float, Array]:
     """Return the bound of some weights, and the loads of the resources with each layer where it weighs least."""
-    prices = weights @ held
-    cost = np.where(np.isfinite(seconds), np.where(np.isfinite(seconds), seconds, 0.0) * prices, np.inf)
+    cost = np.where(barred, np.inf, seconds * (weights @ held))
     chosen = cost.argmin(axis=1)
     rows = np.arange(len(seconds))
     loads = held @ np.bincount(chosen, weights=seconds[rows, chosen], minlength=seconds.shape[1])

@@ -166,14 +166,14 @@ def merge(network: Network, groups: Sequence[Collection[str]]) -> Network:
             own[readers[0]].append(shared.bytes)
         else:
             shared_weights.append(shared.model_copy(update={"layers": tuple(names[g] for g in readers)}))
-    merged = tuple(_merged(group, name, extra) for group, name, extra in zip(members, names, own, strict=True))
+    merged = tuple(one_layer(group, name, extra) for group, name, extra in zip(members, names, own, strict=True))
     fields = {field: getattr(network, field) for field in Network.model_fields}
     changed = {"layers": merged, "tensors": tuple(tensors), "shared_weights": tuple(shared_weights)}
     return Network(**{**fields, **changed})
 
 
-def _merged(members: list[Layer], name: str, shared: list[float]) -> Layer:
-    """Return one layer for all members; `shared`: bytes of what they alone share."""
+def one_layer(members: list[Layer], name: str, shared: Sequence[float] = ()) -> Layer:
+    """Return one layer for all members, or the only one as it is; `shared`: bytes of what they alone share."""
     if len(members) == 1:
         return members[0]
 

@@ -17,7 +17,7 @@ from dnnopt.base.arguments import checked
 from dnnopt.base.errors import InputError
 from dnnopt.base.numbers import counted
 from dnnopt.problem.networks import Network, SharedWeights
-from dnnopt.problem.transforms.pieces import WHOLE, Piece, Transformed, assemble, in_one_piece
+from dnnopt.problem.transforms.pieces import Piece, Transformed, assemble, in_one_piece
 from dnnopt.problem.transforms.sharding import Division, grid_of, share_weights
 from dnnopt.problem.transforms.tiling import Tiling
 
@@ -90,9 +90,7 @@ def fuse(
     for layer in network.layers:
         own = owner.get(layer.name)
         if own is None:
-            reads = dict.fromkeys(tiling.shapes.reads[layer.name], WHOLE)
-            makes = dict.fromkeys(tiling.shapes.makes[layer.name], WHOLE)
-            pieces.append(Piece(layer, reads, makes, {layer.name: 1.0}, {layer.name: WHOLE}))
+            pieces.append(tiling.shapes.whole(layer))
         elif layer.name == found[own][-1]:
             tiles = tiling.tiles(found[own], divisions[own], f"blocks[{own}]")
             size = tiling.weights(found[own])

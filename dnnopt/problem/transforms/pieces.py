@@ -163,6 +163,17 @@ class LayerShapes:
             return None
         return LayerReading(layer, tuple(shapes), results[0])
 
+    def whole(self, layer: Layer) -> Piece:
+        """Return the piece that is a layer as it is."""
+        reads, makes = (dict.fromkeys(names[layer.name], WHOLE) for names in (self.reads, self.makes))
+        return Piece(layer, reads, makes, {layer.name: 1.0}, {layer.name: WHOLE})
+
+    def why_not(self, otherwise: str) -> str:
+        """Return why nothing can be divided: there are no shapes or, where there are, another reason."""
+        if any(tensor.shape is not None for tensor in self.network.tensors):
+            return otherwise
+        return "it has no shapes (`read_onnx` gives them, as do the networks of the library)"
+
     def alike(self, layer: Layer, axis: int, size: int) -> bool:
         """Return whether all results of a layer have an axis of that length."""
         shapes = (self.tensors[name].shape for name in self.makes[layer.name])
@@ -172,17 +183,7 @@ class LayerShapes:
 def in_one_piece(network: Network) -> Transformed:
     """Return a network in its own layers."""
     shapes = LayerShapes(network)
-    pieces = [
-        Piece(
-            layer,
-            dict.fromkeys(shapes.reads[layer.name], WHOLE),
-            dict.fromkeys(shapes.makes[layer.name], WHOLE),
-            {layer.name: 1.0},
-            {layer.name: WHOLE},
-        )
-        for layer in network.layers
-    ]
-    return Transformed(network, network, tuple(pieces))
+    return Transformed(network, network, tuple(map(shapes.whole, network.layers)))
 
 
 def share_of(region: Region, shape: Shape | None) -> float:

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import accumulate, pairwise, product
 from typing import Annotated, Any
 
@@ -174,9 +175,8 @@ class _Sharding:
         for index in self.network.order:
             self._choose(self.network.layers[index])
         if not self.axes and not self.summed:
-            raise InputError(
-                "", field="axis", problem=f"no layer of {self.network.name!r} can be divided: {self._why()}"
-            )
+            why = self.shapes.why_not(f"none has {self.division.axis} to divide")
+            raise InputError("", field="axis", problem=f"no layer of {self.network.name!r} can be divided: {why}")
         for index in reversed(self.network.order):
             self._align(self.network.layers[index].name)
         pieces: list[Piece] = []
@@ -188,11 +188,6 @@ class _Sharding:
         parts = "x".join(str(len(shares)) for shares in self.division.shares)
         name = f"{self.network.name}@{'paired' if self.pair else self.division.axis}:{parts}"
         return assemble(self.network, name, pieces, shared)
-
-    def _why(self) -> str:
-        if any(tensor.shape is not None for tensor in self.network.tensors):
-            return f"none has {self.division.axis} to divide"
-        return "it has no shapes (`read_onnx` gives them, as do the networks of the library)"
 
     def _divided(self, tensor: str) -> list[int | None]:
         """Return the axis of a tensor that is divided, in each dimension."""
@@ -262,15 +257,13 @@ class _Sharding:
         into = self.axes.get(consumer, [None] * (dimension + 1))[dimension]
         if into is None:
             return 1
-        operands = self.shapes.operands(self.shapes_layer(consumer))
-        for link in self.readings[consumer].links(into) or ():
+        reading = self.readings[consumer]
+        operands = self.shapes.operands(reading.layer)
+        for link in reading.links(into) or ():
             if operands[link.operand] == tensor and link.axis == axis and link.window is None:
                 out, own = link.blocks
                 return max(1, self.units[consumer][dimension] // out) * own
         return 1
-
-    def shapes_layer(self, name: str) -> Layer:
-        return self.readings[name].layer
 
     def _intervals(self, size: int, dimension: int, unit: int) -> list[Span]:
         """Return what each part has of an axis, in whole units."""
@@ -284,8 +277,7 @@ class _Sharding:
         if layer.name in self.summed:
             return self._partial_sums(layer), []
         if layer.name not in self.axes:
-            all_of = dict.fromkeys(self.shapes.reads[layer.name], WHOLE)
-            return [Piece(layer, all_of, dict.fromkeys(made, WHOLE), {layer.name: 1.0}, {layer.name: WHOLE})], []
+            return [self.shapes.whole(layer)], []
         reading = self.readings[layer.name]
         intervals = [
             [None] * len(shares) if axis is None else self._intervals(reading.result[axis], k, unit)
@@ -379,7 +371,5 @@ def hull(first: Mapping[int, Span], second: Mapping[int, Span]) -> dict[int, Spa
 
 def share_weights(pieces: Sequence[Piece], name: str, size: float) -> tuple[list[Piece], list[SharedWeights]]:
     """Return the pieces with weights that a device which runs several of them holds once."""
-    from dataclasses import replace
-
     bare = [replace(piece, layer=piece.layer.model_copy(update={"weights": 0.0})) for piece in pieces]
     return bare, [SharedWeights(name=name, bytes=size, layers=tuple(piece.layer.name for piece in pieces))]

@@ -8,6 +8,7 @@ from math import fsum
 
 from dnnopt.base.errors import InputError
 from dnnopt.problem.networks import INPUT, OUTPUT, Layer, Network
+from dnnopt.problem.transforms.coarsening import one_layer
 from dnnopt.problem.transforms.pieces import (
     WHOLE,
     LayerShapes,
@@ -33,9 +34,7 @@ class Tiling:
     @property
     def why(self) -> str:
         """Why nothing can be fused."""
-        if any(tensor.shape is not None for tensor in self.network.tensors):
-            return "none has feature maps to divide, or tiles would compute too much again"
-        return "it has no shapes (`read_onnx` gives them, as do the networks of the library)"
+        return self.shapes.why_not("none has feature maps to divide, or tiles would compute too much again")
 
     def reading(self, name: str) -> LayerReading | None:
         if name not in self._readings:
@@ -165,12 +164,18 @@ class Tiling:
         for label, cell in self.cells(last, division, field):
             computed, reads = self.back(members, {last: cell})
             computed.reverse()
-            tile = _one_layer([self.part(*one) for one in computed], last + label if divides else last)
+            tile = self._tile([self.part(*one) for one in computed], last + label if divides else last)
             regions = {name: region for name, region, _ in computed}
             shares = {name: self.share(name, region) for name, region in regions.items()}
             makes = dict.fromkeys(self.shapes.makes[last], cell if divides else WHOLE)
             found.append(Piece(tile, reads, makes, shares, regions, label))
         return found
+
+    @staticmethod
+    def _tile(parts: list[Layer], name: str) -> Layer:
+        if len({part.reach for part in parts}) > 1:
+            raise InputError("layers of one reach in a block", field="blocks", value=[part.name for part in parts])
+        return one_layer(parts, name).model_copy(update={"name": name})  # of a single one, too
 
     def weights(self, members: Iterable[str]) -> float | None:
         """Return the bytes of a block's weights; None: one is not known."""
@@ -239,27 +244,3 @@ class Tiling:
 
 def _even(size: int, parts: int) -> list[Span]:
     return list(pairwise(round(size * k / parts) for k in range(parts + 1)))
-
-
-def _one_layer(parts: Sequence[Layer], name: str) -> Layer:
-    """Return one layer that runs all parts, one after the other."""
-
-    def over(values: Sequence[float | None], largest: bool = False) -> float | None:
-        known = [value for value in values if value is not None]
-        return None if len(known) < len(values) else max(known) if largest else fsum(known)
-
-    computing = [part for part in parts if part.flops] or list(parts)
-    most = max(computing, key=lambda part: part.flops or 0.0)
-    if len({part.reach for part in parts}) > 1:
-        raise InputError("layers of one reach in a block", field="blocks", value=[part.name for part in parts])
-    return Layer(
-        name=name,
-        op="+".join(dict.fromkeys(part.op for part in computing if part.op)),
-        flops=over([part.flops for part in parts]),
-        bytes=over([part.bytes for part in parts]),
-        weights=over([part.weights for part in parts]),
-        activations=over([part.activations for part in parts], largest=True),
-        state=fsum(part.state for part in parts),
-        reach=most.reach,
-        dtype=most.dtype,
-    )
