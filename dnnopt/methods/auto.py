@@ -1,10 +1,11 @@
 """`auto`: what `solve` does where no formulation is named.
 
-Where an exact method fits (shortest path, minimum cut, blocks, tree program, ideals), that is all; relaxations that one
-fits come next. Otherwise presolve with the best simple plan. For a linear objective, prices on the limits give a bound,
-and what each choice costs at least: what costs more than the plan is forbidden. The formulation is given a glance, in
-which what is easy ends, and constraint programming a longer one; where layers choose modes, blocks or forms, the
-problem without these choices gives plans. For a critical path, the sum of all times comes first.
+Where an exact method fits (shortest path, minimum cut, blocks, tree program, ideals), that is all. Layers that some
+optimal plan has together are merged, where these are many. Relaxations that an exact method fits come next. Then
+presolve with the best simple plan. For a linear objective, prices on the limits give a bound, and what each choice
+costs at least: what costs more than the plan is forbidden. The formulation is given a glance, in which what is easy
+ends, and constraint programming a longer one; where layers choose modes, blocks or forms, the problem without these
+choices gives plans. For a critical path, the sum of all times comes first.
 Searches (groups of layers, local search, neighbourhoods) improve the plan. Then label search, as long as it promises to
 close the gap.
 
@@ -40,6 +41,7 @@ from dnnopt.methods.formulated import default_solver, is_too_large, offer_values
 from dnnopt.methods.heuristics import BASELINES
 from dnnopt.methods.heuristics.cutting import cut
 from dnnopt.methods.heuristics.effort import Effort
+from dnnopt.methods.merging import merged_pool
 from dnnopt.methods.numbers import is_reliable
 from dnnopt.methods.pool import Pool
 from dnnopt.methods.programs import rows as sums
@@ -140,7 +142,7 @@ class _Auto:
         self.kept = pool.compiled  # the problem, without choices that are too expensive
 
     def run(self) -> Outcome:
-        phases = [self._fitting, self._stages]
+        phases = [self._fitting, self._merged, self._stages]
         if self.formulation.kind == "milp":
             phases += [
                 self._prices,
@@ -168,6 +170,15 @@ class _Auto:
             if method.refuses(self.pool.compiled) is None:
                 return method.run(self.pool, self.limits, self.control)
         return _NOTHING
+
+    def _merged(self) -> Outcome:
+        """Solve the problem with layers merged that some optimal plan has together, where that leaves far fewer."""
+        relay = merged_pool(self.pool)
+        if relay is None:
+            return _NOTHING
+        formulation = registry.formulation(self.formulation.name, relay.compiled)
+        limits = self.limits.within(self.clock.left())
+        return run_auto(relay, formulation, self.solver, limits, self.control, any_solver=self.any_solver)
 
     def _stages(self) -> Outcome:
         """Solve relaxations of contiguous stages, whose plans are good ones too."""

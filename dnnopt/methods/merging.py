@@ -29,9 +29,12 @@ from dnnopt.compiled.compiled import CompiledProblem
 from dnnopt.compiled.compiler import compile_problem
 from dnnopt.compiled.constraints import LinearLimit, LinearTerm, MemoryLimit
 from dnnopt.compiled.metrics import Array, LinearMetric, Mask
-from dnnopt.problem.problem import AnyProblem, as_problem
+from dnnopt.methods.pool import Pool
+from dnnopt.problem.problem import AnyProblem, Problem, as_problem
 from dnnopt.problem.transforms.problems import AtGranularity, with_merged
 
+WORTH_MERGING = 0.25  # a share of the layers; where fewer are merged away, solvers are hardly faster
+_MOST_TESTS = 100_000  # of edges and pairs of devices
 _ROUNDING = 1e-12  # the triangle inequality of sums of the same numbers
 
 
@@ -53,13 +56,52 @@ def merge_exactly(problem: AnyProblem) -> AtGranularity:
         Its `lift` says what a plan means for the original.
     """
     original = as_problem(problem)
-    groups: dict[str, list[list[str]]] = {network.name: [] for network in original.networks}
     compiled = compile_problem(original)
-    for members in never_apart(compiled):
+    return _merged(original, compiled, never_apart(compiled))
+
+
+def merged_pool(pool: Pool) -> Pool | None:
+    """Return a pool of the problem with its layers merged, all of whose plans and claims go to the given pool too.
+
+    None: merging is not known to keep the optimum, or leaves nearly as many layers, or to try it takes long.
+    """
+    c = pool.compiled
+    if pool.stage or len(c.edge_producer) * len(c.pair_origin) > _MOST_TESTS:
+        return None
+    groups = never_apart(c)
+    if len(groups) > (1 - WORTH_MERGING) * len(c.node_names):
+        return None
+    at = _merged(pool.problem, c, groups)
+    merged = compile_problem(at.problem).at_stage(pool.stage, {})
+    member_of = {
+        (one.original.name, name): (one.original.name, joined)
+        for one in at.networks
+        for joined, members in one.members.items()
+        for name in members
+    }
+    there = {
+        key or name: node for node, (key, name) in enumerate(zip(merged.layer_keys, merged.node_names, strict=True))
+    }
+    image = np.array(
+        [there[name if key is None else member_of[key]] for key, name in zip(c.layer_keys, c.node_names, strict=True)]
+    )
+    relay = Pool(at.problem, merged, pool.stage, cutoff=pool.cutoff)
+    relay.twin = pool
+    relay.pass_on = lambda placement, source, times: pool.offer_placement(placement[image], source)
+    first = np.unique(image, return_index=True)[1]
+    for known in pool.known:
+        relay.offer_placement(known.placement[first], pool.found_by)
+    return relay
+
+
+def _merged(problem: Problem, compiled: CompiledProblem, groups: list[list[int]]) -> AtGranularity:
+    """Return the problem with the layers among these nodes merged, group by group."""
+    layers: dict[str, list[list[str]]] = {network.name: [] for network in problem.networks}
+    for members in groups:
         keys = [key for key in (compiled.layer_keys[node] for node in members) if key is not None]
         if keys:
-            groups[keys[0][0]].append([name for _, name in keys])
-    return with_merged(original, groups)
+            layers[keys[0][0]].append([name for _, name in keys])
+    return with_merged(problem, layers)
 
 
 def never_apart(c: CompiledProblem) -> list[list[int]]:

@@ -68,6 +68,8 @@ class Pool:
         Some of the plans that were accepted, the best ones among them.
     pass_on : callable, optional
         Called as `offer_placement`, with each placement that is offered before it is judged.
+    twin : Pool, optional
+        Of a problem with the same optimum: bounds that are claimed here hold there, and so does that there is no plan.
     contradictions : list of str
         What engines claimed and plans refuted.
     confirmed_by : str
@@ -99,6 +101,7 @@ class Pool:
         self._judged: dict[tuple[object, object], tuple[Known, Plan, Evaluation]] = {}  # by placement and starts
         self.found_by = ""
         self.pass_on: Callable[[Index, str, Times | None], object] | None = None
+        self.twin: Pool | None = None
         self.contradictions: list[str] = []
         self.confirmed_by = ""
         self.confirming = 0.0
@@ -218,6 +221,9 @@ class Pool:
         engine : str
             The solver whose word it is; empty: it follows from methods of this package alone.
         """
+        if self.twin is not None:
+            self.twin.resolution = max(self.twin.resolution, self.resolution)
+            self.twin.add_bound(bound, source, engine)
         with self._lock:
             if not math.isfinite(bound) or engine in self._doubted:
                 return
@@ -232,6 +238,8 @@ class Pool:
 
     def claim_infeasible(self, source: str, engine: str) -> None:
         """Note that an engine says that there is no plan."""
+        if self.twin is not None:
+            self.twin.claim_infeasible(source, engine)
         with self._lock:
             if self.plan is None:
                 self._infeasible[engine] = source
