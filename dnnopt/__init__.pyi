@@ -54,6 +54,8 @@ from dnnopt.problem.geometry import Window as Window
 from dnnopt.problem.library import names as names
 from dnnopt.problem.library import network as network
 from dnnopt.problem.library import platform as platform
+from dnnopt.problem.manifest import Manifest as Manifest
+from dnnopt.problem.manifest import read_manifest as read_manifest
 from dnnopt.problem.modes import Mode as Mode
 from dnnopt.problem.networks import Layer as Layer
 from dnnopt.problem.networks import Network as Network
@@ -121,6 +123,7 @@ from dnnopt.referee import Evaluation as Evaluation
 from dnnopt.referee import Transmission as Transmission
 from dnnopt.referee import Violation as Violation
 from dnnopt.referee import evaluate as evaluate
+from dnnopt.runtime.split import split_onnx as split_onnx
 from dnnopt.studies.bench import BenchSummary as BenchSummary
 from dnnopt.studies.bench import bench as bench
 from dnnopt.studies.best_known import BestKnown as BestKnown

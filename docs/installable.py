@@ -22,7 +22,7 @@ PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 OPTIONAL = tomllib.loads(PROJECT.read_text("utf-8"))["project"]["optional-dependencies"]
 EXTRAS = [name for name in OPTIONAL if name != "dev"]
 # Extras that `all` has on some systems alone.
-CONDITIONAL = [name for name in EXTRAS if any(f"[{name}];" in needed for needed in OPTIONAL["all"])]
+CONDITIONAL = [name for name in EXTRAS if any(re.search(rf"[\[,]{name}[\],].*;", needed) for needed in OPTIONAL["all"])]
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ ROOT = Path(__file__).parent.parent
 # From the bottom up: a room may import those before it.
 ROOMS = (
     "base", "problem", "referee", "compiled", "inputs", "models", "formulations", "methods", "studies", "approaches",
-    "plot", "cli",
+    "runtime", "plot", "cli",
 )  # fmt: skip
 # Methods of records that only forward to a function.
 FORWARDS = {

@@ -117,7 +117,7 @@ def profile_onnx(
     check_threads(threads)
     if not device:
         raise InputError("the name of this machine in a platform", field="device", value=device)
-    _runtime()
+    onnx_runtime()
     path, short = _file(model)
     threads = threads or _processors()
     runner = _Runner(path, name or short, dimensions, costs, warmup, repetitions, threads, seed, allow_large)
@@ -266,7 +266,7 @@ class _Runner:
 
     def _session(self, level: str, apart: bool, folder: str | None = None) -> Any:
         """Return a session; where there is a folder, it observes nodes and writes the graph that it runs there."""
-        ort, failures = _runtime()
+        ort, failures = onnx_runtime()
         options = ort.SessionOptions()
         options.graph_optimization_level = getattr(ort.GraphOptimizationLevel, level)
         options.intra_op_num_threads = self.threads
@@ -301,7 +301,7 @@ class _Runner:
             start = perf_counter()
             try:
                 session.run(None, self.feeds)
-            except _runtime()[1] as error:
+            except onnx_runtime()[1] as error:
                 raise self._refused(error) from None
             seconds.append(perf_counter() - start)
         return seconds[self.warmup :]
@@ -368,7 +368,7 @@ def _runs(events: list[dict[str, Any]], nodes: list[str]) -> Iterator[tuple[floa
             current = []
 
 
-def _runtime() -> tuple[Any, tuple[type[Exception], ...]]:
+def onnx_runtime() -> tuple[Any, tuple[type[Exception], ...]]:
     """Return onnxruntime and what it raises."""
     onnxruntime = optional("onnxruntime", "onnxruntime", "profile")
     from onnxruntime.capi import onnxruntime_pybind11_state as state

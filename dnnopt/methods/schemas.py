@@ -20,6 +20,7 @@ from dnnopt.base.records import Record
 from dnnopt.base.units import example, si_unit
 from dnnopt.methods.result import Event, Result
 from dnnopt.problem.entries import LibraryNetwork, LibraryPlatform, OnnxNetwork
+from dnnopt.problem.manifest import Manifest
 from dnnopt.problem.networks import Network
 from dnnopt.problem.plan import Plan
 from dnnopt.problem.platforms import Platform
@@ -36,6 +37,7 @@ _RECORDS: dict[str, type[Record]] = {
     "profile": Profile,
     "plan": Plan,
     "variants": Variants,
+    "manifest": Manifest,
 }
 KINDS = (*_RECORDS, "result")
 _PARTS = {"problem": ("platform", "network", "profile"), "variants": ("problem",)}
@@ -62,7 +64,7 @@ def schema(kind: str) -> dict[str, Any]:
 
     Parameters
     ----------
-    kind : {"problem", "platform", "network", "profile", "plan", "variants", "result"}
+    kind : {"problem", "platform", "network", "profile", "plan", "variants", "manifest", "result"}
 
     Raises
     ------

@@ -253,7 +253,5 @@ def test_the_command_prints_the_schema_and_the_page_has_its_keys(kind):
 def test_an_unknown_kind_is_refused():
     run = dnnopt("schema", "plans")
     assert run.returncode == 2
-    assert (
-        run.output
-        == "dnnopt: KIND: got 'plans', expected one of problem, platform, network, profile, plan, variants, result\n"
-    )
+    kinds = "problem, platform, network, profile, plan, variants, manifest, result"
+    assert run.output == f"dnnopt: KIND: got 'plans', expected one of {kinds}\n"

@@ -42,6 +42,8 @@ class Node:
     proto : onnx.NodeProto
     opsets : mapping of str to int
         Domain (empty for ONNX's own) -> version.
+    call : onnx.NodeProto, optional
+        The call of a function in the file's graph that it is a part of.
     op, domain : str
         Its operator; the domain is empty for ONNX's own.
     inputs, outputs : tuple of str
@@ -52,6 +54,7 @@ class Node:
 
     proto: NodeProto
     opsets: Mapping[str, int]
+    call: NodeProto | None = None
     op: str = field(init=False)
     domain: str = field(init=False)
     inputs: tuple[str, ...] = field(init=False)
@@ -137,18 +140,23 @@ class Inliner:
         self._counts: Counter[str] = Counter()
         self._refuse_too_many(model, allow_large)
 
-    def expand(self, nodes: Iterable[NodeProto], opsets: Mapping[str, int]) -> list[Node]:
-        """Return nodes with the bodies of functions in the place of their calls."""
+    def expand(
+        self, nodes: Iterable[NodeProto], opsets: Mapping[str, int], call: NodeProto | None = None
+    ) -> list[Node]:
+        """Return nodes (of a function, where one is called) with the bodies of functions in place of calls."""
         found: list[Node] = []
+        outermost = call
         stack: list[Iterator[tuple[NodeProto, Mapping[str, int]]]] = [((node, opsets) for node in nodes)]
         while stack:
             node, versions = next(stack[-1], (None, {}))
             if node is None:
                 stack.pop()
             elif (function := self._functions.get(_key(node))) is not None:
+                if len(stack) == 1 and call is None:
+                    outermost = node
                 stack.append(self._body(function, node))
             else:
-                found.append(Node(node, versions))
+                found.append(Node(node, versions, outermost if len(stack) > 1 else call))
         return found
 
     def branch(self, node: Node, name: str) -> list[Node]:
@@ -174,7 +182,7 @@ class Inliner:
             for inner, outer in zip(graph.output, node.outputs, strict=True)
             if outer
         ]
-        return self.expand(nodes, node.opsets)
+        return self.expand(nodes, node.opsets, node.call)
 
     def _body(self, function: FunctionProto, call: NodeProto) -> Iterator[tuple[NodeProto, Mapping[str, int]]]:
         from onnx import helper

@@ -61,6 +61,9 @@ class OnnxGraph:
         The graph's outputs that are not constant.
     used : set of str
         What the layers and the outputs read, constants left out.
+    quantised_by : dict
+        Values that are taken for small numbers, as all that is done with them can be done after their QuantizeLinear:
+        name -> that node.
 
     Raises
     ------
@@ -77,6 +80,7 @@ class OnnxGraph:
 
     def _build(self, path: Path, dimensions: Mapping[str, int], allow_large: bool) -> None:
         self.model = load_model(path)
+        self.quantised_by: dict[str, Node] = {}
         graph = self.model.graph
         self._inliner = Inliner(self.model, allow_large=allow_large)
         nodes = self._inliner.expand(graph.node, opsets_of(self.model.opset_import))
@@ -373,7 +377,7 @@ class OnnxGraph:
         opsets = opsets_of(self.model.opset_import)
         for node in self.nodes:
             own = opsets.setdefault(node.domain, node.version)
-            if not _same_definition(node, own):
+            if not same_definition(node, own):
                 problem = f"{node.label} is of a function with operator set {node.version}, and the model has {own}"
                 raise self.error(f"{problem}; running it needs one for both")
         protos = [node.proto for node in self.nodes]
@@ -407,7 +411,7 @@ def _check_opsets(nodes: Iterable[Node]) -> None:
             raise InputError("", problem=problem)
 
 
-def _same_definition(node: Node, version: int) -> bool:
+def same_definition(node: Node, version: int) -> bool:
     import onnx
 
     def since(version: int) -> int:

@@ -146,6 +146,7 @@ class _Folding:
                 folded.add(end)
             elif end is not None:
                 self.graph.retype(value, end.outputs[0])
+                self.graph.quantised_by[value] = end
                 self.small.add(value)
         node.outputs = tuple(outputs)
         return folded

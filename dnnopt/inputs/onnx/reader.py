@@ -107,7 +107,7 @@ def read_onnx(
     _refuse_control_flow(graph, own_costs)
     _refuse_unknown_operators(graph, own_costs)
     graph.check_shapes()
-    names = _layer_names(graph.layers)
+    names = layer_names(graph.layers)
     layers = [_layer(graph, node, name, own_costs) for node, name in zip(graph.layers, names, strict=True)]
     weights, shared = _weights(graph, names)
     layers = [layer.model_copy(update={"weights": weights[layer.name]}) for layer in layers]
@@ -262,7 +262,7 @@ def _cost(
     return float(cost.flops), None if cost.bytes is None else float(cost.bytes)
 
 
-def _layer_names(nodes: list[Node]) -> list[str]:
+def layer_names(nodes: list[Node]) -> list[str]:
     """Name each layer after its node, or after its operator and a number where that does not do."""
     given = (node.proto.name for node in nodes)
     wanted = [re.sub(r"[^A-Za-z0-9_.]+", "_", name.strip("/").replace("/", ".")).strip("_.") for name in given]

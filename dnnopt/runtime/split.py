@@ -1,0 +1,306 @@
+"""Split an ONNX file by a plan: one file for each device and stage, and a manifest of who sends what to whom."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import shutil
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dnnopt.base.arguments import checked
+from dnnopt.base.errors import InputError
+from dnnopt.base.outputs import make_folder
+from dnnopt.base.records import check_known
+from dnnopt.inputs.onnx.file import load_model
+from dnnopt.inputs.onnx.quantised import folded_graph
+from dnnopt.inputs.onnx.reader import layer_names
+from dnnopt.problem.manifest import (
+    MANIFEST,
+    PROBLEM,
+    Axis,
+    Manifest,
+    ModelInput,
+    ModelOutput,
+    ModelPiece,
+    Sent,
+    write_manifest,
+)
+from dnnopt.problem.networks import INPUT, OUTPUT, Network
+from dnnopt.problem.plan import Plan
+from dnnopt.problem.problem import Problem, problem_text
+from dnnopt.runtime.assembly import Assembly
+from dnnopt.runtime.emission import check_whole, constants_of, piece_model
+from dnnopt.runtime.verification import verified
+from dnnopt.runtime.weights import WeightFile, stored_bytes, sync
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+_FORMS = ("float16", "int8")
+
+
+@checked
+def split_onnx(
+    model: str | Path,
+    plan: Plan,
+    folder: str | Path,
+    *,
+    problem: Problem | None = None,
+    dimensions: Mapping[str, int] | None = None,
+    network: str | None = None,
+    forms: Mapping[str, str] | None = None,
+    verify: bool = True,
+    seed: int = 0,
+    allow_large: bool = False,
+) -> Manifest:
+    """Split an ONNX file by a plan.
+
+    The folder gets an ONNX file for each device and stage, weights in other files where the model has them there or
+    several pieces of a device read them, `manifest.json`, and, where there is a problem, `problem.json`. All are there
+    in the end, or none. Tensors, nodes and operator sets are those of the file, and calls of functions stay where all
+    of the function is in one piece. Pieces take inputs of other sizes where the file does, save for branches that the
+    reader had to choose.
+
+    Parameters
+    ----------
+    model : str or Path
+    plan : Plan
+        Where each layer runs. Modes of devices are not made: a piece computes what the file says.
+    folder : str or Path
+        New or empty, or one with pieces, which are replaced.
+    problem : Problem, optional
+        Whose plan it is: where the input starts, where the answer must arrive, and what is predicted.
+    dimensions : mapping of str to int, optional
+        Sizes of symbolic dimensions that the network was read with.
+    network : str, optional
+        Which of the plan's networks it is, where there are several.
+    forms : mapping of str to str, optional
+        Tensors, or ``*`` for all of floating-point numbers, that are sent as ``float16`` or ``int8``; beside the
+        plan's own forms of these names.
+    verify : bool
+        Whether to run the pieces and the whole with onnxruntime, on random inputs, and state how they differ.
+    seed : int
+        Of these inputs.
+    allow_large : bool
+        Whether the limits of `dnnopt.base.sizes` are lifted.
+
+    Raises
+    ------
+    InputError
+        If the plan does not place exactly the layers of the file, a value that would be sent is no tensor of numbers,
+        weights are missing, the folder has something else in it or cannot be written, or, to verify, onnxruntime
+        cannot run the file.
+    """
+    path, target = Path(model), Path(folder)
+    _check_target(target)
+    graph = folded_graph(path, dimensions or {}, allow_large=allow_large)
+    graph.check_shapes()
+    names = layer_names(graph.layers)
+    name, placed = _placement(plan, network, names, path)
+    device_of: Mapping[str, str] = problem.platform.device_of() if problem is not None else {}
+    devices = [device_of.get(placed[layer], placed[layer]) for layer in names]
+    declared, dynamic = _declared(path)
+    assembly = Assembly(graph, devices, declared, dynamic)
+    of_problem = _network_of(problem, name)
+    source, sink = (None, None) if of_problem is None else (of_problem.source, of_problem.sink)
+    models = {draft.name: piece_model(assembly, draft) for draft in assembly.drafts}
+    for draft in assembly.drafts:
+        check_whole(models[draft.name], draft)
+    planned = plan.forms.get(name, {})
+    chosen = {tensor: form for tensor, form in planned.items() if form in _FORMS} | dict(forms or {})
+    remarks = []
+    other = sorted({form for form in planned.values() if form not in _FORMS})
+    if other:
+        remarks.append(f"What the plan sends in the forms {', '.join(other)} is sent as it is.")
+    modes = sorted({place for place in placed.values() if device_of.get(place, place) != place})
+    if modes:
+        remarks.append(f"The pieces compute what the file says: nothing is made of the modes {', '.join(modes)}.")
+    try:
+        with _written(target) as place:
+            pieces = []
+            files = {
+                device: WeightFile(place / f"{_stem(assembly, device)}.weights", path.parent) for device in devices
+            }
+            readers = _readers(assembly, models)
+            for draft in assembly.drafts:
+                made, file = models.pop(draft.name), files[draft.device]
+                total = used = 0
+                for tensor in constants_of(made):
+                    before = tensor.data_location
+                    file.store(tensor, shared=readers[draft.device, tensor.name] > 1)
+                    used += tensor.data_location != before or tensor.data_location == tensor.EXTERNAL
+                    total += stored_bytes(tensor)
+                (place / f"{draft.name}.onnx").write_bytes(made.SerializeToString())
+                pieces.append(
+                    ModelPiece(
+                        name=draft.name,
+                        device=draft.device,
+                        stage=draft.stage,
+                        file=f"{draft.name}.onnx",
+                        layers=tuple(names[layer] for layer in draft.layers),
+                        inputs=tuple(draft.inputs),
+                        outputs=tuple(draft.outputs),
+                        weight_bytes=total,
+                        weight_file=file.path.name if used else "",
+                    )
+                )
+            for file in files.values():
+                file.close()
+            manifest = Manifest(
+                network=name,
+                model=path.name,
+                checksum=_checksum(path),
+                dimensions=dict(dimensions or {}),
+                source=source,
+                sink=sink,
+                inputs=tuple(
+                    ModelInput(
+                        name=value.name,
+                        dtype=assembly.number_type(value.name),
+                        shape=assembly.shape(value.name),
+                    )
+                    for value in graph.inputs
+                    if any(tensor.value == value.name for tensor in assembly.tensors)
+                ),
+                outputs=tuple(ModelOutput(name=output, value=value) for output, value in assembly.results),
+                pieces=tuple(pieces),
+                tensors=tuple(assembly.tensors),
+                sends=tuple(_sends(assembly, source, sink)),
+                forms=_sent_forms(assembly, chosen),
+                remarks=tuple(remarks),
+            )
+            if verify:
+                manifest = manifest.replace(verification=verified(manifest, place, path, seed))
+            write_manifest(manifest, place)
+            if problem is not None:
+                (place / PROBLEM).write_text(problem_text(problem), encoding="utf-8")
+            for written in place.iterdir():
+                sync(written)
+    except OSError as error:
+        raise InputError("", file=str(target), problem=f"cannot be written: {error.strerror or error}") from None
+    except InputError as error:
+        raise error if error.file else error.within(file=str(path)) from None
+    return manifest
+
+
+def _check_target(target: Path) -> None:
+    try:
+        if target.exists() and not target.is_dir():
+            raise InputError("", file=str(target), problem="is no folder")
+        if target.is_dir() and any(target.iterdir()) and not (target / MANIFEST).is_file():
+            raise InputError("", file=str(target), problem="has something else in it; expected a new folder, or pieces")
+    except OSError as error:
+        raise InputError("", file=str(target), problem=f"cannot be read: {error.strerror}") from None
+
+
+def _placement(plan: Plan, network: str | None, names: list[str], path: Path) -> tuple[str, Mapping[str, str]]:
+    """Return the name of the network, and where each of its layers runs."""
+    check_known(network, plan.placement, "network", "network of the plan")
+    if network is None and len(plan.placement) > 1:
+        expected = f"the one that {path.name} is: {', '.join(plan.placement)}"
+        raise InputError("", field="network", problem=f"missing, and the plan has several; expected {expected}")
+    name = network if network is not None else next(iter(plan.placement))
+    placed = plan.placement[name]
+    unknown = [layer for layer in placed if layer not in set(names)]
+    missing = [layer for layer in names if layer not in placed]
+    if unknown or missing:
+        what = f"the plan has a layer {unknown[0]!r}" if unknown else f"the plan lacks the layer {missing[0]!r}"
+        problem = (
+            f"{what}, and the network of {path.name} has {len(names)} layers, such as {names[0]!r}; "
+            "expected a plan for the network as it is read from the file, not merged or divided"
+        )
+        raise InputError("", field=f"placement.{name}", problem=problem)
+    return name, placed
+
+
+def _network_of(problem: Problem | None, name: str) -> Network | None:
+    if problem is None:
+        return None
+    names = [network.name for network in problem.networks]
+    check_known(name, names, "network", "network of the problem")
+    return problem.networks[names.index(name)]
+
+
+def _declared(path: Path) -> tuple[dict[str, tuple[Axis, ...]], bool]:
+    """Return the sizes and names of dimensions that a file states, and whether some of its inputs are open."""
+    graph = load_model(path).graph
+    stored = {tensor.name for tensor in graph.initializer} | {one.values.name for one in graph.sparse_initializer}
+    found: dict[str, tuple[Axis, ...]] = {}
+    for value in (*graph.value_info, *graph.output, *graph.input):
+        if value.type.tensor_type.HasField("shape"):
+            found[value.name] = tuple(
+                axis.dim_value if axis.HasField("dim_value") and axis.dim_value >= 0 else axis.dim_param or None
+                for axis in value.type.tensor_type.shape.dim
+            )
+    inputs = [value.name for value in graph.input if value.name not in stored]
+    dynamic = any(not isinstance(axis, int) or not axis for name in inputs for axis in found.get(name, (None,)))
+    if not dynamic:  # what the file says of values between may be open, and is not needed
+        found = {name: axes for name, axes in found.items() if all(isinstance(axis, int) for axis in axes)}
+    return found, dynamic
+
+
+def _readers(assembly: Assembly, models: Mapping[str, ModelProto]) -> Counter[tuple[str, str]]:
+    """Count the pieces of each device that have an initialiser."""
+    found: Counter[tuple[str, str]] = Counter()
+    for draft in assembly.drafts:
+        found.update((draft.device, tensor.name) for tensor in models[draft.name].graph.initializer)
+    return found
+
+
+def _stem(assembly: Assembly, device: str) -> str:
+    return next(draft.name.rpartition(".")[0] for draft in assembly.drafts if draft.device == device)
+
+
+def _sends(assembly: Assembly, source: str | None, sink: str | None) -> Iterator[Sent]:
+    """Yield what one device sends to another: each value once to each device that needs it."""
+    device_of = {draft.name: draft.device for draft in assembly.drafts}
+    for tensor in assembly.tensors:
+        sender = source if tensor.producer == INPUT else device_of[tensor.producer]
+        for receiver in dict.fromkeys(sink if one == OUTPUT else device_of[one] for one in tensor.consumers):
+            if sender is None or sender != receiver:
+                yield Sent(value=tensor.value, sender=sender, receiver=receiver)
+
+
+def _sent_forms(assembly: Assembly, chosen: Mapping[str, str]) -> dict[str, str]:
+    known = {tensor.tensor: tensor for tensor in assembly.tensors if tensor.tensor}
+    found: dict[str, str] = {}
+    for name, form in chosen.items():
+        if form not in _FORMS:
+            raise InputError(f"one of {', '.join(_FORMS)}", field=f"forms.{name}", value=form)
+        if name != "*" and name not in known:
+            raise InputError(f"a tensor that is sent: {', '.join(known)}", field="forms", value=name)
+        for tensor in known.values() if name == "*" else (known[name],):
+            if tensor.dtype in ("float32", "float64"):
+                found[tensor.value] = form
+            elif name != "*":
+                raise InputError("a tensor of floating-point numbers", field="forms", value=name)
+    return found
+
+
+def _checksum(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+@contextmanager
+def _written(target: Path) -> Iterator[Path]:
+    """Yield a folder to write in, which then takes the place of the target; of nothing whole, nothing is left."""
+    make_folder(target.absolute().parent)
+    place, old = (target.absolute().with_name(f".dnnopt-{secrets.token_hex(8)}") for _ in range(2))
+    place.mkdir()
+    try:
+        yield place
+        if target.is_dir():
+            target.rename(old)
+        place.rename(target)
+    except BaseException:
+        if old.is_dir() and not target.exists():
+            old.rename(target)
+        raise
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
