@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
@@ -12,6 +12,7 @@ from dnnopt.problem.networks import Network
 from dnnopt.problem.plan import Plan
 from dnnopt.problem.platforms import Platform
 from dnnopt.problem.problem import Problem
+from dnnopt.problem.variants import Variants
 
 Tag = Literal["A", "T", "M", "I"]
 EVIDENCE: dict[Tag, str] = {
@@ -82,7 +83,8 @@ class Approach:
     claims : tuple of Claim
         Figures that the authors publish.
     build : callable, optional
-        Its problem for a network and a platform; None: `missing` says why there is none.
+        Its problem for a network and a platform, or several where it chooses among networks or groups of devices; None:
+        `missing` says why there is none.
     missing : str
         What is missing for it, or for all of it.
     example : (str, str)
@@ -110,7 +112,7 @@ class Approach:
     source: str
     evidence: Tag
     claims: tuple[Claim, ...] = ()
-    build: Callable[[Network, Platform], Problem] | None = field(default=None, repr=False)
+    build: Callable[[Network, Platform], Problem | Variants] | None = field(default=None, repr=False)
     missing: str = ""
     example: tuple[str, str] = ("", "")
     method: str = ""
@@ -133,6 +135,23 @@ class Approach:
     def runs(self) -> bool:
         """Whether its problem can be built here."""
         return self.build is not None
+
+    def problems(self, network: Network, platform: Platform) -> Mapping[str, Problem]:
+        """Return its problems for a network and a platform, by the names of the variants; "": there is just one.
+
+        Raises
+        ------
+        InputError
+            If it does not run here (the message says what is missing), and for what does not suit it.
+        """
+        built = self.check_runs()(network, platform)
+        return built.problems if isinstance(built, Variants) else {"": built}
+
+    def check_runs(self) -> Callable[[Network, Platform], Problem | Variants]:
+        """Return what builds its problems, or raise InputError if it does not run here; the message says why."""
+        if self.build is None:
+            raise InputError("", field=self.name, problem=f"it does not run here. Missing: {self.missing}")
+        return self.build
 
     @property
     def problem_here(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from dnnopt.approaches.approach import Approach
@@ -12,7 +12,7 @@ from dnnopt.approaches.registry import approach_named
 from dnnopt.approaches.settings import in_tiers
 from dnnopt.base.arguments import Duration, checked
 from dnnopt.base.console import table, words
-from dnnopt.base.errors import InputError, UnsupportedError
+from dnnopt.base.errors import UnsupportedError
 from dnnopt.base.frozen import FrozenDict
 from dnnopt.base.numbers import format_number, format_percent, format_quantity, is_rounding
 from dnnopt.base.tables import Heading, Tabular
@@ -31,6 +31,7 @@ from dnnopt.problem.platforms import Platform
 from dnnopt.problem.problem import Problem
 from dnnopt.problem.words import moved, objective_name, print_strips
 from dnnopt.referee import Evaluation, evaluate
+from dnnopt.studies.variants import best_of
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -47,6 +48,7 @@ class Trial(Tabular):
     ----------
     approach : Approach
     problem : Problem
+        Where there are variants, that of its plan.
     own : Plan, optional
         That of the approach's algorithm; None: it has none, or found none.
     evaluation : Evaluation, optional
@@ -54,9 +56,11 @@ class Trial(Tabular):
     refusal : str
         Why there is none.
     best : Result
-        What `solve` finds of the same problem, from its plan on where that breaks no limit.
+        What `solve` finds of the same problem, from its plan on where that breaks no limit; of variants, `best_of`.
     seconds : float
         That its algorithm took.
+    variant, best_variant : str
+        Which variant of its problem the approach takes, and which one is best; "": there are none, or it has no plan.
     alone : mapping
         Device -> what the referee says of everything on it: the device of the lowest tier and that of the highest one,
         against which most authors compare.
@@ -70,6 +74,8 @@ class Trial(Tabular):
     best: Result
     seconds: float
     alone: Mapping[str, Evaluation]
+    variant: str = ""
+    best_variant: str = ""
 
     row_noun = "plan"
 
@@ -92,8 +98,8 @@ class Trial(Tabular):
 
     @property
     def elsewhere(self) -> list[str]:
-        """The layers that the best plan has on another device."""
-        if self.own is None or self.best.plan is None:
+        """The layers that the best plan has on another device; none where it is of another variant."""
+        if self.own is None or self.best.plan is None or self.variant != self.best_variant:
             return []
         return moved(self.problem, self.own, self.best.plan)
 
@@ -115,15 +121,15 @@ class Trial(Tabular):
         status = "breaks a limit" if broken else "feasible" if self.evaluation else self.refusal
         return [
             {
-                "plan": self.approach.algorithm or "no algorithm",
+                "plan": (self.approach.algorithm or "no algorithm") + _of(self.variant),
                 "status": status,
                 "objective": self.evaluation.objective if self.evaluation else None,
                 "gap": self.gap,
-                "layers_elsewhere": len(self.elsewhere) if self.own else None,
+                "layers_elsewhere": len(self.elsewhere) if self.own and self.variant == self.best_variant else None,
                 "seconds": self.seconds if self.own else None,
             },
             {
-                "plan": f"best, by {self.best.method}",
+                "plan": f"best, by {self.best.method}{_of(self.best_variant)}",
                 "status": STATUS[self.best.status],
                 "objective": self.best.objective,
                 "gap": None if self.best.objective is None else 0.0,
@@ -201,22 +207,53 @@ def try_approach(
         platforms that do not suit it.
     """
     one = approach_named(approach) if isinstance(approach, str) else approach
-    if one.build is None:
-        raise InputError("", field=one.name, problem=f"it does not run here. Missing: {one.missing}")
     network = one.example[0] if network is None else network
     platform = one.example[1] if platform is None else platform
+    one.check_runs()
     net = network_named(network) if isinstance(network, str) else network
     where = platform_named(platform) if isinstance(platform, str) else platform
-    problem = one.build(net, where)
-    if not problem.name:
-        problem = problem.replace(name=f"{one.title}: {net.name} on {where.name or 'a platform'}")
+    title = f"{one.title}: {net.name} on {where.name or 'a platform'}"
+    problems = {
+        name: problem if problem.name else problem.replace(name=title + _of(name))
+        for name, problem in one.problems(net, where).items()
+    }
     clock = Clock()
-    own, refusal = _own(one, problem, time_limit, seed)
+    tried = {name: _own(one, problem, time_limit, seed) for name, problem in problems.items()}
     seconds = clock.elapsed()
-    evaluation = None if own is None else evaluate(problem, own)
+    judged = {name: evaluate(problems[name], plan) for name, (plan, _) in tried.items() if plan is not None}
+    variant = min(judged, key=lambda name: (bool(judged[name].violations), judged[name].objective), default=None)
+    own, refusal = tried[next(iter(tried)) if variant is None else variant]
+    evaluation = None if variant is None else judged[variant]
     start = own if evaluation is not None and not evaluation.violations else None
-    best = solve(problem, time_limit=time_limit, seed=seed, start=start)
-    return Trial(one, problem, own, evaluation, refusal, best, seconds, FrozenDict(_alone(problem)))
+    if len(problems) == 1:
+        best, best_variant = solve(*problems.values(), time_limit=time_limit, seed=seed, start=start), ""
+    else:
+        best, best_variant = _best_of(problems, time_limit, seed)
+    chosen = next(iter(problems)) if variant is None else variant
+    return Trial(
+        approach=one,
+        problem=problems[best_variant if variant is None else variant],
+        own=own,
+        evaluation=evaluation,
+        refusal=refusal,
+        best=best,
+        seconds=seconds,
+        alone=FrozenDict(_alone(problems[chosen]) if len(problems) == 1 else {}),
+        variant=variant or "",
+        best_variant=best_variant,
+    )
+
+
+def _of(variant: str) -> str:
+    return f", {variant}" if variant else ""
+
+
+def _best_of(problems: Mapping[str, Problem], time_limit: float | None, seed: int) -> tuple[Result, str]:
+    """Return the best result over variants, proved where no variant can be better, and its variant."""
+    found = best_of(problems, time_limit=time_limit, seed=seed)
+    name = found.variant or next(iter(found.results))
+    best = found.results[name]
+    return replace(best, status=found.status, bounds=(found.bound,), runtime=found.runtime), name
 
 
 def _alone(problem: Problem) -> dict[str, Evaluation]:

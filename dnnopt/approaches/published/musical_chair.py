@@ -3,6 +3,17 @@
 from __future__ import annotations
 
 from dnnopt.approaches.approach import Approach, Claim
+from dnnopt.approaches.groups import taking_turns
+from dnnopt.approaches.settings import pipeline
+from dnnopt.problem.networks import Network
+from dnnopt.problem.platforms import Platform
+from dnnopt.problem.variants import Variants
+
+
+def _build(network: Network, platform: Platform) -> Variants:
+    """Least period of stages within memory, over all ways to put identical devices into groups that take turns."""
+    return taking_turns(platform, lambda groups: pipeline(network, groups))
+
 
 APPROACH = Approach(
     name="musical-chair",
@@ -22,8 +33,12 @@ APPROACH = Approach(
             "twice the performance of a Jetson TX2 for actions, at about the same energy",
             "A",
             "not reproducible",
-            "stages on several devices are not in the model",
+            "its profiles are not public",
         ),
     ),
-    missing="Stages on several devices, which take turns.",
+    build=_build,
+    missing="Parts of a layer's outputs on several devices; several cameras, and devices that come and go.",
+    example=("vit-l@block", "four-pi3-lan-blocking"),
+    method="multi-cut",
+    stands_for="Cuts for each way to group the devices, in place of rules on measured times.",
 )
