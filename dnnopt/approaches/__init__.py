@@ -7,20 +7,26 @@ from dnnopt.approaches.approach import Approach, Claim
 from dnnopt.approaches.classifying import Classification, Classified, Match, classification, classify
 from dnnopt.approaches.dimensions import DIMENSIONS, Dimension
 from dnnopt.approaches.registry import approach_named, published
+from dnnopt.approaches.scope import as_seen
+from dnnopt.approaches.scores import ApproachScore, Scores, score
 from dnnopt.approaches.trial import Trial, try_approach
 
 __all__ = [
     "DIMENSIONS",
     "Approach",
+    "ApproachScore",
     "Claim",
     "Classification",
     "Classified",
     "Dimension",
     "Match",
+    "Scores",
     "Trial",
     "approach_named",
+    "as_seen",
     "classification",
     "classify",
     "published",
+    "score",
     "try_approach",
 ]

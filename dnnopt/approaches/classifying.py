@@ -63,7 +63,7 @@ _PIECES = {
 _EXPENDABLE = ("optimisation algorithms", "partition constraints", "optimisation objectives")
 _OWN = "own"
 _WIDER = {"split": ("graph-cut",)}  # a chain is a graph, too
-_FORM = ("one-way", "contiguity", "exclusive")  # of plans, which granularity and execution tell, too
+FORM = ("one-way", "contiguity", "exclusive")  # of plans, which granularity and execution tell, too
 _EXACT = {
     "chain": "shortest-path",
     "blocks": "dynamic-programming",
@@ -239,12 +239,23 @@ def classify(problem: AnyProblem) -> Classified:
         "locations": tuple(_locations(problem)),
         "granularities": tuple(_granularities(problem)),
         "constraints": _once(_constraints(problem)),
-        "objectives": _once(goal for term in problem.minimize for goal in _GOALS.get(term.metric, (_OWN,))),
+        "objectives": goals_of(problem),
         "algorithms": _once(_algorithms(problem)),
     }
     found = [Match(one, _beyond(one, values)) for one in published().values()]
     near = sorted((one for one in found if len(one.beyond) <= 1), key=lambda one: len(one.beyond))
     return Classified(problem, values, tuple(near))
+
+
+def limit_value(limit: Any) -> str:
+    """Return what a constraint is about, as a value of the dimension of constraints."""
+    kind = limit.metric if limit.constraint == "metric" else limit.constraint
+    return _LIMITS.get(kind, _OWN)
+
+
+def goals_of(problem: Problem) -> tuple[str, ...]:
+    """Return what a problem minimises, as values of the dimension of objectives."""
+    return _once(goal for term in problem.minimize for goal in _GOALS.get(term.metric, (_OWN,)))
 
 
 def _approaches(count: int) -> str:
@@ -262,7 +273,7 @@ def _beyond(approach: Approach, values: Mapping[str, Sequence[str]]) -> dict[str
         if dimension is ALGORITHMS:
             continue
         own, asked = approach.values(dimension.name), values[dimension.name]
-        missing = tuple(one for one in asked if not {one, *_WIDER.get(one, ())} & {*own} and one not in _FORM)
+        missing = tuple(one for one in asked if not {one, *_WIDER.get(one, ())} & {*own} and one not in FORM)
         one_is_enough = dimension.name in ("locations", "granularities") and len(missing) < len(asked)
         if missing and not one_is_enough:
             found[dimension.name] = missing
@@ -304,10 +315,15 @@ def _is_chain(problem: Problem) -> bool:
     return True
 
 
-def _granularities(problem: Problem) -> Iterator[str]:
+def pieces_of(problem: Problem) -> tuple[str, ...]:
+    """Return of what kind the parts of layers are that its networks have."""
     kinds = {network.name.partition("@")[2].partition(":")[0] for network in problem.networks}
-    pieces = [_PIECES[kind] for kind in sorted(kinds) if kind in _PIECES]
-    yield from _once(pieces)
+    return _once(_PIECES[kind] for kind in sorted(kinds) if kind in _PIECES)
+
+
+def _granularities(problem: Problem) -> Iterator[str]:
+    pieces = pieces_of(problem)
+    yield from pieces
     if problem.profile.blocks:
         yield "fused"
         return
@@ -326,9 +342,7 @@ def _granularities(problem: Problem) -> Iterator[str]:
 
 
 def _constraints(problem: Problem) -> Iterator[str]:
-    for limit in problem.subject_to:
-        kind = limit.metric if limit.constraint == "metric" else limit.constraint
-        yield _LIMITS.get(kind, _OWN)
+    yield from map(limit_value, problem.subject_to)
     if _is_one_way(problem):
         yield "one-way"
     times = problem.profile.time.values()

@@ -238,7 +238,7 @@ def try_approach(
         refusal=refusal,
         best=best,
         seconds=seconds,
-        alone=FrozenDict(_alone(problems[chosen]) if len(problems) == 1 else {}),
+        alone=FrozenDict(on_one_side(problems[chosen]) if len(problems) == 1 else {}),
         variant=variant or "",
         best_variant=best_variant,
     )
@@ -256,7 +256,7 @@ def _best_of(problems: Mapping[str, Problem], time_limit: float | None, seed: in
     return replace(best, status=found.status, bounds=(found.bound,), runtime=found.runtime), name
 
 
-def _alone(problem: Problem) -> dict[str, Evaluation]:
+def on_one_side(problem: Problem) -> dict[str, Evaluation]:
     """Return what the referee says of everything on the first device, and on the last one, in the order of tiers.
 
     A device that may not run everything is left out.
@@ -277,7 +277,7 @@ def _alone(problem: Problem) -> dict[str, Evaluation]:
 def _own(approach: Approach, problem: Problem, time_limit: float | None, seed: int) -> tuple[Plan | None, str]:
     """Return the plan of its algorithm, or why there is none."""
     if approach.plan is not None:
-        return _scheduled(problem, approach.plan(problem)), ""
+        return with_schedule(problem, approach.plan(problem)), ""
     if not approach.method:
         return None, "no algorithm here"
     options: dict[str, Any] = {"time_limit": time_limit, "seed": seed}
@@ -294,7 +294,7 @@ def _own(approach: Approach, problem: Problem, time_limit: float | None, seed: i
     return found.plan, "" if found.plan is not None else STATUS[found.status]
 
 
-def _scheduled(problem: Problem, plan: Plan) -> Plan:
+def with_schedule(problem: Problem, plan: Plan) -> Plan:
     """Return the plan, with a list schedule where the execution needs one."""
     if problem.execution != "scheduled":
         return plan

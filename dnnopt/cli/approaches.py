@@ -10,8 +10,16 @@ import typer
 
 from dnnopt.base.errors import InputError
 from dnnopt.base.text import visible
-from dnnopt.cli.app import console, present, remark
-from dnnopt.cli.options import CsvOption, LatexOption, MarkdownOption, SeedOption, VerboseOption
+from dnnopt.cli.app import console, present, remark, save_figure
+from dnnopt.cli.options import (
+    CsvOption,
+    LatexOption,
+    MarkdownOption,
+    MemoryLimitOption,
+    SeedOption,
+    VerboseOption,
+    memory_of_each,
+)
 from dnnopt.cli.target import Target, command, read_named
 
 if TYPE_CHECKING:
@@ -41,14 +49,19 @@ AlgorithmOption = Annotated[
 ]
 
 
-def list_approaches(verbose: bool, values: Mapping[str, Sequence[str] | None]) -> None:
-    """Print the approaches that have all of the values, by dimension; with `verbose`, what the values mean, too."""
+def list_approaches(verbose: bool, values: Mapping[str, Sequence[str] | None], figure: Path | None) -> None:
+    """Print, or draw, the approaches that have all of the values; with `verbose`, say what the values mean, too."""
     from dnnopt.approaches.classifying import classification
     from dnnopt.approaches.dimensions import DIMENSIONS
     from dnnopt.base.console import table
 
     out = console(_WHOLE)
-    classification(**{name: some or () for name, some in values.items()}).report(out)
+    found = classification(**{name: some or () for name, some in values.items()})
+    found.report(out)
+    if figure is not None:
+        from dnnopt.plot import matrix
+
+        save_figure(matrix(found), figure)
     if not verbose:
         remark("-v says what the values mean; 'dnnopt approach NAME' says all of one.")
         return
@@ -105,6 +118,47 @@ def approach_command(
         out.print()
     trial = try_approach(one, _network(network), _platform(platform), time_limit=time_limit, seed=seed)
     present(trial, None, files)
+
+
+@command("approaches")
+def approaches_command(
+    problems: Annotated[list[str], typer.Argument(help="Sets (such as core) or problems of the library.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder for the results; what is there is not redone.")
+    ],
+    approach: Annotated[
+        list[str] | None, typer.Option("--approach", help="Just this one (see 'list approaches'); may be repeated.")
+    ] = None,
+    time_limit: Annotated[
+        float, typer.Option("--time-limit", "-t", help="Seconds for each exact method or formulation.")
+    ] = 10.0,
+    search_limit: Annotated[float, typer.Option(help="Seconds for each heuristic that searches.")] = 2.0,
+    jobs: Annotated[int, typer.Option(min=1, max=512, help="Runs at a time.")] = 1,
+    memory_limit: MemoryLimitOption = None,
+    seed: SeedOption = 0,
+    csv: CsvOption = None,
+    markdown: MarkdownOption = None,
+    latex: LatexOption = None,
+    verbose: VerboseOption = False,
+) -> None:
+    """Run the algorithms of published approaches over sets of problems, and compare them by their metrics."""
+    from dnnopt.approaches.scores import score
+    from dnnopt.cli.progress import counter
+    from dnnopt.studies.bench import outcome
+
+    with counter() as count:
+        found = score(
+            problems,
+            output,
+            approaches=approach or (),
+            time_limit=time_limit,
+            search_limit=search_limit,
+            jobs=jobs,
+            seed=seed,
+            memory=memory_of_each(memory_limit, jobs),
+            watch=lambda number, what, data: count(f"of {number}: {what}: {outcome(data)}"),
+        )
+    present(found, None, {"csv": csv, "markdown": markdown, "latex": latex})
 
 
 def _network(name: str | None) -> Network | None:

@@ -17,7 +17,7 @@ from dnnopt.cli.approaches import (
     PiecesOption,
     list_approaches,
 )
-from dnnopt.cli.options import VerboseOption
+from dnnopt.cli.options import FigureOption, VerboseOption
 from dnnopt.cli.target import command
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ def list_command(
     constraint: ConstraintOption = None,
     objective: ObjectiveOption = None,
     algorithm: AlgorithmOption = None,
+    figure: FigureOption = None,
     verbose: VerboseOption = False,
 ) -> None:
     """List what there is, or explain the words of reports."""
@@ -51,13 +52,15 @@ def list_command(
         "algorithms": algorithm,
     }
     if kind == "approaches":
-        list_approaches(verbose, values)
+        list_approaches(verbose, values, figure)
         return
     if kind not in _LISTS:
         raise InputError(f"one of {', '.join((*_LISTS, 'approaches'))}", field="KIND", value=kind)
     if any(values.values()):
         given = next(name for name, some in values.items() if some)
         raise InputError("approaches, whose dimensions have values", field="KIND", value=f"{kind}, with {given}")
+    if figure is not None:
+        raise InputError("approaches, which have a picture", field="KIND", value=f"{kind}, with --figure")
     _LISTS[kind](verbose)
 
 

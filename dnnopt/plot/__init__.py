@@ -8,10 +8,22 @@ from dnnopt.plot.front import front
 from dnnopt.plot.gaps import gaps
 from dnnopt.plot.layers import layers
 from dnnopt.plot.loads import loads
+from dnnopt.plot.matrix import matrix
 from dnnopt.plot.performance_profile import performance_profile
 from dnnopt.plot.placement import placement
 from dnnopt.plot.progress import progress
 from dnnopt.plot.schedule import schedule
 from dnnopt.plot.sweep import sweep
 
-__all__ = ["front", "gaps", "layers", "loads", "performance_profile", "placement", "progress", "schedule", "sweep"]
+__all__ = [
+    "front",
+    "gaps",
+    "layers",
+    "loads",
+    "matrix",
+    "performance_profile",
+    "placement",
+    "progress",
+    "schedule",
+    "sweep",
+]
