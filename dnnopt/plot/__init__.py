@@ -9,6 +9,7 @@ from dnnopt.plot.gaps import gaps
 from dnnopt.plot.layers import layers
 from dnnopt.plot.loads import loads
 from dnnopt.plot.matrix import matrix
+from dnnopt.plot.measured import measured
 from dnnopt.plot.performance_profile import performance_profile
 from dnnopt.plot.placement import placement
 from dnnopt.plot.progress import progress
@@ -21,6 +22,7 @@ __all__ = [
     "layers",
     "loads",
     "matrix",
+    "measured",
     "performance_profile",
     "placement",
     "progress",

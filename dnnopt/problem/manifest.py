@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
 
@@ -9,7 +11,7 @@ from pydantic import Field, model_validator
 
 from dnnopt.base.console import table, words
 from dnnopt.base.errors import InputError
-from dnnopt.base.files import read_data, write_data
+from dnnopt.base.files import dump_json, read_data, write_data
 from dnnopt.base.frozen import Frozen, FrozenDict
 from dnnopt.base.numbers import counted, format_quantity
 from dnnopt.base.records import Bytes, Name, Number, Record, check_known, check_unique
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
 MANIFEST = "manifest.json"
 PROBLEM = "problem.json"
+PLAN = "plan.json"
 Axis = int | Name | None
 NumberType = Literal[
     "float64", "float32", "float16", "int64", "int32", "int16", "int8", "uint64", "uint32", "uint16", "uint8", "bool"
@@ -211,6 +214,14 @@ class Manifest(Described, Record):
     def tensor_of(self) -> dict[str, PieceTensor]:
         """Return each tensor by its value."""
         return {tensor.value: tensor for tensor in self.tensors}
+
+    def identity(self) -> str:
+        """Return a digest of the whole: processes that take part in one run have the same pieces."""
+        return hashlib.sha256(dump_json(self.to_data()).encode()).hexdigest()
+
+    def forms_of(self, values: Iterable[str]) -> dict[str, str]:
+        """Return the forms in which some of these values are sent."""
+        return {value: self.forms[value] for value in values if value in self.forms}
 
     def overview(self) -> dict[str, str]:
         """Return what to know of it."""

@@ -96,6 +96,11 @@ def run_in_turn(
 
     What devices send each other in fewer bits is rounded as on the way.
     """
+
+    def arrived(value: str, sender: str | None, receiver: str | None) -> np.ndarray:
+        form = manifest.forms.get(value) if sender and receiver and sender != receiver else None
+        return values[value] if form is None else rounded(values[value], form)
+
     values = first_values(manifest, inputs)
     device_of = {piece.name: piece.device for piece in manifest.pieces}
     for piece in manifest.pieces:
@@ -103,11 +108,13 @@ def run_in_turn(
         feeds = {}
         for value in piece.inputs:
             tensor = manifest.tensor_of()[value]
-            elsewhere = device_of.get(tensor.producer, manifest.source) != piece.device
-            form = manifest.forms.get(value) if elsewhere else None
-            feeds[value] = values[value] if form is None else rounded(values[value], form)
+            feeds[value] = arrived(value, device_of.get(tensor.producer, manifest.source), piece.device)
         values |= session.run(feeds)
-    return {output.name: values[output.value] for output in manifest.outputs}
+    found = {}
+    for output in manifest.outputs:
+        maker = manifest.tensor_of()[output.value].producer
+        found[output.name] = arrived(output.value, device_of.get(maker, manifest.source), manifest.sink)
+    return found
 
 
 def rounded(array: np.ndarray, form: str) -> np.ndarray:

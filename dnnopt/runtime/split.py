@@ -20,6 +20,7 @@ from dnnopt.inputs.onnx.quantised import folded_graph
 from dnnopt.inputs.onnx.reader import layer_names
 from dnnopt.problem.manifest import (
     MANIFEST,
+    PLAN,
     PROBLEM,
     Axis,
     Manifest,
@@ -30,7 +31,7 @@ from dnnopt.problem.manifest import (
     write_manifest,
 )
 from dnnopt.problem.networks import INPUT, OUTPUT, Network
-from dnnopt.problem.plan import Plan
+from dnnopt.problem.plan import Plan, write_plan
 from dnnopt.problem.problem import Problem, problem_text
 from dnnopt.runtime.assembly import Assembly
 from dnnopt.runtime.emission import check_whole, constants_of, piece_model
@@ -60,10 +61,10 @@ def split_onnx(
     """Split an ONNX file by a plan.
 
     The folder gets an ONNX file for each device and stage, weights in other files where the model has them there or
-    several pieces of a device read them, `manifest.json`, and, where there is a problem, `problem.json`. All are there
-    in the end, or none. Tensors, nodes and operator sets are those of the file, and calls of functions stay where all
-    of the function is in one piece. Pieces take inputs of other sizes where the file does, save for branches that the
-    reader had to choose.
+    several pieces of a device read them, `manifest.json`, and, where there is a problem, `problem.json` and
+    `plan.json`. All are there in the end, or none. Tensors, nodes and operator sets are those of the file, and calls of
+    functions stay where all of the function is in one piece. Pieces take inputs of other sizes where the file does,
+    save for branches that the reader had to choose.
 
     Parameters
     ----------
@@ -178,6 +179,7 @@ def split_onnx(
             write_manifest(manifest, place)
             if problem is not None:
                 (place / PROBLEM).write_text(problem_text(problem), encoding="utf-8")
+                write_plan(plan, place / PLAN)
             for written in place.iterdir():
                 sync(written)
     except OSError as error:

@@ -1,0 +1,57 @@
+"""What a process of a run remembers of it: each piece's and link's times, within limits however long it runs."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+
+TraceEvent = tuple[str, str, str, int, float, float]  # kind, place, name, number of the input, start, end
+_SAMPLES = 256  # times of each piece that are kept: the latest
+_TRACED = 32  # inputs whose events are kept one by one
+_EVENTS = 3000
+
+
+class Trace:
+    """Times of pieces, and of values on links.
+
+    Attributes
+    ----------
+    pieces : dict of str to deque of float
+        Seconds of the latest runs.
+    links : dict of str to list
+        Link -> messages and bytes that crossed it.
+    events : list
+        Kind (``piece`` or ``link``), place, name, number of the input, start and end, of the first inputs.
+    """
+
+    def __init__(self) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        self.pieces: dict[str, deque[float]] = {}
+        self.links: dict[str, list[float]] = {}
+        self.events: list[TraceEvent] = []
+        self._numbers: set[int] = set()
+
+    def piece(self, device: str, name: str, number: int, start: float, end: float) -> None:
+        """Note a run of a piece."""
+        self.pieces.setdefault(name, deque(maxlen=_SAMPLES)).append(round(end - start, 9))
+        self._note(("piece", device, name, number, start, end))
+
+    def link(self, link: str, value: str, number: int, size: float, start: float, end: float) -> None:
+        """Note a value that crosses a link."""
+        total = self.links.setdefault(link, [0, 0.0])
+        total[0] += 1
+        total[1] += size
+        self._note(("link", link, value, number, start, end))
+
+    def _note(self, event: TraceEvent) -> None:
+        number = event[3]
+        if len(self.events) < _EVENTS and (number in self._numbers or len(self._numbers) < _TRACED):
+            self._numbers.add(number)
+            self.events.append(event)
+
+    def to_data(self) -> dict[str, Any]:
+        """Return plain data, ready for JSON."""
+        pieces = {name: list(times) for name, times in self.pieces.items()}
+        return {"pieces": pieces, "links": self.links, "events": self.events}
