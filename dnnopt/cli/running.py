@@ -235,9 +235,9 @@ def run_command(
     if update_profile is not None:
         _update(update_profile, found, pieces)
     if figure is not None:
-        from dnnopt.plot.measured import measured
+        from dnnopt.plot.pieces_run import pieces_run
 
-        save_figure(measured(found), figure)
+        save_figure(pieces_run(found), figure)
     present(found, json)
     if replan:
         from dnnopt.runtime.replanning import replanned

@@ -9,8 +9,8 @@ from dnnopt.plot.gaps import gaps
 from dnnopt.plot.layers import layers
 from dnnopt.plot.loads import loads
 from dnnopt.plot.matrix import matrix
-from dnnopt.plot.measured import measured
 from dnnopt.plot.performance_profile import performance_profile
+from dnnopt.plot.pieces_run import pieces_run
 from dnnopt.plot.placement import placement
 from dnnopt.plot.progress import progress
 from dnnopt.plot.schedule import schedule
@@ -22,8 +22,8 @@ __all__ = [
     "layers",
     "loads",
     "matrix",
-    "measured",
     "performance_profile",
+    "pieces_run",
     "placement",
     "progress",
     "schedule",

@@ -23,7 +23,7 @@ _MOMENT = struct.Struct("<d")
 
 
 @dataclass(frozen=True)
-class Hop:
+class Leg:
     """One link on the way: the place of its clock, seconds before the first byte, and bytes per second."""
 
     link: str
@@ -35,7 +35,7 @@ class Hop:
         return self.latency + size / self.bandwidth
 
 
-def hops_of(platform: Platform, sender: str, receiver: str) -> tuple[Hop, ...]:
+def hops_of(platform: Platform, sender: str, receiver: str) -> tuple[Leg, ...]:
     """Return the links between two devices.
 
     Raises
@@ -49,7 +49,7 @@ def hops_of(platform: Platform, sender: str, receiver: str) -> tuple[Hop, ...]:
     slots = clock_slots(platform)
     for route in platform.routes:
         if (route.origin, route.destination) == (sender, receiver):
-            return tuple(Hop(name, slots[name], links[name].latency, links[name].bandwidth) for name in route.links)
+            return tuple(Leg(name, slots[name], links[name].latency, links[name].bandwidth) for name in route.links)
     raise InputError("", field="routes", problem=f"there is no route from {sender!r} to {receiver!r}")
 
 
@@ -84,7 +84,7 @@ class LinkClocks:
         self._map.close()
         os.close(self._file)
 
-    def reserve(self, hops: Sequence[Hop], size: float) -> list[tuple[str, float, float]]:
+    def reserve(self, hops: Sequence[Leg], size: float) -> list[tuple[str, float, float]]:
         """Return for each link of a route when a message of that size crosses it: its name, start and end.
 
         Moments are those of ``time.monotonic``. The message waits at each link until that is free.

@@ -17,7 +17,7 @@ from dnnopt.base.records import check_known
 from dnnopt.problem.manifest import Manifest, ModelPiece, PieceTensor, read_manifest
 from dnnopt.problem.networks import INPUT
 from dnnopt.runtime.keys import RunKey
-from dnnopt.runtime.links import Hop, LinkClocks
+from dnnopt.runtime.links import Leg, LinkClocks
 from dnnopt.runtime.sessions import input_shape, piece_session
 from dnnopt.runtime.sockets import BEAT, SILENCE, Wires
 from dnnopt.runtime.trace import Trace
@@ -114,7 +114,7 @@ class DeviceServer:
         self._heard = 0.0
         self._is_ending = False
         self._beaten = 0.0
-        self._hops: dict[str, tuple[Hop, ...]] = {}
+        self._hops: dict[str, tuple[Leg, ...]] = {}
         self._inputs: dict[int, _Input] = {}
         self._due: list[tuple[float, int, int, float, dict[str, Any]]] = []
         self._order = 0
@@ -254,7 +254,7 @@ class DeviceServer:
         if message.header.get("checksum") != self.manifest.identity():
             raise InputError("", problem="the pieces here are not those of the run")
         if self._clocks is not None:
-            self._hops = {name: tuple(Hop(*hop) for hop in some) for name, some in hops.items()}
+            self._hops = {name: tuple(Leg(*hop) for hop in some) for name, some in hops.items()}
         self._driver, self._run = sender, str(message.header.get("run"))
         self._heard = time.monotonic()
         for name in self._peers:

@@ -24,7 +24,7 @@ _ROOM = 0.05  # of the time: a bar that is shorter has no name in it
 
 
 @checked
-def measured(run: PiecesRun) -> Figure:
+def pieces_run(run: PiecesRun) -> Figure:
     """Draw two Gantt charts above each other: what was predicted of a run of pieces, and what its middle input did.
 
     Parameters
