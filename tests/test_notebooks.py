@@ -40,6 +40,7 @@ def pictures(cell):
 
 def test_there_are_notebooks():
     assert {path.stem for path in NOTEBOOKS} == {
+        "approaches",
         "choices",
         "export",
         "formulations_side_by_side",

@@ -7,7 +7,7 @@ from dnnopt.approaches.approach import Approach, Claim
 from dnnopt.approaches.classifying import Classification, Classified, Match, classification, classify
 from dnnopt.approaches.dimensions import DIMENSIONS, Dimension
 from dnnopt.approaches.registry import approach_named, published
-from dnnopt.approaches.scope import as_seen
+from dnnopt.approaches.scope import as_seen, plan_for
 from dnnopt.approaches.scores import ApproachScore, Scores, score
 from dnnopt.approaches.trial import Trial, try_approach
 
@@ -26,6 +26,7 @@ __all__ = [
     "as_seen",
     "classification",
     "classify",
+    "plan_for",
     "published",
     "score",
     "try_approach",

@@ -95,6 +95,8 @@ class Approach:
         What is different about `method`; "": nothing.
     plan : callable, optional
         Its algorithm, where none of ours is the same.
+    reading : str
+        What the model says beside the figures, where there is more to say.
     instances : tuple of str
         Problems and variants of the library in its setting.
     """
@@ -118,6 +120,7 @@ class Approach:
     method: str = ""
     stands_for: str = ""
     plan: Callable[[Problem], Plan] | None = field(default=None, repr=False)
+    reading: str = ""
     instances: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

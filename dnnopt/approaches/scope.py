@@ -9,7 +9,9 @@ from typing import Any
 from dnnopt.approaches.approach import Approach
 from dnnopt.approaches.classifying import FORM, goals_of, limit_value, pieces_of
 from dnnopt.approaches.registry import approach_named
-from dnnopt.base.errors import InputError
+from dnnopt.approaches.trial import own_plan, with_schedule
+from dnnopt.base.arguments import Duration, checked
+from dnnopt.base.errors import InputError, UnsupportedError
 from dnnopt.compiled.compiler import compile_problem
 from dnnopt.compiled.evaluator import Evaluator
 from dnnopt.formulations import registry as formulations
@@ -17,6 +19,7 @@ from dnnopt.methods.exact import EXACT
 from dnnopt.problem.constraints import Contiguous
 from dnnopt.problem.library import network as network_named
 from dnnopt.problem.library import platform as platform_named
+from dnnopt.problem.plan import Plan
 from dnnopt.problem.problem import Problem
 
 _WHOLE = {"split", "graph-cut", "segments", "layers"}
@@ -52,6 +55,32 @@ def as_seen(approach: Approach, problem: Problem) -> Problem:
         if not why:
             return seen
     raise InputError("", field=approach.name, problem=f"its algorithm does not support {why}")
+
+
+@checked
+def plan_for(
+    approach: Approach | str, problem: Problem, *, time_limit: Duration | None = 10.0, seed: int = 0
+) -> Plan | None:
+    """Return the plan that an approach's algorithm finds of any problem, as it sees it; None: it finds none.
+
+    The plan may break limits that the algorithm does not take: the referee says which, and by how much.
+
+    Parameters
+    ----------
+    approach : Approach or str
+    problem : Problem
+    time_limit : float or str, optional
+        Seconds.
+    seed : int
+
+    Raises
+    ------
+    InputError
+        As `as_seen` does.
+    """
+    one = approach_named(approach) if isinstance(approach, str) else approach
+    found, _ = own_plan(one, as_seen(one, problem), time_limit, seed)
+    return None if found is None else with_schedule(problem, found)
 
 
 def _has_contiguity(limits: Iterable[Any]) -> bool:
@@ -101,6 +130,9 @@ def _refusal(approach: Approach, problem: Problem) -> str:
     if approach.method in EXACT:
         return EXACT[approach.method].refuses(compiled) or ""
     if approach.method in formulations.names():
-        known = {name.partition("+")[0] for name in formulations.supporting(compiled)}
-        return "" if approach.method.partition("+")[0] in known else "such problems"
+        try:
+            formulations.formulation(approach.method, compiled)
+        except UnsupportedError:
+            return f"{problem.execution} execution, or its constraints"
+        return ""
     return Evaluator.refuses(compiled) or ""

@@ -144,6 +144,12 @@ def in_row(problem: Problem, counts: Sequence[int]) -> dict[str, dict[str, str]]
     return {network.name: dict(zip(names, devices, strict=True))}
 
 
+def in_equal_counts(problem: Problem) -> Plan:
+    """Return the plan with as many layers on each device; the first have one more where that does not come out even."""
+    each, more = divmod(len(problem.networks[0].layers), len(problem.platform.devices))
+    return Plan(placement=in_row(problem, [each + (k < more) for k in range(len(problem.platform.devices))]))
+
+
 def in_rows(network: Network, platform: Platform) -> Problem:
     """Return the problem of least time of a schedule in which rows are in as many parts as there are devices."""
     parts = in_pieces(network, f"rows:{len(platform.devices)}").network

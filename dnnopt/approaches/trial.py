@@ -218,7 +218,7 @@ def try_approach(
         for name, problem in one.problems(net, where).items()
     }
     clock = Clock()
-    tried = {name: _own(one, problem, time_limit, seed) for name, problem in problems.items()}
+    tried = {name: own_plan(one, problem, time_limit, seed) for name, problem in problems.items()}
     seconds = clock.elapsed()
     judged = {name: evaluate(problems[name], plan) for name, (plan, _) in tried.items() if plan is not None}
     variant = min(judged, key=lambda name: (bool(judged[name].violations), judged[name].objective), default=None)
@@ -274,7 +274,7 @@ def on_one_side(problem: Problem) -> dict[str, Evaluation]:
     }
 
 
-def _own(approach: Approach, problem: Problem, time_limit: float | None, seed: int) -> tuple[Plan | None, str]:
+def own_plan(approach: Approach, problem: Problem, time_limit: float | None, seed: int) -> tuple[Plan | None, str]:
     """Return the plan of its algorithm, or why there is none."""
     if approach.plan is not None:
         return with_schedule(problem, approach.plan(problem)), ""

@@ -1,14 +1,15 @@
 """Approaches over sets of problems: what they serve, how it is judged, and that nothing is done twice."""
 
+from dataclasses import replace
 from math import isclose
 
 import pytest
 from builders import network, tensor
 from commands import check_refused, dnnopt
-from small_settings import chain, gpus, two
+from small_settings import chain, gpus, graph, two
 
 import dnnopt as dp
-from dnnopt.approaches import approach_named, as_seen, score
+from dnnopt.approaches import approach_named, as_seen, plan_for, score
 from dnnopt.approaches.settings import at_end
 
 SERVED = {"neurosurgeon": "sequential", "exo": "sequential", "msr": "pipelined"}
@@ -43,7 +44,9 @@ def test_an_algorithm_serves_what_its_own_problem_is_like():
     one = problem(chain(), two())
     assert why_not("msr", one) == "its problem is of pipelined execution"
     assert why_not("neurosurgeon", one.replace(minimize=dp.traffic())) == "it does not minimise traffic"
-    assert why_not("ans", one) == "it has no algorithm here"
+    idle = replace(approach_named("ans"), method="")
+    with pytest.raises(dp.InputError, match="ans: it has no algorithm here"):
+        as_seen(idle, one)
     for name in ("coedge", "aofl", "jalad", "auto-split", "hax-conn"):
         assert why_not(name, one) == "it chooses more than the places of whole layers"
     tensors = [tensor("x", "input", "a", 1), tensor("t", "a", "b c", 1), tensor("u", "b", "c", 1)]
@@ -53,6 +56,18 @@ def test_an_algorithm_serves_what_its_own_problem_is_like():
     assert why_not("dads", problem(chain(), gpus(3))).startswith("its algorithm does not support a choice")
     twice = dp.Problem([chain(), chain().replace(name="other")], two(), "sequential", dp.latency())
     assert why_not("exo", twice) == "its algorithm does not support several networks"
+
+
+def test_a_plan_for_any_problem_is_judged_with_what_its_algorithm_does_not_know():
+    where = two(up=0.5)
+    room = {"pi": 16.0, "t4": 10.0}
+    small = where.replace(devices=[device.replace(memory=room[device.name]) for device in where.devices])
+    one = problem(chain(), small, limits=[dp.memory("weights")])
+    assert dp.evaluate(one, plan_for("jointdnn", one)).violations
+    assert dp.evaluate(one, plan_for("neurosurgeon", one)).objective == dp.solve(one).objective
+    assert list(plan_for("equal-layers", one).placement["net"].values()) == ["pi"] * 3 + ["t4"] * 2
+    queued = problem(graph(), gpus(), "scheduled", limits=[dp.memory("weights")])
+    assert dp.evaluate(queued, plan_for("baechi", queued)).feasible
 
 
 @pytest.fixture(scope="module")

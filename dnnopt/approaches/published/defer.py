@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dnnopt.approaches.approach import Approach, Claim
-from dnnopt.approaches.settings import pipeline
+from dnnopt.approaches.settings import in_equal_counts, pipeline
 from dnnopt.problem.networks import Network
 from dnnopt.problem.platforms import Platform
 from dnnopt.problem.problem import Problem
@@ -31,6 +31,8 @@ APPROACH = Approach(
         Claim("ResNet-50 on 8 nodes: 53 % more throughput, 63 % less energy of each node than on one device", "A"),
     ),
     build=_build,
-    missing="An algorithm: cuts are the user's; and the ratio of its compression.",
+    plan=in_equal_counts,
+    stands_for="As many layers on each node, where the user of DEFER says the cuts.",
+    missing="What compression leaves of a tensor.",
     example=("resnet50@block", "8-jetson-mixed-lan"),
 )
