@@ -58,9 +58,9 @@ def formulation(name: str, compiled: CompiledProblem) -> Formulation:
     return found
 
 
-def supporting(compiled: CompiledProblem, kind: str | None = None) -> list[str]:
-    """Return the full names of the formulations (of one kind, or all) that support the problem."""
-    found = [find(name) for name in names()]
+def supporting(compiled: CompiledProblem, kind: str | None = None, first: str | None = None) -> list[str]:
+    """Return the full names of the formulations (of one kind, with one first part, or all) that support the problem."""
+    found = [find(name) for name in names() if first in (None, name.partition("+")[0])]
     return [f.name for f in found if kind in (None, f.kind) and f.supports(compiled) is None]
 
 

@@ -12,16 +12,31 @@ from nbclient import NotebookClient
 
 HERE = Path(__file__).parent
 SECONDS = 120  # for one cell
+# A kernel that has run another notebook is as good as new, but for the modules of others that it has read.
+_CLEAR = """%reset -f
+import os, sys
+os.chdir({!r})
+for _name in [name for name in sys.modules if name.partition(".")[0] == "dnnopt"]:
+    del sys.modules[_name]
+del os, sys
+"""
 METADATA = {
     "kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"},
     "language_info": {"name": "python"},
 }
 
 
-def execute(path: Path, folder: Path) -> Any:
+def execute(path: Path, folder: Path, kernel: Any = None) -> Any:
     """Return a notebook with the outputs that its cells have when they run in `folder`, one after the other.
 
     Nothing in it says where or when it ran: of metadata, only the tags of cells are kept.
+
+    Parameters
+    ----------
+    path, folder : Path
+    kernel : jupyter_client.AsyncKernelManager, optional
+        A kernel that runs and is left running: what other notebooks defined there, and changed in dnnopt, is cleared.
+        Without it, one is started for the notebook.
 
     Raises
     ------
@@ -29,8 +44,12 @@ def execute(path: Path, folder: Path) -> Any:
         If a cell fails.
     """
     notebook = nbformat.read(path, as_version=4)
-    client = NotebookClient(notebook, timeout=SECONDS, resources={"metadata": {"path": str(folder)}})
+    if kernel is not None:
+        notebook.cells.insert(0, nbformat.v4.new_code_cell(_CLEAR.format(str(folder))))
+    client = NotebookClient(notebook, timeout=SECONDS, resources={"metadata": {"path": str(folder)}}, km=kernel)
     client.execute()
+    if kernel is not None:
+        del notebook.cells[0]
     notebook.metadata = nbformat.from_dict(METADATA)
     for cell in notebook.cells:
         cell.metadata = {"tags": cell.metadata["tags"]} if "tags" in cell.metadata else {}

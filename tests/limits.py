@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from hypothesis import strategies as st
-from kept import integers, lists, sampled_from, tuples_of
+from kept import arrangement, each, integers, lists, sampled_from, tuples_of
 
 from dnnopt.problem import constraints as c
 from dnnopt.problem.plan import Plan
@@ -38,10 +38,10 @@ def used(problem: Problem, plan: Plan, constraint: Any) -> dict[str, float]:
 
 @st.composite
 def _plans(draw: Draw, problem: Problem) -> Plan:
-    """Draw a placement; whatever layers cannot run there, half of the time all on one device."""
+    """Draw a placement, whatever layers cannot run there."""
     devices = problem.platform.device_names()
     count = sum(len(network.layers) for network in problem.networks)
-    return placement_plan(problem, draw(lists(sampled_from(devices), min_size=count, max_size=count)))
+    return placement_plan(problem, each(draw, *[devices] * count))
 
 
 @st.composite
@@ -84,7 +84,7 @@ def memories(draw: Draw, problem: Problem) -> c.Memory:
     rule = draw(sampled_from(("weights", "weights+activations", "weights+largest_activation")))
     buffers = draw(sampled_from((0, 0, 1, 2)))
     devices = problem.platform.device_names()
-    limited = draw(lists(sampled_from(devices), min_size=1, unique=True))
+    limited = arrangement(draw, devices, 1, len(devices))
     nothing = c.Memory(rule=rule, buffers=buffers, limits=dict.fromkeys(devices, 0.0))
     amounts = used(problem, draw(_plans(problem)), nothing)
     factor = draw(sampled_from(_FACTORS))
@@ -120,7 +120,7 @@ def _allowed(draw: Draw, problem: Problem) -> c.Placement:
     return c.Placement(
         network=network.name,
         layer=draw(sampled_from([layer.name for layer in network.layers])),
-        allowed=tuple(draw(lists(sampled_from(devices), min_size=1, unique=True))),
+        allowed=arrangement(draw, devices, 1, len(devices)),
     )
 
 

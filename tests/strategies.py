@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import Any
 
 from hypothesis import strategies as st
-from kept import integers, lists, sampled_from, tuples_of
+from kept import arrangement, each, integers, lists, sampled_from, tuples_of
 from limits import CONSTRAINTS, memories, own_limits
 
 from dnnopt.problem.custom import LinkCharge, Metric
@@ -40,13 +40,23 @@ class Magnitudes:
 
     def amount(self, draw: Draw, unit: float) -> float:
         """Draw a number of `unit`."""
-        power = draw(integers(0, self.spread)) if self.spread else 0
-        return draw(sampled_from(_MANTISSAS)) * unit * 10.0**power
+        return self.amounts(draw, unit)[0]
+
+    def amounts(self, draw: Draw, *units: float) -> list[float]:
+        """Draw a number of each unit."""
+        numbers = _numbers(self.spread)
+        return [number * unit for number, unit in zip(each(draw, *[numbers] * len(units)), units, strict=True)]
 
     @property
     def per_byte(self) -> float:
         """Energy or price of a byte that is comparable to that of a second."""
         return self.seconds / self.bytes
+
+
+@lru_cache(maxsize=20)
+def _numbers(spread: int) -> tuple[float, ...]:
+    """Return the numbers that spread over so many powers of ten."""
+    return tuple(mantissa * 10.0**power for power in range(spread + 1) for mantissa in _MANTISSAS)
 
 
 def magnitudes(largest_spread: int = 5) -> st.SearchStrategy[Magnitudes]:
@@ -136,50 +146,56 @@ def tied(draw: Draw, problem: Problem) -> tuple[SharedAcross, ...]:
 def _networks(draw: Draw, name: str, size: int, devices: tuple[str, ...], scale: Magnitudes) -> Network:
     """Draw a DAG: each tensor goes from a layer, or the input, to some later layers and perhaps to the output."""
     words = [f"{'abcdefg'[v]}{name[-1]}" for v in range(size)]
-    tensors: list[Tensor] = []
-
-    def add(producer: str, consumers: Sequence[str], source: str | None = None) -> None:
-        tensors.append(
-            Tensor(
-                name=f"t{len(tensors)}",
-                producer=producer,
-                consumers=tuple(consumers),
-                bytes=scale.amount(draw, scale.bytes),
-                sensitivity=draw(sampled_from((0.0, 0.25, 0.5, 0.5, 1.0))),
-                source=source,
-            )
-        )
-
-    for _ in range(draw(sampled_from((1, 1, 0, 2)))):
-        first = draw(lists(sampled_from([*words, "output"]), min_size=1, max_size=2, unique=True))
-        add("input", first, draw(sampled_from((None, None, *devices))))
-    for v, word in enumerate(words):
-        for _ in range(draw(sampled_from((1, 1, 1, 2, 0)))):
-            following = words[v + 1 : v + 2] if draw(st.booleans()) else []
-            others = draw(lists(sampled_from([*words[v + 1 :], "output"]), max_size=2, unique=True))
-            add(word, list(dict.fromkeys([*following, *others])))
-    listed = draw(st.permutations(words)) if draw(st.booleans()) else words
+    uses: list[tuple[str, tuple[str, ...], str | None]] = []
+    places = (None, *devices)
+    inputs, source, sink, rate, deadline, weight, shared, shuffled = each(
+        draw,
+        (1, 1, 0, 2),
+        places,
+        places,
+        (0.5, 1.0, 3.0),
+        (1.0, 5.0, 20.0, 100.0),
+        (1.0, 1.0, 1.0, 2.0, 0.0),
+        (0, 0, 0, 1, 2),
+        (False, True),
+    )
+    for _ in range(inputs):
+        consumers = arrangement(draw, [*words, "output"], 1, 2)
+        uses.append(("input", consumers, draw(sampled_from((None, *places)))))
+    for word, made in zip(words, each(draw, *[(1, 1, 1, 2, 0)] * size), strict=True):
+        later = words[words.index(word) + 1 :]
+        for following in each(draw, *[(0, 0, 0, 1, 1, 1, 1, len(words))] * made):
+            others = arrangement(draw, [*later, "output"], 0, 2)
+            uses.append((word, tuple(dict.fromkeys([*later[:following], *others])), None))
+    sizes = scale.amounts(draw, *[scale.bytes] * len(uses))
+    sensitivities = each(draw, *[(0.0, 0.25, 0.5, 0.5, 1.0)] * len(uses))
+    listed = draw(st.permutations(words)) if shuffled else words
+    layers = []
+    for word in listed:
+        flops, moved, weights, activations = scale.amounts(draw, 1.0, 1.0, scale.bytes, scale.bytes)
+        layers.append(Layer(name=word, flops=flops, bytes=moved, weights=weights, activations=activations))
     return Network(
         name=name,
-        layers=tuple(
-            Layer(
-                name=word,
-                flops=scale.amount(draw, 1.0),
-                bytes=scale.amount(draw, 1.0),
-                weights=scale.amount(draw, scale.bytes),
-                activations=scale.amount(draw, scale.bytes),
+        layers=tuple(layers),
+        tensors=tuple(
+            Tensor(
+                name=f"t{k}",
+                producer=producer,
+                consumers=consumers,
+                bytes=sizes[k],
+                sensitivity=sensitivities[k],
+                source=enters,
             )
-            for word in listed
+            for k, (producer, consumers, enters) in enumerate(uses)
         ),
-        tensors=tuple(tensors),
-        source=draw(sampled_from((None, *devices))),
-        sink=draw(sampled_from((None, *devices))),
-        rate=draw(sampled_from((0.5, 1.0, 3.0))) / scale.seconds,
-        deadline=draw(sampled_from((1.0, 5.0, 20.0, 100.0))) * scale.seconds,
-        weight=draw(sampled_from((1.0, 1.0, 1.0, 2.0, 0.0))),
+        source=source,
+        sink=sink,
+        rate=rate / scale.seconds,
+        deadline=deadline * scale.seconds,
+        weight=weight,
         shared_weights=tuple(
             SharedWeights(name=f"w{k}", bytes=scale.amount(draw, scale.bytes), layers=draw(_readers(words)))
-            for k in range(draw(sampled_from((0, 0, 0, 1, 2))))
+            for k in range(shared)
         ),
     )
 
@@ -204,28 +220,34 @@ def _shared_across(draw: Draw, networks: tuple[Network, ...], scale: Magnitudes)
 
 @st.composite
 def _platforms(draw: Draw, names: tuple[str, ...], scale: Magnitudes) -> Platform:
-    devices = tuple(
-        Device(
-            name=name,
-            tier=draw(sampled_from(TIERS)),
-            trusted=draw(st.booleans()),
-            flops_per_s=draw(sampled_from((1.0, 2.0, 5.0))) / scale.seconds,
-            bytes_per_s=draw(sampled_from((1.0, 3.0))) / scale.seconds,
-            overhead=scale.amount(draw, scale.seconds),
-            power=draw(sampled_from((0.0, 1.0, 2.0, 10.0))),
-            idle_power=draw(sampled_from((0.0, 0.0, 1.0, 3.0))),
-            price=draw(sampled_from((0.0, 1.0, 5.0))),
-        )
-        for name in names
-    )
+    overheads = scale.amounts(draw, *[scale.seconds] * len(names))
+    devices = tuple(draw(_devices(name, overhead, scale)) for name, overhead in zip(names, overheads, strict=True))
     ends, ways = draw(_wires(names))
     links = tuple(draw(_links(name, sender, receiver, scale)) for name, (sender, receiver) in ends.items())
     routes = []
-    for (origin, destination), way in ways.items():
-        fate = draw(integers(0, 11))
+    fates = each(draw, *[range(12)] * len(ways))
+    for fate, ((origin, destination), way) in zip(fates, ways.items(), strict=True):
         if fate > 0:  # 0: no route at all; 1: a free one
             routes.append(Route(origin=origin, destination=destination, links=() if fate == 1 else way))
     return Platform(devices=devices, links=links, routes=tuple(routes), resources=draw(_resources(names, tuple(ends))))
+
+
+@st.composite
+def _devices(draw: Draw, name: str, overhead: float, scale: Magnitudes) -> Device:
+    tier, trusted, flops, moved, power, idle, price = each(
+        draw, TIERS, (False, True), (1.0, 2.0, 5.0), (1.0, 3.0), (0.0, 1.0, 2.0, 10.0), (0.0, 0.0, 1.0, 3.0), (0, 1, 5)
+    )
+    return Device(
+        name=name,
+        tier=tier,
+        trusted=trusted,
+        flops_per_s=flops / scale.seconds,
+        bytes_per_s=moved / scale.seconds,
+        overhead=overhead,
+        power=power,
+        idle_power=idle,
+        price=float(price),
+    )
 
 
 @st.composite
@@ -250,24 +272,33 @@ def _wires(draw: Draw, names: tuple[str, ...]) -> Any:
 
         return {f"{i}-{j}": (i, j) for i, j in hops}, {(i, j): between(i, j) for i, j in pairs}
     wires = [f"w{k}" for k in range(draw(integers(1, 4)))]
-    device = sampled_from((None, *names))
-    ends = {wire: (draw(device), draw(device)) for wire in wires}
-    some = tuples_of(sampled_from(wires), max_size=3, unique=True)
-    return ends, {pair: draw(some) for pair in pairs}
+    either = each(draw, *[(None, *names)] * (2 * len(wires)))
+    ends = dict(zip(wires, zip(either[::2], either[1::2], strict=True), strict=True))
+    return ends, {pair: arrangement(draw, wires, 0, 3) for pair in pairs}
 
 
 @st.composite
 def _links(draw: Draw, name: str, sender: str | None, receiver: str | None, scale: Magnitudes) -> Link:
+    bandwidth, late, send, receive, price, trusted, latency = each(
+        draw,
+        (0.5, 1.0, 1.0, 3.0, 100.0),
+        (False, True),
+        (0.0, 1.0, 2.0),
+        (0.0, 1.0),
+        (0.0, 1.0),
+        (False, True),
+        _numbers(scale.spread),
+    )
     return Link(
         name=name,
-        bandwidth=scale.bytes / scale.seconds * draw(sampled_from((0.5, 1.0, 1.0, 3.0, 100.0))),
-        latency=scale.amount(draw, scale.seconds) if draw(st.booleans()) else 0.0,
+        bandwidth=scale.bytes / scale.seconds * bandwidth,
+        latency=latency * scale.seconds if late else 0.0,
         sender=sender,
         receiver=receiver,
-        send_energy_per_byte=scale.per_byte * draw(sampled_from((0.0, 1.0, 2.0))),
-        receive_energy_per_byte=scale.per_byte * draw(sampled_from((0.0, 1.0))),
-        price_per_byte=scale.per_byte * draw(sampled_from((0.0, 1.0))),
-        trusted=draw(st.booleans()),
+        send_energy_per_byte=scale.per_byte * send,
+        receive_energy_per_byte=scale.per_byte * receive,
+        price_per_byte=scale.per_byte * price,
+        trusted=trusted,
     )
 
 
@@ -331,12 +362,16 @@ def _profiles(draw: Draw, networks: tuple[Network, ...], devices: tuple[str, ...
     for network in networks:
         time[network.name], energy[network.name] = {}, {}
         for layer in network.layers:
-            if measured or draw(st.booleans()):
+            known, charged, *able = each(
+                draw, (False, True), (True, *[False] * 4), *[(False, *[True] * 11)] * len(devices)
+            )
+            if measured or known:
+                seconds = scale.amounts(draw, *[scale.seconds] * len(devices))
                 time[network.name][layer.name] = {
-                    device: None if draw(integers(0, 11)) == 0 else scale.amount(draw, scale.seconds)
-                    for device in devices
+                    device: amount if there else None
+                    for device, amount, there in zip(devices, seconds, able, strict=True)
                 }
-            if draw(integers(0, 4)) == 0:
+            if charged:
                 energy[network.name][layer.name] = {devices[-1]: scale.amount(draw, scale.seconds)}
     return Profile(time=time, energy=energy)
 

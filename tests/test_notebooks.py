@@ -22,6 +22,18 @@ execute = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(execute)
 
 
+@pytest.fixture(scope="module")
+def kernel():
+    """Start a kernel for all notebooks: to read what they import takes longer than to run some of them."""
+    from jupyter_client.manager import AsyncKernelManager
+    from jupyter_client.utils import run_sync
+
+    manager = AsyncKernelManager()
+    run_sync(manager.start_kernel)()
+    yield manager
+    run_sync(manager.shutdown_kernel)(now=True)
+
+
 def stored(path):
     return nbformat.read(path, as_version=4)
 
@@ -53,8 +65,8 @@ def test_there_are_notebooks():
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_a_notebook_prints_and_draws_what_is_stored_in_it(path, tmp_path):
-    before, after = code(stored(path)), code(execute.execute(path, tmp_path))
+def test_a_notebook_prints_and_draws_what_is_stored_in_it(path, tmp_path, kernel):
+    before, after = code(stored(path)), code(execute.execute(path, tmp_path, kernel))
     exact = [index for index, cell in enumerate(before) if "exact" in cell.metadata.get("tags", ())]
     assert exact
     for index in exact:

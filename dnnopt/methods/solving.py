@@ -365,12 +365,11 @@ def formulate(
 
 def _preferred(compiled: CompiledProblem, kind: str | None) -> str:
     """Return the first formulation that supports the problem and, where a solver is named, that it can solve."""
-    able = registry.supporting(compiled, kind)
     period = any(isinstance(term, PeriodTerm) for term in compiled.objective[0])
     own = any(isinstance(one, CustomLimit) for one in compiled.constraints)  # whose rows may ask for pairs of devices
     order = _PREFERRED_FOR_PERIODS if period and not own else _PREFERRED
     for name in (*_PREFERRED_FOR_BLOCKS, *order) if compiled.blocks else order:
-        if any(full.partition("+")[0] == name for full in able):
+        if registry.supporting(compiled, kind, name):
             return name
     names = [name for name in _PREFERRED if kind in (None, registry.formulation_kind(name))]
     suffix = f" for {kind} solvers" if kind else ""

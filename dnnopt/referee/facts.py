@@ -182,7 +182,7 @@ def gather(problem: Problem, plan: Plan) -> Facts:
             seconds[keys[0]] = math.inf if time is None else block.reach * time
             joules[keys[0]] = math.inf if time is None else block.reach * block.joules(executor, time)
     device_of = {key: executor.device.name for key, executor in executor_of.items()}
-    sent = _sent_tensors(problem, plan, device_of)
+    sent = _sent_tensors(problem, device_of) if plan.forms else set()
     form_of = {
         (network.name, tensor.name): form
         for network in problem.networks
@@ -190,7 +190,9 @@ def gather(problem: Problem, plan: Plan) -> Facts:
         for form in tensor.forms
         if (network.name, tensor.name) in sent and plan.forms.get(network.name, {}).get(tensor.name) == form.name
     }
-    uses = tuple(use for network in problem.networks for use in _uses(problem, network, executor_of, form_of))
+    uses = tuple(
+        use for network in problem.networks for use in _uses(problem, network, executor_of, device_of, form_of)
+    )
     copies = tuple(_copies(problem, uses))
     return Facts(
         problem=problem,
@@ -216,7 +218,7 @@ def _origin(problem: Problem, network: Network, tensor: Tensor, device_of: dict[
     return device_of[network.name, tensor.producer]
 
 
-def _sent_tensors(problem: Problem, plan: Plan, device_of: dict[Key, str]) -> set[Key]:
+def _sent_tensors(problem: Problem, device_of: dict[Key, str]) -> set[Key]:
     """Return the tensors that go to another device."""
     sent = set()
     for network in problem.networks:
@@ -229,9 +231,12 @@ def _sent_tensors(problem: Problem, plan: Plan, device_of: dict[Key, str]) -> se
 
 
 def _uses(
-    problem: Problem, network: Network, executor_of: dict[Key, Executor], form_of: dict[Key, Form]
+    problem: Problem,
+    network: Network,
+    executor_of: dict[Key, Executor],
+    device_of: dict[Key, str],
+    form_of: dict[Key, Form],
 ) -> Iterator[Use]:
-    device_of = {key: executor.device.name for key, executor in executor_of.items()}
     for tensor in network.tensors:
         origin = _origin(problem, network, tensor, device_of)
         plain = tensor

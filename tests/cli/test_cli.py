@@ -113,7 +113,8 @@ def test_solvers_agree_on_the_command_line(write, problem_data, solver):
 
 
 def test_compare_lists_every_baseline_and_the_exact_method():
-    run = dnnopt("compare", RESNET, "-f", "product", "--time-limit", "10", "--heuristic-limit", "0.1")
+    words = ["alexnet", "--platform", "pi4-wifi-nx-wan-t4", "-m", "pi=64 MiB", "-m", "nx=128 MiB", "-m", "t4=512 MiB"]
+    run = dnnopt("compare", *words, "-f", "product", "--time-limit", "10", "--heuristic-limit", "0.1")
     assert run.returncode == 0
     for part in (
         "all on pi",

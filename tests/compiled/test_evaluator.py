@@ -21,7 +21,7 @@ CLOSE = 1e-9
 def test_evaluator_and_referee_agree_on_every_placement():
     seen = Counter()
 
-    @settings(max_examples=100)
+    @settings(max_examples=80)
     @given(problems())
     def check(problem):
         compiled = compile_problem(problem)

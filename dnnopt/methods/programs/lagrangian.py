@@ -28,7 +28,6 @@ from dnnopt.compiled.symmetry import identical_devices
 from dnnopt.methods.programs import rows as sums
 from dnnopt.methods.programs.rows import PlanSum, rows_of
 from dnnopt.methods.programs.tree_program import Marginals, TreeProgram
-from dnnopt.models.linear import LinearModel
 from dnnopt.models.solvers.interface import Clock, Control, Limits
 
 SCOPE = Scope(relaxes=True, terms=frozenset({LinearTerm, PeriodTerm, MaxTerm}), blocks=True)
@@ -102,11 +101,14 @@ class Lagrangian:
         if np.isinf(value):
             return
         values = self._values(placement)
-        cuts = [values]
         size = abs(value) or float(np.abs(values[: self._weighed]).max()) or 1.0
         breaks = bool((values[self._weighed :] > 0).any()) or self._weighed > 1  # else this plan is optimal
-        while breaks and len(cuts) < _MOST_CUTS and not clock.expired() and not control.stop.is_set():
-            found = _master(np.array(cuts), self._weighed, _HIGHEST_PRICE * size)
+        if not breaks:
+            return
+        cuts = _Cuts(self._weighed, len(self.limits), _HIGHEST_PRICE * size)
+        cuts.add(values)
+        while cuts.count < _MOST_CUTS and not clock.expired() and not control.stop.is_set():
+            found = cuts.best()
             if found is None:
                 break
             master, outer = found
@@ -115,7 +117,7 @@ class Lagrangian:
             prices = self._levelled(0.5 * (outer + self.prices))
             value, placement = self.program.solve(*self._priced(prices))
             value -= float(prices @ self._limit)
-            cuts.append(self._values(placement))
+            cuts.add(self._values(placement))
             if value > self.bound:
                 self.bound, self.prices = value, prices
 
@@ -213,27 +215,36 @@ def priced_out(
     return below(compiled, prices.marginals(limits, control, seed=seed), cap)
 
 
-def _master(cuts: Array, weighed: int, most: float) -> tuple[float, Array] | None:
-    """Return the most that the cuts (values of all rows, for each plan) allow, and the prices there.
+class _Cuts:
+    """What some plans, as values of all rows, allow of the bound: `bound <= weights · values + prices · values`.
 
-    Values far beyond `most` are cut down, which makes prices worse and no bound wrong. None: they were not found.
+    Values far beyond the highest price `most` are cut down, which makes prices worse and no bound wrong.
     """
-    from dnnopt.models.solvers.highs import relaxation
 
-    unit = most or 1.0
-    model = LinearModel("master")
-    weights = model.add_variables("weight", (weighed,), upper=1.0)
-    prices = model.add_variables("price", (cuts.shape[1] - weighed,), upper=1.0)
-    bound = model.add_variables("bound", (1,), lower=-np.inf)
-    columns = np.broadcast_to(np.concatenate([bound, weights, prices]), (len(cuts), 1 + cuts.shape[1]))
-    scaled = np.clip(np.concatenate([cuts[:, :weighed] / unit, cuts[:, weighed:]], axis=1), -_FARTHEST, _FARTHEST)
-    model.add_rows("cut", columns, np.concatenate([np.ones((len(cuts), 1)), -scaled], axis=1), upper=0.0)
-    model.add_rows("weights", weights[None, :], np.ones((1, weighed)), lower=1.0, upper=1.0)
-    model.minimize(bound, -1.0)
-    outcome = relaxation(model, Limits(threads=1))
-    if outcome.values is None:
-        return None
-    found = np.maximum(outcome.values[: cuts.shape[1]], 0.0)
-    found[:weighed] /= found[:weighed].sum()
-    found[weighed:] *= unit
-    return float(outcome.values[-1]) * unit, found
+    def __init__(self, weighed: int, priced: int, most: float) -> None:
+        from dnnopt.models.solvers.highs import GrowingProgram
+
+        self.count = 0
+        self._weighed = weighed
+        self._unit = most or 1.0
+        cost, lower, upper = np.zeros((3, weighed + priced + 1))
+        cost[-1], lower[-1], upper[:-1], upper[-1] = -1.0, -np.inf, 1.0, np.inf
+        self._program = GrowingProgram(cost, lower, upper)
+        self._program.add_row((np.arange(len(cost)) < weighed).astype(float), 1.0, 1.0)
+
+    def add(self, values: Array) -> None:
+        """Add what a plan allows."""
+        scaled = np.append(values, -1.0)
+        scaled[: self._weighed] /= self._unit
+        self._program.add_row(-np.clip(scaled, -_FARTHEST, _FARTHEST), -np.inf, 0.0)
+        self.count += 1
+
+    def best(self) -> tuple[float, Array] | None:
+        """Return the most that the cuts allow, and the prices there; None: they were not found."""
+        values = self._program.solve()
+        if values is None:
+            return None
+        found = np.maximum(values[:-1], 0.0)
+        found[: self._weighed] /= found[: self._weighed].sum()
+        found[self._weighed :] *= self._unit
+        return float(values[-1]) * self._unit, found

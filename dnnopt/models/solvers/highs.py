@@ -18,7 +18,8 @@ from dnnopt.models.solvers.interface import Clock, Control, Limits, Outcome, Val
 # #2900, #3043, #3073, #3094, and tests/models/test_traps.py). Up to so many rows, doing without it costs about a
 # quarter of the time (the problems of `small`); beyond them it is worth more.
 _MOST_ROWS_UNPRESOLVED = 1000
-_LARGEST_TOLERANCE = 1e-6
+_SMALL_TOLERANCE, _LARGEST_TOLERANCE = 1e-9, 1e-6
+_OK = highspy.HighsStatus.kOk
 # HiGHS, and so whatever gets its models through HiGHS, takes no coefficients from there on.
 TOO_LARGE = 1e15
 
@@ -31,7 +32,7 @@ def tolerance_for(arrays: LinearArrays) -> float:
     and coefficients of 1e9, HiGHS was seen to call feasible models infeasible.
     """
     largest = float(np.abs(arrays.value).max(initial=1.0))
-    return min(max(1e-9, 1e-15 * largest), _LARGEST_TOLERANCE)
+    return min(max(_SMALL_TOLERANCE, 1e-15 * largest), _LARGEST_TOLERANCE)
 
 
 def pass_model(arrays: LinearArrays) -> highspy.Highs:
@@ -83,7 +84,7 @@ def set_options(highs: highspy.Highs, limits: Limits, tolerance: float, log: str
     if log is not None:
         options |= {"output_flag": True, "log_to_console": False, "log_file": log}
     for name, value in options.items():
-        if highs.setOptionValue(name, value) != highspy.HighsStatus.kOk:
+        if highs.setOptionValue(name, value) != _OK:
             raise RuntimeError(f"HiGHS refused the option {name} = {value}")
 
 
@@ -154,6 +155,41 @@ def relaxation(model: LinearModel, limits: Limits, stop: threading.Event | None 
     arrays = model.arrays()
     relaxed = replace(arrays, integer=np.zeros_like(arrays.integer))
     return solve_arrays(relaxed, limits, None, Control() if stop is None else Control(stop=stop))
+
+
+class GrowingProgram:
+    """A small linear program over variables in [lower, upper] that gets row after row, each solved from the last basis.
+
+    Parameters
+    ----------
+    cost, lower, upper : array
+        Of each variable; the objective is minimised.
+    """
+
+    def __init__(self, cost: Values, lower: Values, upper: Values) -> None:
+        highspy.Highs.resetGlobalScheduler(True)
+        self._highs = highspy.Highs()
+        self._highs.silent()
+        set_options(self._highs, Limits(threads=1), _SMALL_TOLERANCE)
+        self._highs.setOptionValue("presolve", "off")
+        self._columns = np.arange(len(cost), dtype=np.int32)
+        self._highs.addVars(len(cost), lower, upper)
+        self._highs.changeColsCost(len(cost), self._columns, cost)
+
+    def add_row(self, coefficients: Values, lower: float, upper: float) -> None:
+        """Add a row."""
+        if self._highs.addRow(lower, upper, len(self._columns), self._columns, coefficients) != _OK:
+            raise RuntimeError(f"HiGHS refused a row whose largest coefficient is {np.abs(coefficients).max():g}")
+
+    def solve(self) -> Values | None:
+        """Return the values of all variables at the optimum; None: HiGHS does not find it."""
+        for tolerance in (_SMALL_TOLERANCE, _LARGEST_TOLERANCE):
+            for kind in ("primal", "dual"):
+                self._highs.setOptionValue(f"{kind}_feasibility_tolerance", tolerance)
+            self._highs.run()
+            if self._highs.getModelStatus() == highspy.HighsModelStatus.kOptimal:
+                return np.array(self._highs.getSolution().col_value)
+        return None
 
 
 def _run(highs: highspy.Highs) -> None:
