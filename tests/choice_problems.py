@@ -15,7 +15,7 @@ from dnnopt.problem import constraints as c
 from dnnopt.problem.forms import Form
 from dnnopt.problem.modes import Mode
 from dnnopt.problem.networks import INPUT, OUTPUT, Network
-from dnnopt.problem.objectives import Term
+from dnnopt.problem.objectives import Term, latency
 from dnnopt.problem.platforms import Device
 from dnnopt.problem.problem import Problem
 from dnnopt.problem.profiles import Profile
@@ -42,6 +42,13 @@ def choices_of(problem: Problem) -> list[str]:
         "batch latency": _names(problem, "batch_latency"),
     }
     return [kind for kind, there in found.items() if there]
+
+
+def linear_terms(problem: Problem) -> tuple[Term, ...]:
+    """Return the terms of the objective that are sums over layers and transfers; the latency where none is."""
+    others = ("period", "leakage", "worst_leakage", "batch_latency")
+    found = tuple(term for term in problem.minimize if term.over != "max" and term.metric not in others)
+    return found or (latency(),)
 
 
 def _names(problem: Problem, metric: str) -> bool:

@@ -6,7 +6,7 @@ from collections import Counter
 import numpy as np
 import pytest
 from brute_force import brute_force
-from choice_problems import problems_with_choices
+from choice_problems import linear_terms, problems_with_choices
 from examples import check_until
 from hypothesis import given, settings
 
@@ -15,13 +15,6 @@ from dnnopt.methods.exact import tree
 from dnnopt.methods.pool import Pool
 from dnnopt.methods.programs.lagrangian import Lagrangian, below
 from dnnopt.models.solvers.interface import Control, Limits
-from dnnopt.problem.objectives import latency
-
-
-def linear(problem):
-    """Return the terms of the objective that the method may support."""
-    others = ("period", "leakage", "worst_leakage")
-    return tuple(term for term in problem.minimize if term.over != "max" and term.metric not in others)
 
 
 @pytest.mark.parametrize("kinds", [(), ("modes", "forms", "reach")])
@@ -32,7 +25,7 @@ def test_the_tree_program_finds_the_optimum_of_all_cuts_or_refuses(kinds):
     @given(problems_with_choices(kinds=(*kinds, "blocks"), always=("blocks",), executions=("sequential",)))
     def check(drawn):
         pinned = tuple(one for one in drawn.subject_to if one.constraint == "placement")
-        one = drawn.model_copy(update={"subject_to": pinned, "minimize": linear(drawn) or (latency(),)})
+        one = drawn.model_copy(update={"subject_to": pinned, "minimize": linear_terms(drawn)})
         c = compile_problem(one)
         if tree.refuses(c):
             return

@@ -4,7 +4,7 @@ import math
 
 from brute_force import brute_force
 from builders import layer, link, network, platform, problem, tensor
-from choice_problems import problems_with_choices
+from choice_problems import linear_terms, problems_with_choices
 from examples import check_until
 from hypothesis import given, settings
 
@@ -27,7 +27,7 @@ def test_the_tree_program_finds_the_optimum_of_all_modes_and_forms_or_refuses():
     @given(problems_with_choices(kinds=("modes", "forms", "reach")))
     def check(drawn):
         pinned = tuple(one for one in drawn.subject_to if one.constraint == "placement")
-        one = drawn.model_copy(update={"subject_to": pinned})
+        one = drawn.model_copy(update={"subject_to": pinned, "minimize": linear_terms(drawn)})
         c = compile_problem(one)
         if tree.refuses(c):
             return
