@@ -19,7 +19,6 @@ from dnnopt.models.solvers.interface import Clock, Control, Limits, Outcome, Val
 # quarter of the time (the problems of `small`); beyond them it is worth more.
 _MOST_ROWS_UNPRESOLVED = 1000
 _SMALL_TOLERANCE, _LARGEST_TOLERANCE = 1e-9, 1e-6
-_OK = highspy.HighsStatus.kOk
 # HiGHS, and so whatever gets its models through HiGHS, takes no coefficients from there on.
 TOO_LARGE = 1e15
 
@@ -84,7 +83,7 @@ def set_options(highs: highspy.Highs, limits: Limits, tolerance: float, log: str
     if log is not None:
         options |= {"output_flag": True, "log_to_console": False, "log_file": log}
     for name, value in options.items():
-        if highs.setOptionValue(name, value) != _OK:
+        if highs.setOptionValue(name, value) != highspy.HighsStatus.kOk:
             raise RuntimeError(f"HiGHS refused the option {name} = {value}")
 
 
@@ -178,7 +177,9 @@ class GrowingProgram:
 
     def add_row(self, coefficients: Values, lower: float, upper: float) -> None:
         """Add a row."""
-        if self._highs.addRow(lower, upper, len(self._columns), self._columns, coefficients) != _OK:
+        # Coefficients below 1e-9 are left out, with a warning.
+        status = self._highs.addRow(lower, upper, len(self._columns), self._columns, coefficients)
+        if status == highspy.HighsStatus.kError:
             raise RuntimeError(f"HiGHS refused a row whose largest coefficient is {np.abs(coefficients).max():g}")
 
     def solve(self) -> Values | None:
