@@ -69,4 +69,6 @@ APPROACH = Approach(
     stands_for="All shares in units, the same for each layer, in place of a linear program that is rounded.",
     plan=_plan,
     instances=("papers/coedge-alexnet",),
+    reading="Energy falls while the deadline holds, and shares of one proportion for all layers can be best here: "
+    "all devices are alike. Published savings are against other splits on unlike devices.",
 )

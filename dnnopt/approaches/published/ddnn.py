@@ -70,4 +70,8 @@ APPROACH = Approach(
     missing="The shares of inputs that leave, which training decides; several sensors with features put together.",
     example=("branchynet", "pi4-wifi-nx-wan-t4"),
     stands_for="The architecture: an exit for each tier.",
+    reading="Sending scores and features of the inputs that go on, in place of raw data, is what the architecture "
+    "does; the placement by exits has the least bytes of all within the memory of its sections. The "
+    "published factor of 20 has six cameras and binary layers, and the share that leaves early from "
+    "training.",
 )

@@ -53,4 +53,7 @@ APPROACH = Approach(
     method="single-cut",
     stands_for="All exits and cuts are tried; Edgent goes from the last exit down to the first that is in time.",
     instances=("papers/edgent-exit1", "papers/edgent-exit2", "papers/edgent-exit3"),
+    reading="The choice of an exit is one of networks, each with a loss. The deadline here lies just below what the "
+    "last exit needs, so the second one is taken, as late as is in time. Which exit is taken is exact; "
+    "accuracies and deadlines of the paper are not at hand.",
 )

@@ -40,4 +40,8 @@ APPROACH = Approach(
     example=("vgg16@block", "4-jetson-nx-lan"),
     method="ideals",
     stands_for="Without replicas.",
+    reading="Without replicas this is a contiguous pipeline, which `ideals` proves. How communication is charged "
+    "decides the value: on a full mesh with unicast ResNet-18 on 4 machines takes 0.191629 s, on PipeDream's "
+    "line of forward links 0.201601 s. With replicas, VGG-16 takes 0.205520896 s on 3 + 1 machines, the half "
+    "of 0.411041792 s without.",
 )

@@ -45,4 +45,8 @@ APPROACH = Approach(
     example=("resnet50@block", "pi4-wifi-nx-wan-t4"),
     method="multi-cut",
     stands_for="A dynamic program over the same cuts; Scission ranks all of them, as 'dnnopt best-plans' does.",
+    reading="Three tiers, contiguous parts, at most as many as tiers, and tiers may be left out: what Scission "
+    "ranks exhaustively, multiple cuts scan. Here everything runs at the edge, which is faster than "
+    "either end. Its own measured profiles are not shipped, so its five rankings are not among the tests; "
+    "the roofline's times stand for them.",
 )

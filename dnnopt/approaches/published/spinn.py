@@ -63,4 +63,8 @@ APPROACH = Approach(
     "answers of the device alone where there is no server.",
     example=("branchynet", "pi3-lte-k80"),
     method="single-cut",
+    reading="Each threshold is a network with its own shares of inputs that go on; expected times follow. The "
+    "threshold that loses least sends most inputs on; the one that loses most is not allowed. Accuracies by "
+    "threshold are assumed, so nothing is said of the published figures but that this model has their parts: "
+    "cut, threshold, packing, limits.",
 )
