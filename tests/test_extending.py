@@ -3,6 +3,7 @@
 import re
 import sys
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from scheduled_optimum import scheduled, scheduled_optimum
 from strategies import problems
 
 import dnnopt as dp
+from dnnopt.approaches import registry as registry_of_approaches
 from dnnopt.compiled.compiler import compile_problem
 from dnnopt.compiled.presolve import presolve
 from dnnopt.formulations import registry
@@ -34,7 +36,7 @@ IDS = ["metric", "constraint", "inequality", "moves", "heuristic"]
 
 @pytest.fixture(autouse=True)
 def _what_is_registered_does_not_stay():
-    tables = [(table, dict(table)) for table in (COMMUNICATIONS, BASELINES)]
+    tables = [(table, dict(table)) for table in (COMMUNICATIONS, BASELINES, registry_of_approaches._OWN)]
     path = list(sys.path)
     yield
     for table, before in tables:
@@ -55,6 +57,44 @@ def test_the_heuristic_of_the_page_is_run_by_the_command_that_it_shows(tmp_path)
     run = dnnopt(*command.split(), cwd=tmp_path)
     assert run.returncode == 0, run.output
     assert without_times(run.stdout) == without_times(output)
+
+
+def test_the_approach_of_the_page_is_one_file(tmp_path):
+    text = page("extending.md").partition("## A published approach")[2]
+    code, command, output = re.search(r"```python\n(.*?)```.*?\n\$ dnnopt (.*?)\n(.*?)```", text, re.DOTALL).groups()
+    (tmp_path / "own_approach.py").write_text(code, encoding="utf-8")
+    run = dnnopt(*command.split(), cwd=tmp_path)
+    assert run.returncode == 0, run.output
+    assert [line.rstrip() for line in run.stdout.rstrip().split("\n")] == output.rstrip().split("\n")
+    one = dp.approaches.published()["smallest-cut"]
+    with pytest.raises(dp.InputError, match="no approach of the package has"):
+        dp.approaches.register(replace(one, name="dads"))
+    table = dnnopt(
+        "list",
+        "approaches",
+        "--granularity",
+        "split",
+        "--algorithm",
+        "heuristic",
+        "--plugin",
+        "own_approach.py",
+        cwd=tmp_path,
+    )
+    assert "smallest-cut" in table.stdout
+    runs = dnnopt(
+        "approaches",
+        "small/004",
+        "-o",
+        "runs",
+        "--approach",
+        "smallest-cut",
+        "--plugin",
+        "own_approach.py",
+        "--csv",
+        "-",
+        cwd=tmp_path,
+    )
+    assert runs.stdout.split("\n")[1].startswith("smallest-cut,1,")
 
 
 @st.composite

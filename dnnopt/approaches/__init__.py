@@ -1,12 +1,12 @@
 """The published approaches: what each decides in the survey's five dimensions, its problem, its algorithm, its figures.
 
-To add one is to add a file to `published`.
+To add one is to add a file to `published`, or to `register` it.
 """
 
 from dnnopt.approaches.approach import Approach, Claim
 from dnnopt.approaches.classifying import Classification, Classified, Match, classification, classify
 from dnnopt.approaches.dimensions import DIMENSIONS, Dimension
-from dnnopt.approaches.registry import approach_named, published
+from dnnopt.approaches.registry import approach_named, published, register
 from dnnopt.approaches.scope import as_seen, plan_for
 from dnnopt.approaches.scores import ApproachScore, Scores, score
 from dnnopt.approaches.trial import Trial, try_approach
@@ -28,6 +28,7 @@ __all__ = [
     "classify",
     "plan_for",
     "published",
+    "register",
     "score",
     "try_approach",
 ]
