@@ -179,7 +179,8 @@ def run_command(
     repeat: Annotated[int, typer.Option(help="Inputs one at a time, for the latency.")] = 50,
     warmup: Annotated[int, typer.Option(help="Inputs before them, which do not count.")] = 5,
     stream: Annotated[
-        int | None, typer.Option(help="Inputs of which several are under way, for the period; default: as --repeat.")
+        int | None,
+        typer.Option(help="Inputs of which several are under way, for the period; default: --repeat, or more."),
     ] = None,
     in_flight: Annotated[int | None, typer.Option(help="How many of these; default: what keeps all busy.")] = None,
     rate: Annotated[

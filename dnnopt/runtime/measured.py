@@ -52,8 +52,10 @@ class PiecesRun:
         Seconds between answers while several inputs are under way; None: that was not measured.
     pieces : dict of str to Spread
         Seconds of each piece, one input at a time.
-    pieces_busy : dict of str to Spread
+    streamed : dict of str to Spread
         The same while several inputs are under way.
+    disturbed : float, optional
+        Share of the pieces' time for which other programs had their cores; None: not known, as with several threads.
     links : dict of str to float
         Bytes over each link, for each input.
     in_flight : int
@@ -66,8 +68,8 @@ class PiecesRun:
     cores : dict of str to int
         Devices that had a core of their own.
     judged : bool
-        Whether the prediction can be held against the measurement: each device with pieces had a core of its own, and
-        links were as the platform has them.
+        Whether the prediction can be held against the measurement: each device with pieces had a core of its own,
+        links were as the platform has them, and no other program took more than a tenth of the pieces' time.
     remarks : tuple of str
     prediction : Prediction, optional
         None: there is no problem beside the pieces.
@@ -92,7 +94,8 @@ class PiecesRun:
     judged: bool
     remarks: tuple[str, ...] = ()
     prediction: Prediction | None = None
-    pieces_busy: dict[str, Spread] = field(default_factory=dict)
+    streamed: dict[str, Spread] = field(default_factory=dict)
+    disturbed: float | None = None
     events: list[TraceEvent] = field(default_factory=list)
     layers: dict[str, float] = field(default_factory=dict)
 

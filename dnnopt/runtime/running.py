@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from dnnopt.base.arguments import checked
 from dnnopt.base.errors import InputError
+from dnnopt.base.numbers import format_percent
 from dnnopt.problem.manifest import PLAN, PROBLEM, Manifest, read_manifest
 from dnnopt.problem.plan import Plan, read_plan
 from dnnopt.problem.problem import Problem, read_problem
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 _KEPT = 4096  # latencies
+_MOST_DISTURBED = 0.1
 
 
 @checked
@@ -66,7 +68,8 @@ def run_pieces(
     repeat, warmup : int
         Inputs that count, one at a time, and inputs before them that do not.
     stream : int, optional
-        Inputs of which several are under way, for the period; as many as `repeat` by default, and 0 for none.
+        Inputs of which several are under way, for the period; by default as many as `repeat`, or more to keep
+        all pieces busy for a while, and 0 for none.
     in_flight : int, optional
         How many of these; by default enough to keep all pieces and links busy.
     rate : float, optional
@@ -106,8 +109,8 @@ def run_pieces(
         raise InputError("inputs per second > 0", field="rate", value=rate)
     problem, plan = _planned(Path(folder))
     given = random_inputs(manifest, seed) if inputs is None else checked_inputs(manifest, inputs)
-    stream = repeat if stream is None else stream
     in_flight = in_flight or len(manifest.pieces) + len(manifest.sends) + 1
+    stream = max(repeat, 6 * in_flight) if stream is None else stream
     platform = problem.platform if problem is not None and links and addresses is None else None
     with _devices(Path(folder), manifest, addresses, key, platform, threads, level, pin, log) as devices:
         driver = Driver(
@@ -134,15 +137,21 @@ def run_pieces(
                 _hand(answers, done)
             second = driver.collect()
             driver.finish()
-    pieces = _spreads(first)
+    pieces = _spreads(first, "pieces")
+    disturbed = _disturbed(first) if threads == 1 else None
     prediction = None if problem is None or plan is None else predict(manifest, problem, plan)
     judged, remarks = _judged(manifest, devices, problem, platform is not None, addresses is None)
+    if disturbed is not None and disturbed > _MOST_DISTURBED:
+        judged = False
+        share = format_percent(disturbed, 2)
+        remarks.append(f"Other programs had the cores for {share} of the pieces' time: this machine was not idle.")
     return PiecesRun(
         network=manifest.network,
         latency=Spread.of(list(alone.seconds)),
         period=together.period(in_flight) if stream else None,
         pieces={piece.name: pieces[piece.name] for piece in manifest.pieces if piece.name in pieces},
-        pieces_busy=_spreads(second),
+        streamed=_spreads(second, "pieces"),
+        disturbed=disturbed,
         links=_link_bytes(first, repeat),
         in_flight=in_flight,
         rate=rate,
@@ -183,8 +192,7 @@ class _Times:
     def period(self, in_flight: int) -> float | None:
         """Return the seconds between answers, once there are as many inputs under way as there may be."""
         ends = sorted(self._ends)
-        skipped = min(in_flight, len(ends) // 3)
-        steady = ends[skipped : len(ends) - min(in_flight, len(ends) // 3) or None]
+        steady = ends[min(in_flight, len(ends) // 2) :]
         return (steady[-1] - steady[0]) / (len(steady) - 1) if len(steady) > 1 else None
 
 
@@ -252,11 +260,18 @@ def _devices(
     yield elsewhere
 
 
-def _spreads(traces: Mapping[str, Mapping[str, Any]]) -> dict[str, Spread]:
+def _disturbed(traces: Mapping[str, Mapping[str, Any]]) -> float:
+    """Return the share of the pieces' time in which their threads had no core."""
+    taken = sum(spread.median for spread in _spreads(traces, "pieces").values())
+    busy = sum(spread.median for spread in _spreads(traces, "busy").values())
+    return max(0.0, 1 - busy / taken) if taken > 0 else 0.0
+
+
+def _spreads(traces: Mapping[str, Mapping[str, Any]], what: str) -> dict[str, Spread]:
     return {
         name: Spread.of([float(one) for one in samples])
         for trace in traces.values()
-        for name, samples in trace.get("pieces", {}).items()
+        for name, samples in trace.get(what, {}).items()
     }
 
 

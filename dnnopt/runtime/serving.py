@@ -116,6 +116,7 @@ class DeviceServer:
         self._beaten = 0.0
         self._hops: dict[str, tuple[Leg, ...]] = {}
         self._inputs: dict[int, _Input] = {}
+        self._given: dict[str, np.ndarray] = {}
         self._due: list[tuple[float, int, int, float, dict[str, Any]]] = []
         self._order = 0
         self._tasks: queue.PriorityQueue[tuple[float, int, Any]] = queue.PriorityQueue()
@@ -267,12 +268,17 @@ class DeviceServer:
         number = message.count("number")
         if number not in self._inputs and max(len(self._inputs), len(self._due)) >= _MOST_IN_FLIGHT:
             raise InputError("", problem=f"more than {_MOST_IN_FLIGHT} inputs are under way")
+        arrays = message.arrays
+        if message.header.get("again") is True and not arrays and self._fed:
+            arrays = self._given
+        elif arrays.keys() <= self._fed.keys():
+            self._given = arrays
         due = message.header.get("due")
         self._order += 1
         # What comes from outside of the platform is there at once.
         moment = message.number("due") if due is not None and self._clocks is not None else 0.0
         began = message.number("began") if message.header.get("began") is not None else 0.0
-        heapq.heappush(self._due, (moment, self._order, number, began, message.arrays))
+        heapq.heappush(self._due, (moment, self._order, number, began, arrays))
 
     def _deliver(self) -> None:
         """Take the values that are due."""
@@ -342,21 +348,22 @@ class DeviceServer:
             if task is _DONE:
                 return
             piece, feeds = task
-            start = time.monotonic()
+            start, before = time.monotonic(), time.thread_time()
             try:
                 found: Any = self._sessions[piece.name].run(feeds)
             except InputError as error:
                 found = error
-            self._results.put((int(number), piece, found, start, time.monotonic()))
+            busy = time.thread_time() - before
+            self._results.put((int(number), piece, found, start, time.monotonic(), busy))
             self._wake_out.send(b"")
 
-    def _finish(self, number: int, piece: ModelPiece, found: Any, start: float, end: float) -> None:
+    def _finish(self, number: int, piece: ModelPiece, found: Any, start: float, end: float, busy: float) -> None:
         """Send what a piece has made."""
         if isinstance(found, InputError):
             self._log(str(found))
             self._tell("failed", reason=str(found))
             return
-        self.trace.piece(self.device, piece.name, number, start, end)
+        self.trace.piece(self.device, piece.name, number, start, end, busy)
         state = self._inputs[number]
         state.ended += 1
         state.values |= found

@@ -18,6 +18,8 @@ class Trace:
     ----------
     pieces : dict of str to deque of float
         Seconds of the latest runs.
+    busy : dict of str to deque of float
+        Seconds for which the thread that ran them had a core: fewer, where other programs want it, too.
     links : dict of str to list
         Link -> messages and bytes that crossed it.
     events : list
@@ -29,12 +31,14 @@ class Trace:
 
     def clear(self) -> None:
         self.pieces: dict[str, deque[float]] = {}
+        self.busy: dict[str, deque[float]] = {}
         self.links: dict[str, list[float]] = {}
         self.events: list[TraceEvent] = []
         self._numbers: set[int] = set()
 
-    def piece(self, device: str, name: str, number: int, start: float, end: float) -> None:
+    def piece(self, device: str, name: str, number: int, start: float, end: float, busy: float) -> None:
         """Note a run of a piece."""
+        self.busy.setdefault(name, deque(maxlen=_SAMPLES)).append(round(busy, 9))
         self.pieces.setdefault(name, deque(maxlen=_SAMPLES)).append(round(end - start, 9))
         self._note(("piece", device, name, number, start, end))
 
@@ -54,4 +58,5 @@ class Trace:
     def to_data(self) -> dict[str, Any]:
         """Return plain data, ready for JSON."""
         pieces = {name: list(times) for name, times in self.pieces.items()}
-        return {"pieces": pieces, "links": self.links, "events": self.events}
+        busy = {name: list(times) for name, times in self.busy.items()}
+        return {"pieces": pieces, "busy": busy, "links": self.links, "events": self.events}
