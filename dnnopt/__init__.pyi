@@ -123,6 +123,7 @@ from dnnopt.referee import Evaluation as Evaluation
 from dnnopt.referee import Transmission as Transmission
 from dnnopt.referee import Violation as Violation
 from dnnopt.referee import evaluate as evaluate
+from dnnopt.runtime.annotation import annotate_onnx as annotate_onnx
 from dnnopt.runtime.measured import PiecesRun as PiecesRun
 from dnnopt.runtime.running import run_pieces as run_pieces
 from dnnopt.runtime.split import split_onnx as split_onnx

@@ -75,7 +75,7 @@ def split_command(
         problem=problem,
         dimensions=typed.dimensions(dim),
         network=network,
-        forms=_forms(form),
+        forms=_pairs(form, "--form", "TENSOR=FORM"),
         verify=not no_verify,
         seed=seed,
         allow_large=allow_large,
@@ -89,14 +89,50 @@ def split_command(
     remark(visible(f"{output}: written; 'dnnopt run {output} --local' runs it on this machine"))
 
 
-def _forms(given: list[str] | None) -> dict[str, str]:
+def _pairs(given: list[str] | None, option: str, expected: str) -> dict[str, str]:
+    """Return what is typed as ``NAME=VALUE``, each name once."""
     found: dict[str, str] = {}
     for text in given or ():
-        name, equals, form = text.rpartition("=")
-        if not equals or not name:
-            raise InputError("TENSOR=FORM", field="--form", value=text)
-        found[name] = form
+        name, equals, value = text.rpartition("=")
+        if not equals or not name or name in found:
+            raise InputError(f"{expected}, each once", field=option, value=text)
+        found[name] = value
     return found
+
+
+@command("annotate")
+def annotate_command(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="An ONNX file.")],
+    plan: Annotated[Path, typer.Argument(metavar="PLAN", help="A plan or result file, as of 'solve --json'.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="ONNX file to write.", callback=checked_file)],
+    processor: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--processor",
+            metavar="DEVICE=NAME",
+            help="What ONNX Runtime calls a device: cpu, gpu, gpu:1, npu, ...; default: cpu for the first, gpu for "
+            "others. May be repeated.",
+        ),
+    ] = None,
+    network: Annotated[str | None, typer.Option(help="Which of the plan's networks it is, if it has several.")] = None,
+    dim: DimensionOption = None,
+    allow_large: AllowLargeOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Write an ONNX file whose nodes say where they run, for one ONNX Runtime with several kinds of processors."""
+    from dnnopt.problem.plan import read_plan
+    from dnnopt.runtime.annotation import SETTING, annotate_onnx
+
+    setting = annotate_onnx(
+        model,
+        read_plan(plan, allow_large=allow_large),
+        output,
+        processors=_pairs(processor, "--processor", "DEVICE=NAME"),
+        dimensions=typed.dimensions(dim),
+        network=network,
+        allow_large=allow_large,
+    )
+    tell(f"{SETTING}: {setting}")
 
 
 @command("new-key")
@@ -216,7 +252,7 @@ def run_command(
     found = run_pieces(
         pieces,
         None if inputs is None else _arrays(inputs),
-        addresses=_addresses(at),
+        addresses=_pairs(at, "--at", "DEVICE=HOST:PORT") or None,
         key=None if key is None else read_key(key),
         repeat=repeat,
         warmup=warmup,
@@ -254,18 +290,6 @@ def _keep_to(cores: str) -> None:
         os.sched_setaffinity(0, chosen)
     except (OSError, AttributeError, ValueError):
         raise InputError("cores of this machine", field="--cores", value=cores) from None
-
-
-def _addresses(given: list[str] | None) -> dict[str, str] | None:
-    if not given:
-        return None
-    found: dict[str, str] = {}
-    for text in given:
-        device, equals, address = text.rpartition("=")
-        if not equals or not device or device in found:
-            raise InputError("DEVICE=HOST:PORT, each device once", field="--at", value=text)
-        found[device] = address
-    return found
 
 
 def _arrays(path: Path) -> dict[str, Any]:

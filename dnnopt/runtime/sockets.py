@@ -22,6 +22,7 @@ SILENCE = 4.0  # seconds without one after which a process counts as dead
 _QUEUED = 4096  # messages at each end of a connection
 _HANDSHAKE = 5.0  # seconds
 _EVENT = struct.Struct("=hi")
+_ENCRYPTION = 1024  # bytes that it adds to a frame, at most
 _QUIET = 5.0  # seconds between two lines about refusals
 _DOMAIN = b"dnnopt"
 
@@ -93,7 +94,7 @@ class Wires:
         socket = self.context.socket(kind)
         socket.linger = 500
         socket.ipv6 = True
-        socket.maxmsgsize = self._largest
+        socket.maxmsgsize = self._largest + _ENCRYPTION
         socket.sndhwm = socket.rcvhwm = _QUEUED
         socket.heartbeat_ivl, socket.heartbeat_timeout = int(1000 * BEAT * 2), int(1000 * SILENCE)
         socket.handshake_ivl = int(1000 * _HANDSHAKE)

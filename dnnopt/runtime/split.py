@@ -101,7 +101,7 @@ def split_onnx(
     graph = folded_graph(path, dimensions or {}, allow_large=allow_large)
     graph.check_shapes()
     names = layer_names(graph.layers)
-    name, placed = _placement(plan, network, names, path)
+    name, placed = placement_of(plan, network, names, path)
     device_of: Mapping[str, str] = problem.platform.device_of() if problem is not None else {}
     devices = [device_of.get(placed[layer], placed[layer]) for layer in names]
     declared, dynamic = _declared(path)
@@ -199,7 +199,7 @@ def _check_target(target: Path) -> None:
         raise InputError("", file=str(target), problem=f"cannot be read: {error.strerror}") from None
 
 
-def _placement(plan: Plan, network: str | None, names: list[str], path: Path) -> tuple[str, Mapping[str, str]]:
+def placement_of(plan: Plan, network: str | None, names: list[str], path: Path) -> tuple[str, Mapping[str, str]]:
     """Return the name of the network, and where each of its layers runs."""
     check_known(network, plan.placement, "network", "network of the plan")
     if network is None and len(plan.placement) > 1:

@@ -11,9 +11,11 @@ import time
 from importlib.util import find_spec
 
 import numpy as np
+import onnx
 import pytest
 from commands import dnnopt
 from devices import devices, split
+from onnx_models import model, node
 from piece_models import MODELS, PLANS, network_of, single_cut
 
 import dnnopt as dp
@@ -208,6 +210,17 @@ def test_tensors_that_are_too_large_are_refused(tmp_path):
         large["x"] = np.zeros((400, 2, 8), np.float32)
         with pytest.raises(RunError, match=r"the connection to \w is lost"):
             list(driver.stream(lambda number: large, 1, 1))
+
+
+def test_the_largest_tensor_passes(tmp_path):
+    nodes = [node("Relu", ["x"], ["y"], name="one"), node("Neg", ["y"], ["z"], name="two")]
+    onnx.save(model(nodes, {"x": [1, 300_000]}, ["z"]), tmp_path / "large.onnx")
+    plan = dp.Plan(placement={"large": {"one": "a", "two": "b"}})
+    dp.split_onnx(tmp_path / "large.onnx", plan, tmp_path / "pieces", verify=False)
+    with devices(tmp_path / "pieces") as run, run.driver() as driver:
+        given = random_inputs(run.manifest, 0)
+        (found,) = driver.stream(lambda number: given, 1, 1)
+    assert np.array_equal(found.outputs["z"], -np.maximum(given["x"], 0))
 
 
 def test_pieces_that_are_not_those_of_the_run_are_refused(tmp_path):
