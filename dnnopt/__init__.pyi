@@ -10,6 +10,7 @@ from dnnopt.inputs.generators import Generated as Generated
 from dnnopt.inputs.generators import Recipe as Recipe
 from dnnopt.inputs.generators import generate as generate
 from dnnopt.inputs.msr import read_msr as read_msr
+from dnnopt.inputs.msr import read_msr_split as read_msr_split
 from dnnopt.inputs.onnx.reader import read_onnx as read_onnx
 from dnnopt.inputs.pipedream import read_pipedream as read_pipedream
 from dnnopt.inputs.pipedream import read_pipedream_replicated as read_pipedream_replicated

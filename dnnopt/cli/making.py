@@ -13,7 +13,7 @@ from dnnopt.base.errors import InputError
 from dnnopt.base.text import visible
 from dnnopt.cli import typed
 from dnnopt.cli.app import app, guarded, say, tell
-from dnnopt.cli.options import AllowLargeOption, SeedOption, VerboseOption, checked_file, whole
+from dnnopt.cli.options import AllowLargeOption, SeedOption, VerboseOption, checked_file, refuse_beside, whole
 from dnnopt.cli.target import command
 from dnnopt.cli.typed import assignments, named
 
@@ -50,13 +50,21 @@ def import_msr_command(
     contiguous: Annotated[
         bool, typer.Option("--contiguous", help="Throughput: what a device runs of the forward nodes is contiguous.")
     ] = False,
+    split: Annotated[
+        Path | None, typer.Option("--split", help="Write the plan that this file has for the workload instead.")
+    ] = None,
     allow_large: AllowLargeOption = False,
     verbose: VerboseOption = False,
 ) -> None:
     """Device placement on accelerators and processors that share the host's memory (NeurIPS 2020)."""
-    from dnnopt.inputs.msr import read_msr
+    from dnnopt.inputs.msr import read_msr, read_msr_split
+    from dnnopt.problem.plan import write_plan
 
     kind: Any = objective
+    if split is not None:
+        refuse_beside("--split", {"--objective": kind != "throughput", "--contiguous": contiguous})
+        write_plan(read_msr_split(split, file), output)
+        return
     _write(read_msr(file, objective=kind, contiguous=contiguous, allow_large=allow_large), output)
 
 

@@ -27,6 +27,7 @@ from dnnopt.base.sizes import check_places
 from dnnopt.problem.constraints import Colocate, Constraint, Contiguous, Memory
 from dnnopt.problem.networks import RESERVED, Layer, Network, Tensor
 from dnnopt.problem.objectives import latency, period
+from dnnopt.problem.plan import Plan
 from dnnopt.problem.platforms import Device, Link, Platform, Resource, Route
 from dnnopt.problem.problem import Problem
 from dnnopt.problem.profiles import Profile
@@ -113,6 +114,17 @@ class _Workload(_Part):
         return names
 
 
+class _Share(_Part):
+    nodes: tuple[Identity, ...] = ()
+
+
+class _Split(_Part):
+    """Who runs what, as the authors' programs write it, and as their experts have done by hand."""
+
+    fpgas: tuple[_Share, ...] = ()
+    cpus: tuple[_Share, ...] = ()
+
+
 @checked
 def read_msr(
     path: str | Path | Traversable,
@@ -170,6 +182,49 @@ def read_msr(
         )
     except InputError as error:
         raise error.within(file=file) from None
+
+
+@checked
+def read_msr_split(path: str | Path | Traversable, workload: str | Path | Traversable) -> Plan:
+    """Read a split of a workload's nodes among devices as a plan for its throughput, to judge it or to start from.
+
+    Parameters
+    ----------
+    path : str or Path
+        JSON file with `fpgas` and `cpus`: for each device the ids of its `nodes`, as the authors' programs write it;
+        their loads are passed over.
+    workload : str or Path
+        File of the workload, as for `read_msr`.
+
+    Raises
+    ------
+    InputError
+        If a file is malformed, for nodes that are missing, twice or not the workload's, and for devices too many.
+    """
+    file = str(path)
+    whole: _Workload = _Workload.from_data(read_data(workload, None), file=str(workload))
+    split: _Split = _Split.from_data(read_data(path, None), file=file)
+    names, placed = whole.names(), {}
+    for field, kind, shares, most in (
+        ("fpgas", "accelerator", split.fpgas, whole.maxFPGAs),
+        ("cpus", "cpu", split.cpus, whole.maxCPUs),
+    ):
+        for number, share in enumerate(shares):
+            where = f"{field}[{number}].nodes"
+            if share.nodes and number >= most:
+                raise InputError(
+                    f"none, as the workload has {most} {field}", file=file, field=where, value=share.nodes[0]
+                )
+            for node in share.nodes:
+                if node not in names:
+                    raise InputError("a node (an id) of the workload", file=file, field=where, value=node)
+                if names[node] in placed:
+                    raise InputError("every node once", file=file, field=where, value=node)
+                placed[names[node]] = f"{kind}{number + 1}"
+    missing = [node for node, name in names.items() if name not in placed]
+    if missing:
+        raise InputError("every node of the workload", file=file, field="nodes", value=f"none on {missing[0]}")
+    return Plan(placement={Path(str(workload)).stem: placed})
 
 
 def _network(name: str, workload: _Workload, names: dict[int, str]) -> Network:
