@@ -94,7 +94,10 @@ def draw(number: int, count: int) -> list:
         special.alike(**placed | {"executions": chosen}),
         special.alike(**scheduled),
         *[special.pipelines(**usual)] * 2,
-        *(kind(**usual) for kind in (special.chains, special.two_sides, special.followed, special.linear)),
+        *(
+            kind(**usual)
+            for kind in (special.chains, special.two_sides, special.followed, special.in_memory, special.linear)
+        ),
         *[problems_with_choices(executions=chosen)] * 7,
         problems_with_choices(executions=chosen, priorities=2),
         *[special.chosen()] * 2,

@@ -105,6 +105,17 @@ def followed(draw, **options):
 
 
 @st.composite
+def in_memory(draw, **options):
+    """Draw sums under limits on memory, with those constraints that a walk along the network keeps track of."""
+    several = {"executions": ("sequential",), "most_placements": FEW, "largest_spread": 2} | options
+    one = draw(tied_problems(**several)).replace(minimize=draw(LINEAR))
+    limits = [
+        limit for limit in one.subject_to if labels.refuses(compile_problem(one.replace(subject_to=[limit]))) is None
+    ]
+    return one.replace(subject_to=limits)
+
+
+@st.composite
 def pipelines(draw, **options):
     """Draw a network whose stages exchange tensors through a hub, with layers that take no time and alike devices.
 

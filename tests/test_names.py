@@ -5,6 +5,7 @@ from collections import defaultdict
 
 from test_rooms import FILES
 
+from dnnopt.methods.groups.loops import Loops
 from dnnopt.problem.metrics import STANDARD
 
 # Plug-in modules of one kind have these alike, one in each.
@@ -12,6 +13,7 @@ PROTOCOLS = {
     "dnnopt.": {"refuses"},
     "dnnopt.methods.": {"placements", "run"},
     "dnnopt.models.solvers.": {"solve", "solve_unpresolved", "set_options"},
+    "dnnopt.methods.groups.": {name for name in vars(Loops) if not name.startswith("_")},
     "dnnopt.formulations.milp.communication.": {"add_pairs"},
     "dnnopt.formulations.milp.timing.": {"add"},
 }

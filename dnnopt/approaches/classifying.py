@@ -72,6 +72,7 @@ _EXACT = {
     "ideals": "dynamic-programming",
     "scan": "enumeration",
     "labels": "dynamic-programming",
+    "groups": "dynamic-programming",
 }
 
 

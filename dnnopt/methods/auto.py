@@ -36,7 +36,7 @@ from dnnopt.methods.bounds.contiguous import bound_stages
 from dnnopt.methods.bounds.destructive import destructive_bound
 from dnnopt.methods.bounds.escapes import escapes
 from dnnopt.methods.bounds.loads import add_load_bound
-from dnnopt.methods.exact import blocks, chain, ideals, labels, min_cut, tree
+from dnnopt.methods.exact import blocks, chain, groups, ideals, labels, min_cut, tree
 from dnnopt.methods.formulated import default_solver, is_too_large, offer_values, run_formulation
 from dnnopt.methods.heuristics import BASELINES
 from dnnopt.methods.heuristics.cutting import cut
@@ -61,6 +61,7 @@ _SUM = 0.1, 10.0
 _GROUPS, _GROUPS_ON_PATHS = (0.06, 8.0), (0.2, 20.0)  # searches for critical paths need longer
 _SEARCHES = (("local-search", (0.03, 3.0)), ("neighbourhood-search", (0.08, 10.0)))
 _LABELS = 0.3, 60.0
+_DECOMPOSITION, _AGAIN = (0.25, 60.0), (0.4, 300.0)
 _RELAXATION = 0.15, 20.0
 _BOUND = 0.25, 30.0
 _CAP_SHARE = 0.4
@@ -140,6 +141,7 @@ class _Auto:
         self.limits, self.control, self.any_solver = limits, control, any_solver
         self.clock = Clock(limits.time_limit)
         self.kept = pool.compiled  # the problem, without choices that are too expensive
+        self.groups: groups.GroupSearch | None = None
 
     def run(self) -> Outcome:
         phases = [self._fitting, self._merged, self._stages]
@@ -147,11 +149,12 @@ class _Auto:
             phases += [
                 self._prices,
                 self._glance,
+                self._decomposition,
                 self._plainer,
                 self._propagation,
                 self._sequential,
                 self._improvement,
-                self._labels,
+                self._decomposition if self._decomposes else self._labels,
                 self._escapes,
                 self._maximum,
             ]
@@ -203,6 +206,18 @@ class _Auto:
     def _glance(self) -> Outcome:
         """Try the formulation for a moment."""
         return self._try(self.formulation, self.solver, _GLANCE)
+
+    def _decomposition(self) -> Outcome:
+        """Search with the tables of groups of devices, where memory is tight; leave out what costs too much."""
+        if not self._decomposes:
+            return _NOTHING
+        if self.groups is None:
+            self.groups = groups.GroupSearch(self.pool, self.kept, self.control)
+            outcome = self.groups.run(self._part(_DECOMPOSITION))
+        else:
+            outcome = self.groups.run(self._part(_AGAIN))
+        self.kept = self.groups.kept
+        return outcome
 
     def _plainer(self) -> Outcome:
         """Search for plans in first modes and with plain tensors."""
@@ -341,6 +356,10 @@ class _Auto:
     @cached_property
     def _has_labels(self) -> bool:
         return labels.refuses(self.pool.compiled) is None
+
+    @cached_property
+    def _decomposes(self) -> bool:
+        return groups.refuses(self.pool.compiled) is None
 
     def _is_sums(self) -> bool:
         return sums.refuses(self.pool.compiled) is None

@@ -37,6 +37,7 @@ WORDS: dict[str, str] = {
     "treewidth": "how far a graph is from a tree: 1 for trees and chains, 2 to 4 for most networks",
     "ideals": "sets of layers with all that come before them; the exact method of that name builds pipelines of them",
     "labels": "an exact method that extends partial plans layer by layer and drops those that others are better than",
+    "groups": "an exact method for tight memory: programs of groups of devices bound what partial plans come to",
     "scan": "an exact method that tries every placement",
     "layers elsewhere": "layers that a plan has on another device, or in another mode, than the best plan does",
     "break point": "a value of a parameter at which the optimal plan changes",

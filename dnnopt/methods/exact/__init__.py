@@ -10,7 +10,7 @@ from typing import Protocol
 
 from dnnopt.compiled.compiled import CompiledProblem
 from dnnopt.compiled.scope import Scope
-from dnnopt.methods.exact import blocks, chain, ideals, labels, min_cut, scan, tree
+from dnnopt.methods.exact import blocks, chain, groups, ideals, labels, min_cut, scan, tree
 from dnnopt.methods.pool import Pool
 from dnnopt.models.solvers.interface import Control, Limits, Outcome
 
@@ -35,4 +35,5 @@ EXACT: dict[str, ExactMethod] = {
     "ideals": ideals,
     "scan": scan,
     "labels": labels,
+    "groups": groups,
 }

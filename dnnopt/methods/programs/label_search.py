@@ -14,16 +14,20 @@ bound of those left out is a bound.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from typing import Protocol
 
 import numpy as np
 
 from dnnopt.compiled.compiled import CompiledProblem
 from dnnopt.compiled.constraints import MemoryLimit
 from dnnopt.compiled.metrics import Array, Index, Mask
+from dnnopt.methods.groups.loops import loops_for
 from dnnopt.methods.programs import rows as sums
-from dnnopt.methods.programs.frontier import Frontier, FrontierStep
+from dnnopt.methods.programs.frontier import Frontier
 from dnnopt.methods.programs.rows import rows_of
+from dnnopt.methods.programs.slots import FrontierStep
 from dnnopt.models.solvers.interface import Clock, Control
 
 _ROOM = 1e-9
@@ -33,6 +37,29 @@ _SPARE = 4
 _MOST_PEAKS = 100  # numbers that each label keeps beside its sums
 _SAMPLES = 4  # labels of each step on which prices are chosen
 _MOST_ENTRIES = 30_000_000
+
+
+class Completions(Protocol):
+    """What bounds the rest of a plan, by more than prices."""
+
+    @property
+    def frontier(self) -> Frontier:
+        """Return the frontier, which has the states of the tables."""
+
+    @property
+    def weights(self) -> Array:
+        """Return those of what a label adds to the rows (1, rows)."""
+
+    @property
+    def charged(self) -> Array:
+        """Return what is taken away (1,)."""
+
+    @property
+    def tables(self) -> list[Array]:
+        """Return what the rest costs at least but for `beside` (states, 1), for each step."""
+
+    def beside(self, after: int, state: Index, values: Array, device: Index) -> Array:
+        """Return what is added to the tables (B,), after so many steps, for labels whose last node is on `device`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,22 +116,28 @@ class LabelSearch:
     ----------
     compiled : CompiledProblem
         `refuses` must not refuse it.
-    prices : array (M, rows)
-        Weights of the rows of the objective (each sums to 1), then prices of the limits, of `rows_of(compiled)`.
+    prices : array (M, rows), or Completions
+        Weights of the rows of the objective (each sums to 1), then prices of the limits, of `rows_of(compiled)`; or
+        what bounds the rest of a plan instead.
 
     Raises
     ------
     TooManyStatesError
     """
 
-    def __init__(self, compiled: CompiledProblem, prices: Array) -> None:
+    def __init__(self, compiled: CompiledProblem, prices: Array | Completions) -> None:
         self.c = compiled
         rows = rows_of(compiled)
         self.weighed = len(rows.objective)
-        self.frontier = Frontier(compiled, (*rows.objective, *rows.limits))
         self.limits = np.array([row.limit for row in rows.limits])
         self._samples: list[tuple[int, Index, Array]] = []
-        self._set_prices(prices)
+        self.completions = None if isinstance(prices, np.ndarray) else prices
+        if isinstance(prices, np.ndarray):
+            self.frontier = Frontier(compiled, (*rows.objective, *rows.limits))
+            self._set_prices(prices)
+        else:
+            self.frontier = prices.frontier
+            self.weights, self.charged, self.tables = prices.weights, prices.charged, prices.tables
         peaks = [
             (number, row.device, peak)
             for number, row in enumerate(rows.limits)
@@ -161,8 +194,12 @@ class LabelSearch:
 
     @property
     def bound(self) -> float:
-        """The best of the Lagrangian bounds with these prices."""
-        return float((self.tables[0][0] - self.charged).max())
+        """The bound of all plans."""
+        bounds = self.tables[0][:1] - self.charged
+        if self.completions is not None:
+            nothing = np.zeros(1, dtype=np.int64)
+            bounds = bounds + self.completions.beside(0, nothing, np.zeros((1, len(self.frontier.rows))), nothing)
+        return float(bounds.max())
 
     def run(self, width: int, cap: float, clock: Clock, control: Control, floor: float = -np.inf) -> LabelResult:
         """Search for plans of at most `cap`.
@@ -193,7 +230,7 @@ class LabelSearch:
         for number, step in enumerate(self.frontier.steps):
             if clock.expired() or control.stop.is_set():
                 return LabelResult(nowhere, min(left_out, float(labels.lower.min()), cap))
-            labels, out = self._children(step, self.tables[number + 1], labels, most[0], _SPARE * width)
+            labels, out = self._children(number, step, labels, most[0], _SPARE * width)
             left_out = min(left_out, out)
             labels = labels.take(self._fits(labels, most - least_left[number]))
             labels = labels.take(_undominated(labels, enough - most_left[number]))
@@ -207,7 +244,7 @@ class LabelSearch:
         return LabelResult(self._placements(trail, best), min(left_out, cap))
 
     def _children(
-        self, step: FrontierStep, table: Array, labels: _Labels, cap: float, most: int
+        self, number: int, step: FrontierStep, labels: _Labels, cap: float, most: int
     ) -> tuple[_Labels, float]:
         """Return the labels after a step in the order of their bounds, and the least bound of those left out."""
         c, frontier = self.c, self.frontier
@@ -233,20 +270,31 @@ class LabelSearch:
             state = state * next(sizes) + codes[devices]
         parent, chosen = np.nonzero(possible)
         state, weighed = state[parent, chosen], weighed[parent, chosen]
-        lower = (weighed + table[state] - self.charged).max(axis=1)
+        lower = weighed + self.tables[number + 1][state] - self.charged
+        if self.completions is not None:
+            values = self._values(step, labels, digits, parent, executors[chosen])
+            lower = lower + self.completions.beside(number + 1, state, values, devices[chosen])[:, None]
+        lower = lower.max(axis=1)
         below = np.flatnonzero(lower <= cap)
         order = below[np.argsort(lower[below], kind="stable")]
         out = float(lower[order[most]]) if len(order) > most else np.inf
         order = order[:most]
         parent, chosen = parent[order], chosen[order]
-        values = labels.values[parent] + frontier.alpha[step.node, executors[chosen]]
-        for use in step.uses:
-            values += frontier.sent(use, digits[use.axis][parent], devices[chosen])
+        values = self._values(step, labels, digits, parent, executors[chosen])
         peaks = labels.peaks[parent]
         if len(self._peaked):
             here = devices[chosen][:, None] == self._peak_at
             peaks = np.maximum(peaks, here * self._peak[:, step.node])
         return _Labels(parent, executors[chosen], state[order], weighed[order], lower[order], values, peaks), out
+
+    def _values(
+        self, step: FrontierStep, labels: _Labels, digits: Sequence[Index], parent: Index, executor: Index
+    ) -> Array:
+        """Return the sums of rows (B, R) of children of labels."""
+        values: Array = labels.values[parent] + self.frontier.alpha[step.node, executor]
+        for use in step.uses:
+            values += self.frontier.sent(use, digits[use.axis][parent], self.c.executor_device[executor])
+        return values
 
     def _fits(self, labels: _Labels, most: Array) -> Mask:
         """Return which labels have at most so much in each row (R,)."""
@@ -272,21 +320,4 @@ def _undominated(labels: _Labels, enough: Array) -> Index:
     order = np.argsort(labels.state, kind="stable")  # within a state by bounds, as they are
     state = labels.state[order]
     values = np.concatenate([np.maximum(labels.values, enough), labels.peaks], axis=1)[order]
-    alive = np.ones(len(order), dtype=bool)
-    begins = np.flatnonzero(np.concatenate([[True], state[1:] != state[:-1]])) if len(order) else order
-    group = np.repeat(np.arange(len(begins)), np.diff(np.append(begins, len(order))))
-    leader = begins.copy()
-    ends = np.append(begins[1:], len(order))
-    for _ in range(_LEADERS):
-        mine = leader[group]
-        compared = np.flatnonzero(alive & (np.arange(len(order)) > mine))
-        if not len(compared):
-            break
-        worse = (values[compared] >= values[mine[compared]]).all(axis=1)
-        alive[compared[worse]] = False
-        # The next one in each group that is still there.
-        following = np.where(alive, np.arange(len(order)), len(order))
-        following = np.minimum.accumulate(following[::-1])[::-1]
-        leader = np.minimum(np.append(following, len(order))[np.minimum(leader + 1, len(order))], ends)
-        leader = np.where(leader >= ends, len(order), leader)
-    return np.sort(order[alive])
+    return np.sort(order[loops_for(len(state)).undominated(state, values, _LEADERS)])

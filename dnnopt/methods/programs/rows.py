@@ -46,6 +46,8 @@ class PlanSum:
         The largest of each row's on `device` counts too.
     buffers : float
         How often the bytes of each tensor that `device` sends or receives count too.
+    memory : MemoryLimit, optional
+        Whose row it is.
     """
 
     alpha: Array
@@ -55,6 +57,7 @@ class PlanSum:
     device: int = -1
     peaks: Array | None = None
     buffers: float = 0.0
+    memory: MemoryLimit | None = None
 
     def within(self, limit: float) -> PlanSum:
         """Return the row with a limit on it, both divided by its size."""
@@ -132,6 +135,7 @@ def _memory(c: CompiledProblem, limit: MemoryLimit) -> PlanSum:
         device=limit.device,
         peaks=limit.peaks if len(limit.peaks) else None,
         buffers=float(limit.buffers),
+        memory=limit,
     )
     return row.within(limit.limit)
 

@@ -1,0 +1,182 @@
+"""Exact method `groups`: group decomposition and label search, where memory is tight and the objective is one sum.
+
+Multipliers are sought for a while; the tables of the decomposition then bound what the rest of a plan costs in a label
+search (see `labels.py`), in beams that grow. What costs more than the best plan, by the same tables, is forbidden, and
+all starts again on what is left, from the multipliers found.
+
+Sequential latency, energy, cost, traffic and sums of these, with memory, limits on sums, colocation, separation, tiers,
+numbers of devices and of cuts; networks with few tensors alive at once.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import replace
+
+from dnnopt.compiled.compiled import CompiledProblem
+from dnnopt.compiled.constraints import LinearTerm, MemoryLimit
+from dnnopt.compiled.metrics import Array
+from dnnopt.compiled.presolve import presolve
+from dnnopt.methods.groups.decomposition import Decomposition, DeviceGroups
+from dnnopt.methods.groups.families import family
+from dnnopt.methods.pool import Pool
+from dnnopt.methods.programs.frontier import SCOPE as FOLLOWED
+from dnnopt.methods.programs.label_search import LabelSearch
+from dnnopt.methods.programs.lagrangian import Lagrangian
+from dnnopt.methods.result import OPTIMAL_GAP
+from dnnopt.models.solvers.interface import Clock, Control, Limits, Outcome
+
+SCOPE = replace(FOLLOWED, terms=frozenset({LinearTerm}))
+SOURCE = "group decomposition"
+_STEPS = 300, 600, 1200
+_SHARE = 0.25  # of the time, for one ascent at most
+# The first step, in means of what a layer costs by the bound, and how much smaller the last one is.
+_FIRST, _AGAIN = (6.0, 0.005), (0.25, 0.03)
+_WIDTHS = (30, 100, 300, 1000, 3000, 10_000, 30_000, 100_000)
+_BEAM_SHARE = 0.1
+_WORTH = 0.03  # a share of the choices: if so many go, the search begins again
+_PRICES = 2.0  # seconds
+_BETTER = 0.5 * OPTIMAL_GAP
+_ROOM = 1e-9
+
+
+def refuses(compiled: CompiledProblem) -> str | None:
+    """Return why the problem is not of this kind, or None."""
+    reason = SCOPE.refuses(compiled) or LabelSearch.refuses(compiled) or Lagrangian.refuses(compiled)
+    if reason is None and not any(isinstance(one, MemoryLimit) and one.limit > 0 for one in compiled.constraints):
+        return "a problem without limits on memory"
+    return reason
+
+
+def run(pool: Pool, limits: Limits, control: Control) -> Outcome:
+    """Solve the pool's problem, or raise its bound until the time is up."""
+    return GroupSearch(pool, pool.compiled, control).run(limits)
+
+
+class GroupSearch:
+    """A search that can be interrupted and go on.
+
+    Parameters
+    ----------
+    pool : Pool
+    compiled : CompiledProblem
+        Of the pool, perhaps without choices that are too expensive for its cap.
+    control : Control
+
+    Attributes
+    ----------
+    kept : CompiledProblem
+        What is left of the problem.
+    """
+
+    def __init__(self, pool: Pool, compiled: CompiledProblem, control: Control) -> None:
+        self.pool, self.kept, self.control = pool, compiled, control
+        self._infeasible = False
+        self._lagrangian: Lagrangian | None = None
+        self._multipliers: Array | None = None
+        self._turn = 0
+
+    def run(self, limits: Limits) -> Outcome:
+        """Search until the time is up, or nothing is left."""
+        self.limits, self.clock = limits, Clock(limits.time_limit)
+        reduced = presolve(self.kept, self._cap())
+        if reduced.infeasible:
+            self._add_bound(math.inf)
+        else:
+            self.kept = reduced.compiled
+            self._search()
+        if self._infeasible:
+            return Outcome("infeasible")
+        return Outcome("no_solution" if self.pool.objective is None else "feasible")
+
+    def _search(self) -> None:
+        width = 0
+        if self._lagrangian is None:
+            self._lagrangian = Lagrangian(self.kept)
+            self._lagrangian.maximize(self._part(_BEAM_SHARE, _PRICES), self.control, self._cap())
+            self._add_bound(self._lagrangian.bound)
+            if not self._done():
+                self._forbid(self._lagrangian.marginals(self._part(_BEAM_SHARE, _PRICES), self.control).nodes)
+        while not self._done():
+            decomposition = Decomposition(self.kept, DeviceGroups.of(self.kept, family(self.pool.compiled)))
+            if self._multipliers is None:
+                self._multipliers = decomposition.start(self._lagrangian.prices)
+            self._ascend(decomposition)
+            width = self._beams(LabelSearch(self.kept, decomposition.completions(self._multipliers)), width)
+            if self._done():
+                break
+            if self._forbid(decomposition.marginals(self._multipliers)) > _WORTH:
+                width = 0
+            elif width == _WIDTHS[-1] and self._turn > len(_STEPS):
+                break  # nothing changes any more
+
+    def _ascend(self, decomposition: Decomposition) -> None:
+        """Improve the multipliers, for a while."""
+        assert self._multipliers is not None
+        value, _ = decomposition.value(self._multipliers)  # which compiles the loops
+        start = time.perf_counter()
+        decomposition.value(self._multipliers)
+        each = max(time.perf_counter() - start, 1e-4)
+        left = self.clock.left()
+        steps = _STEPS[min(self._turn, len(_STEPS) - 1)]
+        if left is not None:
+            steps = min(steps, 1 + int(_SHARE * left / each))
+        step, fall = _AGAIN if self._turn else _FIRST
+        cap = self._cap()
+        bound, self._multipliers = decomposition.ascend(
+            self._multipliers,
+            steps,
+            step * abs(value) / len(self.kept.node_names),
+            fall,
+            lambda bound: bound > cap or self.clock.expired() or self.control.stop.is_set(),
+        )
+        self._add_bound(bound)
+        self._turn += 1
+
+    def _beams(self, search: LabelSearch, width: int) -> int:
+        """Search in beams, from the next width on; return the last one."""
+        for now in [one for one in _WIDTHS if one > width] or _WIDTHS[-1:]:
+            start = time.perf_counter()
+            before = self.pool.objective
+            found = search.run(now, self._cap(), self.clock, self.control)
+            for placement in found.placements:
+                if self.pool.accepts(self.pool.offer_placement(placement, SOURCE)):
+                    break
+            self._add_bound(found.bound)
+            width = now
+            took, limit = time.perf_counter() - start, self.limits.time_limit
+            if self._done() or (self.pool.objective == before and limit and 3 * took > _BEAM_SHARE * limit):
+                break
+        return width
+
+    def _forbid(self, costs: Array) -> float:
+        """Forbid what costs too much; return the share of the choices that go."""
+        cap = self._cap()
+        if math.isinf(cap):
+            return 0.0
+        before = self.kept.allowed.sum()
+        self.kept = replace(self.kept, allowed=self.kept.allowed & (costs <= cap + _ROOM * abs(cap)))
+        if not self.kept.allowed.any(axis=1).all():
+            self._add_bound(math.inf)
+        return 1.0 - float(self.kept.allowed.sum() / before)
+
+    def _cap(self) -> float:
+        """Return a cap just below the best that is known."""
+        cap = self.pool.cap
+        return cap if math.isinf(cap) else cap - _BETTER * abs(cap)
+
+    def _add_bound(self, bound: float) -> None:
+        """Keep what no plan is below, but the best one known; infinite: there is none."""
+        if math.isinf(self.pool.cap) and math.isinf(bound):
+            self._infeasible = bound > 0
+        else:
+            self.pool.add_bound(min(bound, self.pool.cap), SOURCE)
+
+    def _done(self) -> bool:
+        closed = self._infeasible or self.pool.is_closed(self.limits.gap)
+        return closed or self.clock.expired() or self.control.stop.is_set()
+
+    def _part(self, share: float, most: float) -> Limits:
+        left = self.clock.left()
+        return self.limits.within(most if left is None else min(most, share * left))

@@ -1,0 +1,222 @@
+"""The inner loops of the group decomposition, compiled by numba. See `loops.Loops`."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+
+@njit(cache=True)
+def charge_crossings(events, prices, out):
+    starts, listed = events
+    for group in range(len(prices)):
+        for entry in range(len(starts) - 1):
+            total = 0.0
+            for position in range(starts[entry], starts[entry + 1]):
+                total += prices[group, listed[position]]
+            out[group, entry] += total
+
+
+@njit(cache=True)
+def count_crossings(events, entries, out):
+    starts, listed = events
+    for group in range(len(entries)):
+        for entry in entries[group]:
+            for position in range(starts[entry], starts[entry + 1]):
+                out[group, listed[position]] += 1.0
+
+
+@njit(cache=True)
+def _cost(walk, step, state, choice, choices, entries):
+    first = walk.choices_at[step]
+    count = walk.choices_at[step + 1] - first
+    total = choices[first + choice]
+    for use in range(walk.uses_at[step], walk.uses_at[step + 1]):
+        total += entries[walk.entries_at[use] + walk.digits[walk.digits_at[use] + state] * count + choice]
+    return total
+
+
+@njit(cache=True)
+def joint_table(walk, choices, entries, out):
+    steps = len(walk.moves_at) - 1
+    out[walk.states_at[steps]] = 0.0
+    for step in range(steps - 1, -1, -1):
+        here, after = walk.states_at[step], walk.states_at[step + 1]
+        count = walk.choices_at[step + 1] - walk.choices_at[step]
+        move = walk.moves_at[step]
+        for state in range(after - here):
+            best = np.inf
+            for choice in range(count):
+                to = walk.to[move]
+                move += 1
+                if to >= 0:
+                    cost = out[after + to] + _cost(walk, step, state, choice, choices, entries)
+                    best = min(best, cost)
+            out[here + state] = best
+
+
+@njit(cache=True)
+def _noted(walk, step, state, choice, chosen, used):
+    count = walk.choices_at[step + 1] - walk.choices_at[step]
+    chosen[step] = choice
+    for use in range(walk.uses_at[step], walk.uses_at[step + 1]):
+        used[use] = walk.entries_at[use] + walk.digits[walk.digits_at[use] + state] * count + choice
+
+
+@njit(cache=True)
+def joint_plan(walk, choices, entries, table, chosen, used):
+    state = 0
+    for step in range(len(walk.moves_at) - 1):
+        count = walk.choices_at[step + 1] - walk.choices_at[step]
+        best, mine, next_state = np.inf, 0, 0
+        for choice in range(count):
+            to = walk.to[walk.moves_at[step] + state * count + choice]
+            if to >= 0:
+                cost = table[walk.states_at[step + 1] + to] + _cost(walk, step, state, choice, choices, entries)
+                if cost < best:
+                    best, mine, next_state = cost, choice, to
+        _noted(walk, step, state, mine, chosen, used)
+        state = next_state
+
+
+@njit(cache=True)
+def joint_marginals(walk, choices, entries, table, out):
+    steps = len(walk.moves_at) - 1
+    out[:] = np.inf
+    before = np.full(len(table), np.inf)
+    before[0] = 0.0
+    for step in range(steps):
+        here, after = walk.states_at[step], walk.states_at[step + 1]
+        first = walk.choices_at[step]
+        count = walk.choices_at[step + 1] - first
+        for state in range(after - here):
+            if not before[here + state] < np.inf:
+                continue
+            for choice in range(count):
+                to = walk.to[walk.moves_at[step] + state * count + choice]
+                if to >= 0:
+                    cost = before[here + state] + _cost(walk, step, state, choice, choices, entries)
+                    before[after + to] = min(before[after + to], cost)
+                    out[first + choice] = min(out[first + choice], cost + table[after + to])
+
+
+@njit(cache=True)
+def _side_table(walk, goes_on, choices, entries, shifts, out):
+    steps, size = len(walk.moves_at) - 1, out.shape[1]
+    out[walk.states_at[steps]] = 0.0
+    for step in range(steps - 1, -1, -1):
+        here, after = walk.states_at[step], walk.states_at[step + 1]
+        for state in range(after - here):
+            row = out[here + state]
+            cost = _cost(walk, step, state, 0, choices, entries)
+            move = walk.moves_at[step] + 2 * state
+            following = out[after + walk.to[move]]
+            for left in range(size - 1):
+                row[left] = following[left] + cost
+            row[size - 1] = row[size - 2]
+            cost = _cost(walk, step, state, 1, choices, entries)
+            if cost < np.inf:
+                following = out[after + walk.to[move + 1]]
+                shift = shifts[step, 1 if goes_on[here + state] else 0]
+                for left in range(max(shift, 0), size + min(shift, 0)):
+                    value = following[left - shift] + cost
+                    row[left] = value if value < row[left] else row[left]
+                for left in range(size + min(shift, 0), size):
+                    row[left] = min(row[left], following[size - 1] + cost)
+
+
+@njit(cache=True)
+def _left_after(left, choice, shift, size):
+    """Units that are left; -1: too few."""
+    if choice == 0:
+        return min(left, size - 2)
+    return min(left - shift, size - 1) if left >= shift else -1
+
+
+@njit(cache=True)
+def _side_plan(walk, goes_on, choices, entries, shifts, table, chosen, used):
+    size = table.shape[1]
+    state, left = 0, size - 2
+    for step in range(len(walk.moves_at) - 1):
+        shift = shifts[step, 1 if goes_on[walk.states_at[step] + state] else 0]
+        best, mine = np.inf, 0
+        for choice in range(2):
+            to = walk.to[walk.moves_at[step] + 2 * state + choice]
+            rest = _left_after(left, choice, shift, size)
+            if rest >= 0:
+                cost = table[walk.states_at[step + 1] + to, rest]
+                cost += _cost(walk, step, state, choice, choices, entries)
+                if cost < best:
+                    best, mine = cost, choice
+        _noted(walk, step, state, mine, chosen, used)
+        left = _left_after(left, mine, shift, size)
+        state = walk.to[walk.moves_at[step] + 2 * state + mine]
+
+
+@njit(cache=True)
+def _side_marginals(walk, goes_on, choices, entries, shifts, table, out):
+    steps, size = len(walk.moves_at) - 1, table.shape[1]
+    out[:] = np.inf
+    before = np.full(table.shape, np.inf)
+    before[0, size - 2] = 0.0
+    for step in range(steps):
+        here, after = walk.states_at[step], walk.states_at[step + 1]
+        for state in range(after - here):
+            shift = shifts[step, 1 if goes_on[here + state] else 0]
+            for choice in range(2):
+                cost = _cost(walk, step, state, choice, choices, entries)
+                if not cost < np.inf:
+                    continue
+                to = after + walk.to[walk.moves_at[step] + 2 * state + choice]
+                for left in range(size):
+                    rest = _left_after(left, choice, shift, size)
+                    if rest >= 0:
+                        value = before[here + state, left] + cost
+                        if value < before[to, rest]:
+                            before[to, rest] = value
+                        place = walk.choices_at[step] + choice
+                        out[place] = min(out[place], value + table[to, rest])
+
+
+@njit(cache=True)
+def side_tables(walk, goes_on, choices, entries, shifts, out):
+    for group in range(len(out)):
+        _side_table(walk, goes_on, choices[group], entries[group], shifts[group], out[group])
+
+
+@njit(cache=True)
+def side_plans(walk, goes_on, choices, entries, shifts, tables, chosen, used):
+    for group in range(len(tables)):
+        mine, its_uses = chosen[group], used[group]
+        _side_plan(walk, goes_on, choices[group], entries[group], shifts[group], tables[group], mine, its_uses)
+
+
+@njit(cache=True)
+def side_marginals(walk, goes_on, choices, entries, shifts, tables, out):
+    for group in range(len(tables)):
+        mine = tables[group]
+        _side_marginals(walk, goes_on, choices[group], entries[group], shifts[group], mine, out[group])
+
+
+@njit(cache=True)
+def undominated(state, values, leaders):
+    count, size = values.shape
+    alive = np.ones(count, dtype=np.bool_)
+    first = np.zeros(leaders, dtype=np.int64)
+    known = 0
+    for label in range(count):
+        if label and state[label] != state[label - 1]:
+            known = 0
+        for other in first[:known]:
+            worse = True
+            for place in range(size):
+                if values[label, place] < values[other, place]:
+                    worse = False
+                    break
+            if worse:
+                alive[label] = False
+                break
+        if alive[label] and known < leaders:
+            first[known] = label
+            known += 1
+    return alive

@@ -1,0 +1,338 @@
+"""Group decomposition: a bound on sums under tight memory, from a program without memory and one for each group.
+
+For groups g of devices with memory M_g = Σ_{i in g} M_i, and multipliers U, L, E (free), ν >= 0:
+
+    J   = min over placements, whatever they need of memory, of
+          cost - Σ_g (Σ_v U_vg [v in g] + Σ_τ L_τg [τ leaves g] + Σ_τ E_τg [τ enters g])
+    D_g = min over sets of layers within M_g of
+          Σ_v (U_vg + ν_g m_vg / M_g) [v in g] + Σ_τ L_τg [τ leaves g] + Σ_τ E_τg [τ enters g] - ν_g
+
+J + Σ_g D_g is a bound for all multipliers: for a plan within memory the multipliers' terms cancel. With groups of one
+device this is Dantzig-Wolfe decomposition by devices; larger groups see what these do not, that layers which alternate
+between two devices fill both. With U_vg = -μ_g m_vg, ν_g = μ_g M_g and nothing else it is the Lagrangian bound.
+
+J is a dynamic program over the states of `Frontier`. D_g is one over sides (in g or not) times a grid of memory. A run
+of layers in g takes ⌊P_b⌋ - ⌈P_a⌉ units, with P the sum of m_v before each step in units: never more than it takes, and
+what rounding loses is lost once a run, not once a layer. So the grid only relaxes.
+
+Multipliers are found by Adam (Kingma, Ba: Adam: a method for stochastic optimization, 2015) with falling steps; the
+mean of its iterates is mostly better than any of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from dnnopt.compiled.compiled import CompiledProblem
+from dnnopt.compiled.constraints import MemoryLimit
+from dnnopt.compiled.metrics import Array, Index, Mask
+from dnnopt.methods.groups.loops import loops
+from dnnopt.methods.groups.steps import joint_of, sides_of
+from dnnopt.methods.programs.frontier import Frontier
+from dnnopt.methods.programs.rows import rows_of
+
+UNITS = 64
+_SLACK = 1e-8  # of memory: what the referee takes for a plan within the limit is one here
+_FIRST, _SECOND, _SMALL = 0.95, 0.999, 1e-3  # of Adam; gradients are whole numbers
+_MEAN = 0.98
+_LOOKS = 6  # at the mean of the iterates
+_ROUNDING = 1e-9
+_ROOM = 1e-6  # units
+
+
+@dataclass(frozen=True, eq=False)
+class DeviceGroups:
+    """DeviceGroups of devices with limited memory.
+
+    Attributes
+    ----------
+    members : array (G, D)
+    memory : array (G,)
+        Bytes.
+    held : array (N, G)
+        Bytes of each node, on the member where they are least.
+    """
+
+    members: Mask
+    memory: Array
+    held: Array
+
+    @classmethod
+    def of(cls, c: CompiledProblem, listed: list[tuple[int, ...]]) -> DeviceGroups:
+        """Return them; every device must have a limit above 0."""
+        limits = {limit.device: limit for limit in reversed(c.constraints) if isinstance(limit, MemoryLimit)}
+        members = np.zeros((len(listed), len(c.device_names)), dtype=bool)
+        held = np.zeros((len(c.node_names), len(listed)))
+        for number, devices in enumerate(listed):
+            members[number, list(devices)] = True
+            able = np.stack([_may(c)[:, device] for device in devices], axis=1)
+            bytes_ = np.stack([limits[device].resident for device in devices], axis=1)
+            least = np.where(able, bytes_, np.inf).min(axis=1)
+            held[:, number] = np.where(np.isfinite(least), least, 0.0)
+        memory = np.array([sum(limits[device].limit for device in devices) for devices in listed])
+        return cls(members, memory, held)
+
+    def grid(self, order: Index) -> tuple[Index, Array]:
+        """Return the units that nodes in this order take (G, N, 2), and fractions of their sums (G, N + 1).
+
+        Where a node begins a run of nodes in the group, it takes the first number, later in a run the second one.
+        """
+        held = self.held[order].T
+        units = np.concatenate([np.zeros((len(held), 1)), held.cumsum(axis=1)], axis=1)
+        units *= UNITS / (self.memory * (1.0 + _SLACK))[:, None]
+        low, high = np.floor(units), np.ceil(units)
+        shifts = np.stack([low[:, 1:] - high[:, :-1], low[:, 1:] - low[:, :-1]], axis=-1)
+        return np.minimum(shifts, UNITS + 2).astype(np.int64), units - low
+
+
+def _may(c: CompiledProblem) -> Mask:
+    """Return on which devices nodes may be (N, D)."""
+    found = np.zeros((len(c.node_names), len(c.device_names)), dtype=bool)
+    for device in range(len(c.device_names)):
+        found[:, device] = c.allowed[:, c.executor_device == device].any(axis=1)
+    return found
+
+
+class Decomposition:
+    """The bound as a function of multipliers.
+
+    Parameters
+    ----------
+    compiled : CompiledProblem
+        With an objective that is one sum; `Frontier.refuses` must not refuse it.
+    groups : DeviceGroups
+
+    Attributes
+    ----------
+    size : int
+        How many multipliers there are.
+    """
+
+    def __init__(self, compiled: CompiledProblem, groups: DeviceGroups) -> None:
+        self.c, self.groups = compiled, groups
+        rows = rows_of(compiled)
+        self.frontier = Frontier(compiled, (*rows.objective, *rows.limits))
+        # Rows with prices: the objective, and all limits but those of memory. A device's own row is its first.
+        self.priced = np.array([number for number, row in enumerate(self.frontier.rows) if row.memory is None])
+        self._memory = {
+            row.device: number for number, row in reversed([*enumerate(self.frontier.rows)]) if row.memory is not None
+        }
+        self.limits = np.array([0.0, *(row.limit for row in rows.limits)])[self.priced]
+        self.joint = joint_of(self.frontier, groups.members)
+        self.sides = sides_of(self.frontier, groups.members)
+        nodes, tensors, count = len(compiled.node_names), len(compiled.tensor_names), len(groups.members)
+        self._shape = nodes, tensors, count
+        self.size = (nodes + 2 * tensors + 1) * count + len(self.priced) - 1
+        self._placed, self._sent = self.joint.placed[:, self.priced], self.joint.sent[:, self.priced]
+        self._shifts, self.fractions = groups.grid(self.sides.nodes)
+        inside = _may(compiled)[self.sides.nodes]  # (N, D)
+        able = [
+            np.stack([inside[:, ~mine].any(axis=1), inside[:, mine].any(axis=1)], axis=1) for mine in groups.members
+        ]
+        self._barred = np.where(np.array(able), 0.0, np.inf)  # (G, N, 2)
+        self._share = np.ascontiguousarray((groups.held[self.sides.nodes] / groups.memory).T)  # (G, N)
+        self._table = np.zeros(self.joint.walk.states_at[-1])
+        self._side_tables = np.zeros((count, self.sides.walk.states_at[-1], UNITS + 2))
+        self._chosen = np.zeros(nodes, dtype=np.int64)
+        self._used = np.zeros((1, len(self.joint.walk.digits_at)), dtype=np.int64)
+        self._sides_chosen = np.zeros((count, nodes), dtype=np.int64)
+        self._sides_used = np.zeros((count, len(self.sides.walk.digits_at)), dtype=np.int64)
+
+    def split(self, multipliers: Array) -> tuple[Array, Array, Array, Array]:
+        """Return views: U (N, G), L and E (2T, G), ν (G,) and the prices of rows beside the objective."""
+        nodes, tensors, count = self._shape
+        first, second = nodes * count, (nodes + 2 * tensors) * count
+        third = second + count
+        return (
+            multipliers[:first].reshape(nodes, count),
+            multipliers[first:second].reshape(2 * tensors, count),
+            multipliers[second:third],
+            multipliers[third:],
+        )
+
+    def start(self, prices: Array) -> Array:
+        """Return the multipliers with the Lagrangian bound of prices (rows of the objective and of limits)."""
+        multipliers = np.zeros(self.size)
+        u, _, v, others = self.split(multipliers)
+        others[:] = prices[self.priced[1:]]
+        for number, members in enumerate(self.groups.members):
+            if members.sum() == 1:
+                price = float(prices[self._memory[int(members.argmax())]])
+                v[number] = price
+                u[:, number] = -price * self.groups.held[:, number] / self.groups.memory[number]
+        return multipliers
+
+    def _joint_costs(self, multipliers: Array) -> tuple[Array, Array]:
+        u, crossing, _, prices = self.split(multipliers)
+        weights = np.array([1.0, *prices])
+        choices = self._placed @ weights - (u[self.joint.nodes] * self.joint.inside).sum(axis=1)
+        entries = np.ascontiguousarray(self._sent @ weights)
+        loops().charge_crossings(self.joint.events, -crossing.reshape(1, -1), entries[None])
+        return choices, entries
+
+    def _side_costs(self, multipliers: Array) -> tuple[Array, Array]:
+        """Return the costs of choices (G, 2N) and of entries (G, entries)."""
+        u, crossing, unused, _ = self.split(multipliers)
+        choices = self._barred.copy()
+        choices[:, :, 1] += u[self.sides.nodes].T + unused[:, None] * self._share
+        entries = np.zeros((len(choices), int(self.sides.walk.entries_at[-1])))
+        loops().charge_crossings(self.sides.events, np.ascontiguousarray(crossing.T), entries)
+        return choices.reshape(len(choices), -1), entries
+
+    def value(self, multipliers: Array) -> tuple[float, Array]:
+        """Return the bound, and a subgradient; infinite: there is no plan."""
+        gradient = np.zeros(self.size)
+        u, crossing, unused, prices = self.split(gradient)
+        walk, sides, goes_on = self.joint.walk, self.sides.walk, self.sides.goes_on
+        costs, side_costs = self._joint_costs(multipliers), self._side_costs(multipliers)
+        loops().joint_table(walk, *costs, self._table)
+        loops().side_tables(sides, goes_on, *side_costs, self._shifts, self._side_tables)
+        _, _, charged, priced = self.split(multipliers)
+        parts = np.array([self._table[0], *self._side_tables[:, 0, UNITS]])
+        if not np.isfinite(parts).all():
+            return np.inf, gradient
+        total = float(parts.sum() - charged.sum() - priced @ self.limits[1:])
+        total -= _ROUNDING * float(np.abs(parts).sum() + charged.sum() + priced.sum())
+        loops().joint_plan(walk, *costs, self._table, self._chosen, self._used[0])
+        loops().side_plans(
+            sides, goes_on, *side_costs, self._shifts, self._side_tables, self._sides_chosen, self._sides_used
+        )
+        loops().count_crossings(self.joint.events, self._used, crossing.reshape(1, -1))
+        crossed = np.zeros(crossing.T.shape)
+        loops().count_crossings(self.sides.events, self._sides_used, crossed)
+        crossing *= -1.0
+        crossing += crossed.T
+        chosen = self._chosen + walk.choices_at[:-1]
+        u[self.sides.nodes] = self._sides_chosen.T
+        u[self.joint.nodes[chosen]] -= self.joint.inside[chosen]
+        unused[:] = (self._share * self._sides_chosen).sum(axis=1) - 1.0
+        prices[:] = (self._placed[chosen].sum(axis=0) + self._sent[self._used[0]].sum(axis=0) - self.limits)[1:]
+        return total, gradient
+
+    def ascend(
+        self, multipliers: Array, steps: int, step: float, fall: float, ends: Callable[[float], bool]
+    ) -> tuple[float, Array]:
+        """Return the best bound found, and its multipliers.
+
+        Parameters
+        ----------
+        multipliers : array
+        steps : int
+        step : float
+            Of the first step; in units of the objective.
+        fall : float
+            The last step is this much smaller.
+        ends : callable
+            Called with the best bound at every step: whether to end there.
+        """
+        _, _, v, prices = self.split(current := multipliers.copy())
+        best, gradient = self.value(current)
+        found = current.copy()
+        first, second, mean = np.zeros(self.size), np.zeros(self.size), current.copy()
+        looks = max(1, steps // _LOOKS)
+        for number in range(1, steps + 1):
+            if ends(best):
+                break
+            first += (1.0 - _FIRST) * (gradient - first)
+            second += (1.0 - _SECOND) * (gradient * gradient - second)
+            length = step * fall ** (number / steps) / (1.0 - _FIRST**number)
+            current += length * first / (np.sqrt(second / (1.0 - _SECOND**number)) + _SMALL)
+            np.maximum(v, 0.0, out=v)
+            np.maximum(prices, 0.0, out=prices)
+            mean += (1.0 - _MEAN) * (current - mean)
+            value, gradient = self.value(current)
+            if value > best:
+                best, found = value, current.copy()
+            if number % looks == 0 or number == steps:
+                value, _ = self.value(mean)
+                if value > best:
+                    best, found = value, mean.copy()
+        return best, found
+
+    def marginals(self, multipliers: Array) -> Array:
+        """Return the bound of all plans with each node in each executor (N, k)."""
+        total, _ = self.value(multipliers)
+        found = np.full(self.c.allowed.shape, np.inf)
+        if not np.isfinite(total):
+            return found
+        walk, sides, count = self.joint.walk, self.sides.walk, len(self._side_tables)
+        parts = float(self._table[0] + self._side_tables[:, 0, UNITS].sum())
+        least = np.zeros(len(self.joint.nodes))
+        loops().joint_marginals(walk, *self._joint_costs(multipliers), self._table, least)
+        side = np.zeros((count, 2 * len(self.sides.nodes)))
+        costs = self._side_costs(multipliers)
+        loops().side_marginals(sides, self.sides.goes_on, *costs, self._shifts, self._side_tables, side)
+        place = np.zeros(len(self.sides.nodes), dtype=np.int64)
+        place[self.sides.nodes] = np.arange(len(place))
+        at = 2 * place[self.joint.nodes][:, None] + self.joint.inside  # (choices, G)
+        least += side[np.arange(count), at].sum(axis=1)
+        found[self.joint.nodes, self.joint.executors] = total + (least - parts)
+        return found
+
+    def completions(self, multipliers: Array) -> GroupCompletions:
+        """Return what the rest of a plan costs at least."""
+        self.value(multipliers)
+        _, _, unused, prices = self.split(multipliers)
+        weights = np.zeros((1, len(self.frontier.rows)))
+        weights[0, self.priced] = [1.0, *prices]
+        at = self.joint.walk.states_at.tolist()
+        tables = [self._table[begin:end, None].copy() for begin, end in pairwise(at)]
+        devices, rows = np.array(list(self._memory)), np.array(list(self._memory.values()))
+        limits = [self.frontier.rows[number].memory for number in self._memory.values()]
+        sizes = np.array([limit.limit for limit in limits if limit is not None])
+        share = self.groups.members[:, devices] * sizes / self.groups.memory[:, None]
+        return GroupCompletions(
+            self,
+            self.frontier,
+            weights,
+            np.array([prices @ self.limits[1:]]),
+            tables,
+            unused.copy(),
+            self._side_tables.copy(),
+            rows,
+            share,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class GroupCompletions:
+    """What the rest of a plan costs at least, given its state and the memory that groups have left.
+
+    Attributes
+    ----------
+    of : Decomposition
+    frontier, weights, charged, tables
+        Of `Completions`: the joint program.
+    unused : array (G,)
+        ν.
+    side_tables : array (G, side states, units + 2)
+    memory : array (limits of memory,)
+        Numbers of their rows.
+    share : array (G, limits of memory)
+        What part of a group's memory that of a device is; 0 where it is no member.
+    """
+
+    of: Decomposition
+    frontier: Frontier
+    weights: Array
+    charged: Array
+    tables: list[Array]
+    unused: Array
+    side_tables: Array
+    memory: Index
+    share: Array
+
+    def beside(self, after: int, state: Index, values: Array, device: Index) -> Array:
+        """Return what groups add (B,) after so many steps, for states and sums of rows (B, R)."""
+        of, sides = self.of, self.of.sides
+        mine = sides.images[:, of.joint.walk.states_at[after] + state] + sides.walk.states_at[after]  # (G, B)
+        used = self.share @ values[:, self.memory].T
+        in_run = of.groups.members[:, device] * of.fractions[:, after, None]
+        left = np.floor(UNITS * (1.0 - used) + in_run + _ROOM)
+        units = np.clip(left, 0, UNITS + 1).astype(np.int64)
+        part = self.side_tables[np.arange(len(mine))[:, None], mine, units] + self.unused[:, None] * (used - 1.0)
+        return np.asarray(np.where(left < 0, np.inf, part).sum(axis=0))
