@@ -12,7 +12,7 @@ import pytest
 import dnnopt as dp
 
 nbformat = pytest.importorskip("nbformat", reason="nbformat is not installed")
-for module in ("nbclient", "ipykernel", "matplotlib", "pyomo", "pulp"):
+for module in ("nbclient", "ipykernel", "matplotlib", "pyomo", "pulp", "onnxruntime", "zmq"):
     pytest.importorskip(module, reason=f"{module} is not installed")
 
 FOLDER = Path(__file__).parent.parent / "notebooks"
@@ -60,6 +60,7 @@ def test_there_are_notebooks():
         "granularity",
         "own_data",
         "quick_start",
+        "split_and_run",
         "write_your_own",
     }
 

@@ -280,7 +280,7 @@ def _link_bytes(traces: Mapping[str, Mapping[str, Any]], count: int) -> dict[str
     for trace in traces.values():
         for link, (_, size) in trace.get("links", {}).items():
             found[link] = found.get(link, 0.0) + size / count
-    return found
+    return dict(sorted(found.items()))
 
 
 def _judged(
