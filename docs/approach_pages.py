@@ -97,7 +97,10 @@ def page(one: Approach, trial: Told) -> str:
     parts += [f"## {one.example[0]} on {one.example[1]}", _outcome(one, trial)]
     if trial["strips"]:
         parts.append(f"```\n{trial['strips']}\n```")
-    parts.append(f"`dnnopt approach {one.name}` runs this; a network and a platform after the name run others.")
+    parts.append(
+        f"`dnnopt approach {one.name} --figure both.png` runs this and draws both plans; a network and a platform after the "
+        "name run others."
+    )
     if one.instances:
         parts.append(f"In the library: {', '.join(f'`{name}`' for name in one.instances)}.")
     parts.append("[All approaches](../approaches.md)")

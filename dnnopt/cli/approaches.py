@@ -13,6 +13,7 @@ from dnnopt.base.text import visible
 from dnnopt.cli.app import console, present, remark, save_figure
 from dnnopt.cli.options import (
     CsvOption,
+    FigureOption,
     LatexOption,
     MarkdownOption,
     MemoryLimitOption,
@@ -101,6 +102,7 @@ def approach_command(
     csv: CsvOption = None,
     markdown: MarkdownOption = None,
     latex: LatexOption = None,
+    figure: FigureOption = None,
     verbose: VerboseOption = False,
 ) -> None:
     """Say what a published approach is, run its algorithm on its problem, and prove how far it is from the optimum."""
@@ -118,6 +120,10 @@ def approach_command(
         out.print()
     trial = try_approach(one, _network(network), _platform(platform), time_limit=time_limit, seed=seed)
     present(trial, None, files)
+    if figure is not None and trial.own is not None and trial.best.plan is not None:
+        from dnnopt.plot import both_plans
+
+        save_figure(both_plans(trial), figure)
 
 
 @command("approaches")

@@ -4,6 +4,7 @@ Each function returns a matplotlib Figure (``figure.savefig("name.pdf")``), or d
 with ``pip install 'dnnopt[plot]'``; it is imported when the first picture is drawn.
 """
 
+from dnnopt.plot.both_plans import both_plans
 from dnnopt.plot.front import front
 from dnnopt.plot.gaps import gaps
 from dnnopt.plot.layers import layers
@@ -17,6 +18,7 @@ from dnnopt.plot.schedule import schedule
 from dnnopt.plot.sweep import sweep
 
 __all__ = [
+    "both_plans",
     "front",
     "gaps",
     "layers",
