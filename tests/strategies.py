@@ -113,7 +113,7 @@ def problems(
     )
     kinds = sorted(CONSTRAINTS) + ["metric"] * bool(metrics)
     listed: list[Any] = []
-    for _ in range(draw(integers(0, most_constraints))):
+    for _ in range(draw(sampled_from((0, *range(1, most_constraints + 1), *range(1, most_constraints + 1))))):
         kind = draw(sampled_from(kinds))
         listed.append(draw(own_limits(problem) if kind == "metric" else CONSTRAINTS[kind](problem)))
     return problem.model_copy(update={"subject_to": tuple(listed), "execution": execution})
@@ -225,7 +225,7 @@ def _platforms(draw: Draw, names: tuple[str, ...], scale: Magnitudes) -> Platfor
     ends, ways = draw(_wires(names))
     links = tuple(draw(_links(name, sender, receiver, scale)) for name, (sender, receiver) in ends.items())
     routes = []
-    fates = each(draw, *[range(12)] * len(ways))
+    fates = each(draw, *[(*range(2, 12), 1, 0, 0)] * len(ways))
     for fate, ((origin, destination), way) in zip(fates, ways.items(), strict=True):
         if fate > 0:  # 0: no route at all; 1: a free one
             routes.append(Route(origin=origin, destination=destination, links=() if fate == 1 else way))
@@ -363,7 +363,7 @@ def _profiles(draw: Draw, networks: tuple[Network, ...], devices: tuple[str, ...
         time[network.name], energy[network.name] = {}, {}
         for layer in network.layers:
             known, charged, *able = each(
-                draw, (False, True), (True, *[False] * 4), *[(False, *[True] * 11)] * len(devices)
+                draw, (False, True), (*[False] * 4, True), *[(*[True] * 5, False)] * len(devices)
             )
             if measured or known:
                 seconds = scale.amounts(draw, *[scale.seconds] * len(devices))
