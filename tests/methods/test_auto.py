@@ -12,7 +12,7 @@ from strategies import problems
 
 from dnnopt.methods import auto
 from dnnopt.methods.solving import solve
-from dnnopt.models.solvers.interface import Outcome
+from dnnopt.models.solvers.interface import Limits, Outcome
 from dnnopt.problem.constraints import Bandwidth, Deadline, MaxDevices
 from dnnopt.problem.objectives import energy, latency, period, traffic
 
@@ -43,6 +43,20 @@ def test_auto_matches_brute_force_on_maxima():
         seen[check_solved(brute_force(problem), result.status, result.objective, result.bound)] += 1
 
     check_until(check, lambda: seen["optimal"] >= 5)
+
+
+@pytest.mark.parametrize("formulation", [None, "product", "cp-assignment"])
+def test_a_thread_for_each_core_changes_no_answer(formulation, monkeypatch):
+    monkeypatch.setattr(Limits, "processors", property(lambda limits: limits.threads or 3))
+    seen = Counter()
+
+    @settings(max_examples=8)
+    @given(problems(executions=("sequential", "pipelined"), most_placements=90, largest_spread=2))
+    def check(problem):
+        result = solve(problem, formulation=formulation)
+        seen[check_solved(brute_force(problem), result.status, result.objective, result.bound)] += 1
+
+    check_until(check, lambda: seen["optimal"] >= 4)
 
 
 def test_numbers_of_any_size_are_scaled_for_the_solver():
