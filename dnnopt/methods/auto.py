@@ -198,7 +198,7 @@ class _Auto:
         lagrangian = Lagrangian(c)
         lagrangian.maximize(tried, self.control)
         self.pool.add_bound(min(lagrangian.bound, self.pool.cap), "Lagrangian")
-        if not self.pool.is_closed(self.limits.gap):
+        if not self.pool.is_closed(self.limits.gap) and math.isfinite(self.pool.cap):
             marginals = lagrangian.marginals(tried, self.control, seed=self.limits.seed)
             self.kept = below(c, marginals, self.pool.cap)
         return _NOTHING
