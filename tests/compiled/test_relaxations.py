@@ -168,7 +168,8 @@ def test_rounding_up_on_a_grid_of_time_gives_a_plan(drawn):
         judged = evaluate(drawn, plan_of(compiled, placement, times))
         assert judged.feasible
         value = outcome.objective * model.objective_unit
-        assert best - SLACK * abs(best) <= judged.objective <= value + SLACK * abs(value)
+        noise = 2e-9 * model.objective_unit  # the solver's tolerance, where the optimum is 0
+        assert best - SLACK * abs(best) <= judged.objective <= value + SLACK * abs(value) + noise
 
 
 # s, then a, b and c beside each other, then j; everything takes as long on either device, and sending takes for ever.
