@@ -98,8 +98,8 @@ def page(one: Approach, trial: Told) -> str:
     if trial["strips"]:
         parts.append(f"```\n{trial['strips']}\n```")
     parts.append(
-        f"`dnnopt approach {one.name} --figure both.png` runs this and draws both plans; a network and a platform after the "
-        "name run others."
+        f"`dnnopt approach {one.name} --figure both.png` runs this and draws both plans; a network and a platform "
+        "after the name run others."
     )
     if one.instances:
         parts.append(f"In the library: {', '.join(f'`{name}`' for name in one.instances)}.")
