@@ -225,6 +225,9 @@ def run_command(
     threads: Annotated[int, typer.Option(help="Threads for each layer, with --local.")] = 1,
     level: LevelOption = "basic",
     no_links: Annotated[bool, typer.Option("--no-links", help="Do not imitate links.")] = False,
+    layers: Annotated[
+        bool, typer.Option("--layers", help="Measure the layers of each piece one by one, too; -v lists all.")
+    ] = False,
     patience: Annotated[float, typer.Option(help="Seconds to wait for an answer.")] = 60.0,
     seed: SeedOption = 0,
     update_profile: Annotated[
@@ -262,6 +265,7 @@ def run_command(
         threads=threads,
         level=level,
         links=not no_links,
+        layers=layers,
         patience=patience,
         seed=seed,
         answers=None if outputs is None else (lambda number, answer: last.update(answer)),
@@ -275,7 +279,7 @@ def run_command(
         from dnnopt.plot.pieces_run import pieces_run
 
         save_figure(pieces_run(found), figure)
-    present(found, json)
+    present(found, json, verbose=verbose)
     if replan:
         from dnnopt.runtime.replanning import replanned
 

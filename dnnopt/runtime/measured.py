@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 _DECIMALS = 9
+_SLOWEST = 10
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,10 @@ class PiecesRun:
     events : list
         Of the input with the median latency: kind, place, name, number, start and end, from its beginning on.
     layers : dict of str to float
-        Seconds of each layer: those that are predicted, or that a profile has, scaled to what its piece took.
+        Seconds of each layer: what its piece took, split in proportion to what was predicted of its layers, or to what
+        they take one by one.
+    layers_apart : bool
+        Whether that is so.
     """
 
     network: str
@@ -98,6 +102,7 @@ class PiecesRun:
     disturbed: float | None = None
     events: list[TraceEvent] = field(default_factory=list)
     layers: dict[str, float] = field(default_factory=dict)
+    layers_apart: bool = False
 
     def to_data(self) -> dict[str, Any]:
         """Return plain data, ready for JSON."""
@@ -125,15 +130,15 @@ class PiecesRun:
         times = {layer: {device_of[layer]: round(seconds, 12)} for layer, seconds in self.layers.items()}
         return Profile(time={self.network: times})
 
-    def report(self, console: Console) -> None:
-        """Print what was predicted beside what was measured."""
-        for part in self._parts():
+    def report(self, console: Console, *, verbose: bool = False) -> None:
+        """Print what was predicted beside what was measured; of layers that were measured the slowest, or all."""
+        for part in self._parts(verbose):
             console.print(words(part) if isinstance(part, str) else part)
 
     def __str__(self) -> str:
         return as_text(self.report)
 
-    def _parts(self) -> Iterator[Any]:
+    def _parts(self, verbose: bool) -> Iterator[Any]:
         where = "on this machine" if self.local else "on several machines"
         links = ", over links as the platform has them" if self.imitated else ""
         yield f"{self.network}: {counted(len(self.pieces), 'piece')} {where}{links}, median of {self.latency.count}"
@@ -155,7 +160,20 @@ class PiecesRun:
             f"latency: half of the inputs from {format_quantity(self.latency.first, 's')} to "
             f"{format_quantity(self.latency.third, 's')}"
         )
+        if self.layers_apart:
+            yield self._layer_table(None if verbose else _SLOWEST)
         yield from self.remarks
+
+    def _layer_table(self, most: int | None) -> Any:
+        expected = self.prediction.layers if self.prediction is not None else {}
+        ranked = sorted(self.layers.items(), key=lambda item: -item[1])[:most]
+        rows = []
+        for layer, seconds in ranked:
+            row = _row(layer, expected.get(layer), seconds, "s")
+            known = "" if row["predicted"] is None else format_quantity(row["predicted"], "s", 3)
+            rows.append((layer, known, format_quantity(seconds, "s", 3), _signed(row["difference"])))
+        sides = [("layer", "left"), ("predicted", "right"), ("measured", "right"), ("difference", "right")]
+        return table("Layers" if len(rows) == len(self.layers) else f"The {len(rows)} slowest layers", sides, rows)
 
 
 def _row(what: str, predicted: float | None, measured: float, unit: str) -> dict[str, Any]:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from dnnopt.base.arguments import checked
 from dnnopt.base.errors import InputError
 from dnnopt.base.numbers import format_percent
+from dnnopt.inputs.onnx.reader import read_onnx
+from dnnopt.inputs.profiling import profile_onnx
 from dnnopt.problem.manifest import PLAN, PROBLEM, Manifest, read_manifest
 from dnnopt.problem.plan import Plan, read_plan
 from dnnopt.problem.problem import Problem, read_problem
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
 _KEPT = 4096  # latencies
 _MOST_DISTURBED = 0.1
+_APART = 10  # runs of each piece
 
 
 @checked
@@ -47,6 +50,7 @@ def run_pieces(
     level: str = "basic",
     links: bool = True,
     pin: bool = True,
+    layers: bool = False,
     patience: float = 60.0,
     seed: int = 0,
     answers: Callable[[int, Mapping[str, Any]], None] | None = None,
@@ -82,6 +86,9 @@ def run_pieces(
         Imitate the links, on this machine.
     pin : bool
         Give each device a core of its own, on this machine, if there are as many.
+    layers : bool
+        On this machine, measure the layers of each piece afterwards, one by one, and split what the piece took in
+        proportion; else in proportion to what was predicted.
     patience : float
         Seconds to wait for devices to be ready, and for an answer.
     seed : int
@@ -108,6 +115,9 @@ def run_pieces(
     if rate is not None and not rate > 0:
         raise InputError("inputs per second > 0", field="rate", value=rate)
     problem, plan = _planned(Path(folder))
+    if layers and (problem is None or addresses is not None):
+        wanted = "goes with pieces on this machine, and with a problem beside them (split --problem)"
+        raise InputError("", field="layers", problem=wanted)
     given = random_inputs(manifest, seed) if inputs is None else checked_inputs(manifest, inputs)
     in_flight = in_flight or len(manifest.pieces) + len(manifest.sends) + 1
     stream = max(repeat, 6 * in_flight) if stream is None else stream
@@ -140,6 +150,9 @@ def run_pieces(
     pieces = _spreads(first, "pieces")
     disturbed = _disturbed(first) if threads == 1 else None
     prediction = None if problem is None or plan is None else predict(manifest, problem, plan)
+    shares = {} if prediction is None else prediction.layers
+    if layers and problem is not None:
+        shares = _layers_apart(Path(folder), manifest, problem, threads)
     judged, remarks = _judged(manifest, devices, problem, platform is not None, addresses is None)
     if disturbed is not None and disturbed > _MOST_DISTURBED:
         judged = False
@@ -164,7 +177,8 @@ def run_pieces(
         remarks=tuple(remarks),
         prediction=prediction,
         events=one_input(first, alone.latencies) if addresses is None else [],
-        layers=layer_seconds_of(manifest, pieces, {} if prediction is None else prediction.layers),
+        layers=layer_seconds_of(manifest, pieces, shares),
+        layers_apart=layers,
     )
 
 
@@ -273,6 +287,22 @@ def _spreads(traces: Mapping[str, Mapping[str, Any]], what: str) -> dict[str, Sp
         for trace in traces.values()
         for name, samples in trace.get(what, {}).items()
     }
+
+
+def _layers_apart(folder: Path, manifest: Manifest, problem: Problem, threads: int) -> dict[str, float]:
+    """Return the seconds of each layer, measured one by one in each piece, by the problem's names."""
+    (network,) = (one for one in problem.networks if one.name == manifest.network)
+    maker = {tensor.name: tensor.producer for tensor in network.tensors}
+    known = manifest.tensor_of()
+    found: dict[str, float] = {}
+    for piece in manifest.pieces:
+        path = folder / piece.file
+        times = profile_onnx(path, piece.device, name=piece.name, threads=threads, repetitions=_APART).time[piece.name]
+        for tensor in read_onnx(path, name=piece.name).tensors:
+            name = known[tensor.name].tensor if tensor.name in known else tensor.name
+            if tensor.producer in times and maker.get(name) in piece.layers:
+                found[maker[name]] = times[tensor.producer][piece.device] or 0.0
+    return found
 
 
 def _link_bytes(traces: Mapping[str, Mapping[str, Any]], count: int) -> dict[str, float]:

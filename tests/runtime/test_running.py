@@ -13,7 +13,7 @@ from importlib.util import find_spec
 import numpy as np
 import onnx
 import pytest
-from commands import dnnopt
+from commands import check_refused, dnnopt
 from devices import devices, split
 from onnx_models import model, node
 from piece_models import MODELS, PLANS, network_of, single_cut
@@ -340,7 +340,7 @@ def test_the_command_runs_all_devices_here_and_compares_with_what_was_predicted(
     np.savez(tmp_path / "in.npz", **inputs)
     figure = ["--figure", "gantt.svg"] if find_spec("matplotlib") else []
     words = ["--repeat", "6", "--warmup", "1", "--stream", "20", "--inputs", "in.npz", "--outputs", "out.npz"]
-    words += ["--json", "run.json", "--update-profile", "times.json", "--replan", *figure]
+    words += ["--json", "run.json", "--update-profile", "times.json", "--replan", "--layers", *figure]
     done = dnnopt("run", "pieces", "--local", *words, cwd=tmp_path)
     assert done.returncode == 0, done.output
     found = json.loads((tmp_path / "run.json").read_text("utf-8"))
@@ -360,6 +360,25 @@ def test_the_command_runs_all_devices_here_and_compares_with_what_was_predicted(
         whole = ModelSession(tmp_path / "chain.onnx", "none").run(inputs)
         assert differences(dict(outputs), whole)[0] < 1e-5
     assert "With the times that were measured" in done.stdout
+    assert set(found["layers"]) == {layer.name for layer in problem.networks[0].layers}
+    assert "Layers" in done.stdout
+
+
+def test_the_command_runs_devices_that_listen_elsewhere(tmp_path):
+    folder = split("chain", "back", tmp_path)
+    key = write_key(tmp_path / "run.key")
+    with devices(folder, key=key) as run:
+        at = [word for name, address in run.addresses.items() for word in ("--at", f"{name}={address}")]
+        check_refused(dnnopt("run", folder, *at), "--key")
+        check_refused(dnnopt("run", folder, "--key", tmp_path / "run.key"), "--local")
+        check_refused(dnnopt("run", folder, *at[:2], "--key", tmp_path / "run.key"), "no address for the device 'b'")
+        check_refused(dnnopt("run", folder, *at, "--key", tmp_path / "run.key", "--layers"), "layers")
+        done = dnnopt("run", folder, *at, "--key", tmp_path / "run.key", "--repeat", "3", "--json", "-")
+    assert done.returncode == 0, done.output
+    found = json.loads(done.stdout)
+    assert found["links"] == {"a -> b": 1024.0, "b -> a": 256.0}
+    assert found["local"] is found["judged"] is False
+    assert found["remarks"] == ["There is no problem beside the pieces (split --problem): nothing was predicted."]
 
 
 def children(pid):
