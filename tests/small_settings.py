@@ -138,14 +138,14 @@ def small(name):
         return beginning_of_chain(2), tiers()
     if name == "dina":
         return chain(), users()
-    if name == "musical-chair":
+    if name in ("musical-chair", "pipedream"):
         return chain(), alike()
     if name in ("aaiot", "scission", "edgeshard", "couper", "hivemind"):
         where = tiers()
         return chain(), where.replace(devices=[device.replace(memory=12.0) for device in where.devices])
     if name == "deepwear":
         return chain(), two(second="end")
-    if name in ("alpa", "baechi", "defer", "dnnpipe", "equal-layers", "exo", "moirai", "msr", "pesto", "pipedream"):
+    if name in ("alpa", "baechi", "defer", "dnnpipe", "equal-layers", "exo", "moirai", "msr", "pesto"):
         return (chain() if "segments" in one.granularities else graph()), gpus()
     if name in ("pipeedge", "pipelined-inference", "piper", "vram-order"):
         return chain(), gpus()

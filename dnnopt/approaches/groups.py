@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from itertools import accumulate
 from typing import Any
 
@@ -16,8 +16,10 @@ from dnnopt.problem.variants import Variants
 _MOST = 6  # devices: they have 11 variants
 
 
-def taking_turns(platform: Platform, build: Callable[[Platform], Problem]) -> Variants:
+def taking_turns(platform: Platform, build: Callable[[Platform, Mapping[str, int]], Problem]) -> Variants:
     """Return the problem of a platform for each way to put its devices into groups, such as ``2+1+1``.
+
+    `build` is given the platform of groups, each called like its first device, and how many devices each has.
 
     The devices of a group take an input each, in turn. So a group of m takes each layer, and each tensor on links of
     its own, in an m-th of the time, on average; each of its devices holds the weights.
@@ -33,7 +35,12 @@ def taking_turns(platform: Platform, build: Callable[[Platform], Problem]) -> Va
     if any(_alike(one) != _alike(devices[0]) for one in devices):
         raise InputError("identical devices", field="platform", value=list(platform.device_names()))
     ways = _ways(len(devices), len(devices))
-    return Variants({"+".join(map(str, sizes)): build(_grouped(platform, sizes)) for sizes in ways})
+    problems = {}
+    for sizes in ways:
+        names = platform.device_names()
+        size = {names[end - count]: count for count, end in zip(sizes, accumulate(sizes), strict=True)}
+        problems["+".join(map(str, sizes))] = build(_grouped(platform, size), size)
+    return Variants(problems)
 
 
 def _alike(device: Device) -> dict[str, Any]:
@@ -48,10 +55,8 @@ def _ways(total: int, most: int) -> Iterator[list[int]]:
         yield []
 
 
-def _grouped(platform: Platform, sizes: Sequence[int]) -> Platform:
+def _grouped(platform: Platform, size: Mapping[str, int]) -> Platform:
     """Return the platform in which the first device of each group stands for all of it."""
-    names = platform.device_names()
-    size = {names[end - count]: count for count, end in zip(sizes, accumulate(sizes), strict=True)}
     some = among(platform, list(size))
     shared = {name for resource in some.resources for name in resource.links}
     return some.replace(
@@ -77,7 +82,8 @@ def _more(rate: Rates | None, count: int) -> Any:
     return {name: value * count for name, value in rate.items()}
 
 
-def _wider(link: Link, size: dict[str, int]) -> Link:
+def _wider(link: Link, size: Mapping[str, int]) -> Link:
     """Return the links of a group to one of another one; between two groups, as many as the smaller one has devices."""
-    count = min((size[name] for name in (link.sender, link.receiver) if name in size), default=1)
+    ends = [name for name in (link.sender, link.receiver) if name is not None]
+    count = min((size[name] for name in ends), default=1)
     return link.replace(bandwidth=link.bandwidth * count, latency=link.latency / count)

@@ -54,6 +54,7 @@ def test_what_is_said_of_speed_ups_is_what_trials_found():
     phone, cloud = TRIALS["jointdnn"]["against"].values()
     assert (phone, round(cloud)) == (1.0, 18)
     assert round(TRIALS["jalad"]["against"]["t4"], 2) == 1.04
+    assert TRIALS["pipedream"]["best_variant"] == "2+1+1"
     assert TRIALS["deepthings"]["gap"] > 5
     assert 2 < TRIALS["modnn"]["against"]["pi0"] < 2.2
     eight = TRIALS["pipeedge"]["against"]["agx1"]

@@ -101,15 +101,42 @@ def test_devices_of_a_group_take_turns():
     assert isclose(trial.best.objective, min(found))
     assert trial.best_variant == "2+1"
     with pytest.raises(dp.InputError, match="identical devices"):
-        taking_turns(users(), lambda groups: pipeline(chain(), groups))
+        taking_turns(users(), lambda groups, _: pipeline(chain(), groups))
     with pytest.raises(dp.InputError, match="a platform of 2 to 6 devices"):
-        taking_turns(alike(7), lambda groups: pipeline(chain(), groups))
+        taking_turns(alike(7), lambda groups, _: pipeline(chain(), groups))
+
+
+def test_pipedream_adds_up_the_gradients_of_a_stage_on_several_machines():
+    found = {}
+    for sizes in ((3,), (2, 1), (1, 1, 1)):
+        for places in product(range(len(sizes)), repeat=5):
+            runs = [place for k, place in enumerate(places) if k == 0 or place != places[k - 1]]
+            if len(runs) > len(set(runs)):
+                continue
+            loads = []
+            for group in set(runs):
+                m = sizes[group]
+                for_one = 3 * 32 * sum(w for w, p in zip(WORK, places, strict=True) if p == group)
+                weights = sum(w for w, p in zip(WEIGHTS, places, strict=True) if p == group)
+                loads.append((for_one + 4 * (m - 1) * weights / (2.0 * m)) / m)
+            for k in range(1, 5):
+                a, b = places[k - 1], places[k]
+                if a != b:
+                    loads += [2 * 32 * SIZES[k] / 2 / sizes[a], 2 * 32 * SIZES[k] / 2 / sizes[b]]
+            name = "+".join(map(str, sizes))
+            found[name] = min(found.get(name, inf), max(loads))
+    trial = try_approach("pipedream", chain(), alike())
+    assert isclose(trial.best.objective, min(found.values()))
+    for name, problem in approach_named("pipedream").problems(chain(), alike()).items():
+        assert isclose(dp.solve(problem).objective, found[name])
 
 
 def test_a_shared_medium_is_no_wider_for_a_group():
     wifi = dp.platform("six-pi4-wifi")
     (three,) = [
-        p for name, p in taking_turns(wifi, lambda groups: pipeline(chain(), groups)).problems.items() if name == "3+3"
+        p
+        for name, p in taking_turns(wifi, lambda groups, _: pipeline(chain(), groups)).problems.items()
+        if name == "3+3"
     ]
     assert {link.bandwidth for link in three.platform.links} <= {link.bandwidth for link in wifi.links}
     assert three.platform.devices[0].flops_per_s == 3 * wifi.devices[0].flops_per_s

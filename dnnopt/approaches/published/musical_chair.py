@@ -12,7 +12,7 @@ from dnnopt.problem.variants import Variants
 
 def _build(network: Network, platform: Platform) -> Variants:
     """Least period of stages within memory, over all ways to put identical devices into groups that take turns."""
-    return taking_turns(platform, lambda groups: pipeline(network, groups))
+    return taking_turns(platform, lambda groups, _: pipeline(network, groups))
 
 
 APPROACH = Approach(
