@@ -318,7 +318,7 @@ def _is_chain(problem: Problem) -> bool:
 
 def pieces_of(problem: Problem) -> tuple[str, ...]:
     """Return of what kind the parts of layers are that its networks have."""
-    kinds = {network.name.partition("@")[2].partition(":")[0] for network in problem.networks}
+    kinds = {network.name.rpartition("@")[2].partition(":")[0] for network in problem.networks}
     return _once(_PIECES[kind] for kind in sorted(kinds) if kind in _PIECES)
 
 

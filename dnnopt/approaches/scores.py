@@ -153,6 +153,16 @@ class Scores(Tabular):
             "regret": Heading("regret", "%"),
         }
 
+    def to_data(self) -> dict[str, Any]:
+        """Return plain data."""
+        return {
+            "format": "dnnopt-approaches",
+            "version": 1,
+            "rows": self.to_rows(),
+            "gaps": {name: dict(gaps) for name, gaps in self.gaps.items()},
+            "outside": {name: dict(reasons) for name, reasons in self.outside.items()},
+        }
+
     def report(self, console: Console) -> None:
         """Print it for a person."""
         names = ("approach", "problems", "plan", "within 1 %", "median gap", "worst gap", "time", "local", "remote")

@@ -144,6 +144,11 @@ def in_row(problem: Problem, counts: Sequence[int]) -> dict[str, dict[str, str]]
     return {network.name: dict(zip(names, devices, strict=True))}
 
 
+def some_counts(layers: int, most: int = 12) -> list[int]:
+    """Return numbers of layers from 1 to all of them, evenly, and no more than `most`: where to cut is tried."""
+    return sorted({-(-layers * step // most) for step in range(1, most + 1)})
+
+
 def in_equal_counts(problem: Problem) -> Plan:
     """Return the plan with as many layers on each device; the first have one more where that does not come out even."""
     each, more = divmod(len(problem.networks[0].layers), len(problem.platform.devices))

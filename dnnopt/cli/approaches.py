@@ -14,6 +14,7 @@ from dnnopt.cli.app import console, present, remark, save_figure
 from dnnopt.cli.options import (
     CsvOption,
     FigureOption,
+    JsonOption,
     LatexOption,
     MarkdownOption,
     MemoryLimitOption,
@@ -142,6 +143,7 @@ def approaches_command(
     jobs: Annotated[int, typer.Option(min=1, max=512, help="Runs at a time.")] = 1,
     memory_limit: MemoryLimitOption = None,
     seed: SeedOption = 0,
+    json: JsonOption = None,
     csv: CsvOption = None,
     markdown: MarkdownOption = None,
     latex: LatexOption = None,
@@ -164,7 +166,7 @@ def approaches_command(
             memory=memory_of_each(memory_limit, jobs),
             watch=lambda number, what, data: count(f"of {number}: {what}: {outcome(data)}"),
         )
-    present(found, None, {"csv": csv, "markdown": markdown, "latex": latex})
+    present(found, json, {"csv": csv, "markdown": markdown, "latex": latex})
 
 
 def _network(name: str | None) -> Network | None:

@@ -209,6 +209,13 @@ def test_a_problem_has_its_values_in_the_five_dimensions():
     assert ends.values["objectives"] == ("throughput",)
 
 
+def test_parts_of_merged_layers_are_parts():
+    whole = dp.network("alexnet@layer")
+    for name, pieces in (("alexnet@layer", ()), ("alexnet@rows:2", ("rows",)), ("alexnet@layer@batch:3", ("samples",))):
+        problem = dp.Problem(whole.replace(name=name), "pi3-wifi-pc", "sequential", dp.latency())
+        assert classifying.pieces_of(problem) == pieces
+
+
 def test_what_no_approach_knows_is_said():
     line = chain("a", "b", "c")
     grams = dp.Metric(name="carbon", unit="g", layers={"net": {"a": {"pi": 1.0}}})

@@ -1,5 +1,6 @@
 """Approaches over sets of problems: what they serve, how it is judged, and that nothing is done twice."""
 
+import json
 from dataclasses import replace
 from math import isclose
 
@@ -109,4 +110,8 @@ def test_the_command_writes_the_table(scored):
     options = [part for name in SERVED for part in ("--approach", name)]
     done = dnnopt("approaches", *NAMES, "--output", str(folder), *options, "--csv", "-")
     assert done.stdout == found.to_csv().replace("jalad", "")
+    told = json.loads(dnnopt("approaches", *NAMES, "--output", str(folder), *options, "--json", "-").stdout)
+    assert told["rows"] == found.to_rows()
+    assert told["gaps"] == {name: dict(gaps) for name, gaps in found.gaps.items()}
+    assert set(told["outside"]) == {*SERVED}
     check_refused(dnnopt("approaches", "small", "--output", str(folder), "--approach", "magic"), "no approach named")

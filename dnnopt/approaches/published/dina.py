@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import combinations
 
 from dnnopt.approaches.approach import Approach, Claim
-from dnnopt.approaches.settings import in_tiers
+from dnnopt.approaches.settings import in_tiers, some_counts
 from dnnopt.base.errors import InputError
 from dnnopt.compiled.compiler import compile_problem
 from dnnopt.compiled.scheduling import plan_of
@@ -61,7 +61,9 @@ def _plan(problem: Problem) -> Plan:
         before = list(choices)
         for user in range(len(users)):
             ways = [
-                [*choices[:user], (kept, node), *choices[user + 1 :]] for node in nodes for kept in range(count + 1)
+                [*choices[:user], (kept, node), *choices[user + 1 :]]
+                for node in nodes
+                for kept in [0, *some_counts(count)]
             ]
             choices = min([choices, *ways], key=lambda way: seconds(way)[user])
         for a, b in combinations(range(len(users)), 2):
@@ -100,5 +102,5 @@ APPROACH = Approach(
     plan=_plan,
     missing="Interference between users, parts of layers, and queues of random arrivals: here all begin at once.",
     example=("alexnet@block", "two-phones-wifi-nx-wan-v100"),
-    stands_for="Each user cuts once; users choose in turn and swap nodes.",
+    stands_for="Each user cuts once, at one of 13 places; users choose in turn and swap nodes.",
 )
