@@ -43,6 +43,10 @@ def split_command(
         typer.Option("--problem", help="Problem file or name that the plan is for: 'run' then predicts by it."),
     ] = None,
     network: Annotated[str | None, typer.Option(help="Which of the plan's networks it is, if it has several.")] = None,
+    granularity: Annotated[
+        str | None,
+        typer.Option(help="Of the plan, as of 'solve': layer, block, rows:4, grid:2x2, fused:2x2."),
+    ] = None,
     form: Annotated[
         list[str] | None,
         typer.Option(
@@ -70,11 +74,12 @@ def split_command(
         problem = found
     manifest = split_onnx(
         model,
-        read_plan(plan, problem, allow_large=allow_large),
+        read_plan(plan, problem if granularity is None else None, allow_large=allow_large),
         output,
         problem=problem,
         dimensions=typed.dimensions(dim),
         network=network,
+        granularity=granularity,
         forms=_pairs(form, "--form", "TENSOR=FORM"),
         verify=not no_verify,
         seed=seed,

@@ -21,7 +21,7 @@ from dnnopt.inputs.onnx.reader import layer_names
 from dnnopt.problem.plan import Plan
 from dnnopt.runtime.emission import constants_of
 from dnnopt.runtime.origins import Origins
-from dnnopt.runtime.split import placement_of
+from dnnopt.runtime.placing import network_name, placement_of
 
 if TYPE_CHECKING:
     from onnx import NodeProto
@@ -75,7 +75,7 @@ def annotate_onnx(
     path, target = Path(model), Path(output)
     graph = folded_graph(path, dimensions or {}, allow_large=allow_large)
     names = layer_names(graph.layers)
-    _, placed = placement_of(plan, network, names, path)
+    placed = placement_of(plan, network_name(plan, network), names, path)
     devices = list(dict.fromkeys(placed[name] for name in names))
     marks = _marks(devices)
     chosen = {device: "gpu" if position else "cpu" for position, device in enumerate(devices)}

@@ -6,7 +6,7 @@ import hashlib
 import secrets
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,14 +15,10 @@ from dnnopt.base.arguments import checked
 from dnnopt.base.errors import InputError
 from dnnopt.base.outputs import make_folder
 from dnnopt.base.records import check_known
-from dnnopt.inputs.onnx.file import load_model
-from dnnopt.inputs.onnx.quantised import folded_graph
-from dnnopt.inputs.onnx.reader import layer_names
 from dnnopt.problem.manifest import (
     MANIFEST,
     PLAN,
     PROBLEM,
-    Axis,
     Manifest,
     ModelInput,
     ModelOutput,
@@ -33,8 +29,9 @@ from dnnopt.problem.manifest import (
 from dnnopt.problem.networks import INPUT, OUTPUT, Network
 from dnnopt.problem.plan import Plan, write_plan
 from dnnopt.problem.problem import Problem, problem_text
-from dnnopt.runtime.assembly import Assembly
+from dnnopt.runtime.assembly import Assembly, PieceDraft
 from dnnopt.runtime.emission import check_whole, constants_of, piece_model
+from dnnopt.runtime.placing import PlacedLayers, place_layers
 from dnnopt.runtime.verification import verified
 from dnnopt.runtime.weights import WeightFile, stored_bytes, sync
 
@@ -53,6 +50,7 @@ def split_onnx(
     problem: Problem | None = None,
     dimensions: Mapping[str, int] | None = None,
     network: str | None = None,
+    granularity: str | None = None,
     forms: Mapping[str, str] | None = None,
     verify: bool = True,
     seed: int = 0,
@@ -79,6 +77,9 @@ def split_onnx(
         Sizes of symbolic dimensions that the network was read with.
     network : str, optional
         Which of the plan's networks it is, where there are several.
+    granularity : str, optional
+        Of the plan, where its layers are not the file's: ``layer``, ``block``, and, where the operators allow it,
+        ``rows:4``, ``grid:2x2`` and ``fused:2x2``, as in `dnnopt.at_granularity`. Parts of layers become nodes.
     forms : mapping of str to str, optional
         Tensors, or ``*`` for all of floating-point numbers, that are sent as ``float16`` or ``int8``; beside the
         plan's own forms of these names.
@@ -98,14 +99,18 @@ def split_onnx(
     """
     path, target = Path(model), Path(folder)
     _check_target(target)
-    graph = folded_graph(path, dimensions or {}, allow_large=allow_large)
-    graph.check_shapes()
-    names = layer_names(graph.layers)
-    name, placed = placement_of(plan, network, names, path)
-    device_of: Mapping[str, str] = problem.platform.device_of() if problem is not None else {}
-    devices = [device_of.get(placed[layer], placed[layer]) for layer in names]
-    declared, dynamic = _declared(path)
-    assembly = Assembly(graph, devices, declared, dynamic)
+    placed = place_layers(
+        path,
+        plan,
+        problem=problem,
+        dimensions=dimensions,
+        network=network,
+        granularity=granularity,
+        allow_large=allow_large,
+    )
+    name, graph, devices = placed.network, placed.graph, placed.devices
+    plan, problem = placed.plan, placed.problem
+    assembly = Assembly(graph, devices, placed.declared, placed.dynamic)
     of_problem = _network_of(problem, name)
     source, sink = (None, None) if of_problem is None else (of_problem.source, of_problem.sink)
     models = {draft.name: piece_model(assembly, draft) for draft in assembly.drafts}
@@ -117,12 +122,13 @@ def split_onnx(
     other = sorted({form for form in planned.values() if form not in _FORMS})
     if other:
         remarks.append(f"What the plan sends in the forms {', '.join(other)} is sent as it is.")
-    modes = sorted({place for place in placed.values() if device_of.get(place, place) != place})
-    if modes:
-        remarks.append(f"The pieces compute what the file says: nothing is made of the modes {', '.join(modes)}.")
+    if placed.modes:
+        remarks.append(
+            f"The pieces compute what the file says: nothing is made of the modes {', '.join(placed.modes)}."
+        )
     try:
         with _written(target) as place:
-            pieces = []
+            pieces: list[ModelPiece] = []
             files = {
                 device: WeightFile(place / f"{_stem(assembly, device)}.weights", path.parent) for device in devices
             }
@@ -142,7 +148,7 @@ def split_onnx(
                         device=draft.device,
                         stage=draft.stage,
                         file=f"{draft.name}.onnx",
-                        layers=tuple(names[layer] for layer in draft.layers),
+                        layers=_named(placed, draft, pieces),
                         inputs=tuple(draft.inputs),
                         outputs=tuple(draft.outputs),
                         weight_bytes=total,
@@ -199,26 +205,6 @@ def _check_target(target: Path) -> None:
         raise InputError("", file=str(target), problem=f"cannot be read: {error.strerror}") from None
 
 
-def placement_of(plan: Plan, network: str | None, names: list[str], path: Path) -> tuple[str, Mapping[str, str]]:
-    """Return the name of the network, and where each of its layers runs."""
-    check_known(network, plan.placement, "network", "network of the plan")
-    if network is None and len(plan.placement) > 1:
-        expected = f"the one that {path.name} is: {', '.join(plan.placement)}"
-        raise InputError("", field="network", problem=f"missing, and the plan has several; expected {expected}")
-    name = network if network is not None else next(iter(plan.placement))
-    placed = plan.placement[name]
-    unknown = [layer for layer in placed if layer not in set(names)]
-    missing = [layer for layer in names if layer not in placed]
-    if unknown or missing:
-        what = f"the plan has a layer {unknown[0]!r}" if unknown else f"the plan lacks the layer {missing[0]!r}"
-        problem = (
-            f"{what}, and the network of {path.name} has {len(names)} layers, such as {names[0]!r}; "
-            "expected a plan for the network as it is read from the file, not merged or divided"
-        )
-        raise InputError("", field=f"placement.{name}", problem=problem)
-    return name, placed
-
-
 def _network_of(problem: Problem | None, name: str) -> Network | None:
     if problem is None:
         return None
@@ -227,22 +213,11 @@ def _network_of(problem: Problem | None, name: str) -> Network | None:
     return problem.networks[names.index(name)]
 
 
-def _declared(path: Path) -> tuple[dict[str, tuple[Axis, ...]], bool]:
-    """Return the sizes and names of dimensions that a file states, and whether some of its inputs are open."""
-    graph = load_model(path).graph
-    stored = {tensor.name for tensor in graph.initializer} | {one.values.name for one in graph.sparse_initializer}
-    found: dict[str, tuple[Axis, ...]] = {}
-    for value in (*graph.value_info, *graph.output, *graph.input):
-        if value.type.tensor_type.HasField("shape"):
-            found[value.name] = tuple(
-                axis.dim_value if axis.HasField("dim_value") and axis.dim_value >= 0 else axis.dim_param or None
-                for axis in value.type.tensor_type.shape.dim
-            )
-    inputs = [value.name for value in graph.input if value.name not in stored]
-    dynamic = any(not isinstance(axis, int) or not axis for name in inputs for axis in found.get(name, (None,)))
-    if not dynamic:  # what the file says of values between may be open, and is not needed
-        found = {name: axes for name, axes in found.items() if all(isinstance(axis, int) for axis in axes)}
-    return found, dynamic
+def _named(placed: PlacedLayers, draft: PieceDraft, pieces: Sequence[ModelPiece]) -> tuple[str, ...]:
+    """Return the plan's layers in a piece, those of which another one has the first part left out."""
+    elsewhere = {layer for piece in pieces for layer in piece.layers}
+    names = dict.fromkeys(placed.names[layer] for layer in draft.layers)
+    return tuple(name for name in names if name and name not in elsewhere)
 
 
 def _readers(assembly: Assembly, models: Mapping[str, ModelProto]) -> Counter[tuple[str, str]]:
