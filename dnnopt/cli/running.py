@@ -288,8 +288,9 @@ def run_command(
     if replan:
         from dnnopt.runtime.replanning import replanned
 
+        say_it = remark if str(json) == "-" else tell
         for line in replanned(pieces, found):
-            tell(line)
+            say_it(line)
 
 
 def _keep_to(cores: str) -> None:

@@ -34,8 +34,8 @@ _ONE_BY_ONE = """
 _VIEWS = ("Reshape", "Flatten", "Squeeze", "Unsqueeze")
 _POINTWISE = frozenset(_ONE_BY_ONE.split())
 _WITHIN = """
-    BatchNormalization Concat GlobalAveragePool GlobalMaxPool LRN LayerNormalization LogSoftmax MatMul RMSNormalization
-    ReduceMax ReduceMean ReduceSum Softmax Transpose
+    BatchNormalization Concat Gemm GlobalAveragePool GlobalMaxPool LRN LayerNormalization LogSoftmax MatMul
+    RMSNormalization ReduceMax ReduceMean ReduceSum Softmax Transpose
 """
 _APART = frozenset(_WITHIN.split())  # these are divided only along axes where each position stands for itself
 
@@ -253,7 +253,9 @@ class _Divider:
         for position, operand in enumerate(node.inputs):
             real = self.graph.real(operand)
             if operand and real in self.graph.constants:
-                copy.input[position] = self._weight(layer, region, made, self._constant(real), device)
+                value = self._constant(real)
+                is_aligned = layer.op in _POINTWISE or (layer.op == "Gemm" and position == 2)
+                copy.input[position] = self._weight(region, made, value, device) if is_aligned else value
             elif operand:
                 value, has = inner[real]
                 copy.input[position] = self._cut(value, has, self._box(real, wanted.get(real, {})), device)
@@ -293,12 +295,16 @@ class _Divider:
     def _check(self, layer: Layer, region: Region, made: Sequence[str]) -> None:
         if layer.op not in (*_WINDOWS, *_VIEWS, *_POINTWISE, *_APART):
             raise self._refused(f"{layer.name} is a {layer.op or 'layer'}, parts of which are no {layer.op or 'node'}")
+        if layer.op == "Gemm" and any(
+            one.name == "transA" and one.i for one in self.node_of[layer.name].proto.attribute
+        ):
+            raise self._refused(f"{layer.name} reads its first operand transposed")
         if len(made) != 1 or set(layer.weight_axes) & region.keys():
             raise self._refused(f"{layer.name} is divided along its weights, or has several results")
 
-    def _weight(self, layer: Layer, region: Region, made: Sequence[str], value: str, device: str) -> str:
-        """Return a constant as a part reads it: cut where it is aligned with the result."""
-        if not region or layer.op not in _POINTWISE:
+    def _weight(self, region: Region, made: Sequence[str], value: str, device: str) -> str:
+        """Return a constant that is aligned with the result as a part reads it."""
+        if not region:
             return value
         shape = self.graph.described(value).shape
         result = self.shapes.tensors[made[0]].shape or ()

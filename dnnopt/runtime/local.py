@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from dnnopt.runtime.driving import RunError
 from dnnopt.runtime.keys import RunKey, write_key
 from dnnopt.runtime.links import make_clocks
 
-_STARTING = 60.0  # seconds
+_STARTING = 600.0  # seconds: a large model takes a while to load
 _ENDING = 5.0
 READY = "listening on "
 
@@ -114,8 +114,7 @@ def local_devices(
             )
         yield devices
     finally:
-        for process in devices.processes.values():
-            _end(process)
+        _end(list(devices.processes.values()))
         for number, device in enumerate(devices.processes):
             for line in _lines(place / f"{number}.log"):
                 (log or (lambda text: None))(f"{device}: {line}")
@@ -148,17 +147,18 @@ def _lines(path: Path) -> list[str]:
         return []
 
 
-def _end(process: Child) -> None:
-    """Let a process end by itself, then ask it to, then kill it."""
-    try:
-        process.wait(_ENDING / 5)
-    except subprocess.TimeoutExpired:
-        process.terminate()
-        try:
-            process.wait(_ENDING)
-        except subprocess.TimeoutExpired:
-            process.kill()
-    process.__exit__(None, None, None)
+def _end(processes: list[Child]) -> None:
+    """Let processes end by themselves, then ask them to, then kill them."""
+    for seconds, ask in ((_ENDING / 5, Child.terminate), (_ENDING, Child.kill)):
+        limit = time.monotonic() + seconds
+        for process in processes:
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(max(0.0, limit - time.monotonic()))
+        for process in processes:
+            if process.poll() is None:
+                ask(process)
+    for process in processes:
+        process.__exit__(None, None, None)
 
 
 def check_local() -> None:

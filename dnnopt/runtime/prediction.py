@@ -56,8 +56,9 @@ def predict(manifest: Manifest, problem: Problem, plan: Plan) -> Prediction:
     for crossing in facts.crossings:
         if crossing.network == manifest.network:
             links[crossing.link.name] = links.get(crossing.link.name, 0.0) + crossing.bytes
+    alone = found.metrics.get(f"latency({manifest.network})", found.metrics["latency"])
     return Prediction(
-        latency=found.metrics["latency"],
+        latency=alone,
         period=found.metrics["period"],
         as_run=max((event[5] for event in events), default=0.0),
         pieces=pieces,

@@ -7,7 +7,7 @@ import secrets
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -108,14 +108,11 @@ def split_onnx(
         granularity=granularity,
         allow_large=allow_large,
     )
-    name, graph, devices = placed.network, placed.graph, placed.devices
+    name, graph = placed.network, placed.graph
     plan, problem = placed.plan, placed.problem
-    assembly = Assembly(graph, devices, placed.declared, placed.dynamic)
+    assembly = Assembly(graph, placed.devices, placed.declared, placed.dynamic)
     of_problem = _network_of(problem, name)
     source, sink = (None, None) if of_problem is None else (of_problem.source, of_problem.sink)
-    models = {draft.name: piece_model(assembly, draft) for draft in assembly.drafts}
-    for draft in assembly.drafts:
-        check_whole(models[draft.name], draft)
     planned = plan.forms.get(name, {})
     chosen = {tensor: form for tensor, form in planned.items() if form in _FORMS} | dict(forms or {})
     remarks = []
@@ -128,35 +125,7 @@ def split_onnx(
         )
     try:
         with _written(target) as place:
-            pieces: list[ModelPiece] = []
-            files = {
-                device: WeightFile(place / f"{_stem(assembly, device)}.weights", path.parent) for device in devices
-            }
-            readers = _readers(assembly, models)
-            for draft in assembly.drafts:
-                made, file = models.pop(draft.name), files[draft.device]
-                total = used = 0
-                for tensor in constants_of(made):
-                    before = tensor.data_location
-                    file.store(tensor, shared=readers[draft.device, tensor.name] > 1)
-                    used += tensor.data_location != before or tensor.data_location == tensor.EXTERNAL
-                    total += stored_bytes(tensor)
-                (place / f"{draft.name}.onnx").write_bytes(made.SerializeToString())
-                pieces.append(
-                    ModelPiece(
-                        name=draft.name,
-                        device=draft.device,
-                        stage=draft.stage,
-                        file=f"{draft.name}.onnx",
-                        layers=_named(placed, draft, pieces),
-                        inputs=tuple(draft.inputs),
-                        outputs=tuple(draft.outputs),
-                        weight_bytes=total,
-                        weight_file=file.path.name if used else "",
-                    )
-                )
-            for file in files.values():
-                file.close()
+            pieces = _write_pieces(assembly, placed, place, path.parent)
             manifest = Manifest(
                 network=name,
                 model=path.name,
@@ -174,7 +143,7 @@ def split_onnx(
                     if any(tensor.value == value.name for tensor in assembly.tensors)
                 ),
                 outputs=tuple(ModelOutput(name=output, value=value) for output, value in assembly.results),
-                pieces=tuple(pieces),
+                pieces=pieces,
                 tensors=tuple(assembly.tensors),
                 sends=tuple(_sends(assembly, source, sink)),
                 forms=_sent_forms(assembly, chosen),
@@ -213,6 +182,42 @@ def _network_of(problem: Problem | None, name: str) -> Network | None:
     return problem.networks[names.index(name)]
 
 
+def _write_pieces(assembly: Assembly, placed: PlacedLayers, place: Path, weights: Path) -> tuple[ModelPiece, ...]:
+    """Write the file of each piece, and that of each device's weights; `weights`: where the model has its own."""
+    models = {draft.name: piece_model(assembly, draft) for draft in assembly.drafts}
+    readers = _readers(assembly, models)
+    pieces: list[ModelPiece] = []
+    with ExitStack() as open_files:
+        files = {}
+        for draft in assembly.drafts:
+            if draft.device not in files:
+                stem = draft.name.rpartition(".")[0]
+                files[draft.device] = WeightFile(place / f"{stem}.weights", weights)
+                open_files.callback(files[draft.device].close)
+            made, file = models.pop(draft.name), files[draft.device]
+            check_whole(made, draft)
+            total = used = 0
+            for tensor in constants_of(made):
+                file.store(tensor, shared=readers[draft.device, tensor.name] > 1)
+                used += tensor.data_location == tensor.EXTERNAL
+                total += stored_bytes(tensor)
+            (place / f"{draft.name}.onnx").write_bytes(made.SerializeToString())
+            pieces.append(
+                ModelPiece(
+                    name=draft.name,
+                    device=draft.device,
+                    stage=draft.stage,
+                    file=f"{draft.name}.onnx",
+                    layers=_named(placed, draft, pieces),
+                    inputs=tuple(draft.inputs),
+                    outputs=tuple(draft.outputs),
+                    weight_bytes=total,
+                    weight_file=file.path.name if used else "",
+                )
+            )
+    return tuple(pieces)
+
+
 def _named(placed: PlacedLayers, draft: PieceDraft, pieces: Sequence[ModelPiece]) -> tuple[str, ...]:
     """Return the plan's layers in a piece, those of which another one has the first part left out."""
     elsewhere = {layer for piece in pieces for layer in piece.layers}
@@ -226,10 +231,6 @@ def _readers(assembly: Assembly, models: Mapping[str, ModelProto]) -> Counter[tu
     for draft in assembly.drafts:
         found.update((draft.device, tensor.name) for tensor in models[draft.name].graph.initializer)
     return found
-
-
-def _stem(assembly: Assembly, device: str) -> str:
-    return next(draft.name.rpartition(".")[0] for draft in assembly.drafts if draft.device == device)
 
 
 def _sends(assembly: Assembly, source: str | None, sink: str | None) -> Iterator[Sent]:

@@ -37,10 +37,6 @@ class WeightFile:
         if self._stream is not None:
             self._stream.close()
 
-    @property
-    def is_used(self) -> bool:
-        return self._stream is not None
-
     def store(self, tensor: TensorProto, *, shared: bool) -> None:
         """Put what a constant holds into the file, if it is in another one, or is shared by several pieces.
 

@@ -179,16 +179,21 @@ def test_weights_outside_the_folder_of_the_model_are_not_read(tmp_path):
         split_onnx(path, single_cut(network_of(path)), inner / "pieces")
 
 
-def test_a_full_disk_is_reported_and_leaves_what_was_there(tmp_path, monkeypatch):
+@pytest.mark.parametrize("most", [0, 1000])
+def test_a_full_disk_is_reported_and_leaves_what_was_there(most, tmp_path):
+    """A limit on the size of files stands for the disk: the system refuses what is beyond it."""
+    resource = pytest.importorskip("resource", reason="no limits on this system")
     before = split("residual", "cut", tmp_path, external=True)
     kept = sorted(path.name for path in tmp_path.iterdir())
-
-    def full(self, chunks):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("dnnopt.runtime.weights.WeightFile._append", full)
-    with pytest.raises(dp.InputError, match="cannot be written: No space left on device"):
-        split("residual", "back", tmp_path, external=True)
+    path = tmp_path / "residual.onnx"
+    plan = PLANS["back"](network_of(path))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, limits[1]))
+    try:
+        with pytest.raises(dp.InputError, match="cannot be written: File too large"):
+            split_onnx(path, plan, tmp_path / "pieces")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert sorted(path.name for path in tmp_path.iterdir()) == kept
     assert read_manifest(tmp_path / "pieces") == before
 
