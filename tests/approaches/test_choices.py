@@ -208,6 +208,8 @@ def test_no_user_of_dina_gains_by_another_cut_or_node():
             }
             other = dp.evaluate(problem, scheduled(problem, placed)).metrics[f"latency({network.name})"]
             assert other >= own - 1e-9
+    with pytest.raises(dp.InputError, match="a platform of three devices or fewer"):
+        approach_named("hiertrain").build(chain(), users())
     with pytest.raises(dp.InputError, match="two end devices or more"):
         approach_named("dina").build(chain(), tiers())
 

@@ -19,23 +19,28 @@ from dnnopt.problem.problem import Problem
 from dnnopt.problem.transforms.granularity import in_pieces
 from dnnopt.referee import evaluate
 
-_UNITS = 2  # parts of each layer's rows for each device
+_UNITS, _FEW = 2, 4  # parts of each layer's rows for each device; one part, where devices are not few
 _SHARE = 0.8  # of the time of the fastest device alone: the deadline
 
 
 def _build(network: Network, platform: Platform) -> Problem:
-    """Least energy of rows in two parts for each device, within 0.8 of the time of the fastest one alone."""
-    parts = at_end(in_pieces(network, f"rows:{_UNITS * len(platform.devices)}").network, platform, answer=True)
+    """Least energy of rows in one or two parts for each device, within 0.8 of the time of the fastest one alone."""
+    parts = at_end(in_pieces(network, f"rows:{_units(platform)}").network, platform, answer=True)
     alone = solve(Problem(parts, platform, "sequential", latency()), method="all-on-one").objective
     if alone is None:
         raise InputError("a device that runs all layers", field="platform", value=list(platform.device_names()))
     return Problem(parts, platform, "scheduled", energy(), subject_to=(Deadline(limit=_SHARE * alone),))
 
 
+def _units(platform: Platform) -> int:
+    count = len(platform.devices)
+    return _UNITS * count if count <= _FEW else count
+
+
 def _plan(problem: Problem) -> Plan:
     """Try all ways to give each device parts that follow each other, the same of each layer."""
     devices, compiled = problem.platform.device_names(), compile_problem(problem)
-    units = _UNITS * len(devices)
+    units = _units(problem.platform)
     plans = []
     for inner in combinations_with_replacement(range(units + 1), len(devices) - 1):
         runs = zip(devices, pairwise((0, *inner, units)), strict=True)

@@ -18,6 +18,8 @@ _STAYS = 0.35  # of the inputs at an exit, that are not sure enough; assumed (Br
 
 def _build(network: Network, platform: Platform) -> Problem:
     """Least expected bytes within the memory that the layers up to an exit need, on each tier but the last."""
+    if network.shared_weights:
+        raise InputError("a network without shared weights", field="network", value=network.name)
     homes = _homes(network, platform)
     room: dict[str, float] = {}
     for layer in network.layers:

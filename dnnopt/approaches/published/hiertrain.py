@@ -24,6 +24,8 @@ _UPDATE = ".update"
 
 def _build(network: Network, platform: Platform) -> Problem:
     """Least time of a training step of 24 samples in three parts, whose gradients are added up layer by layer."""
+    if len(platform.devices) > _PARTS:
+        raise InputError("a platform of three devices or fewer", field="platform", value=list(platform.device_names()))
     return Problem(at_end(_step(network), platform), platform, "scheduled", latency())
 
 
