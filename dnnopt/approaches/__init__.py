@@ -6,6 +6,7 @@ To add one is to add a file to `published`, or to `register` it.
 from dnnopt.approaches.approach import Approach, Claim
 from dnnopt.approaches.classifying import Classification, Classified, Match, classification, classify
 from dnnopt.approaches.dimensions import DIMENSIONS, Dimension
+from dnnopt.approaches.own_gaps import OwnGap, OwnGaps, own_gaps
 from dnnopt.approaches.registry import approach_named, published, register
 from dnnopt.approaches.scope import as_seen, plan_for
 from dnnopt.approaches.scores import ApproachScore, Scores, score
@@ -20,12 +21,15 @@ __all__ = [
     "Classified",
     "Dimension",
     "Match",
+    "OwnGap",
+    "OwnGaps",
     "Scores",
     "Trial",
     "approach_named",
     "as_seen",
     "classification",
     "classify",
+    "own_gaps",
     "plan_for",
     "published",
     "register",

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 WITHIN = 0.01
+SEARCH_LIMIT = 2.0  # seconds
 _SLOWER = 0.5  # of each link's bandwidth, where regrets are told
 
 
@@ -204,7 +205,7 @@ def score(
     *,
     approaches: Sequence[str] = (),
     time_limit: Duration = 10.0,
-    search_limit: Duration = 2.0,
+    search_limit: Duration = SEARCH_LIMIT,
     jobs: int = 1,
     seed: int = 0,
     memory: float | None = None,

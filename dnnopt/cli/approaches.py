@@ -21,6 +21,7 @@ from dnnopt.cli.options import (
     SeedOption,
     VerboseOption,
     memory_of_each,
+    refuse_beside,
 )
 from dnnopt.cli.target import Target, command, read_named
 
@@ -129,17 +130,31 @@ def approach_command(
 
 @command("approaches")
 def approaches_command(
-    problems: Annotated[list[str], typer.Argument(help="Sets (such as core) or problems of the library.")],
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Folder for the results; what is there is not redone.")
     ],
+    problems: Annotated[
+        list[str] | None, typer.Argument(help="Sets (such as core) or problems of the library; none with --own.")
+    ] = None,
+    own: Annotated[
+        bool, typer.Option("--own", help="Each approach's own problem for networks and platforms instead.")
+    ] = False,
+    network: Annotated[
+        list[str] | None, typer.Option("--network", help="With --own: of the library; may be repeated.")
+    ] = None,
+    platform: Annotated[
+        list[str] | None, typer.Option("--platform", help="With --own: of the library; may be repeated.")
+    ] = None,
     approach: Annotated[
         list[str] | None, typer.Option("--approach", help="Just this one (see 'list approaches'); may be repeated.")
     ] = None,
     time_limit: Annotated[
-        float, typer.Option("--time-limit", "-t", help="Seconds for each exact method or formulation.")
+        float,
+        typer.Option("--time-limit", "-t", help="Seconds for each exact method or formulation, and for each proof."),
     ] = 10.0,
-    search_limit: Annotated[float, typer.Option(help="Seconds for each heuristic that searches.")] = 2.0,
+    search_limit: Annotated[
+        float | None, typer.Option(help="Seconds for each heuristic that searches; default: 2.")
+    ] = None,
     jobs: Annotated[int, typer.Option(min=1, max=512, help="Runs at a time.")] = 1,
     memory_limit: MemoryLimitOption = None,
     seed: SeedOption = 0,
@@ -149,8 +164,19 @@ def approaches_command(
     latex: LatexOption = None,
     verbose: VerboseOption = False,
 ) -> None:
-    """Run the algorithms of published approaches over sets of problems, and compare them by their metrics."""
-    from dnnopt.approaches.scores import score
+    """Run the algorithms of published approaches over sets of problems, or on their own, and compare them."""
+    files = {"csv": csv, "markdown": markdown, "latex": latex}
+    if own:
+        others = {"PROBLEMS": problems or None, "--search-limit": search_limit, "--memory-limit": memory_limit}
+        refuse_beside("--own", others | {"--jobs": jobs != 1})
+        _on_their_own(output, network, platform, approach or (), time_limit, seed, json, files)
+        return
+    if not problems:
+        raise InputError("", field="PROBLEMS", problem="missing: sets or problems of the library, or --own")
+    for option, given in {"--network": network, "--platform": platform}.items():
+        if given:
+            raise InputError("", field=option, problem="goes with --own")
+    from dnnopt.approaches.scores import SEARCH_LIMIT, score
     from dnnopt.cli.progress import counter
     from dnnopt.studies.bench import outcome
 
@@ -160,13 +186,39 @@ def approaches_command(
             output,
             approaches=approach or (),
             time_limit=time_limit,
-            search_limit=search_limit,
+            search_limit=SEARCH_LIMIT if search_limit is None else search_limit,
             jobs=jobs,
             seed=seed,
             memory=memory_of_each(memory_limit, jobs),
             watch=lambda number, what, data: count(f"of {number}: {what}: {outcome(data)}"),
         )
-    present(found, json, {"csv": csv, "markdown": markdown, "latex": latex})
+    present(found, json, files)
+
+
+def _on_their_own(
+    output: Path,
+    networks: Sequence[str] | None,
+    platforms: Sequence[str] | None,
+    approaches: Sequence[str],
+    time_limit: float,
+    seed: int,
+    json: Path | None,
+    files: Mapping[str, Path | None],
+) -> None:
+    from dnnopt.approaches.own_gaps import NETWORKS, PLATFORMS, own_gaps
+    from dnnopt.cli.progress import counter
+
+    with counter() as count:
+        found = own_gaps(
+            output,
+            networks=networks or NETWORKS,
+            platforms=platforms or PLATFORMS,
+            approaches=approaches,
+            time_limit=time_limit,
+            seed=seed,
+            watch=lambda number, what: count(f"of {number}: {what}"),
+        )
+    present(found, json, files)
 
 
 def _network(name: str | None) -> Network | None:
