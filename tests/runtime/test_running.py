@@ -86,6 +86,15 @@ def test_forms_on_the_way_round_as_the_verification_does(form, tmp_path):
     assert differences(found.outputs, ModelSession(tmp_path / "residual.onnx", "none").run(given))[0] > 1e-6
 
 
+def test_a_rate_spaces_inputs_evenly(tmp_path):
+    folder = split("chain", "cut", tmp_path)
+    with devices(folder) as run, run.driver() as driver:
+        given = random_inputs(run.manifest, 0)
+        done = list(driver.stream(lambda number: given, 6, 6, rate=40.0))
+    moments = [one.given for one in sorted(done, key=lambda one: one.number)]
+    assert moments[-1] - moments[0] >= 5 / 40 - 0.01
+
+
 def resident():
     return psutil.Process().memory_info().rss
 
