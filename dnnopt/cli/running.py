@@ -20,9 +20,23 @@ from dnnopt.cli.options import (
     SeedOption,
     VerboseOption,
     checked_file,
+    refuse_beside,
     whole,
 )
-from dnnopt.cli.target import DimensionOption, command, read_named
+from dnnopt.cli.target import (
+    CostOption,
+    DimensionOption,
+    ExecutionOption,
+    MinimizeOption,
+    PlatformOption,
+    ProfileOption,
+    SinkOption,
+    SourceOption,
+    TransportOption,
+    command,
+    read_named,
+    read_target,
+)
 
 if TYPE_CHECKING:
     from dnnopt.runtime.measured import PiecesRun
@@ -42,6 +56,13 @@ def split_command(
         str | None,
         typer.Option("--problem", help="Problem file or name that the plan is for: 'run' then predicts by it."),
     ] = None,
+    platform: PlatformOption = None,
+    execution: ExecutionOption = None,
+    minimize: MinimizeOption = None,
+    transport: TransportOption = None,
+    source: SourceOption = None,
+    sink: SinkOption = None,
+    profile: ProfileOption = None,
     network: Annotated[str | None, typer.Option(help="Which of the plan's networks it is, if it has several.")] = None,
     granularity: Annotated[
         str | None,
@@ -57,11 +78,15 @@ def split_command(
         bool, typer.Option("--no-verify", help="Do not compare the pieces, put together, with the whole.")
     ] = False,
     dim: DimensionOption = None,
+    cost: CostOption = None,
     seed: SeedOption = 0,
     allow_large: AllowLargeOption = False,
     verbose: VerboseOption = False,
 ) -> None:
-    """Split an ONNX file by a plan: one file for each device and stage, and a manifest of who sends what to whom."""
+    """Split an ONNX file by a plan: one file for each device and stage, and a manifest of who sends what to whom.
+
+    With --problem, or --platform and what 'solve' was given with it, 'run' predicts what it will measure.
+    """
     from dnnopt.problem.plan import read_plan
     from dnnopt.problem.problem import Problem
     from dnnopt.runtime.split import split_onnx
@@ -72,6 +97,34 @@ def split_command(
         if not isinstance(found, Problem):
             raise InputError("a problem", field="--problem", value=planned_for)
         problem = found
+    about = {
+        "--execution": execution,
+        "--minimize": minimize,
+        "--transport": transport,
+        "--source": source,
+        "--sink": sink,
+        "--profile": profile,
+    }
+    if platform is None:
+        refuse_beside("a plan alone; it goes with --platform", about)
+    elif problem is not None:
+        raise InputError("", field="--platform", problem="does not go with --problem, which has one")
+    else:
+        target = read_target(
+            str(model),
+            platform=platform,
+            execution=execution,
+            minimize=minimize,
+            transport=transport,
+            source=source,
+            sink=sink,
+            profile=profile,
+            dim=dim,
+            cost=cost,
+            allow_large=allow_large,
+        )
+        assert isinstance(target, Problem), "an ONNX file is a network"
+        problem = target
     manifest = split_onnx(
         model,
         read_plan(plan, problem if granularity is None else None, allow_large=allow_large),

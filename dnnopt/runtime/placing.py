@@ -133,7 +133,8 @@ def _divided(
     nodes = [node.proto.name for node in parts.layers]
     if problem is not None:
         problem = at_granularity(problem, granularity).problem
-        name, plan = network.name, Plan(placement={network.name: placed})
+        if name != network.name:
+            name, plan = network.name, Plan(placement={network.name: placed})
         plan.check(problem)
     return PlacedLayers(
         graph=parts,

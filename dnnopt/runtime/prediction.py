@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -24,7 +25,8 @@ class Prediction:
     Attributes
     ----------
     latency, period : float
-        By the problem: its execution, its times and links.
+        By the problem: its execution, its times and links. Where that wants a schedule, and the plan has none any more,
+        `as_run` stands for the latency.
     as_run : float
         Latency if each device runs its pieces as soon as what they need is there, and each link carries one value at a
         time: as the processes of a run do.
@@ -57,10 +59,11 @@ def predict(manifest: Manifest, problem: Problem, plan: Plan) -> Prediction:
         if crossing.network == manifest.network:
             links[crossing.link.name] = links.get(crossing.link.name, 0.0) + crossing.bytes
     alone = found.metrics.get(f"latency({manifest.network})", found.metrics["latency"])
+    as_run = max((event[5] for event in events), default=0.0)
     return Prediction(
-        latency=alone,
+        latency=alone if math.isfinite(alone) else as_run,
         period=found.metrics["period"],
-        as_run=max((event[5] for event in events), default=0.0),
+        as_run=as_run,
         pieces=pieces,
         layers=layers,
         links=links,

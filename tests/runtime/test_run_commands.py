@@ -6,6 +6,8 @@ import pytest
 from commands import check_refused, dnnopt
 from piece_models import network_of, saved, single_cut
 
+import dnnopt as dp
+
 pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
 
 
@@ -25,6 +27,19 @@ def test_split_writes_pieces_and_says_what_is_sent(plan):
     assert sorted(path.name for path in (plan / "pieces").iterdir()) == ["a.0.onnx", "b.0.onnx", "manifest.json"]
 
 
+def test_a_platform_makes_the_problem_that_runs_predict_by(plan):
+    names = {"a": "pi", "b": "nx"}
+    data = json.loads((plan / "plan.json").read_text("utf-8"))
+    data["placement"]["chain"] = {layer: names[device] for layer, device in data["placement"]["chain"].items()}
+    (plan / "plan.json").write_text(json.dumps(data), encoding="utf-8")
+    words = ["--platform", "pi4-wifi-nx-wan-t4", "--source", "pi", "--sink", "none", "--no-verify"]
+    done = dnnopt("split", "chain.onnx", "plan.json", "-o", "pieces", *words, cwd=plan)
+    assert done.returncode == 0, done.stderr
+    problem = dp.read_problem(plan / "pieces" / "problem.json")
+    assert [problem.networks[0].source, problem.networks[0].sink] == ["pi", None]
+    assert dp.read_manifest(plan / "pieces").source == "pi"
+
+
 def test_mistakes_are_named(plan):
     def refused(*parts, to="pieces", plan_file="plan.json", **options):
         words = [word for name, value in options.items() for word in (f"--{name}", value)]
@@ -35,3 +50,5 @@ def test_mistakes_are_named(plan):
     refused("something else in it", to=".")
     refused("none.json", plan_file="none.json")
     refused("a problem", problem="vgg16")
+    refused("--source", "goes with --platform", source="a")
+    refused("--platform", "does not go with --problem", platform="pi4-lte-t4", problem="small/001")
