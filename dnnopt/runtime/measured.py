@@ -70,7 +70,8 @@ class PiecesRun:
         Devices that had a core of their own.
     judged : bool
         Whether the prediction can be held against the measurement: each device with pieces had a core of its own,
-        links were as the platform has them, and no other program took more than a tenth of the pieces' time.
+        links were as the platform has them, the problem has a profile, and no other program took more than a tenth of
+        the pieces' time.
     remarks : tuple of str
     prediction : Prediction, optional
         None: there is no problem beside the pieces.

@@ -331,4 +331,15 @@ def _judged(
             for name in idle_overlaps(problem.platform)
         ]
     judged = local and imitated and problem is not None and not working - devices.cores.keys()
+    if local and problem is not None and not _is_profiled(manifest, problem):
+        judged = False
+        remarks.append(
+            "Times were predicted from rates of devices, which this machine has not: profile it for a comparison."
+        )
     return judged, remarks
+
+
+def _is_profiled(manifest: Manifest, problem: Problem) -> bool:
+    """Return whether the problem has a measured time of each layer where it runs."""
+    times = problem.profile.time.get(manifest.network, {})
+    return all(piece.device in times.get(layer, {}) for piece in manifest.pieces for layer in piece.layers)

@@ -95,5 +95,5 @@ def test_a_run_goes_over_routes_of_several_links(split_problem):
     folder, _, _ = split_problem
     found = run_pieces(folder, repeat=4, warmup=1, stream=0)
     assert found.links == found.prediction.links
-    assert found.prediction.latency <= found.latency.median < found.prediction.latency + 0.1
+    assert found.prediction.latency <= found.latency.median < found.prediction.latency + 0.3
     assert found.period is None

@@ -356,7 +356,7 @@ def test_the_command_runs_all_devices_here_and_compares_with_what_was_predicted(
     assert found["links"] == found["prediction"]["links"] == {"ab": 256.0, "ba": 40.0}
     on_links = sum(0.01 + size / 1e5 for size in (256, 40))
     assert found["prediction"]["latency"] == pytest.approx(on_links, rel=0.01)
-    assert on_links <= found["latency"]["median"] < on_links + 0.05
+    assert on_links <= found["latency"]["median"] < on_links + 0.2
     assert found["period"] > 0.9 * (0.01 + 256 / 1e5)
     assert [event[:3] for event in found["events"]] == [event[:3] for event in found["prediction"]["events"]]
     assert [row["what"] for row in found["compared"]] == [
