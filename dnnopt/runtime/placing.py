@@ -90,6 +90,8 @@ def place_layers(
     graph.check_shapes()
     names = layer_names(graph.layers)
     placed = placement_of(plan, name, names, path)
+    if problem is not None:
+        plan.check(problem)
     device_of: Mapping[str, str] = problem.platform.device_of() if problem is not None else {}
     declared, dynamic = _declared(path)
     return PlacedLayers(

@@ -215,20 +215,23 @@ class DeviceServer:
     def _take(self, frames: list[Any]) -> None:
         """Handle a message; one that is malformed is refused, and the driver is told if it is of its run."""
         sender = frames[0].bytes
+        told = self._driver
         try:
             message = unpack(frames[1:], self._expected, self._in_forms)
             if message.kind == "begin":
+                told = sender
                 self._begin(sender, message)
                 return
             if message.header.get("run") != self._run or not self._run:
+                told = sender
                 raise InputError("", problem="a message is of another run")
             if sender == self._driver:
                 self._heard = time.monotonic()
             self._handle(message, sender)
         except InputError as error:
             self._log(f"refused a message: {error}")
-            told = pack("refused", run=self._run, reason=str(error))
-            self._wires.send(self._wires.server, told, self._driver or sender)
+            if told is not None:
+                self._wires.send(self._wires.server, pack("refused", run=self._run, reason=str(error)), told)
 
     def _handle(self, message: Message, sender: bytes) -> None:
         if message.kind == "values":
@@ -269,8 +272,10 @@ class DeviceServer:
         if number not in self._inputs and max(len(self._inputs), len(self._due)) >= _MOST_IN_FLIGHT:
             raise InputError("", problem=f"more than {_MOST_IN_FLIGHT} inputs are under way")
         arrays = message.arrays
-        if message.header.get("again") is True and not arrays and self._fed:
+        if message.header.get("again") is True and not arrays and self._given:
             arrays = self._given
+        elif not arrays:
+            raise InputError("", problem="a message has no tensors")
         elif arrays.keys() <= self._fed.keys():
             self._given = arrays
         due = message.header.get("due")
@@ -353,6 +358,8 @@ class DeviceServer:
                 found: Any = self._sessions[piece.name].run(feeds)
             except InputError as error:
                 found = error
+            except Exception as error:  # whatever it is, the driver is to know
+                found = InputError("", file=piece.file, problem=f"{type(error).__name__}: {error}")
             busy = time.thread_time() - before
             self._results.put((int(number), piece, found, start, time.monotonic(), busy))
             self._wake_out.send(b"")

@@ -64,7 +64,7 @@ class Wires:
         self._gate = self.context.socket(self.zmq.ROUTER)
         self._gate.bind("inproc://zeromq.zap.01")  # ZeroMQ asks here about each connection (RFC 27)
         self.poller.register(self._gate, self.zmq.POLLIN)
-        server = self._socket(self.zmq.ROUTER)
+        server = self._socket(self.zmq.ROUTER, host)
         server.curve_server = True
         server.zap_domain = _DOMAIN
         server.curve_publickey, server.curve_secretkey = self._key.public, self._key.secret
@@ -81,7 +81,7 @@ class Wires:
     def connect(self, name: str, address: str) -> None:
         """Begin to connect to another process of the run."""
         host, port = parse_address(address)
-        client = self._socket(self.zmq.DEALER)
+        client = self._socket(self.zmq.DEALER, host)
         client.curve_serverkey = self._key.public
         client.curve_publickey, client.curve_secretkey = self._key.public, self._key.secret
         client.reconnect_ivl, client.reconnect_ivl_max = 100, 1000
@@ -90,10 +90,10 @@ class Wires:
         self.clients[name] = client
         self.poller.register(client, self.zmq.POLLIN)
 
-    def _socket(self, kind: int) -> Any:
+    def _socket(self, kind: int, host: str) -> Any:
         socket = self.context.socket(kind)
         socket.linger = 500
-        socket.ipv6 = True
+        socket.ipv6 = ":" in host
         socket.maxmsgsize = self._largest + _ENCRYPTION
         socket.sndhwm = socket.rcvhwm = _QUEUED
         socket.heartbeat_ivl, socket.heartbeat_timeout = int(1000 * BEAT * 2), int(1000 * SILENCE)

@@ -8,7 +8,9 @@ from typing import Any
 TraceEvent = tuple[str, str, str, int, float, float]  # kind, place, name, number of the input, start, end
 _SAMPLES = 256  # times of each piece that are kept: the latest
 _TRACED = 32  # inputs whose events are kept one by one
-_EVENTS = 3000
+_EVENTS = 2000
+_NUMBERS = 20_000  # times that are reported, at most: a message has a limit
+_LONGEST = 80  # letters of a name
 
 
 class Trace:
@@ -57,6 +59,8 @@ class Trace:
 
     def to_data(self) -> dict[str, Any]:
         """Return plain data, ready for JSON."""
-        pieces = {name: list(times) for name, times in self.pieces.items()}
-        busy = {name: list(times) for name, times in self.busy.items()}
-        return {"pieces": pieces, "busy": busy, "links": self.links, "events": self.events}
+        most = max(1, _NUMBERS // (2 * max(1, len(self.pieces))))
+        pieces = {name: list(times)[-most:] for name, times in self.pieces.items()}
+        busy = {name: list(times)[-most:] for name, times in self.busy.items()}
+        events = [(*event[:2], event[2][:_LONGEST], *event[3:]) for event in self.events]
+        return {"pieces": pieces, "busy": busy, "links": self.links, "events": events}

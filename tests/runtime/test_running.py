@@ -25,8 +25,9 @@ from dnnopt.runtime.keys import new_key, read_key, write_key
 from dnnopt.runtime.running import checked_inputs
 from dnnopt.runtime.sessions import ModelSession, run_in_turn
 from dnnopt.runtime.sockets import Wires, is_loopback, parse_address
+from dnnopt.runtime.trace import Trace
 from dnnopt.runtime.verification import differences, random_inputs
-from dnnopt.runtime.wire import pack, unpack
+from dnnopt.runtime.wire import MOST_HEADER, pack, unpack
 
 pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
 pytest.importorskip("zmq", reason="pyzmq is not installed")
@@ -308,6 +309,40 @@ def test_a_device_ends_when_its_driver_falls_silent(tmp_path, monkeypatch):
             thread.join(5)
         assert not any(thread.is_alive() for thread in run.threads)
         assert {server.reason for server in run.servers.values()} == {"the driver has been silent for 0.5 s"}
+
+
+def test_a_second_driver_is_refused_and_the_first_goes_on(tmp_path):
+    folder = split("chain", "cut", tmp_path)
+    with devices(folder) as run, run.driver() as driver:
+        given = random_inputs(run.manifest, 0)
+        answers = driver.stream(lambda number: given, 4, 1)
+        next(answers)
+        with pytest.raises(RunError, match="a run has begun already"):
+            run.driver()
+        assert len(list(answers)) == 3
+
+
+def test_what_a_device_reports_fits_a_message():
+    trace = Trace()
+    for number in range(300):
+        for piece in range(200):
+            trace.piece("device", f"device.{piece}", number, 1e5 + number, 1e5 + number + 0.123456789, 0.123456789)
+            trace.link("link" * 20, "value" * 100, number, 1e6, 1e5 + number, 1e5 + number + 0.1)
+    (frame,) = pack("report", **trace.to_data())
+    assert len(frame) < MOST_HEADER
+
+
+def test_a_piece_that_fails_is_named(tmp_path, monkeypatch):
+    folder = split("chain", "cut", tmp_path)
+    with devices(folder) as run, run.driver() as driver:
+
+        def fails(feeds):
+            raise MemoryError("too much")
+
+        run.servers["b"]._sessions["b.0"].run = fails
+        given = random_inputs(run.manifest, 0)
+        with pytest.raises(RunError, match=r"b failed: b.0.onnx: MemoryError: too much"):
+            list(driver.stream(lambda number: given, 2, 1))
 
 
 def test_keys_are_for_their_owner_alone(tmp_path):
