@@ -286,6 +286,9 @@ def run_command(
     layers: Annotated[
         bool, typer.Option("--layers", help="Measure the layers of each piece one by one, too; -v lists all.")
     ] = False,
+    check: Annotated[
+        Path | None, typer.Option(metavar="MODEL", help="The whole ONNX file: how far are the answers from its own?")
+    ] = None,
     patience: Annotated[float, typer.Option(help="Seconds to wait for an answer.")] = 60.0,
     seed: SeedOption = 0,
     update_profile: Annotated[
@@ -324,6 +327,7 @@ def run_command(
         level=level,
         links=not no_links,
         layers=layers,
+        check=check,
         patience=patience,
         seed=seed,
         answers=None if outputs is None else (lambda number, answer: last.update(answer)),

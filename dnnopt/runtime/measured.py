@@ -82,6 +82,9 @@ class PiecesRun:
         they take one by one.
     layers_apart : bool
         Whether that is so.
+    off : (float, float), optional
+        Largest difference of an answer from that of the whole model, and the same over the largest number in it; None:
+        that was not asked for.
     """
 
     network: str
@@ -104,6 +107,7 @@ class PiecesRun:
     events: list[TraceEvent] = field(default_factory=list)
     layers: dict[str, float] = field(default_factory=dict)
     layers_apart: bool = False
+    off: tuple[float, float] | None = None
 
     def to_data(self) -> dict[str, Any]:
         """Return plain data, ready for JSON."""
@@ -161,6 +165,8 @@ class PiecesRun:
             f"latency: half of the inputs from {format_quantity(self.latency.first, 's')} to "
             f"{format_quantity(self.latency.third, 's')}"
         )
+        if self.off is not None:
+            yield f"against the whole model: the answer differs by at most {self.off[0]:.3g}, relative {self.off[1]:.3g}"
         if self.layers_apart:
             yield self._layer_table(None if verbose else _SLOWEST)
         yield from self.remarks

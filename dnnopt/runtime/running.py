@@ -22,8 +22,8 @@ from dnnopt.runtime.links import idle_overlaps
 from dnnopt.runtime.local import LocalDevices, check_local, local_devices
 from dnnopt.runtime.measured import PiecesRun, Spread, layer_seconds_of, one_input
 from dnnopt.runtime.prediction import predict
-from dnnopt.runtime.sessions import LEVELS
-from dnnopt.runtime.verification import random_inputs
+from dnnopt.runtime.sessions import LEVELS, ModelSession
+from dnnopt.runtime.verification import differences, random_inputs
 from dnnopt.runtime.wire import check_shape
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ def run_pieces(
     links: bool = True,
     pin: bool = True,
     layers: bool = False,
+    check: str | Path | None = None,
     patience: float = 60.0,
     seed: int = 0,
     answers: Callable[[int, Mapping[str, Any]], None] | None = None,
@@ -89,6 +90,8 @@ def run_pieces(
     layers : bool
         On this machine, measure the layers of each piece afterwards, one by one, and split what the piece took in
         proportion; else in proportion to what was predicted.
+    check : str or Path, optional
+        The whole ONNX file: how far the answers are from what it computes here from the same input.
     patience : float
         Seconds to wait for devices to be ready, and for an answer.
     seed : int
@@ -138,6 +141,7 @@ def run_pieces(
             alone = _Times(addresses is None)
             for done in driver.stream(lambda number: given, repeat, 1):
                 alone.add(done)
+                last = done.outputs
                 _hand(answers, done)
             first = driver.collect()
             driver.clear()
@@ -147,6 +151,7 @@ def run_pieces(
                 _hand(answers, done)
             second = driver.collect()
             driver.finish()
+    off = None if check is None else differences(last, ModelSession(Path(check), "none").run(given))
     pieces = _spreads(first, "pieces")
     disturbed = _disturbed(first) if threads == 1 else None
     prediction = None if problem is None or plan is None else predict(manifest, problem, plan)
@@ -179,6 +184,7 @@ def run_pieces(
         events=one_input(first, alone.latencies) if addresses is None else [],
         layers=layer_seconds_of(manifest, pieces, shares),
         layers_apart=layers,
+        off=off,
     )
 
 

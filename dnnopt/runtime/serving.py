@@ -228,7 +228,7 @@ class DeviceServer:
             if sender == self._driver:
                 self._heard = time.monotonic()
             self._handle(message, sender)
-        except InputError as error:
+        except Exception as error:  # a message may be anything
             self._log(f"refused a message: {error}")
             if told is not None:
                 self._wires.send(self._wires.server, pack("refused", run=self._run, reason=str(error)), told)

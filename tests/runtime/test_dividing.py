@@ -1,8 +1,15 @@
 """Plans at other granularities: merged layers, and parts of layers as nodes of their own."""
 
+import tempfile
+from pathlib import Path
+
+import onnx
 import pytest
 from devices import devices
-from piece_models import network_of, saved
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from onnx_stacks import stacks
+from piece_models import network_of, placed, saved
 from pieces_values import lan
 
 import dnnopt as dp
@@ -41,6 +48,25 @@ def test_pieces_of_a_plan_at_a_granularity_are_the_whole(name, granularity, tmp_
         assert {piece.device for piece in manifest.pieces} == {"a", "b"}
 
 
+@settings(max_examples=12, deadline=None)
+@given(stacks(), st.randoms(use_true_random=False))
+def test_random_stacks_in_random_pieces_are_the_whole(made, random):
+    with tempfile.TemporaryDirectory() as name:
+        path = Path(name) / "stack.onnx"
+        onnx.save(made[0], path)
+        network = network_of(path)
+        plan = placed(network, [random.choice("abc") for _ in network.layers])
+        assert dp.split_onnx(path, plan, Path(name) / "pieces").verification.max_absolute < 1e-5
+        granularity = random.choice(["rows:2", "rows:3", "grid:2x2", "grid:1x3", "fused:2x2", "fused:3x1", "batch:3"])
+        try:
+            divided = in_pieces(network, granularity).network
+        except dp.InputError:
+            return  # there is nothing to divide
+        plan = placed(divided, [random.choice("abc") for _ in divided.layers])
+        made = dp.split_onnx(path, plan, Path(name) / "pieces", granularity=granularity)
+        assert made.verification.max_absolute < 1e-5
+
+
 @pytest.mark.parametrize("granularity", ["rows:2", "fused:2x1"])
 def test_parts_of_layers_run_on_devices_and_send_what_the_problem_says(granularity, tmp_path):
     path = saved("residual", tmp_path)
@@ -58,9 +84,9 @@ def test_parts_of_layers_run_on_devices_and_send_what_the_problem_says(granulari
         planned[one.links[0]] = planned.get(one.links[0], 0) + one.bytes
     assert sent == pytest.approx(planned)
     with devices(tmp_path / "pieces", level="none") as run, run.driver() as driver:
-        given = random_inputs(run.manifest, 1)
-        (found,) = driver.stream(lambda number: given, 1, 1)
-    assert differences(found.outputs, ModelSession(path, "none").run(given))[0] < 1e-5
+        inputs = random_inputs(run.manifest, 1)
+        (found,) = driver.stream(lambda number: inputs, 1, 1)
+    assert differences(found.outputs, ModelSession(path, "none").run(inputs))[0] < 1e-5
 
 
 def test_what_cannot_be_written_as_nodes_is_refused_by_name(tmp_path):

@@ -385,6 +385,7 @@ def test_the_command_runs_all_devices_here_and_compares_with_what_was_predicted(
     figure = ["--figure", "gantt.svg"] if find_spec("matplotlib") else []
     words = ["--repeat", "6", "--warmup", "1", "--stream", "20", "--inputs", "in.npz", "--outputs", "out.npz"]
     words += ["--json", "run.json", "--update-profile", "times.json", "--replan", "--layers", *figure]
+    words += ["--check", "chain.onnx"]
     done = dnnopt("run", "pieces", "--local", *words, cwd=tmp_path)
     assert done.returncode == 0, done.output
     found = json.loads((tmp_path / "run.json").read_text("utf-8"))
@@ -406,6 +407,7 @@ def test_the_command_runs_all_devices_here_and_compares_with_what_was_predicted(
     assert "With the times that were measured" in done.stdout
     assert set(found["layers"]) == {layer.name for layer in problem.networks[0].layers}
     assert "Layers" in done.stdout
+    assert max(found["off"]) < 1e-5
 
 
 def test_the_command_runs_devices_that_listen_elsewhere(tmp_path):
