@@ -166,7 +166,8 @@ class PiecesRun:
             f"{format_quantity(self.latency.third, 's')}"
         )
         if self.off is not None:
-            yield f"against the whole model: the answer differs by at most {self.off[0]:.3g}, relative {self.off[1]:.3g}"
+            absolute, relative = self.off
+            yield f"against the whole model: answers differ by at most {absolute:.3g}, relative {relative:.3g}"
         if self.layers_apart:
             yield self._layer_table(None if verbose else _SLOWEST)
         yield from self.remarks
