@@ -66,7 +66,7 @@ def split_command(
     network: Annotated[str | None, typer.Option(help="Which of the plan's networks it is, if it has several.")] = None,
     granularity: Annotated[
         str | None,
-        typer.Option(help="Of the plan, as of 'solve': layer, block, rows:4, grid:2x2, fused:2x2."),
+        typer.Option(help="Of the plan, as of 'solve': layer, block, rows:4, fused:2x2, ..."),
     ] = None,
     form: Annotated[
         list[str] | None,

@@ -1,4 +1,4 @@
-"""Rows, grids and fused tiles of layers as nodes: the model that a divided network stands for.
+"""Rows, grids, channels and fused tiles of layers as nodes: the model that a divided network stands for.
 
 Each part of a layer becomes a node of the same operator that reads its part of the operands: of windows with the pads
 that are at its edge, of all others as they are. Whoever makes a tensor cuts it where others read it, and whoever reads
@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from dnnopt.base.errors import InputError
+from dnnopt.inputs.onnx.functions import Node
 from dnnopt.inputs.onnx.graph import OnnxGraph
 from dnnopt.inputs.onnx.reader import layer_names
 from dnnopt.problem.networks import INPUT, Layer, Network
@@ -37,6 +38,7 @@ _WITHIN = """
     BatchNormalization Concat Gemm GlobalAveragePool GlobalMaxPool LRN LayerNormalization LogSoftmax MatMul
     RMSNormalization ReduceMax ReduceMean ReduceSum Softmax Transpose
 """
+_WEIGHTS = ("Conv", "BatchNormalization", "MatMul", "Gemm")  # parts of these have parts of the weights
 _APART = frozenset(_WITHIN.split())  # these are divided only along axes where each position stands for itself
 
 
@@ -94,8 +96,10 @@ class _Divider:
         self.nodes: list[NodeProto] = []
         self.made: dict[str, list[tuple[str, Box, str]]] = {}  # tensor -> values, what they are of it, and where
         self.cuts: dict[tuple[str, Box], str] = {}
+        self.sums: dict[str, list[str]] = {}  # what adds up partial sums -> these
         self.constants: set[str] = set()
         self.counts: Counter[str] = Counter()
+        self.stored = {tensor.name: tensor for tensor in self.found.model.graph.initializer}
         self.version = next((one.version for one in self.found.model.opset_import if one.domain in ("", "ai.onnx")), 1)
         if graph.quantised_by or any(tuple(node.proto.output) != node.outputs for node in graph.layers):
             raise self._refused("it has layers that compute with small numbers")
@@ -219,9 +223,15 @@ class _Divider:
 
     def _piece(self, piece: Piece) -> None:
         """Write a piece: its layers, one after the other, each its region."""
-        if piece.extra:
-            raise self._refused(f"{piece.layer.name} makes partial sums")
         name, device = piece.layer.name, self.devices[piece.layer.name]
+        if piece.extra:
+            self._partial_sum(piece, device)
+            return
+        if name in self.sums:
+            (tensor,) = piece.makes
+            value = self._add("Sum", self.sums[name], tensor, device, name)
+            self.made[tensor] = [(value, self._box(tensor, {}), device)]
+            return
         inner: dict[str, tuple[str, Box]] = {}
         for tensor, region in piece.reads.items():
             wanted = self._box(tensor, region)
@@ -253,17 +263,14 @@ class _Divider:
         for position, operand in enumerate(node.inputs):
             real = self.graph.real(operand)
             if operand and real in self.graph.constants:
-                value = self._constant(real)
-                is_aligned = layer.op in _POINTWISE or (layer.op == "Gemm" and position == 2)
-                copy.input[position] = self._weight(region, made, value, device) if is_aligned else value
+                copy.input[position] = self._weight(layer, position, region, made, real, device)
             elif operand:
                 value, has = inner[real]
                 copy.input[position] = self._cut(value, has, self._box(real, wanted.get(real, {})), device)
-        for value in node.reads:
-            if self.graph.real(value) in self.graph.constants:
-                self._constant(self.graph.real(value))
-            elif value not in node.inputs:
-                raise self._refused(f"{layer.name} has a graph of its own")
+        if set(node.reads) - set(node.inputs):
+            raise self._refused(f"{layer.name} has a graph of its own")
+        if region and layer.op == "Conv" and 1 in region:
+            self._set_groups(copy, layer, wanted.get(self.graph.real(node.inputs[0]), {}), node)
         if region and layer.op in _WINDOWS:
             self._set_pads(copy, layer, region, self._box(self.graph.real(node.inputs[0]), {}))
         for position, value in enumerate(node.outputs):
@@ -273,6 +280,50 @@ class _Divider:
                     inner[value] = copy.output[position], self._box(value, region)
         self.nodes.append(copy)
         self.found.part_of[copy.name], self.found.device_of[copy.name] = part, device
+
+    def _partial_sum(self, piece: Piece, device: str) -> None:
+        """Write a layer that sums over a part of its operand alone; the first part adds the bias."""
+        (member,), ((tensor, region),) = piece.shares, piece.reads.items()
+        (span,) = region.values()
+        layer, node = self.layers[member], self.node_of[member]
+        if layer.op not in ("Conv", "MatMul", "Gemm") or set(node.reads) - set(node.inputs):
+            raise self._refused(f"{layer.name} is a {layer.op}, which sums otherwise")
+        copy = type(node.proto)()
+        copy.CopyFrom(node.proto)
+        self.counts["part"] += 1
+        copy.name = f"dnnopt_part_{self.counts['part']}"
+        weight = self.graph.real(node.inputs[1])
+        shape = self.graph.described(weight).shape
+        attributes = {one.name: one.i for one in node.proto.attribute if one.name in ("transA", "transB")}
+        if attributes.get("transA"):
+            raise self._refused(f"{layer.name} reads its first operand transposed")
+        along = {"Conv": 1, "MatMul": max(0, len(shape) - 2), "Gemm": 1 if attributes.get("transB") else 0}[layer.op]
+        wanted: Box = tuple(span if one == along else (0, size) for one, size in enumerate(shape))
+        copy.input[0] = self._gather(tensor, self._box(tensor, region), device)
+        copy.input[1] = self._constant_part(weight, wanted, device)
+        if len(node.inputs) > 2 and node.inputs[2]:
+            if span[0] == 0:
+                copy.input[2] = self._constant(self.graph.real(node.inputs[2]))
+            else:
+                self._drop_bias(copy)
+        value = f"{node.outputs[0]}@{piece.layer.name}"
+        copy.output[0] = value
+        self.nodes.append(copy)
+        self.found.part_of[copy.name], self.found.device_of[copy.name] = piece.layer.name, device
+        for sent in piece.extra:
+            self.sums.setdefault(sent.consumers[0], []).append(value)
+
+    def _drop_bias(self, copy: NodeProto) -> None:
+        """Let a product add nothing; old operator sets have no Gemm without a third operand."""
+        if copy.op_type != "Gemm" or self.version >= 11:
+            del copy.input[2:]
+            return
+        from onnx import helper
+
+        copy.input[2] = self._constant(self.graph.real(copy.input[2]))
+        kept = [one for one in copy.attribute if one.name != "beta"]
+        del copy.attribute[:]
+        copy.attribute.extend([*kept, helper.make_attribute("beta", 0.0)])
 
     def _view(
         self,
@@ -299,22 +350,58 @@ class _Divider:
             one.name == "transA" and one.i for one in self.node_of[layer.name].proto.attribute
         ):
             raise self._refused(f"{layer.name} reads its first operand transposed")
-        if len(made) != 1 or set(layer.weight_axes) & region.keys():
+        divides = set(layer.weight_axes) & region.keys()
+        if len(made) != 1 or (divides and layer.op not in (*_POINTWISE, *_WEIGHTS)):
             raise self._refused(f"{layer.name} is divided along its weights, or has several results")
 
-    def _weight(self, region: Region, made: Sequence[str], value: str, device: str) -> str:
-        """Return a constant that is aligned with the result as a part reads it."""
-        if not region:
-            return value
+    def _weight(self, layer: Layer, position: int, region: Region, made: Sequence[str], value: str, device: str) -> str:
+        """Return a constant as a part reads it: cut where an axis of it goes with one of the result that is divided."""
         shape = self.graph.described(value).shape
-        result = self.shapes.tensors[made[0]].shape or ()
-        has = tuple((0, size) for size in shape)
-        offset = len(result) - len(shape)
-        wanted = tuple(
-            tuple(region[axis + offset]) if axis + offset in region and size > 1 else (0, size)
-            for axis, size in enumerate(shape)
-        )
-        return self._cut(value, has, wanted, device)  # type: ignore[arg-type]
+        axes = self._weight_axes(layer, position, shape, len(self.shapes.tensors[made[0]].shape or ()))
+        spans = {axes[axis]: span for axis, span in region.items() if axis in axes and shape[axes[axis]] > 1}
+        return self._constant_part(value, tuple(spans.get(axis, (0, size)) for axis, size in enumerate(shape)), device)
+
+    def _constant_part(self, value: str, wanted: Box, device: str) -> str:
+        """Return a part of a constant: where it is stored in the file, as a constant of its own."""
+        has = tuple((0, size) for size in self.graph.described(value).shape)
+        tensor = self.stored.get(value)
+        if has == wanted or tensor is None or tensor.data_location == tensor.EXTERNAL:
+            return self._cut(self._constant(value), has, wanted, device)
+        from onnx import numpy_helper
+
+        name = f"{value}{list(map(list, wanted))}"
+        if name not in self.constants:  # a device has its share of the weights alone
+            self.constants.add(name)
+            part = numpy_helper.to_array(tensor)[tuple(slice(*span) for span in wanted)]
+            self.found.model.graph.initializer.append(numpy_helper.from_array(part.copy(), name))
+        return name
+
+    def _weight_axes(self, layer: Layer, position: int, shape: Sequence[int], rank: int) -> dict[int, int]:
+        """Return which axis of a constant goes with each axis of the result."""
+        if layer.op in _POINTWISE or (layer.op == "Gemm" and position == 2):
+            offset = rank - len(shape)
+            return {axis + offset: axis for axis in range(len(shape))}
+        if layer.op in ("Conv", "BatchNormalization"):
+            return {1: 0}
+        if layer.op == "MatMul" and len(shape) > 1:
+            return {rank - 1: len(shape) - 1}
+        if layer.op == "Gemm":
+            transposed = any(one.name == "transB" and one.i for one in self.node_of[layer.name].proto.attribute)
+            return {rank - 1: 0 if transposed else 1}
+        return {}
+
+    def _set_groups(self, copy: NodeProto, layer: Layer, read: Region, node: Node) -> None:
+        """Let a part of a convolution's channels have the groups that these are in."""
+        groups = layer.window.groups if layer.window is not None else 1
+        if groups == 1:
+            return
+        from onnx import helper
+
+        channels = self._box(self.graph.real(node.inputs[0]), {})[1][1]
+        first, end = read.get(1, (0, channels))
+        kept = [one for one in copy.attribute if one.name != "group"]
+        del copy.attribute[:]
+        copy.attribute.extend([*kept, helper.make_attribute("group", (end - first) // (channels // groups))])
 
     def _set_pads(self, copy: NodeProto, layer: Layer, region: Region, data: Box) -> None:
         """Give a window the pads that are at the edges of its part."""

@@ -78,8 +78,9 @@ def split_onnx(
     network : str, optional
         Which of the plan's networks it is, where there are several.
     granularity : str, optional
-        Of the plan, where its layers are not the file's: ``layer``, ``block``, and, where the operators allow it,
-        ``rows:4``, ``grid:2x2`` and ``fused:2x2``, as in `dnnopt.at_granularity`. Parts of layers become nodes.
+        Of the plan, where its layers are not the file's: ``layer``, ``block`` and, where the operators allow it,
+        ``rows:4``, ``grid:2x2``, ``channels:4``, ``paired:4``, ``batch:4`` and ``fused:2x2``, as in
+        `dnnopt.at_granularity`. Parts of layers become nodes.
     forms : mapping of str to str, optional
         Tensors, or ``*`` for all of floating-point numbers, that are sent as ``float16`` or ``int8``; beside the
         plan's own forms of these names.

@@ -8,6 +8,7 @@ import pytest
 from devices import devices
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from onnx import numpy_helper
 from onnx_stacks import stacks
 from piece_models import network_of, placed, saved
 from pieces_values import lan
@@ -21,6 +22,9 @@ from dnnopt.runtime.verification import differences, random_inputs
 pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
 
 
+GRANULARITIES = ("rows:2", "rows:3", "grid:2x2", "fused:2x2", "fused:3x1", "batch:3", "channels:2", "paired:2")
+
+
 def spread(network, names="ab"):
     """A plan with the parts of a layer on devices in turn, and whole layers on the first."""
 
@@ -32,7 +36,9 @@ def spread(network, names="ab"):
 
 
 @pytest.mark.parametrize("name", ["chain", "residual", "branches", "transformer"])
-@pytest.mark.parametrize("granularity", ["layer", "block", "rows:2", "rows:3", "grid:2x2", "fused:2x1", "fused:2x2"])
+@pytest.mark.parametrize(
+    "granularity", ["layer", "block", "rows:2", "rows:3", "grid:2x2", "fused:2x1", "fused:2x2", "channels:2"]
+)
 def test_pieces_of_a_plan_at_a_granularity_are_the_whole(name, granularity, tmp_path):
     path = saved(name, tmp_path)
     try:
@@ -57,7 +63,9 @@ def test_random_stacks_in_random_pieces_are_the_whole(made, random):
         network = network_of(path)
         plan = placed(network, [random.choice("abc") for _ in network.layers])
         assert dp.split_onnx(path, plan, Path(name) / "pieces").verification.max_absolute < 1e-5
-        granularity = random.choice(["rows:2", "rows:3", "grid:2x2", "grid:1x3", "fused:2x2", "fused:3x1", "batch:3"])
+        granularity = random.choice(
+            ["rows:2", "rows:3", "grid:2x2", "fused:2x2", "fused:3x1", "batch:3", "channels:2", "paired:2"]
+        )
         try:
             divided = in_pieces(network, granularity).network
         except dp.InputError:
@@ -89,12 +97,21 @@ def test_parts_of_layers_run_on_devices_and_send_what_the_problem_says(granulari
     assert differences(found.outputs, ModelSession(path, "none").run(inputs))[0] < 1e-5
 
 
+def test_devices_have_their_share_of_divided_weights_alone(tmp_path):
+    path = saved("residual", tmp_path)
+    whole = sum(numpy_helper.to_array(tensor).nbytes for tensor in onnx.load(path).graph.initializer)
+    plan = spread(in_pieces(network_of(path), "channels:2").network)
+    manifest = dp.split_onnx(path, plan, tmp_path / "pieces", granularity="channels:2")
+    held = {}
+    for piece in manifest.pieces:
+        for tensor in onnx.load(tmp_path / "pieces" / piece.file).graph.initializer:
+            if tensor.name.startswith("conv"):
+                held.setdefault(piece.device, {})[tensor.name] = numpy_helper.to_array(tensor).nbytes
+    assert {device: sum(sizes.values()) for device, sizes in held.items()} == {"a": whole / 2, "b": whole / 2}
+
+
 def test_what_cannot_be_written_as_nodes_is_refused_by_name(tmp_path):
     path = saved("chain", tmp_path)
-    for granularity, why in (("channels:2", "along its weights"), ("paired:2", "partial sums|along its weights")):
-        plan = spread(in_pieces(network_of(path), granularity).network)
-        with pytest.raises(dp.InputError, match=f"cannot be written as nodes.*({why})"):
-            dp.split_onnx(path, plan, tmp_path / "pieces", granularity=granularity)
     plan = spread(shard(network_of(path), "rows", 2).network)
     with pytest.raises(dp.InputError, match="granularity of the plan"):
         dp.split_onnx(path, plan, tmp_path / "pieces")
