@@ -1,7 +1,8 @@
 """The pages of docs/approaches, and tables of docs/approaches.md and docs/taxonomy.md.
 
-A page for each published approach is made of its file and of a trial on its example, the table over `core` of what
-`dnnopt approaches core --csv docs/approaches/core.csv` has written.
+A page for each published approach is made of its file and of a trial on its example, the tables over problems of what
+`dnnopt approaches core --csv docs/approaches/core.csv` and `dnnopt approaches --own --csv docs/approaches/own.csv` have
+written.
 
 python docs/approach_pages.py            write the pages again
 python docs/approach_pages.py --trials   run the trials again first (minutes); they are kept in trials.json
@@ -22,14 +23,14 @@ from dnnopt.approaches.approach import EVIDENCE
 from dnnopt.approaches.classifying import overview_of_approaches, overview_of_claims
 from dnnopt.approaches.mathematics import mathematics
 from dnnopt.base.console import as_text
-from dnnopt.base.numbers import format_excess, format_number, format_percent, format_quantity, format_runtime
+from dnnopt.base.numbers import counted, format_excess, format_number, format_percent, format_quantity, format_runtime
 from dnnopt.base.tables import as_markdown
 from dnnopt.methods.result import STATUS
 from dnnopt.problem.words import objective_name, print_strips
 
 FOLDER = Path(__file__).parent / "approaches"
 TRIALS = FOLDER / "trials.json"
-CORE = FOLDER / "core.csv"
+CORE, OWN = FOLDER / "core.csv", FOLDER / "own.csv"
 SECONDS = 20.0
 Told = dict[str, Any]
 
@@ -61,7 +62,7 @@ def told(trial: Trial) -> Told:
     }
 
 
-def page(one: Approach, trial: Told) -> str:
+def page(one: Approach, trial: Told, own: dict[str, str] | None) -> str:
     """Return the page of an approach."""
     appeared = ", ".join(str(part) for part in (one.venue, one.year) if part)
     parts = [f"# {one.title}", f"{appeared}. {one.source} [{one.evidence}: {EVIDENCE[one.evidence]}].".lstrip(". ")]
@@ -97,6 +98,8 @@ def page(one: Approach, trial: Told) -> str:
     parts += [f"## {one.example[0]} on {one.example[1]}", _outcome(one, trial)]
     if trial["strips"]:
         parts.append(f"```\n{trial['strips']}\n```")
+    if own is not None:
+        parts.append(_over_own(own))
     parts.append(
         f"`dnnopt approach {one.name} --figure both.png` runs this and draws both plans; a network and a platform "
         "after the name run others."
@@ -105,6 +108,17 @@ def page(one: Approach, trial: Told) -> str:
         parts.append(f"In the library: {', '.join(f'`{name}`' for name in one.instances)}.")
     parts.append("[All approaches](../approaches.md)")
     return "\n\n".join(part.strip("\n") for part in parts) + "\n"
+
+
+def _over_own(row: dict[str, str]) -> str:
+    """Return how an approach does on its own problems for several networks and platforms."""
+    count = int(row["problems"])
+    text = f"[Over {counted(count, 'problem')} of its own](../approaches.md#on-their-own-problems), "
+    text += f"{_share(row['optimum proved (%)'])} of which are proved: a plan that keeps all limits in "
+    text += f"{_share(row['plan (%)'])}, the proved optimum in {_share(row['finds it (%)'])}"
+    if row["mean gap (%)"]:
+        text += f"; mean gap {_excess(row['mean gap (%)'])}, worst {_excess(row['worst gap (%)'])}"
+    return f"{text}."
 
 
 def _outcome(one: Approach, trial: Told) -> str:
@@ -136,7 +150,8 @@ def _outcome(one: Approach, trial: Told) -> str:
 
 def pages(trials: dict[str, Told]) -> dict[str, str]:
     """Return the text of each page by its file's name."""
-    return {f"{name}.md": page(one, trials[name]) for name, one in published().items()}
+    own = {row["approach"]: row for row in _read(OWN)}
+    return {f"{name}.md": page(one, trials[name], own.get(name)) for name, one in published().items()}
 
 
 def counts() -> str:
@@ -165,22 +180,50 @@ def evidence() -> str:
     return as_markdown(rows)
 
 
+def over_own() -> str:
+    """Return each approach on its own problems."""
+    return _linked(
+        as_markdown(
+            [
+                {
+                    "approach": row["approach"],
+                    "problems": row["problems"],
+                    "with a plan": _share(row["plan (%)"]),
+                    "optimum proved": _share(row["optimum proved (%)"]),
+                    "finds it": _share(row["finds it (%)"]),
+                    "mean gap": _excess(row["mean gap (%)"]),
+                    "worst gap": _excess(row["worst gap (%)"]),
+                    "time": format_runtime(float(row["time (s)"])),
+                }
+                for row in _read(OWN)
+            ]
+        )
+    )
+
+
+def _read(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def _share(text: str) -> str:
+    return f"{float(text):.0f} %"
+
+
 def over_core() -> tuple[str, str]:
     """Return the approaches over `core`: what they find, and their other metrics."""
-    with CORE.open(encoding="utf-8", newline="") as stream:
-        rows = list(csv.DictReader(stream))
 
     def number(text: str, digits: int = 3) -> str:
         return format_number(float(text), digits) if text else ""
 
     found, metrics = [], []
-    for row in rows:
+    for row in _read(CORE):
         found.append(
             {
                 "approach": row["approach"],
                 "problems": row["problems"],
-                "with a plan": f"{float(row['plan (%)']):.0f} %",
-                "within 1 %": f"{float(row['within 1 % (%)']):.0f} %",
+                "with a plan": _share(row["plan (%)"]),
+                "within 1 %": _share(row["within 1 % (%)"]),
                 "median gap": _excess(row["median gap (%)"]),
                 "worst gap": _excess(row["worst gap (%)"]),
                 "time": format_runtime(float(row["time (s)"])),
@@ -228,6 +271,7 @@ def tables() -> dict[Path, str]:
             "claims": overview_of_claims(),
             "core": found,
             "metrics": metrics,
+            "own": over_own(),
         },
         FOLDER.parent / "taxonomy.md": {"counts": counts(), "evidence": evidence()},
     }
