@@ -343,6 +343,7 @@ class Driver:
         self._is_over = True
         if not self._is_closed:
             self._is_closed = True
-            for client in self._wires.clients.values():
-                self._wires.send(client, pack("end", run=self._run))
+            for kind in ("stop", "end"):  # all are to know before one ends
+                for client in self._wires.clients.values():
+                    self._wires.send(client, pack(kind, run=self._run))
             self._wires.close()
