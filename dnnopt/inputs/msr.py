@@ -161,27 +161,37 @@ def read_msr(
     workload: _Workload = _Workload.from_data(read_data(path, None, allow_large=allow_large), file=file)
     devices = workload.maxFPGAs + workload.maxCPUs
     check_places(len(workload.nodes), devices, allow_large=allow_large, file=file, field="maxFPGAs + maxCPUs")
-    name = Path(file).stem
+    try:
+        return _problem(Path(file).stem, workload, objective, contiguous)
+    except InputError as error:
+        raise error.within(file=file) from None
+
+
+def problem_of_workload(
+    data: dict[str, Any], name: str, *, objective: _Objective = "throughput", contiguous: bool = False
+) -> Problem:
+    """Return the problem of what a file would have, as `read_msr` reads it, with the name of such a file."""
+    return _problem(name, _Workload.from_data(data), objective, contiguous)
+
+
+def _problem(name: str, workload: _Workload, objective: _Objective, contiguous: bool) -> Problem:
     names = workload.names()
     accelerators = [f"accelerator{number + 1}" for number in range(workload.maxFPGAs)]
     if objective == "throughput":
         processors = [f"cpu{number + 1}" for number in range(workload.maxCPUs)]
     else:
         processors = [POOL] if workload.maxCPUs else []
-    try:
-        return Problem(
-            _network(name, workload, names),
-            _platform(workload, accelerators, processors),
-            execution="pipelined" if objective == "throughput" else "call",
-            minimize=period() if objective == "throughput" else latency(),
-            subject_to=_constraints(name, workload, names, contiguous),
-            transport="multicast",
-            profile=_profile(name, workload, names, accelerators, processors),
-            name=f"{name}, {objective}" + (", contiguous" if contiguous else ""),
-            provenance=f"MSR workload; bytes of tensors are times over links of {BANDWIDTH:g} bytes/s",
-        )
-    except InputError as error:
-        raise error.within(file=file) from None
+    return Problem(
+        _network(name, workload, names),
+        _platform(workload, accelerators, processors),
+        execution="pipelined" if objective == "throughput" else "call",
+        minimize=period() if objective == "throughput" else latency(),
+        subject_to=_constraints(name, workload, names, contiguous),
+        transport="multicast",
+        profile=_profile(name, workload, names, accelerators, processors),
+        name=f"{name}, {objective}" + (", contiguous" if contiguous else ""),
+        provenance=f"MSR workload; bytes of tensors are times over links of {BANDWIDTH:g} bytes/s",
+    )
 
 
 @checked

@@ -270,7 +270,7 @@ class Search:
         solver = self.solver or default_solver(chosen)
         self.used = chosen.name, solver
         if baselines and Evaluator.refuses(pool.compiled) is None:
-            for baseline in ("all-on-one", "single-cut", "multi-cut", "greedy"):
+            for baseline in _starts(pool.compiled):
                 if baseline != "greedy" or pool.plan is None:
                     seconds = min(_START_SECONDS, _START_SHARE * (time_limit or math.inf))
                     _run_baseline(pool, baseline, Effort(Clock(seconds), stop=self.control.stop))
@@ -381,6 +381,12 @@ def _run_exact(pool: Pool, name: str, limits: Limits, control: Control) -> Outco
     if reason:
         raise UnsupportedError("", problem=f"the method {name!r} does not support {reason}")
     return EXACT[name].run(pool, limits, control)
+
+
+def _starts(c: CompiledProblem) -> tuple[str, ...]:
+    """Return the baselines that give a plan to start from; the last one only where there is none."""
+    by_class = ("class-segments",) if c.execution in ("call", "pipelined") else ()
+    return ("all-on-one", *by_class, "single-cut", "multi-cut", "greedy")
 
 
 def _run_baseline(pool: Pool, name: str, effort: Effort) -> None:

@@ -7,6 +7,7 @@ import random
 import numpy as np
 
 from dnnopt.compiled.compiled import CompiledProblem
+from dnnopt.compiled.logical import Colocation
 from dnnopt.compiled.moves import Change
 
 _LONGEST_WINDOW = 12
@@ -16,7 +17,8 @@ class Neighbours:
     """Draws changes. Nodes go where they are allowed, mostly where a neighbour in the graph is.
 
     Kinds: one layer; a window of the topological order, short or up to a third of it; a walk along the graph; two
-    layers that swap; a cut that shifts: the layers of one device next to another device's follow that one.
+    layers that swap; a cut that shifts: the layers of one device next to another device's follow that one. Layers that
+    are colocated go together.
 
     Parameters
     ----------
@@ -30,6 +32,7 @@ class Neighbours:
         self.free: list[int] = np.flatnonzero(c.is_layer & (c.allowed.sum(axis=1) > 1)).tolist()
         self.choices = [np.flatnonzero(row).tolist() for row in c.allowed]
         self._allowed = c.allowed.tolist()
+        self._together = _together(c)
         self.after: list[list[int]] = [[] for _ in c.node_names]
         self.beside: list[list[int]] = [[] for _ in c.node_names]
         for u, v in zip(c.edge_producer.tolist(), c.edge_consumer.tolist(), strict=True):
@@ -39,6 +42,16 @@ class Neighbours:
 
     def draw(self, placement: list[int]) -> Change:
         """Return a change of a placement: at least one node, which may stay where it is."""
+        nodes, executors = self._drawn(placement)
+        if not self._together:
+            return nodes, executors
+        moved: dict[int, int] = {}
+        for node, executor in zip(nodes, executors, strict=True):
+            if node not in moved:
+                moved |= dict.fromkeys(self._together.get(node, (node,)), executor)
+        return list(moved), list(moved.values())
+
+    def _drawn(self, placement: list[int]) -> Change:
         rng, free = self.rng, self.free
         if not free:
             return [0], placement[:1]
@@ -93,3 +106,13 @@ class Neighbours:
             return placement[self.rng.choice(self.beside[end])]
         choices = self.choices[self.rng.choice(nodes)]
         return self.rng.choice(choices or [placement[end]])
+
+
+def _together(c: CompiledProblem) -> dict[int, tuple[int, ...]]:
+    """Return the nodes that are colocated with each node, itself among them; nodes that are with none are left out."""
+    found: dict[int, tuple[int, ...]] = {}
+    for constraint in c.constraints:
+        if isinstance(constraint, Colocation):
+            nodes = set(constraint.nodes).union(*(found.get(node, ()) for node in constraint.nodes))
+            found |= dict.fromkeys(nodes, tuple(sorted(nodes)))
+    return found
