@@ -20,19 +20,29 @@ from dnnopt.cli.options import (
     refuse_beside,
 )
 from dnnopt.cli.solving import check_plan
-from dnnopt.cli.target import TargetOption, command
+from dnnopt.cli.target import TargetOption, TargetOrSet, command
 from dnnopt.cli.typed import named
 
 if TYPE_CHECKING:
     from dnnopt.problem.problem import Problem
 
 
-@command("export")
+def _checked_place(context: typer.Context, option: typer.CallbackParam, path: Path | None) -> Path | None:
+    """Return a file to write, or a folder: which it must be, the target says."""
+    return path if path is not None and path.is_dir() else checked_file(context, option, path)
+
+
+@command("export", TargetOrSet)
 def export_command(
-    problem: Problem,
+    problem: Problem | str,
     output: Annotated[
         Path,
-        typer.Option("--output", "-o", help="File: .lp, .mps, .mps.gz, .pb.txt or .mzn.", callback=checked_file),
+        typer.Option(
+            "--output",
+            "-o",
+            help="File: .lp, .mps, .mps.gz, .pb.txt or .mzn; of a set, a folder.",
+            callback=_checked_place,
+        ),
     ],
     formulation: FormulationOption = None,
     reached: Annotated[
@@ -50,9 +60,18 @@ def export_command(
     """Write a formulation of the problem as a model file: for MILP solvers, for CP-SAT or for MiniZinc.
 
     Of a problem with priorities each is a model of its own, FILE.1, FILE.2, ..., which holds what the earlier ones have
-    reached as limits.
+    reached as limits. Of a set, the folder has a .mps.gz file of each problem, its best known solution, and what is
+    known of the values.
     """
     from dnnopt.models.files import ENDINGS, ending_of, file_kind
+
+    if isinstance(problem, str):
+        others = {"--reached": reached, "--solve": solve, "--time-limit": time_limit}
+        refuse_beside("a set", others)
+        _export_set(problem, formulation, si, output)
+        return
+    if output.is_dir():
+        raise InputError("a file; a folder is of a set", field="--output", value=str(output))
 
     ending, kind = ending_of(output), file_kind(output)
     if si and kind == "cp":
@@ -80,6 +99,22 @@ def export_command(
         _export(problem, formulation, before, si, place)
     if len(stages[-1]) + 1 < count:
         say(f"This is priority {len(values) + 1} of {count}: the model of the next needs what it reaches (--reached).")
+
+
+def _export_set(name: str, formulation: str | None, si: bool, output: Path) -> None:
+    """Write a folder of models."""
+    from dnnopt.base.numbers import counted
+    from dnnopt.cli.progress import counter
+    from dnnopt.studies.model_sets import export_set
+
+    with counter() as count:
+        rows = export_set(name, output, formulation, si=si, watch=lambda row: count(f"{row.problem}: {row.status}"))
+    written = [row for row in rows if row.unit is not None]
+    solved = sum(row.objective is not None for row in written)
+    tell(f"{visible(str(output))}: {counted(len(written), 'model')}, {counted(solved, 'best known solution')}")
+    for row in rows:
+        if row.unit is None:
+            say(f"left out: {row.problem}: {row.why}")
 
 
 def _export(problem: Problem, formulation: str | None, reached: list[float] | None, si: bool, output: Path) -> None:

@@ -28,6 +28,9 @@ Target = Annotated[str, typer.Argument(help=_TARGET)]
 TargetOrVariants = Annotated[
     str, typer.Argument(help="A file of a problem or of variants, an ONNX or network file, or a name in the library.")
 ]
+TargetOrSet = Annotated[
+    str, typer.Argument(help="A problem file, an ONNX or network file, or a name in the library: a set's, too.")
+]
 OptionalTarget = Annotated[str | None, typer.Argument(help=_TARGET)]
 TargetOption = Annotated[str, typer.Option("--problem", metavar="TARGET", help=_TARGET)]
 PlatformOption = Annotated[
@@ -238,6 +241,13 @@ def _is_file(path: Path) -> bool:
     return path.suffix in (".json", ".gz") or (path.exists() and not path.is_dir())
 
 
+def _is_set(target: str) -> bool:
+    """Return whether a target is the name of a set, such as core or core@1, and of no file."""
+    from dnnopt.problem.library import SETS
+
+    return target.removesuffix("@1") in SETS and not _is_file(Path(target))
+
+
 def _read_platform(name: str, network: Network, allow_large: bool) -> Platform:
     """Return the platform of that file or name, which must not be too large together with the network."""
     from dnnopt.base.sizes import check_places
@@ -333,7 +343,7 @@ def takes_problem(command: Callable[..., None], target: Any) -> Callable[..., No
     """Replace the parameter `problem` of a command by those that say which problem; `target` declares the main one.
 
     Where the command can do without a problem (its default is None), the target may be left out. With
-    `TargetOrVariants` it may be given variants as well.
+    `TargetOrVariants` it may be given variants as well, with `TargetOrSet` the name of a set.
     """
     options = dict(signature(read_target).parameters)
     declared = signature(command).parameters
@@ -355,6 +365,15 @@ def takes_problem(command: Callable[..., None], target: Any) -> Callable[..., No
             return
         from dnnopt.problem.variants import Variants
 
+        if target is TargetOrSet and _is_set(about["target"]):
+            for name, value in about.items():
+                if name != "target" and is_given(value):
+                    option = f"--{name.rstrip('_').replace('_', '-')}"
+                    raise InputError(
+                        "", field=option, problem="goes with a network, or a problem; this is a set of them"
+                    )
+            command(problem=about["target"], **arguments)
+            return
         problem = read_target(**about)
         if isinstance(problem, Variants) and target is not TargetOrVariants:
             raise InputError(

@@ -18,8 +18,10 @@ if TYPE_CHECKING:
 _MARKER = re.compile(r"^ \S+ 'MARKER' .*\n?", re.MULTILINE)
 
 
-def mps_text(model: LinearModel, *, room: bool = False) -> str:
+def mps_text(model: LinearModel, *, room: bool = False, name: str = "dnnopt") -> str:
     """Return a linear model as the text of an .mps file; its inequalities may be given room for rounding.
+
+    Its name in the file has no spaces.
 
     Raises
     ------
@@ -29,7 +31,7 @@ def mps_text(model: LinearModel, *, room: bool = False) -> str:
     written = portable(model, one_sided=False, constant=True)
     arrays, columns, rows = written.arrays, written.columns, written.rows
     arrays = arrays.with_room() if room else arrays
-    lines = [f"* {header(model)}", "NAME dnnopt FREE", "ROWS", " N obj"]
+    lines = [f"* {header(model)}", f"NAME {name} FREE", "ROWS", " N obj"]
     lines.extend(_row_kinds(arrays, rows))
     lines.append("COLUMNS")
     lines.extend(_columns(arrays, columns, rows))

@@ -231,7 +231,7 @@ def _read_list(text: str, columns: Sequence[str]) -> NamedValues:
             _refuse(line)
         elif line.startswith("---"):
             solutions.append([])
-        elif not line.startswith(("#", "objective value:", "%")):
+        elif not line.startswith(("#", "objective value:", "=obj=", "%")):
             solutions[-1].append(line)
     return _listed(next((lines for lines in reversed(solutions) if any(line.strip() for line in lines)), []))
 
