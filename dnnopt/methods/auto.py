@@ -17,6 +17,7 @@ search, and each one that has no plan is a bound.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property
 
@@ -61,7 +62,8 @@ _SUM = 0.1, 10.0
 _GROUPS, _GROUPS_ON_PATHS = (0.06, 8.0), (0.2, 20.0)  # searches for critical paths need longer
 _SEARCHES = (("local-search", (0.03, 3.0)), ("neighbourhood-search", (0.08, 10.0)))
 _LABELS = 0.3, 60.0
-_DECOMPOSITION, _AGAIN = (0.25, 60.0), (0.4, 300.0)
+_DECOMPOSITION = 0.25, 300.0
+_CLOSE = 0.05  # gap within which it is not left for searches
 _RELAXATION = 0.15, 20.0
 _BOUND = 0.25, 30.0
 _CAP_SHARE = 0.4
@@ -146,18 +148,13 @@ class _Auto:
     def run(self) -> Outcome:
         phases = [self._fitting, self._merged, self._stages]
         if self.formulation.kind == "milp":
-            phases += [
-                self._prices,
-                self._glance,
-                self._decomposition,
-                self._plainer,
-                self._propagation,
-                self._sequential,
-                self._improvement,
-                self._decomposition if self._decomposes else self._labels,
-                self._escapes,
-                self._maximum,
-            ]
+            phases += [self._prices, self._glance, self._plainer]
+            if self._decomposes:
+                phases += [self._decompose(_DECOMPOSITION, _CLOSE), self._improvement]
+                phases += [self._decompose(_DECOMPOSITION), self._propagation] * 2
+            else:
+                phases += [self._propagation, self._sequential, self._improvement, self._labels]
+            phases += [self._escapes, self._maximum]
         for phase in (*phases, self._whole):
             outcome = phase()
             if outcome.status == "infeasible" or self._done():
@@ -207,17 +204,17 @@ class _Auto:
         """Try the formulation for a moment."""
         return self._try(self.formulation, self.solver, _GLANCE)
 
-    def _decomposition(self) -> Outcome:
-        """Search with the tables of groups of devices, where memory is tight; leave out what costs too much."""
-        if not self._decomposes:
-            return _NOTHING
-        if self.groups is None:
-            self.groups = groups.GroupSearch(self.pool, self.kept, self.control)
-            outcome = self.groups.run(self._part(_DECOMPOSITION))
-        else:
-            outcome = self.groups.run(self._part(_AGAIN))
-        self.kept = self.groups.kept
-        return outcome
+    def _decompose(self, part: tuple[float, float], gap: float = math.inf) -> Callable[[], Outcome]:
+        """Return a phase that searches with the tables of groups of devices, and leaves out what costs too much."""
+
+        def phase() -> Outcome:
+            if self.groups is None:
+                self.groups = groups.GroupSearch(self.pool, self.kept, self.control)
+            outcome = self.groups.run(self._part(part), gap)
+            self.kept = self.groups.kept
+            return outcome
+
+        return phase
 
     def _plainer(self) -> Outcome:
         """Search for plans in first modes and with plain tensors."""
@@ -245,7 +242,8 @@ class _Auto:
     def _improvement(self) -> Outcome:
         """Search for better plans, at first of groups of layers, then around the best one."""
         pool, c = self.pool, self.pool.compiled
-        if pool.best is None or Evaluator.refuses(c) is not None:
+        proving = self.groups is not None and pool.is_closed(_CLOSE)
+        if pool.best is None or proving or Evaluator.refuses(c) is not None:
             return _NOTHING
         groups = _GROUPS_ON_PATHS if needs_critical_path(c) else _GROUPS
         for name, part in (("coarsening", groups), *_SEARCHES):

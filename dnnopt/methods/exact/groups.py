@@ -29,14 +29,15 @@ from dnnopt.models.solvers.interface import Clock, Control, Limits, Outcome
 
 SCOPE = replace(FOLLOWED, terms=frozenset({LinearTerm}))
 SOURCE = "group decomposition"
-_STEPS = 300, 600, 1200
-_SHARE = 0.25  # of the time, for one ascent at most
-# The first step, in means of what a layer costs by the bound, and how much smaller the last one is.
-_FIRST, _AGAIN = (6.0, 0.005), (0.25, 0.03)
+# Steps of the first ascent and of later ones, the length of the first step in means of what a layer costs, and how much
+# shorter the last one is. Where an ascent gains next to nothing, steps are shorter from then on.
+_FIRST, _LATER = (300, 6.0, 0.005), (1000, 1.0, 0.02)
+_STALLED, _SHORTER, _SHORTEST = 3e-4, 0.3, 1e-3
+_SHARE = 0.4  # of the time that is left, for one ascent at most
 _WIDTHS = (30, 100, 300, 1000, 3000, 10_000, 30_000, 100_000)
-_BEAM_SHARE = 0.1
-_WORTH = 0.03  # a share of the choices: if so many go, the search begins again
-_PRICES = 2.0  # seconds
+_WIDTHS_BACK, _GROWTH = 30, 3.5  # where beams begin again, and how much longer the next wider one takes
+_NEAR, _LONGER = 0.01, 3.0  # within this gap, beams may take so many times longer
+_PRICES = 0.1, 2.0  # a share of the time, and seconds
 _BETTER = 0.5 * OPTIMAL_GAP
 _ROOM = 1e-9
 
@@ -75,41 +76,44 @@ class GroupSearch:
         self._infeasible = False
         self._lagrangian: Lagrangian | None = None
         self._multipliers: Array | None = None
-        self._turn = 0
+        self._turn, self._width, self._length = 0, 0, 1.0
 
-    def run(self, limits: Limits) -> Outcome:
-        """Search until the time is up, or nothing is left."""
+    def run(self, limits: Limits, gap: float = math.inf) -> Outcome:
+        """Search until the time is up, nothing is left, or the gap is larger than `gap` after an ascent."""
         self.limits, self.clock = limits, Clock(limits.time_limit)
         reduced = presolve(self.kept, self._cap())
         if reduced.infeasible:
             self._add_bound(math.inf)
         else:
             self.kept = reduced.compiled
-            self._search()
+            self._search(gap)
         if self._infeasible:
             return Outcome("infeasible")
         return Outcome("no_solution" if self.pool.objective is None else "feasible")
 
-    def _search(self) -> None:
-        width = 0
+    def _search(self, gap: float) -> None:
         if self._lagrangian is None:
             self._lagrangian = Lagrangian(self.kept)
-            self._lagrangian.maximize(self._part(_BEAM_SHARE, _PRICES), self.control, self._cap())
+            self._lagrangian.maximize(self._part(*_PRICES), self.control, self._cap())
             self._add_bound(self._lagrangian.bound)
             if not self._done():
-                self._forbid(self._lagrangian.marginals(self._part(_BEAM_SHARE, _PRICES), self.control).nodes)
+                self._forbid(self._lagrangian.marginals(self._part(*_PRICES), self.control).nodes)
         while not self._done():
             decomposition = Decomposition(self.kept, DeviceGroups.of(self.kept, family(self.pool.compiled)))
             if self._multipliers is None:
                 self._multipliers = decomposition.start(self._lagrangian.prices)
+            before, start = len(self.kept.allowed.nonzero()[0]), time.perf_counter()
             self._ascend(decomposition)
-            width = self._beams(LabelSearch(self.kept, decomposition.completions(self._multipliers)), width)
+            seconds = time.perf_counter() - start
+            self._beams(LabelSearch(self.kept, decomposition.completions(self._multipliers)), seconds)
             if self._done():
                 break
-            if self._forbid(decomposition.marginals(self._multipliers)) > _WORTH:
-                width = 0
-            elif width == _WIDTHS[-1] and self._turn > len(_STEPS):
+            self._forbid(decomposition.marginals(self._multipliers))
+            left = len(self.kept.allowed.nonzero()[0])
+            if self._width == _WIDTHS[-1] and left == before and self._length < _SHORTEST:
                 break  # nothing changes any more
+            if gap < math.inf and not self.pool.is_closed(gap):
+                break
 
     def _ascend(self, decomposition: Decomposition) -> None:
         """Improve the multipliers, for a while."""
@@ -119,47 +123,47 @@ class GroupSearch:
         decomposition.value(self._multipliers)
         each = max(time.perf_counter() - start, 1e-4)
         left = self.clock.left()
-        steps = _STEPS[min(self._turn, len(_STEPS) - 1)]
+        steps, step, fall = _LATER if self._turn else _FIRST
         if left is not None:
             steps = min(steps, 1 + int(_SHARE * left / each))
-        step, fall = _AGAIN if self._turn else _FIRST
         cap = self._cap()
         bound, self._multipliers = decomposition.ascend(
             self._multipliers,
             steps,
-            step * abs(value) / len(self.kept.node_names),
+            self._length * step * abs(value) / len(self.kept.node_names),
             fall,
             lambda bound: bound > cap or self.clock.expired() or self.control.stop.is_set(),
         )
         self._add_bound(bound)
         self._turn += 1
+        if bound - value < _STALLED * abs(bound):
+            self._length *= _SHORTER
 
-    def _beams(self, search: LabelSearch, width: int) -> int:
-        """Search in beams, from the next width on; return the last one."""
-        for now in [one for one in _WIDTHS if one > width] or _WIDTHS[-1:]:
+    def _beams(self, search: LabelSearch, seconds: float) -> None:
+        """Search in beams, the last of which takes about as long as the ascent did; longer where little is missing."""
+        for width in _WIDTHS:
+            if width < self._width / _WIDTHS_BACK:
+                continue
             start = time.perf_counter()
-            before = self.pool.objective
-            found = search.run(now, self._cap(), self.clock, self.control)
+            found = search.run(width, self._cap(), self.clock, self.control)
             for placement in found.placements:
                 if self.pool.accepts(self.pool.offer_placement(placement, SOURCE)):
                     break
             self._add_bound(found.bound)
-            width = now
-            took, limit = time.perf_counter() - start, self.limits.time_limit
-            if self._done() or (self.pool.objective == before and limit and 3 * took > _BEAM_SHARE * limit):
+            self._width = width
+            next_one = _GROWTH * (time.perf_counter() - start)
+            near = self.pool.is_closed(_NEAR)
+            if self._done() or next_one > seconds * (_LONGER if near else 1.0):
                 break
-        return width
 
-    def _forbid(self, costs: Array) -> float:
-        """Forbid what costs too much; return the share of the choices that go."""
+    def _forbid(self, costs: Array) -> None:
+        """Forbid what costs too much."""
         cap = self._cap()
         if math.isinf(cap):
-            return 0.0
-        before = self.kept.allowed.sum()
+            return
         self.kept = replace(self.kept, allowed=self.kept.allowed & (costs <= cap + _ROOM * abs(cap)))
         if not self.kept.allowed.any(axis=1).all():
             self._add_bound(math.inf)
-        return 1.0 - float(self.kept.allowed.sum() / before)
 
     def _cap(self) -> float:
         """Return a cap just below the best that is known."""

@@ -54,7 +54,8 @@ class DeviceGroups:
     memory : array (G,)
         Bytes.
     held : array (N, G)
-        Bytes of each node, on the member where they are least.
+        Bytes of each node, on the member where they are least, whether it may be there or not: so multipliers keep
+        their meaning when choices go.
     """
 
     members: Mask
@@ -69,10 +70,7 @@ class DeviceGroups:
         held = np.zeros((len(c.node_names), len(listed)))
         for number, devices in enumerate(listed):
             members[number, list(devices)] = True
-            able = np.stack([_may(c)[:, device] for device in devices], axis=1)
-            bytes_ = np.stack([limits[device].resident for device in devices], axis=1)
-            least = np.where(able, bytes_, np.inf).min(axis=1)
-            held[:, number] = np.where(np.isfinite(least), least, 0.0)
+            held[:, number] = np.min([limits[device].resident for device in devices], axis=0)
         memory = np.array([sum(limits[device].limit for device in devices) for devices in listed])
         return cls(members, memory, held)
 
