@@ -50,7 +50,7 @@ def random_multipliers(decomposition, draw, size):
 def test_no_multipliers_give_a_bound_above_the_optimum_nor_forbid_an_optimal_placement():
     seen = Counter()
 
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=40, deadline=None)
     @given(DRAWN, st.integers(0, 2**32))
     def check(one, seed):
         draw = np.random.default_rng(seed)
@@ -76,13 +76,13 @@ def test_no_multipliers_give_a_bound_above_the_optimum_nor_forbid_an_optimal_pla
 
     check()
     assert seen["bound"] >= 10
-    assert seen["closed"] >= 3
+    assert seen["closed"] >= 2
 
 
 def test_beams_with_tables_of_groups_have_bounds_and_wide_ones_the_optimum():
     seen = Counter()
 
-    @settings(max_examples=80, deadline=None)
+    @settings(max_examples=50, deadline=None)
     @given(DRAWN, st.integers(0, 2**32), st.sampled_from((1, 2, 1000)))
     def check(one, seed, width):
         draw = np.random.default_rng(seed)
@@ -110,7 +110,7 @@ def test_beams_with_tables_of_groups_have_bounds_and_wide_ones_the_optimum():
     assert seen["feasible"] >= 10
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(DRAWN)
 def test_the_method_proves_the_optimum(one):
     c = compile_problem(one)
@@ -139,7 +139,7 @@ def test_loops_of_numpy_and_of_numba_give_the_same_tables():
         found = []
         for way in (loops(), batched_loops):
             with pytest.MonkeyPatch.context() as patched:
-                patched.setattr("dnnopt.methods.groups.decomposition.loops", lambda way=way: way)
+                patched.setattr(decomposition, "_loops", way)
                 value, gradient = decomposition.value(multipliers)
                 tables = decomposition.completions(multipliers)
                 found.append(

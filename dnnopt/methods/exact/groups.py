@@ -37,6 +37,7 @@ _SHARE = 0.4  # of the time that is left, for one ascent at most
 _WIDTHS = (30, 100, 300, 1000, 3000, 10_000, 30_000, 100_000)
 _WIDTHS_BACK, _GROWTH = 30, 3.5  # where beams begin again, and how much longer the next wider one takes
 _NEAR, _LONGER = 0.01, 3.0  # within this gap, beams may take so many times longer
+_EASY = 0.5  # seconds, for the first beams
 _PRICES = 0.1, 2.0  # a share of the time, and seconds
 _BETTER = 0.5 * OPTIMAL_GAP
 _ROOM = 1e-9
@@ -100,27 +101,30 @@ class GroupSearch:
                 self._forbid(self._lagrangian.marginals(self._part(*_PRICES), self.control).nodes)
         while not self._done():
             decomposition = Decomposition(self.kept, DeviceGroups.of(self.kept, family(self.pool.compiled)))
-            if self._multipliers is None:
+            before, start = int(self.kept.allowed.sum()), time.perf_counter()
+            if self._multipliers is None:  # easy problems end here
                 self._multipliers = decomposition.start(self._lagrangian.prices)
-            before, start = len(self.kept.allowed.nonzero()[0]), time.perf_counter()
+                self._beams(LabelSearch(self.kept, decomposition.completions(self._multipliers)), _EASY)
+                if self._done():
+                    break
             self._ascend(decomposition)
             seconds = time.perf_counter() - start
             self._beams(LabelSearch(self.kept, decomposition.completions(self._multipliers)), seconds)
             if self._done():
                 break
             self._forbid(decomposition.marginals(self._multipliers))
-            left = len(self.kept.allowed.nonzero()[0])
-            if self._width == _WIDTHS[-1] and left == before and self._length < _SHORTEST:
-                break  # nothing changes any more
+            unchanged = before == self.kept.allowed.sum() and self._length < _SHORTEST
+            if unchanged and self._width == _WIDTHS[-1]:
+                break
             if gap < math.inf and not self.pool.is_closed(gap):
                 break
 
     def _ascend(self, decomposition: Decomposition) -> None:
         """Improve the multipliers, for a while."""
         assert self._multipliers is not None
-        value, _ = decomposition.value(self._multipliers)  # which compiles the loops
+        decomposition.ascend(self._multipliers, 1, 0.0, 1.0, lambda bound: False)  # which compiles the loops
         start = time.perf_counter()
-        decomposition.value(self._multipliers)
+        value, _ = decomposition.value(self._multipliers)
         each = max(time.perf_counter() - start, 1e-4)
         left = self.clock.left()
         steps, step, fall = _LATER if self._turn else _FIRST

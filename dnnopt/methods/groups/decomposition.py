@@ -30,7 +30,7 @@ import numpy as np
 from dnnopt.compiled.compiled import CompiledProblem
 from dnnopt.compiled.constraints import MemoryLimit
 from dnnopt.compiled.metrics import Array, Index, Mask
-from dnnopt.methods.groups.loops import loops
+from dnnopt.methods.groups.loops import loops, loops_for
 from dnnopt.methods.groups.steps import joint_of, sides_of
 from dnnopt.methods.programs.frontier import Frontier
 from dnnopt.methods.programs.rows import rows_of
@@ -113,6 +113,7 @@ class Decomposition:
     def __init__(self, compiled: CompiledProblem, groups: DeviceGroups) -> None:
         self.c, self.groups = compiled, groups
         rows = rows_of(compiled)
+        self._loops = loops_for(0)
         self.frontier = Frontier(compiled, (*rows.objective, *rows.limits))
         # Rows with prices: the objective, and all limits but those of memory. A device's own row is its first.
         self.priced = np.array([number for number, row in enumerate(self.frontier.rows) if row.memory is None])
@@ -169,7 +170,7 @@ class Decomposition:
         weights = np.array([1.0, *prices])
         choices = self._placed @ weights - (u[self.joint.nodes] * self.joint.inside).sum(axis=1)
         entries = np.ascontiguousarray(self._sent @ weights)
-        loops().charge_crossings(self.joint.events, -crossing.reshape(1, -1), entries[None])
+        self._loops.charge_crossings(self.joint.events, -crossing.reshape(1, -1), entries[None])
         return choices, entries
 
     def _side_costs(self, multipliers: Array) -> tuple[Array, Array]:
@@ -178,7 +179,7 @@ class Decomposition:
         choices = self._barred.copy()
         choices[:, :, 1] += u[self.sides.nodes].T + unused[:, None] * self._share
         entries = np.zeros((len(choices), int(self.sides.walk.entries_at[-1])))
-        loops().charge_crossings(self.sides.events, np.ascontiguousarray(crossing.T), entries)
+        self._loops.charge_crossings(self.sides.events, np.ascontiguousarray(crossing.T), entries)
         return choices.reshape(len(choices), -1), entries
 
     def value(self, multipliers: Array) -> tuple[float, Array]:
@@ -187,21 +188,21 @@ class Decomposition:
         u, crossing, unused, prices = self.split(gradient)
         walk, sides, goes_on = self.joint.walk, self.sides.walk, self.sides.goes_on
         costs, side_costs = self._joint_costs(multipliers), self._side_costs(multipliers)
-        loops().joint_table(walk, *costs, self._table)
-        loops().side_tables(sides, goes_on, *side_costs, self._shifts, self._side_tables)
+        self._loops.joint_table(walk, *costs, self._table)
+        self._loops.side_tables(sides, goes_on, *side_costs, self._shifts, self._side_tables)
         _, _, charged, priced = self.split(multipliers)
         parts = np.array([self._table[0], *self._side_tables[:, 0, UNITS]])
         if not np.isfinite(parts).all():
             return np.inf, gradient
         total = float(parts.sum() - charged.sum() - priced @ self.limits[1:])
         total -= _ROUNDING * float(np.abs(parts).sum() + charged.sum() + priced.sum())
-        loops().joint_plan(walk, *costs, self._table, self._chosen, self._used[0])
-        loops().side_plans(
+        self._loops.joint_plan(walk, *costs, self._table, self._chosen, self._used[0])
+        self._loops.side_plans(
             sides, goes_on, *side_costs, self._shifts, self._side_tables, self._sides_chosen, self._sides_used
         )
-        loops().count_crossings(self.joint.events, self._used, crossing.reshape(1, -1))
+        self._loops.count_crossings(self.joint.events, self._used, crossing.reshape(1, -1))
         crossed = np.zeros(crossing.T.shape)
-        loops().count_crossings(self.sides.events, self._sides_used, crossed)
+        self._loops.count_crossings(self.sides.events, self._sides_used, crossed)
         crossing *= -1.0
         crossing += crossed.T
         chosen = self._chosen + walk.choices_at[:-1]
@@ -227,6 +228,7 @@ class Decomposition:
         ends : callable
             Called with the best bound at every step: whether to end there.
         """
+        self._loops = loops()
         _, _, v, prices = self.split(current := multipliers.copy())
         best, gradient = self.value(current)
         found = current.copy()
@@ -260,10 +262,10 @@ class Decomposition:
         walk, sides, count = self.joint.walk, self.sides.walk, len(self._side_tables)
         parts = float(self._table[0] + self._side_tables[:, 0, UNITS].sum())
         least = np.zeros(len(self.joint.nodes))
-        loops().joint_marginals(walk, *self._joint_costs(multipliers), self._table, least)
+        self._loops.joint_marginals(walk, *self._joint_costs(multipliers), self._table, least)
         side = np.zeros((count, 2 * len(self.sides.nodes)))
         costs = self._side_costs(multipliers)
-        loops().side_marginals(sides, self.sides.goes_on, *costs, self._shifts, self._side_tables, side)
+        self._loops.side_marginals(sides, self.sides.goes_on, *costs, self._shifts, self._side_tables, side)
         place = np.zeros(len(self.sides.nodes), dtype=np.int64)
         place[self.sides.nodes] = np.arange(len(place))
         at = 2 * place[self.joint.nodes][:, None] + self.joint.inside  # (choices, G)
