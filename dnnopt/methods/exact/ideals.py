@@ -1,9 +1,10 @@
 """Exact method `ideals`: contiguous stages, by dynamic programming over ideals.
 
-For the period or a linear objective (sequential latency, energy, cost, traffic), under contiguity of all layers (of
-those that need not be contiguous, each is colocated with one that is: the backward layers of training), memory limits,
-colocation, placements and pins. The device of a plan that is first in the order of contiguity runs an ideal (a set of
-layers with all that come before them), the first two together run a larger one, and so on:
+For the period or a linear objective (sequential latency, energy, cost, traffic), under contiguity of all layers but for
+those that are colocated with one that is contiguous (the backward layers of training), that follow their neighbours
+(`programs/loose.py`) or are few, memory limits, colocation, placements and pins. The device of a plan that is first in
+the order of contiguity runs an ideal (a set of layers with all that come before them), the first two together run a
+larger one, and so on:
 
     best(devices, I') = min over a device d of them and ideals I in I' of max(best(devices - d, I), load_d(I' - I))
 
@@ -23,6 +24,7 @@ ideal is that with the least sum, of those whose own loads are within a threshol
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import product
 
@@ -47,6 +49,7 @@ SCOPE = Scope(
     exposure=False,
 )
 MOST_IDEALS = 20_000
+MOST_LOOSE = 6  # layers that go anywhere: each doubles the ideals
 _MOST_ENTRIES = 10_000_000  # ideals times sets of devices
 _BLOCK = 1_000_000  # pairs of ideals at once
 _FIRST_STEP = 0.02  # of the threshold above the bound; then twice as much, and so on
@@ -69,11 +72,11 @@ def refuses(compiled: CompiledProblem) -> str | None:
     ends = ends_of(c)
     if isinstance(ends, str):
         return ends
-    items = _items(c)
-    contiguous = np.isin(items.of_node, items.of_node[list(contiguities[0].nodes)])
-    for node in np.flatnonzero(c.is_layer & ~contiguous):
-        return f"layers that need not be contiguous ({c.node_names[node]})"
-    most = _most_ideals(c)
+    items, most = _items(c), _most_ideals(c)
+    loose = sum(not one.follows for one in items.loose)
+    if loose > MOST_LOOSE:
+        item = next(one.item for one in items.loose if not one.follows)
+        return f"layers that need not be contiguous ({c.node_names[items.of_node.tolist().index(item)]})"
     return f"more than {most:,} ideals" if items.ideals(most) is None else None
 
 
@@ -81,7 +84,9 @@ def _items(c: CompiledProblem) -> Items:
     contiguity = next(constraint for constraint in c.constraints if isinstance(constraint, Contiguity))
     if not has_loads(c):
         return items_of(c, contiguity, *linear_costs(c))
-    return items_of(c, contiguity, c.time, c.hop_seconds)
+    ends = ends_of(c)
+    owned = None if isinstance(ends, str) or ends.total is not None else (ends.sends, ends.receives, ends.owner)
+    return items_of(c, contiguity, c.time, c.hop_seconds, owned)
 
 
 def device_classes(c: CompiledProblem) -> list[list[int]]:
@@ -103,8 +108,25 @@ def run(pool: Pool, limits: Limits, control: Control) -> Outcome:
     return search(pool, pool.compiled, limits, control, "ideals")
 
 
-def search(pool: Pool, compiled: CompiledProblem, limits: Limits, control: Control, source: str) -> Outcome:
+def free_layers(c: CompiledProblem) -> list[tuple[int, ...]]:
+    """Return the layers of each item that goes anywhere, and follows none; of a problem with one contiguity."""
+    if sum(isinstance(one, Contiguity) for one in c.constraints) != 1:
+        return []
+    items = _items(c)
+    return [tuple(np.flatnonzero(items.of_node == one.item).tolist()) for one in items.loose if not one.follows]
+
+
+def search(
+    pool: Pool,
+    compiled: CompiledProblem,
+    limits: Limits,
+    control: Control,
+    source: str,
+    mend: Callable[[Index], Index] | None = None,
+) -> Outcome:
     """Solve a problem that `refuses` accepts: the pool's, or a relaxation of it.
+
+    `mend` makes placements of a relaxation better ones of the problem.
 
     Returns
     -------
@@ -132,6 +154,7 @@ def search(pool: Pool, compiled: CompiledProblem, limits: Limits, control: Contr
             return Outcome("no_solution" if pool.plan is None else "feasible")
         if found is not None:
             best, placement = min(found[0], threshold), found[1]  # else rounding might bring the same plan again
+            placement = placement if mend is None else mend(placement)
             judged = pool.offer_placement(placement, source).objectives[pool.stage]
             bound = best if program.is_exact else bound
             if program.is_exact and compiled is pool.compiled:  # the best one, up to rounding

@@ -6,8 +6,10 @@ nothing (a reshape, a state that is kept) is put beside a neighbour where it is 
 - beside the producer of what it gets, if it sends nothing that costs, or one tensor that costs no more than the one it
   gets, which nothing else uses;
 - beside its first consumer, if it gets nothing that costs, and what it sends costs nothing or goes there alone.
+- beside any that is not loose, if it is loose and neither gets nor sends anything that costs.
 
-Costs are seconds for a period; for a sum, its charges.
+Costs are seconds for a period; for a sum, its charges. Items without a layer that is contiguous are loose; none is put
+beside such a one but another of these.
 
 Ideals are sets of items with all that come before them.
 """
@@ -24,6 +26,7 @@ from dnnopt.compiled.compiled import CompiledProblem
 from dnnopt.compiled.constraints import MemoryLimit
 from dnnopt.compiled.logical import Colocation, Contiguity
 from dnnopt.compiled.metrics import Array, Index, Mask
+from dnnopt.methods.programs.loose import Exchange, LooseItem, follows, with_loose
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,16 +39,23 @@ class Items:
         Item of each layer; -1 for inputs and outputs.
     before : array (I, I)
         Whether the first item comes before the second.
+    loose : tuple of LooseItem
+        Items that have no place in the order.
     """
 
     of_node: Index
     before: Mask
+    loose: tuple[LooseItem, ...] = ()
 
     def ideals(self, most: int) -> list[int] | None:
-        """Return all ideals as bits, smaller ones first; None: there are more than `most`."""
+        """Return all ideals as bits, smaller ones first; None: there are more than `most`.
+
+        Loose items that follow are in them only where that may be.
+        """
         earlier = [sum(1 << int(item) for item in np.flatnonzero(column)) for column in self.before.T]
         later = [sum(1 << int(item) for item in np.flatnonzero(row)) for row in self.before]
-        ready = {0: sum(1 << item for item, others in enumerate(earlier) if not others)}
+        ordered = ((1 << len(earlier)) - 1) ^ sum(1 << one.item for one in self.loose)
+        ready = {0: ordered & sum(1 << item for item, others in enumerate(earlier) if not others)}
         found = [0]
         for ideal in found:
             available = ready.pop(ideal)
@@ -58,7 +68,7 @@ class Items:
                 found.append(larger)
                 following = sum(1 << other for other in bits(later[item]) if not earlier[other] & ~larger)
                 ready[larger] = available ^ 1 << item | following
-        return found
+        return with_loose(found, self.loose, most) if self.loose else found
 
 
 def bits(number: int) -> Iterator[int]:
@@ -69,8 +79,14 @@ def bits(number: int) -> Iterator[int]:
         number ^= lowest
 
 
-def items_of(compiled: CompiledProblem, contiguity: Contiguity, alpha: Array, beta: Array) -> Items:
-    """Return the items of a problem's layers, which must all be contiguous or colocated with one that is.
+def items_of(
+    compiled: CompiledProblem,
+    contiguity: Contiguity,
+    alpha: Array,
+    beta: Array,
+    ends: tuple[Mask, Mask, Index] | None = None,
+) -> Items:
+    """Return the items of a problem's layers.
 
     Parameters
     ----------
@@ -80,6 +96,9 @@ def items_of(compiled: CompiledProblem, contiguity: Contiguity, alpha: Array, be
         What a layer costs on each executor.
     beta : array (T, L)
         What a copy of each tensor costs over each link.
+    ends : tuple of three arrays, optional
+        For a period: the links that each device sends by and receives by (D, L), and the device that alone loads each
+        resource, or -1 (Q,). Without them, no loose item follows.
     """
     c = compiled
     labels = np.where(c.is_layer, np.arange(len(c.node_names)), -1)
@@ -92,8 +111,11 @@ def items_of(compiled: CompiledProblem, contiguity: Contiguity, alpha: Array, be
         merged = state.without_cycles()
         if merged is None:
             merged = state.without_idle_items()
+        loose = list(state.loose_items(ends)) if merged is None else []
         if merged is None:
-            return Items(state.of_node, state.before)
+            merged = state.without_followers(loose)
+        if merged is None:
+            return Items(state.of_node, state.before, tuple(loose))
         labels = merged
 
 
@@ -118,6 +140,8 @@ class _Grouping:
             further = after.astype(np.float32)
             after |= further @ further > 0
         self.before = after
+        self.loose = np.ones(self.count, dtype=bool)
+        self.loose[self.of_node[list(contiguity.nodes)]] = False
 
     def without_cycles(self) -> Index | None:
         """Return labels with the items on each cycle merged; None: there is no cycle."""
@@ -148,6 +172,8 @@ class _Grouping:
             if grown[item]:
                 continue
             for other in self._hosts(item):
+                if self.loose[other] and not self.loose[item]:
+                    continue
                 if not ((barred[item] | (costs[item] > 0.0)) & ~barred[other]).any():
                     into[item] = other
                     grown[other] = True
@@ -187,11 +213,55 @@ class _Grouping:
                 others = self.before[:, item] & ~self.before[:, host]
                 if (not sent or smaller) and others.sum() == others[host]:
                     yield host
+        if not got and not sent and self.loose[item]:
+            yield from np.flatnonzero(~self.loose).tolist()
         if not got:
             for host in np.flatnonzero(self.before[item]).tolist():
                 others = self.before[item] & ~self.before[host]
                 if others.sum() == others[host] and all(one.users == {host} and not one.fixed for one in sent):
                     yield host
+
+    def without_followers(self, loose: list[LooseItem]) -> Index | None:
+        """Return labels with loose items that follow one neighbour alone put beside it; None: there are none."""
+        into = np.arange(self.count)
+        for one in loose:
+            if one.follows and one.beside.bit_count() == 1:
+                host = one.beside.bit_length() - 1
+                if into[host] == host and not (into == one.item).sum() > 1:
+                    into[one.item] = host
+        return self._relabelled(into) if (into != np.arange(self.count)).any() else None
+
+    def loose_items(self, ends: tuple[Mask, Mask, Index] | None) -> Iterator[LooseItem]:
+        """Yield the loose items, and whether they follow."""
+        if not self.loose.any():
+            return
+        c = self.c
+        able = ends is not None and c.transport == "multicast" and (ends[2] >= 0).all()
+        light, barred = self._light(), self._summed((~c.allowed).astype(float)) > 0
+        found = self._exchanges(*ends) if ends is not None and able else []
+        time = self._summed(np.where(c.allowed, self._alpha, 0.0))
+        for item in np.flatnonzero(self.loose).tolist():
+            beside = {other for one in self._tensors if one.producer == item for other in one.users} - {item}
+            beside |= {one.producer for one in self._tensors if item in one.users} - {-1}
+            mine = [one for one in found if item in one.users or one.made == item]
+            held = (time[item][None, :] * c.resource_devices).T
+            follow = bool(able and light[item]) and follows(item, held, ~barred[item], mine)
+            yield LooseItem(item, sum(1 << other for other in beside), follow)
+
+    def _exchanges(self, sends: Mask, receives: Mask, owner: Index) -> list[Exchange]:
+        """Return the tensors between items, with what each takes of the resources that a device alone loads."""
+        links = self.c.resource_links.astype(float)
+        own = (owner[None, :] == np.arange(len(self.c.device_names))[:, None]).astype(float)
+        return [
+            Exchange(
+                one.producer,
+                (one.costs * sends) @ links.T * own,
+                (one.costs * receives) @ links.T * own,
+                one.users,
+                one.fixed,
+            )
+            for one in self._tensors
+        ]
 
     @cached_property
     def _tensors(self) -> list[_Sent]:
