@@ -1,4 +1,4 @@
-"""Model files of whole sets, as benchmark libraries have them: models, best known solutions, what is known of values."""
+"""Model files of whole sets, as benchmark libraries have them: models, best known solutions, values, names."""
 
 from __future__ import annotations
 
