@@ -13,6 +13,7 @@ from dnnopt.cli.app import PluginOption, present, say
 from dnnopt.cli.options import (
     CsvOption,
     GapOption,
+    HtmlOption,
     JsonOption,
     LatexOption,
     MarkdownOption,
@@ -68,6 +69,7 @@ def compare_command(
     csv: CsvOption = None,
     markdown: MarkdownOption = None,
     latex: LatexOption = None,
+    html: HtmlOption = None,
     plugin: PluginOption = None,
     verbose: VerboseOption = False,
 ) -> None:
@@ -85,7 +87,7 @@ def compare_command(
             "memory": memory_of_each(memory_limit, jobs),
             "plugins": plugin or (),
         }
-        _compare_set(over, output, method or [], options, jobs, by, json, files)
+        _compare_set(over, output, method or [], options, jobs, by, json, files, html)
         return
     if problem is None:
         raise InputError("", field="TARGET", problem="missing: a problem, or --over")
@@ -93,7 +95,7 @@ def compare_command(
     for option, given in of_sets.items():
         if is_given(given):
             raise InputError("", field=option, problem="goes with --over")
-    _compare_one(problem, method, formulation, time_limit, heuristic_limit, gap, threads, seed, json, files)
+    _compare_one(problem, method, formulation, time_limit, heuristic_limit, gap, threads, seed, json, files, html)
 
 
 def _compare_one(
@@ -107,6 +109,7 @@ def _compare_one(
     seed: int,
     json: Path | None,
     files: dict[str, Path | None],
+    html: Path | None,
 ) -> None:
     from dnnopt.cli.progress import progress_line
     from dnnopt.studies.comparison import compare
@@ -123,6 +126,10 @@ def _compare_one(
             seed=seed,
             watch=watch,
         )
+    if html is not None:
+        from dnnopt.plot.report.one import write_comparison_page
+
+        write_comparison_page(comparison, html)
     present(comparison, json, files)
     if comparison.best is None and comparison.results:
         exit_for(problem, comparison.results[-1], time_limit)
@@ -137,6 +144,7 @@ def _compare_set(
     by: str,
     json: Path | None,
     files: dict[str, Path | None],
+    html: Path | None,
 ) -> None:
     from dnnopt.cli.progress import counter
     from dnnopt.studies.bench import outcome, run_all
@@ -152,4 +160,9 @@ def _compare_set(
     for method, why in first_failures(results).items():
         say(visible(f"{method} failed first at {why}"))
     found = summarise(results, by)
+    if html is not None:
+        from dnnopt.plot.report.data import ReportedRun, report_data
+        from dnnopt.plot.report.page import write_report
+
+        write_report(report_data((ReportedRun(*run) for run in results), title=", ".join(sets)), html)
     present(found, json, files)

@@ -106,6 +106,19 @@ def checked_figure(context: typer.Context, option: typer.CallbackParam, path: Pa
     return checked_output(context, option, path)
 
 
+def checked_page(context: typer.Context, option: typer.CallbackParam, path: Path | None) -> Path | None:
+    """Return a file for a page, where plotly is there."""
+    if path is not None:
+        from dnnopt.base.errors import InputError
+        from dnnopt.base.extras import optional
+
+        try:
+            optional("plotly.offline", "plotly", "report")
+        except InputError as error:
+            raise typer.BadParameter(str(error)) from None
+    return checked_file(context, option, path)
+
+
 FormulationOption = Annotated[str | None, typer.Option("--formulation", "-f", help="Run just this one (see 'list').")]
 SolverOption = Annotated[str | None, typer.Option(help="highs, cbc, scip, cpsat or pyomo:NAME.")]
 MethodOption = Annotated[str, typer.Option(help="auto, an exact method or a heuristic (see 'list methods').")]
@@ -129,6 +142,14 @@ LatexOption = Annotated[Path | None, typer.Option("--latex", help="The same, as 
 FigureOption = Annotated[
     Path | None,
     typer.Option("--figure", help="Draw the result there: .pdf, .svg, .png, ...", callback=checked_figure),
+]
+HtmlOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--html",
+        help="A page there that shows it: one file, for any browser, without a network.",
+        callback=checked_page,
+    ),
 ]
 MemoryLimitOption = Annotated[
     str | None,

@@ -16,6 +16,7 @@ from dnnopt.cli.options import (
     FigureOption,
     FormulationOption,
     GapOption,
+    HtmlOption,
     IterationsOption,
     JsonOption,
     LatexOption,
@@ -58,6 +59,7 @@ def solve_command(
     markdown: MarkdownOption = None,
     latex: LatexOption = None,
     figure: FigureOption = None,
+    html: HtmlOption = None,
     allow_large: AllowLargeOption = False,
     verbose: VerboseOption = False,
 ) -> None:
@@ -70,6 +72,7 @@ def solve_command(
     files = {"csv": csv, "markdown": markdown, "latex": latex}
     if isinstance(problem, Variants):
         refuse_beside("variants", {"--start": start, "--log": log, "--iterations": iterations, "--best": best})
+        refuse_beside("variants", {"--html": html})
         _solve_variants(
             problem,
             json,
@@ -88,7 +91,7 @@ def solve_command(
         return
     if best is not None:
         others = {"--start": start, "--log": log, "--iterations": iterations, "--figure": figure}
-        others |= {"--method": method != "auto", "--gap": gap != 1e-6, "--no-confirm": not confirm}
+        others |= {"--html": html, "--method": method != "auto", "--gap": gap != 1e-6, "--no-confirm": not confirm}
         refuse_beside("--best", others)
         _solve_best(problem, best, formulation, solver, time_limit, threads, seed, json, files)
         return
@@ -109,6 +112,10 @@ def solve_command(
             watch=watch,
             log=None if log is None else str(log),
         )
+    if html is not None:
+        from dnnopt.plot.report.one import write_result_page
+
+        write_result_page(result, html)
     present(result, json, files, verbose=verbose)
     _draw(result, figure)
     exit_for(problem, result, time_limit)

@@ -254,8 +254,7 @@ def summarise(results: Iterable[tuple[str, Mapping[str, Any]]], by: str = "execu
     runs: dict[str, dict[str, Mapping[str, Any]]] = {}
     for method, data in results:
         runs.setdefault(data["problem"], {})[method] = data
-    table = read_table()
-    best = {name: _best_known(table.get(name), list(found.values())) for name, found in runs.items()}
+    best = best_values({name: list(found.values()) for name, found in runs.items()})
     kinds = {name: _ALL if by == _ALL else _kind(load(name), by) for name in runs}
     methods = list(dict.fromkeys(method for found in runs.values() for method in found))
     gaps: dict[str, dict[str, float | None]] = {
@@ -308,6 +307,12 @@ def first_failures(results: Iterable[tuple[str, Mapping[str, Any]]]) -> dict[str
         if data["status"] == "error":
             found.setdefault(method, f"{data['problem']}: {data['message']}")
     return found
+
+
+def best_values(runs: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, float | None]:
+    """Return for each problem, of which there are results, the value that gaps are to."""
+    table = read_table()
+    return {name: _best_known(table.get(name), found) for name, found in runs.items()}
 
 
 def _best_known(known: BestKnown | None, found: Sequence[Mapping[str, Any]]) -> float | None:
