@@ -119,13 +119,32 @@ def test_the_primal_integral_is_of_the_longest_run(runs, data):
     assert cells(data, "best")["small/001"][6] == pytest.approx(expected, rel=1e-3)
 
 
-def test_of_priorities_the_trace_is_the_first_ones():
-    found = result_data("small/023", "auto")
-    shown = report_data([ReportedRun("auto", found)])["problems"][0]["cells"][0]
-    values = [point[1] for point in shown[7] if point[1] is not None]
-    assert values == sorted(values, reverse=True)
-    assert values[-1] == pytest.approx(found["objective"], rel=1e-5)
-    assert len(shown[7]) < len(found["trace"])
+def event(time, objective, bound=None):
+    return {"time": time, "objective": objective, "bound": bound, "source": ""}
+
+
+@pytest.mark.parametrize(
+    "second",
+    [[event(0.8, 9.0)], [event(0.1, 1.0)], []],
+    ids=["another quantity is worse", "its seconds begin anew", "there is none"],
+)
+def test_of_priorities_the_trace_is_the_first_ones(runs, second):
+    run = next(run for run in runs if run.data["problem"] == "small/023" and run.method == "best")
+    value = run.data["objective"]
+    trace = [event(0.5, 1.25 * value), event(0.7, value, value), *second]
+    data = run.data | {"trace": trace, "objectives": [value, 9.0]}
+    found = report_data([replace(run, data=data)])["problems"][0]["cells"][0][7]
+    assert [point[0] for point in found] == [0.5, 0.7]
+    assert [point[1] for point in found] == pytest.approx([1.25 * value, value], rel=1e-5)
+
+
+def test_a_better_first_value_of_a_later_priority_ends_the_trace(runs):
+    run = next(run for run in runs if run.data["problem"] == "small/023" and run.method == "best")
+    trace = [event(0.5, 5 * run.data["objective"]), event(0.1, 9.0)]
+    data = run.data | {"trace": trace, "objectives": [run.data["objective"], 9.0], "runtime": 2.0}
+    found = report_data([replace(run, data=data)])["problems"][0]["cells"][0][7]
+    assert [point[0] for point in found] == [0.5, 2.0]
+    assert found[-1][1] == pytest.approx(run.data["objective"], rel=1e-5)
 
 
 def test_a_plan_that_is_not_what_its_file_says_is_refused(runs):

@@ -194,13 +194,18 @@ def _of_first_priority(data: Mapping[str, Any]) -> list[tuple[float, float | Non
     trace = [(event["time"], event["objective"], event["bound"]) for event in data.get("trace", ())]
     if len(data.get("objectives") or ()) < 2:
         return trace
-    last, reached = math.inf, data["objectives"][0]
-    for index, (_, objective, _) in enumerate(trace):
+    since, last, own = 0.0, math.inf, trace
+    for index, (time, objective, _) in enumerate(trace):
         value = math.inf if objective is None else objective
-        if value > last or value < reached - TOLERANCE * abs(reached):
-            return trace[:index]
-        last = value
-    return trace
+        if time < since or value > last:  # each priority counts its own seconds
+            own = trace[:index]
+            break
+        since, last = time, value
+    if (
+        last - data["objective"] > TOLERANCE * abs(data["objective"]) and data["runtime"]
+    ):  # found while a later one was searched for
+        own = [*own, (data["runtime"], data["objective"], own[-1][2] if own else None)]
+    return own
 
 
 def _thinned(trace: Sequence[Any]) -> list[Any]:
