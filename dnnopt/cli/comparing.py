@@ -161,8 +161,9 @@ def _compare_set(
         say(visible(f"{method} failed first at {why}"))
     found = summarise(results, by)
     if html is not None:
-        from dnnopt.plot.report.data import ReportedRun, report_data
+        from dnnopt.plot.report.data import report_data
         from dnnopt.plot.report.page import write_report
+        from dnnopt.studies.run_folders import BenchRun
 
-        write_report(report_data((ReportedRun(*run) for run in results), title=", ".join(sets)), html)
+        write_report(report_data((BenchRun(*run) for run in results), title=", ".join(sets)), html)
     present(found, json, files)

@@ -27,6 +27,7 @@ from dnnopt.cli.options import (
     VerboseOption,
     checked_page,
     memory_of_each,
+    refuse_beside,
 )
 from dnnopt.cli.target import command
 
@@ -53,10 +54,12 @@ def show_command(problem: Problem, json: JsonOption = None, verbose: VerboseOpti
 
 @command("bench")
 def bench_command(
-    problems: Annotated[list[str], typer.Argument(help="Sets (such as core, core@2) or problems of the library.")],
+    problems: Annotated[
+        list[str] | None, typer.Argument(help="Sets (such as core, core@2) or problems of the library.")
+    ] = None,
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="Folder for the results; what is there is not redone.")
-    ],
+        Path | None, typer.Option("--output", "-o", help="Folder for the results; what is there is not redone.")
+    ] = None,
     time_limit: Annotated[float, typer.Option("--time-limit", "-t", help="Seconds for each problem.")] = 60.0,
     formulation: FormulationOption = None,
     solver: SolverOption = None,
@@ -67,6 +70,12 @@ def bench_command(
     ] = 1,
     seed: SeedOption = 0,
     memory_limit: MemoryLimitOption = None,
+    old_and_new: Annotated[
+        tuple[Path, Path] | None,
+        typer.Option(
+            "--compare", metavar="OLD NEW", help="Run nothing: say what is better or worse in the new folder."
+        ),
+    ] = None,
     csv: CsvOption = None,
     markdown: MarkdownOption = None,
     latex: LatexOption = None,
@@ -76,6 +85,14 @@ def bench_command(
     """Solve many problems, each in a process of its own; started again, it does what is missing."""
     from dnnopt.studies.bench import BenchTask, bench, outcome
 
+    if old_and_new is not None:
+        refuse_beside("--compare", {"PROBLEMS": problems, "--output": output})
+        _compare_folders(*old_and_new, {"csv": csv, "markdown": markdown, "latex": latex})
+        return
+    if not problems:
+        raise InputError("", field="PROBLEMS", problem="missing: sets or problems of the library")
+    if output is None:
+        raise InputError("", field="--output", problem="missing: a folder for the results")
     progress = say if "-" in map(str, (csv, markdown, latex)) else tell  # a table that is printed stands alone
     numbers = count(1)
 
@@ -100,6 +117,14 @@ def bench_command(
     present(found, None, {"csv": csv, "markdown": markdown, "latex": latex})
 
 
+def _compare_folders(old: Path, new: Path, files: dict[str, Path | None]) -> None:
+    """Say what is better or worse in the new folder of runs."""
+    from dnnopt.studies.bench_comparison import compare_runs
+    from dnnopt.studies.run_folders import read_runs
+
+    present(compare_runs(read_runs(old), read_runs(new)), None, files)
+
+
 @command("report")
 def report_command(
     runs: Annotated[Path, typer.Argument(help="Folder of results of bench or compare --over: METHOD/PROBLEM.json.")],
@@ -112,8 +137,9 @@ def report_command(
 ) -> None:
     """Write a page that says which method is best where, by how much and how sure, with a page for each problem."""
     from dnnopt.base.numbers import counted
-    from dnnopt.plot.report.data import read_runs, report_data
+    from dnnopt.plot.report.data import report_data
     from dnnopt.plot.report.page import write_report
+    from dnnopt.studies.run_folders import read_runs
 
     data = report_data(read_runs(runs), title=runs.resolve().name if title is None else title)
     write_report(data, output)

@@ -90,13 +90,14 @@ def paired(first: Mapping[str, float], second: Mapping[str, float]) -> PairedTes
 
     Differences are relative, `(first - second) / min(|first|, |second|)`; those of at most 1e-6 are ties and dropped.
     """
-    differences = [_difference(value, second[name]) for name, value in first.items() if name in second]
+    differences = [relative_difference(value, second[name]) for name, value in first.items() if name in second]
     counted = [one for one in differences if abs(one) > SAME]
     wins = sum(one < 0 for one in counted)
     return PairedTest(wins, len(differences) - len(counted), len(counted) - wins, signed_rank(counted))
 
 
-def _difference(first: float, second: float) -> float:
+def relative_difference(first: float, second: float) -> float:
+    """Return `(first - second) / min(|first|, |second|)`: 0 of equal values, infinite where one is infinite or 0."""
     if first == second:
         return 0.0
     least = min(abs(first), abs(second))

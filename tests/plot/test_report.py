@@ -10,8 +10,9 @@ from browser import in_browser
 from commands import check_refused, dnnopt
 
 import dnnopt as dp
-from dnnopt.plot.report.data import ReportedRun, read_runs, report_data
+from dnnopt.plot.report.data import report_data
 from dnnopt.studies.best_known import best_known
+from dnnopt.studies.run_folders import BenchRun, read_runs
 from dnnopt.studies.statistics import holm, paired, primal_integral, shifted_geometric_mean
 
 PROBLEMS = ("small/001", "small/002", "small/011", "small/023")  # sequential, pipelined, energy, two priorities
@@ -24,8 +25,8 @@ def result_data(problem, method):
 
 @pytest.fixture(scope="module")
 def runs():
-    return [ReportedRun(method, result_data(problem, method)) for problem in PROBLEMS for method in METHODS] + [
-        ReportedRun("best", from_table(problem)) for problem in PROBLEMS
+    return [BenchRun(method, result_data(problem, method)) for problem in PROBLEMS for method in METHODS] + [
+        BenchRun("best", from_table(problem)) for problem in PROBLEMS
     ]
 
 
@@ -170,7 +171,7 @@ def test_what_is_of_other_data_is_left_out_and_told(runs):
 def test_a_run_that_failed_is_a_cell_without_a_plan(runs):
     dead = {"problem": "small/001", "status": "error", "message": "out of memory", "checksum": None, "versions": {}}
     dead |= dict.fromkeys(("objective", "bound", "runtime", "placement")) | {"found_by": "", "date": ""}
-    found = report_data([*runs, ReportedRun("dead", dead)])
+    found = report_data([*runs, BenchRun("dead", dead)])
     assert cells(found, "dead")["small/001"][0] == "error"
     assert cells(found, "dead")["small/001"][8] == "out of memory"
     assert cells(found, "dead")["small/002"] is None
@@ -192,7 +193,7 @@ def test_the_data_of_150_problems_and_12_methods_leave_room(data):
     import gzip
 
     generator = random.Random(0)
-    large = report_data([ReportedRun(str(method), result_data("core/005", "single-cut")) for method in range(12)])
+    large = report_data([BenchRun(str(method), result_data("core/005", "single-cut")) for method in range(12)])
     problem = large["problems"][0]
     many = []
     for _ in range(150):

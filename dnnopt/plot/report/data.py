@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from dnnopt.approaches.classifying import goals_of, limit_value
 from dnnopt.base.errors import InputError, UnsupportedError
 from dnnopt.base.numbers import format_number
 from dnnopt.compiled.evaluator import TOLERANCE
-from dnnopt.methods.result import read_result
 from dnnopt.plot.layout import columns_and_tracks
 from dnnopt.plot.timetable import makespan, timetable
 from dnnopt.problem import library
@@ -21,6 +18,7 @@ from dnnopt.problem.plan import PLAN_KEYS, Plan
 from dnnopt.problem.problem import Problem, load
 from dnnopt.problem.words import objective_name
 from dnnopt.referee import evaluate
+from dnnopt.studies.run_folders import BenchRun
 from dnnopt.studies.set_comparison import best_values
 from dnnopt.studies.statistics import primal_integral
 
@@ -32,42 +30,8 @@ _DIGITS = 9
 _LETTERS = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
-@dataclass(frozen=True)
-class ReportedRun:
-    """A run that a report shows.
-
-    Attributes
-    ----------
-    method : str
-        What the way is called.
-    data : mapping
-        Of its result file.
-    file : str
-        Where it was read, for messages.
-    """
-
-    method: str
-    data: Mapping[str, Any]
-    file: str = ""
-
-
-def read_runs(folder: str | Path) -> list[ReportedRun]:
-    """Return the runs of a folder of ``bench`` or ``compare --over``: ``FOLDER/METHOD/PROBLEM.json``.
-
-    Raises
-    ------
-    InputError
-        If there are none, or a file is no result.
-    """
-    folder = Path(folder)
-    files = sorted(path for path in folder.glob("*/**/*.json") if not path.name.startswith("."))
-    if not files:
-        raise InputError("", file=str(folder), problem="has no results METHOD/PROBLEM.json of bench or compare --over")
-    return [ReportedRun(path.relative_to(folder).parts[0], read_result(path), str(path)) for path in files]
-
-
 def report_data(
-    runs: Iterable[ReportedRun], problems: Mapping[str, Problem] | None = None, *, title: str = "Runs"
+    runs: Iterable[BenchRun], problems: Mapping[str, Problem] | None = None, *, title: str = "Runs"
 ) -> dict[str, Any]:
     """Return what the report of these runs shows.
 
@@ -76,7 +40,7 @@ def report_data(
 
     Parameters
     ----------
-    runs : iterable of ReportedRun
+    runs : iterable of BenchRun
     problems : mapping, optional
         Problems by name that are not the library's.
     title : str
@@ -86,7 +50,7 @@ def report_data(
     InputError
         If nothing is left, or a best plan is not what its file says.
     """
-    known, kept, left = dict(problems or {}), dict[str, dict[str, ReportedRun]](), list[str]()
+    known, kept, left = dict(problems or {}), dict[str, dict[str, BenchRun]](), list[str]()
     names = set(library.names("problems"))
     for run in runs:
         name = run.data["problem"]
@@ -113,7 +77,7 @@ def report_data(
     }
 
 
-def _way(kept: Mapping[str, Mapping[str, ReportedRun]], method: str) -> dict[str, Any]:
+def _way(kept: Mapping[str, Mapping[str, BenchRun]], method: str) -> dict[str, Any]:
     """Return which formulation and solver a method stands for, where its runs have one alone."""
     found: dict[str, set[str]] = {"formulation": set(), "solver": set()}
     for of in kept.values():
@@ -130,7 +94,7 @@ def _versions(data: Mapping[str, Any]) -> str:
 
 
 def _problem(
-    problem: Problem, runs: Mapping[str, ReportedRun], methods: Sequence[str], best: float | None
+    problem: Problem, runs: Mapping[str, BenchRun], methods: Sequence[str], best: float | None
 ) -> dict[str, Any]:
     """Return what is shown of a problem."""
     limit = max((run.data["runtime"] or 0.0 for run in runs.values()), default=0.0)
@@ -164,7 +128,7 @@ def _granularities(problem: Problem) -> list[str]:
     return sorted({network.name.partition("@")[2].partition(":")[0] or "operator" for network in problem.networks})
 
 
-def _cell(run: ReportedRun | None, best: float | None, limit: float) -> list[Any] | None:
+def _cell(run: BenchRun | None, best: float | None, limit: float) -> list[Any] | None:
     """Return status, objective, bound, seconds, source, confirmation, integral, trace, message of a run."""
     if run is None:
         return None
@@ -220,7 +184,7 @@ def _short(value: float | None, digits: int = _DIGITS) -> float | None:
     return None if value is None or not math.isfinite(value) else float(f"{value:.{digits}g}")
 
 
-def _graph(problem: Problem, runs: Mapping[str, ReportedRun], methods: Sequence[str]) -> dict[str, Any]:
+def _graph(problem: Problem, runs: Mapping[str, BenchRun], methods: Sequence[str]) -> dict[str, Any]:
     """Return the layers with their places in a picture, edges between them, and each method's plan as letters."""
     names: list[str] = []
     places: list[list[int]] = []
@@ -258,7 +222,7 @@ def _graph(problem: Problem, runs: Mapping[str, ReportedRun], methods: Sequence[
     return {"names": names, "places": places, "edges": edges[:_MOST_EDGES], "plans": plans}
 
 
-def _best_plan(problem: Problem, runs: Mapping[str, ReportedRun]) -> dict[str, Any]:
+def _best_plan(problem: Problem, runs: Mapping[str, BenchRun]) -> dict[str, Any]:
     """Return the loads and times of the best plan, judged again, and the baselines beside it."""
     found = {method: run for method, run in runs.items() if run.data["objective"] is not None}
     baselines = {

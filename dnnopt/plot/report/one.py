@@ -7,16 +7,17 @@ from pathlib import Path
 from typing import Any
 
 from dnnopt.methods.result import Result
-from dnnopt.plot.report.data import ReportedRun, report_data
+from dnnopt.plot.report.data import report_data
 from dnnopt.plot.report.page import write_report
 from dnnopt.problem.problem import Problem
 from dnnopt.studies.comparison import Comparison
+from dnnopt.studies.run_folders import BenchRun
 
 
 def write_result_page(result: Result, path: str | Path) -> None:
     """Write a page that shows a result."""
     name = result.formulation or result.method
-    _write(result.problem, [ReportedRun(name, _named(result.to_data(), result.problem))], path)
+    _write(result.problem, [BenchRun(name, _named(result.to_data(), result.problem))], path)
 
 
 def write_comparison_page(comparison: Comparison, path: str | Path) -> None:
@@ -35,9 +36,9 @@ def write_comparison_page(comparison: Comparison, path: str | Path) -> None:
         data |= {} if found is None else found.to_data()
         data |= {} if row.plan is None else {"objective": row.objective, **row.plan.to_data()}
         data |= {"runtime": row.seconds}
-        runs.append(ReportedRun(row.name, _named(data, comparison.problem)))
+        runs.append(BenchRun(row.name, _named(data, comparison.problem)))
     if runs:
-        runs[0] = ReportedRun(runs[0].method, {**runs[0].data, "baselines": [*runs[0].data["baselines"], *broken]})
+        runs[0] = BenchRun(runs[0].method, {**runs[0].data, "baselines": [*runs[0].data["baselines"], *broken]})
     _write(comparison.problem, runs, path)
 
 
@@ -50,5 +51,5 @@ def _named(data: dict[str, Any], problem: Problem) -> dict[str, Any]:
     return data | {"problem": problem.title, "checksum": problem.checksum if problem.is_data else None}
 
 
-def _write(problem: Problem, runs: list[ReportedRun], path: str | Path) -> None:
+def _write(problem: Problem, runs: list[BenchRun], path: str | Path) -> None:
     write_report(report_data(runs, {problem.title: problem}, title=problem.title), path)
