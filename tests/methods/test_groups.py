@@ -36,7 +36,7 @@ def decompositions(one, draw):
     limited = sorted({limit.device for limit in c.constraints if isinstance(limit, MemoryLimit) and limit.limit > 0})
     listed = [group for size in range(1, len(limited) + 1) for group in combinations(limited, size)]
     chosen = [group for group in listed if draw.random() < 0.6] or listed[:1]
-    return c, Decomposition(c, DeviceGroups.of(c, chosen))
+    return c, Decomposition(c, DeviceGroups.of(c, chosen), int(draw.choice([7, UNITS, 300])))
 
 
 def random_multipliers(decomposition, draw, size):
@@ -159,7 +159,7 @@ def test_a_run_of_layers_takes_no_more_units_than_its_bytes():
         held = draw.choice([0.0, 1.0, 3.0, 1e3, draw.random() * 100], size=12)
         memory_ = float(held.sum() * draw.uniform(0.2, 1.5) + 1e-3)
         groups_ = DeviceGroups(np.ones((1, 1), dtype=bool), np.array([memory_]), held[:, None])
-        shifts = groups_.grid(np.arange(12))[0][0]
+        shifts = groups_.grid(np.arange(12), UNITS)[0][0]
         first, last = sorted(draw.choice(13, size=2, replace=False))
         units = shifts[first, 0] + shifts[first + 1 : last, 1].sum()
         assert units <= held[first:last].sum() / memory_ * UNITS

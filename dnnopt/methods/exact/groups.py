@@ -18,7 +18,7 @@ from dnnopt.compiled.compiled import CompiledProblem
 from dnnopt.compiled.constraints import LinearTerm, MemoryLimit
 from dnnopt.compiled.metrics import Array
 from dnnopt.compiled.presolve import presolve
-from dnnopt.methods.groups.decomposition import Decomposition, DeviceGroups
+from dnnopt.methods.groups.decomposition import UNITS, Decomposition, DeviceGroups
 from dnnopt.methods.groups.families import family
 from dnnopt.methods.pool import Pool
 from dnnopt.methods.programs.frontier import SCOPE as FOLLOWED
@@ -32,6 +32,7 @@ SOURCE = "group decomposition"
 # Steps of the first ascent and of later ones, the length of the first step in means of what a layer costs, and how much
 # shorter the last one is. Where an ascent gains next to nothing, steps are shorter from then on.
 _FIRST, _LATER = (300, 6.0, 0.005), (1000, 1.0, 0.02)
+_FINEST = 4  # how often the grid of memory is refined, to twice as many units
 _STALLED, _SHORTER, _SHORTEST = 3e-4, 0.3, 1e-3
 _SHARE = 0.4  # of the time that is left, for one ascent at most
 _WIDTHS = (30, 100, 300, 1000, 3000, 10_000, 30_000, 100_000)
@@ -100,7 +101,8 @@ class GroupSearch:
             if not self._done():
                 self._forbid(self._lagrangian.marginals(self._part(*_PRICES), self.control).nodes)
         while not self._done():
-            decomposition = Decomposition(self.kept, DeviceGroups.of(self.kept, family(self.pool.compiled)))
+            groups = DeviceGroups.of(self.kept, family(self.pool.compiled))
+            decomposition = Decomposition(self.kept, groups, UNITS << min(self._turn, _FINEST))
             before, start = int(self.kept.allowed.sum()), time.perf_counter()
             if self._multipliers is None:  # easy problems end here
                 self._multipliers = decomposition.start(self._lagrangian.prices)

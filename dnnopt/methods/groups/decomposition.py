@@ -35,7 +35,7 @@ from dnnopt.methods.groups.steps import joint_of, sides_of
 from dnnopt.methods.programs.frontier import Frontier
 from dnnopt.methods.programs.rows import rows_of
 
-UNITS = 64
+UNITS = 64  # of memory, in the coarsest grid
 _SLACK = 1e-8  # of memory: what the referee takes for a plan within the limit is one here
 _FIRST, _SECOND, _SMALL = 0.95, 0.999, 1e-3  # of Adam; gradients are whole numbers
 _MEAN = 0.98
@@ -74,17 +74,17 @@ class DeviceGroups:
         memory = np.array([sum(limits[device].limit for device in devices) for devices in listed])
         return cls(members, memory, held)
 
-    def grid(self, order: Index) -> tuple[Index, Array]:
-        """Return the units that nodes in this order take (G, N, 2), and fractions of their sums (G, N + 1).
+    def grid(self, order: Index, count: int) -> tuple[Index, Array]:
+        """Return the units, of so many, that nodes in this order take (G, N, 2), and fractions of sums (G, N + 1).
 
         Where a node begins a run of nodes in the group, it takes the first number, later in a run the second one.
         """
         held = self.held[order].T
         units = np.concatenate([np.zeros((len(held), 1)), held.cumsum(axis=1)], axis=1)
-        units *= UNITS / (self.memory * (1.0 + _SLACK))[:, None]
+        units *= count / (self.memory * (1.0 + _SLACK))[:, None]
         low, high = np.floor(units), np.ceil(units)
         shifts = np.stack([low[:, 1:] - high[:, :-1], low[:, 1:] - low[:, :-1]], axis=-1)
-        return np.minimum(shifts, UNITS + 2).astype(np.int64), units - low
+        return np.minimum(shifts, count + 2).astype(np.int64), units - low
 
 
 def _may(c: CompiledProblem) -> Mask:
@@ -103,6 +103,8 @@ class Decomposition:
     compiled : CompiledProblem
         With an objective that is one sum; `Frontier.refuses` must not refuse it.
     groups : DeviceGroups
+    units : int
+        Of memory, in the grids of groups: with twice as many no bound is worse.
 
     Attributes
     ----------
@@ -110,8 +112,8 @@ class Decomposition:
         How many multipliers there are.
     """
 
-    def __init__(self, compiled: CompiledProblem, groups: DeviceGroups) -> None:
-        self.c, self.groups = compiled, groups
+    def __init__(self, compiled: CompiledProblem, groups: DeviceGroups, units: int = UNITS) -> None:
+        self.c, self.groups, self.units = compiled, groups, units
         rows = rows_of(compiled)
         self._loops = loops_for(0)
         self.frontier = Frontier(compiled, (*rows.objective, *rows.limits))
@@ -127,7 +129,7 @@ class Decomposition:
         self._shape = nodes, tensors, count
         self.size = (nodes + 2 * tensors + 1) * count + len(self.priced) - 1
         self._placed, self._sent = self.joint.placed[:, self.priced], self.joint.sent[:, self.priced]
-        self._shifts, self.fractions = groups.grid(self.sides.nodes)
+        self._shifts, self.fractions = groups.grid(self.sides.nodes, units)
         inside = _may(compiled)[self.sides.nodes]  # (N, D)
         able = [
             np.stack([inside[:, ~mine].any(axis=1), inside[:, mine].any(axis=1)], axis=1) for mine in groups.members
@@ -135,7 +137,7 @@ class Decomposition:
         self._barred = np.where(np.array(able), 0.0, np.inf)  # (G, N, 2)
         self._share = np.ascontiguousarray((groups.held[self.sides.nodes] / groups.memory).T)  # (G, N)
         self._table = np.zeros(self.joint.walk.states_at[-1])
-        self._side_tables = np.zeros((count, self.sides.walk.states_at[-1], UNITS + 2))
+        self._side_tables = np.zeros((count, self.sides.walk.states_at[-1], units + 2))
         self._chosen = np.zeros(nodes, dtype=np.int64)
         self._used = np.zeros((1, len(self.joint.walk.digits_at)), dtype=np.int64)
         self._sides_chosen = np.zeros((count, nodes), dtype=np.int64)
@@ -191,7 +193,7 @@ class Decomposition:
         self._loops.joint_table(walk, *costs, self._table)
         self._loops.side_tables(sides, goes_on, *side_costs, self._shifts, self._side_tables)
         _, _, charged, priced = self.split(multipliers)
-        parts = np.array([self._table[0], *self._side_tables[:, 0, UNITS]])
+        parts = np.array([self._table[0], *self._side_tables[:, 0, self.units]])
         if not np.isfinite(parts).all():
             return np.inf, gradient
         total = float(parts.sum() - charged.sum() - priced @ self.limits[1:])
@@ -260,7 +262,7 @@ class Decomposition:
         if not np.isfinite(total):
             return found
         walk, sides, count = self.joint.walk, self.sides.walk, len(self._side_tables)
-        parts = float(self._table[0] + self._side_tables[:, 0, UNITS].sum())
+        parts = float(self._table[0] + self._side_tables[:, 0, self.units].sum())
         least = np.zeros(len(self.joint.nodes))
         self._loops.joint_marginals(walk, *self._joint_costs(multipliers), self._table, least)
         side = np.zeros((count, 2 * len(self.sides.nodes)))
@@ -332,7 +334,7 @@ class GroupCompletions:
         mine = sides.images[:, of.joint.walk.states_at[after] + state] + sides.walk.states_at[after]  # (G, B)
         used = self.share @ values[:, self.memory].T
         in_run = of.groups.members[:, device] * of.fractions[:, after, None]
-        left = np.floor(UNITS * (1.0 - used) + in_run + _ROOM)
-        units = np.clip(left, 0, UNITS + 1).astype(np.int64)
+        left = np.floor(of.units * (1.0 - used) + in_run + _ROOM)
+        units = np.clip(left, 0, of.units + 1).astype(np.int64)
         part = self.side_tables[np.arange(len(mine))[:, None], mine, units] + self.unused[:, None] * (used - 1.0)
         return np.asarray(np.where(left < 0, np.inf, part).sum(axis=0))
