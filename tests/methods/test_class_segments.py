@@ -1,6 +1,7 @@
 """Intervals of colocation classes: what they cost, and the best of them, against enumeration."""
 
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from dnnopt.compiled.logical import Colocation
 from dnnopt.compiled.scaling import all_on_one
 from dnnopt.inputs.generators.operators import operator_graph
 from dnnopt.inputs.msr import problem_of_workload
+from dnnopt.methods.bounds import chains
 from dnnopt.methods.heuristics import Effort, class_segments
 from dnnopt.methods.heuristics.neighbours import Neighbours
 from dnnopt.methods.programs.intervals import ClassUnits, OrderIntervals
@@ -123,7 +125,7 @@ def test_the_greedy_plan_fills_accelerators_one_after_the_other(seed):
     c = compile_problem(operator_graph(60, 3, room=0.8, seed=seed))
     units = ClassUnits.of(c)
     order = next(iter(units.orders()))
-    for plan in class_segments._greedy(units, order, all_on_one(c)):
+    for plan in class_segments.filled(units, order, all_on_one(c)):
         assert Evaluator(c).excess(plan[None])[0] == 0
         unit_plan = plan[[np.flatnonzero(units.of_node == unit)[0] for unit in order]]
         turns = [device for device in unit_plan.tolist() if c.device_names[device] != "cpus"]
@@ -139,8 +141,23 @@ def test_auto_starts_there_and_is_not_worse():
     assert result.objective < min(Evaluator(c).objectives(all_on_one(c))[-1:])
 
 
+def test_the_chain_bound_of_calls_sees_what_is_colocated_with_the_path():
+    better = 0
+    for seed in range(16):
+        data = workload(seed, nodes=6, room=0.5)
+        c = compile_problem(problem_of_workload(data, "net", objective="latency"))
+        evaluator, plans = Evaluator(c), every_placement(c)
+        least = evaluator.objectives(plans[evaluator.excess(plans) == 0]).min()
+        bound = chains.chain_bound(c)
+        assert bound <= least * (1 + 1e-9)
+        apart = replace(c, constraints=tuple(one for one in c.constraints if not isinstance(one, Colocation)))
+        assert bound >= chains.chain_bound(apart) * (1 - 1e-9)
+        better += bound > chains.chain_bound(apart) * (1 + 1e-6)
+    assert better >= 4
+
+
 def test_it_takes_every_problem():
-    @settings(max_examples=25)
+    @settings(max_examples=15)
     @given(problems(), st.integers(0, 1))
     def check(one, short):
         c = compile_problem(one)

@@ -8,7 +8,8 @@ layers left out, is a shortest path through positions and numbers of devices use
 
 The cost of an interval under `call` is its time and that of all tensors which enter and leave it, once each; otherwise
 its time, and that of the tensor over which the path enters it. Pools run single layers, as often as they like. Memory
-counts for what is on the path. Exact where the network is nearly a path; never above the optimum.
+counts for what is on the path and what is colocated with it; so does time, in a call. Exact where the network is nearly
+a path; never above the optimum.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import numpy as np
 from dnnopt.compiled.compiled import CompiledProblem
 from dnnopt.compiled.constraints import LatencyTerm, MemoryLimit
 from dnnopt.compiled.evaluator import memory_room
-from dnnopt.compiled.logical import Contiguity
+from dnnopt.compiled.logical import Colocation, Contiguity
 from dnnopt.compiled.metrics import Array, Index
 from dnnopt.compiled.scope import Scope
 from dnnopt.methods.exact.ideals import device_classes
@@ -117,8 +118,10 @@ def _interval_costs(c: CompiledProblem, path: Index, into: Index, members: list[
     """Return what a device of a class costs for the layers from a to b, without b (V + 1, V + 1); inf: impossible."""
     device, size = members[0], len(path)
     first, last = np.arange(size + 1)[:, None], np.arange(size + 1)[None, :]
-    allowed, seconds = c.allowed[path, device], c.hop_seconds
-    costs = _between(np.where(allowed, c.time[path, device], 0.0))  # the others bar their intervals below
+    allowed, seconds = _mates(c, path, (~c.allowed[:, device]).astype(float)) == 0.0, c.hop_seconds
+    time = np.where(c.allowed[:, device], c.seconds[:, device], 0.0)
+    # What is barred bars its intervals below.
+    costs = _between(_mates(c, path, time) if c.execution == "call" else time[path])
     if c.execution == "call":
         costs += _call_transfers(c, path, device, seconds)
     else:
@@ -128,10 +131,30 @@ def _interval_costs(c: CompiledProblem, path: Index, into: Index, members: list[
     costs[_between((~allowed).astype(float)) > 0] = np.inf
     for limit in c.constraints:
         if isinstance(limit, MemoryLimit) and limit.device == device:
-            resident = np.where(allowed, limit.resident[path], 0.0)
+            resident = _mates(c, path, limit.resident)
             room = _ROOM * limit.limit + memory_room(limit.limit) + size * _ROUNDING * float(resident.sum())
             costs[_between(resident) > limit.limit + room] = np.inf
     return np.where(first < last, costs, np.inf)
+
+
+def _mates(c: CompiledProblem, path: Index, values: Array) -> Array:
+    """Return values of nodes (N,) for those of a path, with those that are colocated with each and not on the path.
+
+    An interval has all of a class or none of it, so the first of a class on the path stands for them.
+    """
+    found = values[path].astype(float)
+    position = {node: place for place, node in reversed(list(enumerate(path.tolist())))}
+    label = np.arange(len(values))
+    for constraint in c.constraints:
+        if isinstance(constraint, Colocation):
+            label[np.isin(label, label[list(constraint.nodes)])] = label[constraint.nodes[0]]
+    first: dict[int, int] = {}
+    for node in path.tolist():
+        first.setdefault(int(label[node]), position[node])
+    for node in np.flatnonzero(c.is_layer & np.isin(label, list(first))).tolist():
+        if node not in position:
+            found[first[int(label[node])]] += values[node]
+    return found
 
 
 def _between(values: Array) -> Array:

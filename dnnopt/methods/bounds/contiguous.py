@@ -6,9 +6,9 @@
 - Limits that the program does not know, and all priorities but the first, are left out.
 - Of a period, costs that come to less than a tolerance all together are 0. Layers share a device that do so in every
   plan below the best one known (`together.py`).
-- Layers that need not be contiguous, and do not follow others (`programs/loose.py`), take no time where sending costs
-  nothing. If they do not follow even so, they and what they exchange cost nothing at first; then those that cost most
-  count, one more each time, as each doubles the ideals. In the plans, they go where they are best afterwards.
+- Layers that need not be contiguous, and do not follow others (`programs/loose.py`), take no memory, and no time where
+  sending costs nothing. If they do not follow even so, they and what they exchange cost nothing at first; then those
+  that cost most count, one more each time, as each doubles the ideals. In the plans, they go where they are best.
 
 Each is a bound for all plans, in the spirit of Archer et al.: Practical performance guarantees for pipelined DNN
 inference, ICML 2024, who bound the period of contiguous stages by programs that see only a part of it.
@@ -17,12 +17,13 @@ inference, ICML 2024, who bound the period of contiguous stages by programs that
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from dnnopt.compiled.compiled import CompiledProblem
+from dnnopt.compiled.constraints import CompiledConstraint, MemoryLimit
 from dnnopt.compiled.evaluator import Evaluator, evaluator_of
 from dnnopt.compiled.logical import Colocation, Contiguity
 from dnnopt.compiled.metrics import Array, Index, Mask
@@ -112,7 +113,21 @@ def _without(c: CompiledProblem, nodes: list[int]) -> CompiledProblem:
     time = c.time.copy()
     time[nodes] = np.where(c.allowed[nodes], 0.0, time[nodes])
     kept = ~np.isin(c.use_consumer, nodes) & ~np.isin(c.producer[c.use_tensor], nodes)
+    c = _without_memory(c, nodes)
     return replace(c, time=time, use_tensor=c.use_tensor[kept], use_consumer=c.use_consumer[kept])
+
+
+def _without_memory(c: CompiledProblem, nodes: Sequence[int] | Index) -> CompiledProblem:
+    """Return the problem with layers that hold nothing of their own."""
+    limits: list[CompiledConstraint] = []
+    for one in c.constraints:
+        if isinstance(one, MemoryLimit):
+            resident, peak = one.resident_in.copy(), one.peak_in.copy()
+            resident[nodes] = 0.0
+            peak[nodes] = 0.0
+            one = replace(one, resident_in=resident, peak_in=peak)
+        limits.append(one)
+    return replace(c, constraints=tuple(limits))
 
 
 def _mender(c: CompiledProblem, relaxed: CompiledProblem) -> Callable[[Index], Index] | None:
@@ -157,7 +172,7 @@ def _contiguous(c: CompiledProblem) -> Mask:
 def _without_tiny_costs(c: CompiledProblem) -> CompiledProblem:
     """Return the problem without costs that cannot be told apart from rounding.
 
-    Layers that need not be contiguous take no time where sending costs nothing.
+    Layers that need not be contiguous take no time where sending costs nothing, and no memory.
     """
     time, share = c.time.copy(), c.tensor_share.copy()
     at_home = [device for device in range(len(c.device_names)) if not c.hop_seconds[:, _links_at(c, device)].any()]
@@ -169,7 +184,7 @@ def _without_tiny_costs(c: CompiledProblem) -> CompiledProblem:
     sizes = np.where(c.allowed & np.isfinite(time), time, 0.0).max(axis=1)
     time[_smallest(sizes, room)[:, None] & c.allowed] = 0.0
     share[_smallest((c.hop_seconds @ c.resource_links.T).max(axis=1, initial=0.0), room)] = 0.0
-    return replace(c, time=time, tensor_share=share)
+    return replace(_without_memory(c, loose), time=time, tensor_share=share)
 
 
 def _smallest(values: Array, room: float) -> Mask:

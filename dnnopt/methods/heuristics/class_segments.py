@@ -2,8 +2,8 @@
 
 Layers that share a device are one unit (see `programs/intervals.py`). In each of some linear orders of units, a dynamic
 program finds the intervals with the least largest load under ``pipelined`` execution, and elsewhere with the least sum
-of their times, each with all that it receives and sends. Under ``call`` execution, what is between the intervals of
-calls goes to a pool, where it takes its longest path.
+of their times, each with all that it receives and sends. Under ``call`` execution it finds both, and what is between
+the intervals of calls goes to a pool, where it takes its longest path.
 
 Beside it stands the greedy plan of Tarnawski et al.: Efficient algorithms for device placement of DNN graph operators,
 NeurIPS 2020: one accelerator after the other is filled with what fits, and what is faster on a device without a limit
@@ -40,11 +40,12 @@ def placements(evaluator: Evaluator, effort: Effort) -> Iterator[tuple[str, Inde
     units, whole = ClassUnits.of(c), all_on_one(c)
     candidates = [best(evaluator, whole)]
     for order in units.orders():
-        candidates += _greedy(units, order, whole)
+        candidates += filled(units, order, whole)
         if effort.spent():
             break
-        program = _Cuts(c, OrderIntervals(units, order), whole)
-        candidates += program.placements(effort)
+        intervals = OrderIntervals(units, order)
+        for largest in (False, True) if c.execution == "call" else (c.execution == "pipelined",):
+            candidates += _Cuts(c, intervals, whole, largest=largest).placements(effort)
     yield "segments of classes", best(evaluator, np.array(candidates), effort.spent)
 
 
@@ -68,12 +69,11 @@ def _classes(c: CompiledProblem) -> list[list[int]]:
 class _Cuts:
     """The dynamic program of an order of units."""
 
-    def __init__(self, c: CompiledProblem, intervals: OrderIntervals, whole: Index) -> None:
-        self.c, self.intervals, self.whole = c, intervals, whole
+    def __init__(self, c: CompiledProblem, intervals: OrderIntervals, whole: Index, *, largest: bool) -> None:
+        self.c, self.intervals, self.whole, self.largest = c, intervals, whole, largest
         pools = np.zeros(len(c.device_names), dtype=bool) if c.pools is None else c.pools
         self.classes = [hosts for hosts in _classes(c) if not pools[c.executor_device[hosts[0]]]]
         self.sizes = tuple(len(hosts) for hosts in self.classes)
-        self.largest = c.execution == "pipelined"
         self.pool = next((host for host in range(len(c.host_names)) if pools[c.executor_device[host]]), -1)
 
     def placements(self, effort: Effort) -> Iterator[Index]:
@@ -94,7 +94,7 @@ class _Cuts:
                 return
             value = values.pop(used)
             if rest is not None:
-                through = value[:, None] + rest
+                through = add(value[:, None], rest)
                 row = through.argmin(axis=0)
                 through = through[row, np.arange(count + 1)]
                 pooled[used] = np.where(through < value, row, -1)
@@ -120,7 +120,7 @@ class _Cuts:
         """Return what each interval costs on a device."""
         c, device = self.c, int(self.c.executor_device[host])
         compute = self.intervals.seconds(host)
-        if self.largest:
+        if self.largest and self.c.execution != "call":
             cost = np.zeros(compute.shape)
             for resource in range(len(c.resource_names)):
                 mine = self.intervals.transfers(host, c.resource_links[resource])
@@ -150,7 +150,7 @@ class _Cuts:
         return placement
 
 
-def _greedy(units: ClassUnits, order: Index, whole: Index) -> Iterator[Index]:
+def filled(units: ClassUnits, order: Index, whole: Index) -> Iterator[Index]:
     """Yield the placements in which devices with a limit on memory are filled one after the other."""
     c = units.c
     room = {limit.device: limit for limit in c.constraints if isinstance(limit, MemoryLimit)}
