@@ -154,6 +154,15 @@ def test_a_plan_that_is_not_what_its_file_says_is_refused(runs):
         report_data([replace(run, data={**run.data, "objective": run.data["objective"] / 2})])
 
 
+def test_a_plan_of_another_problem_is_refused_with_its_file(runs):
+    first = next(run for run in runs if run.data["problem"] == "small/001" and run.data["placement"] is not None)
+    other = next(run for run in runs if run.data["problem"] == "small/002" and run.data["placement"] is not None)
+    with pytest.raises(dp.InputError, match=r"m/p\.json"):
+        report_data([replace(first, data=first.data | {"placement": other.data["placement"]}, file="m/p.json")])
+    with pytest.raises(dp.InputError, match="placement"):
+        report_data([replace(first, data=first.data | {"placement": None})])
+
+
 def test_what_is_of_other_data_is_left_out_and_told(runs):
     one, other = runs[0], runs[1]
     strange = [

@@ -210,16 +210,28 @@ def _graph(problem: Problem, runs: Mapping[str, BenchRun], methods: Sequence[str
         edges += [[number[producer], number[consumer]] for producer, consumer in pairs]
         names += [name if len(problem.networks) == 1 else f"{network.name}: {name}" for name in order]
     for method in methods:
-        placement = runs[method].data["placement"] if method in runs else None
+        plan = _plan(problem, runs[method]) if method in runs else None
         letters = ""
-        if placement is not None and len(devices) <= len(_LETTERS):
+        if plan is not None and len(devices) <= len(_LETTERS):
             letters = "".join(
-                _LETTERS[devices.index(device_of[placement[network.name][network.layers[index].name]])]
+                _LETTERS[devices.index(device_of[plan.placement[network.name][network.layers[index].name]])]
                 for network in problem.networks
                 for index in network.order
             )
         plans.append(letters)
     return {"names": names, "places": places, "edges": edges[:_MOST_EDGES], "plans": plans}
+
+
+def _plan(problem: Problem, run: BenchRun) -> Plan | None:
+    """Return the plan of a run, which must fit the problem."""
+    if run.data["placement"] is None:
+        return None
+    plan = Plan.from_data({key: run.data[key] for key in PLAN_KEYS if run.data.get(key) is not None}, file=run.file)
+    try:
+        plan.check(problem)
+    except InputError as error:
+        raise error.within(file=run.file) from None
+    return plan
 
 
 def _best_plan(problem: Problem, runs: Mapping[str, BenchRun]) -> dict[str, Any]:
@@ -241,8 +253,9 @@ def _best_plan(problem: Problem, runs: Mapping[str, BenchRun]) -> dict[str, Any]
         return nothing | {"baselines": list(baselines.values())}
     method = min(found, key=lambda one: found[one].data["objective"])
     run = found[method]
-    plan = Plan.from_data({key: run.data[key] for key in PLAN_KEYS if run.data.get(key) is not None}, file=run.file)
-    plan.check(problem)
+    plan = _plan(problem, run)
+    if plan is None:
+        raise InputError("a plan, as there is an objective", file=run.file, field="placement", value=None)
     judged = evaluate(problem, plan)
     if not judged.feasible or abs(judged.objective - run.data["objective"]) > TOLERANCE * abs(judged.objective):
         why = "feasible" if judged.feasible else f"infeasible: {judged.violations[0].message}"
