@@ -234,6 +234,8 @@ def test_the_page_answers_and_filters_change_it(page, tmp_path, width):
       const first = $("#answer").textContent, figures = () => doc.querySelectorAll(".js-plotly-plot").length;
       const rows = () => doc.querySelectorAll("table[data-name=methods] tbody tr").length;
       const profile = () => JSON.stringify($(".js-plotly-plot").data.map((trace) => trace.y));
+      const last = $("table[data-name=methods] tbody tr:last-child");
+      const virtual = [...last.children].slice(0, 5).map((cell) => cell.textContent);
       const before = [figures(), rows(), profile(), $("#count").textContent];
       const filter = $("select[name=execution]");
       filter.value = "pipelined"; filter.dispatchEvent(new page.Event("change"));
@@ -250,12 +252,13 @@ def test_the_page_answers_and_filters_change_it(page, tmp_path, width):
       await wait(() => $("h1").textContent === "Formulations", "formulations");
       page.location.hash = "#/about";
       await wait(() => $("h1").textContent === "About these runs", "about");
-      return { first, before, after, wide, drawn, focused };
+      return { virtual, first, before, after, wide, drawn, focused };
     """
     found = in_browser(page, script, tmp_path, width=width)
     assert found["first"].startswith("best has the best plan most often: on 4 of 4 (100 %)")
+    assert found["virtual"] == ["virtual best", "4", *["4 of 4 (100 %)"] * 3]
     assert found["before"][0] >= 4
-    assert found["before"][1] == 4
+    assert found["before"][1] == 5  # and the virtual best
     assert (found["before"][3], found["after"][3]) == ("4 of 4 problems", "1 of 4 problems")
     assert found["before"][2] != found["after"][2]
     assert found["after"][4] != found["first"]

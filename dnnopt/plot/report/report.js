@@ -36,19 +36,19 @@ function answerOf(found, problems) {
     const clear = rows.filter((row) => row !== first && row.p <= CERTAIN && row.test.wins > row.test.losses).length;
     lines.push(element("p", {}, `It is better beyond chance than ${clear} of ${rows.length - 1} other methods.`));
   }
-  const prover = [...rows].sort((a, b) => b.proved - a.proved || (a.seconds ?? Infinity) - (b.seconds ?? Infinity))[0];
+  const prover = order.reduce((most, row) => (row.proved > most.proved ? row : most), first);
   if (prover.proved) lines.push(element("p", {}, `Most proofs: ${prover.name}, on ${counted(prover.proved, count)}.`));
   return lines;
 }
 
-function methodTable(found) {
+function methodTable(found, problems) {
   const share = (key) => [(row) => counted(row[key], row.problems), (row) => row[key] / row.problems];
   const columns = [["method", false, (row) => row.name], ["problems", true, (row) => row.problems], ["best plan", true, ...share("best")], ["plan", true, ...share("plans")], ["proved", true, ...share("proved")], ["within 1 %", true, ...share("within")],
     ["mean gap", true, (row) => percent(row.gap), (row) => row.gap], ["primal integral", true, (row) => percent(row.integral), (row) => row.integral], ["mean time", true, (row) => duration(row.seconds), (row) => row.seconds],
     ["failed", true, (row) => row.failed],
     [`${found.first.name}: better / as good / worse`, true, (row) => (row.test ? `${row.test.wins} / ${row.test.ties} / ${row.test.losses}` : ""), (row) => (row.test ? row.test.wins - row.test.losses : null)],
     ["p", true, (row) => (row.test ? row.p.toPrecision(2) : ""), (row) => row.p]];
-  return tableOf("methods", columns, found.order, { isBest: (row) => row === found.first });
+  return tableOf("methods", columns, found.rows.length > 1 ? [...found.order, virtualBest(problems)] : found.order, { isBest: (row) => row === found.first });
 }
 
 function classTable(problems) {
@@ -115,7 +115,7 @@ function gapChart(problems, rows) {
   const text = cells.map((line) => line.map((gap) => (gap === null ? "no plan" : `${percent(gap)} above the best known`)));
   const names = rows.map((row) => row.name), height = Math.min(2400, 190 + 16 * problems.length);
   return chart("Gaps by problem", [{ type: "heatmap", x: names, y: problems.map((problem) => problem.name), z, text, zmin: -2, zmax: 3, xgap: 1, ygap: 1, colorscale: "Viridis",
-    colorbar: { tickvals: [-2, -1, 0, 1, 2, 3], ticktext: ["0", "0.1 %", "1 %", "10 %", "100 %", "10×"], thickness: 10 }, hovertemplate: "%{y} by %{x}: %{text}<extra></extra>" }],
+    colorbar: { tickvals: [-2, -1, 0, 1, 2, 3], ticktext: ["0", "0.1 %", "1 %", "10 %", "100 %", "10×"], thickness: 10, lenmode: "pixels", len: 260, y: 1, yanchor: "top" }, hovertemplate: "%{y} by %{x}: %{text}<extra></extra>" }],
   { xaxis: { tickangle: -45 }, yaxis: { autorange: "reversed", type: "category", tickfont: { size: 10 } } },
   { height, note: "Empty: no plan. A click opens the problem.", onclick: (event) => { location.hash = `#/problem/${encodeURIComponent(event.points[0].y)}`; } });
 }
@@ -135,7 +135,7 @@ function overview(problems) {
   const page = [element("h1", {}, "Who is best where, by how much, how sure"), element("div", { class: "answer", id: "answer", "aria-live": "polite" }, ...answerOf(found, problems))];
   if (!found.first) return page;
   const rows = found.rows;
-  return [...page, element("h2", {}, "Methods"), methodTable(found), element("p", { class: "note" }, "Mean gap: shifted geometric mean (1 %) of gaps to the best known values, over problems with a plan. Mean time: shifted by 1 s. p: Wilcoxon's signed-rank test against the first, corrected by Holm. ", element("a", { href: "#/about" }, "Definitions")),
+  return [...page, element("h2", {}, "Methods"), methodTable(found, problems), element("p", { class: "note" }, "Mean gap: shifted geometric mean (1 %) of gaps to the best known values, over problems with a plan. Mean time: shifted by 1 s. Virtual best: of each problem the best plan of all, by the quickest that has it. p: Wilcoxon's signed-rank test against the first, corrected by Holm. ", element("a", { href: "#/about" }, "Definitions")),
     classTable(problems), element("div", { class: "charts" }, profileChart(problems, rows), anytimeChart(problems, rows), proofChart(problems, rows), scalingChart(problems, rows)), gapChart(problems, rows)];
 }
 
@@ -143,7 +143,7 @@ function formulationsPage(problems) {
   const some = report.methods.map((method, index) => ({ ...method, index })).filter((one) => one.formulation);
   const page = [element("h1", {}, "Formulations")];
   if (!some.length) return [...page, element("p", {}, "No run asked for a formulation (bench --formulation).")];
-  const gapOf = (problem, index) => { const cell = problem.cells[index]; return !cell || cell[2] === null || problem.best === null || problem.best === 0 ? null : Math.max(0, (problem.best - cell[2]) / Math.abs(problem.best)); };
+  const gapOf = (problem, index) => { const cell = problem.cells[index]; if (!cell || cell[2] === null || problem.best === null || problem.best === 0) return null; const gap = (problem.best - cell[2]) / Math.abs(problem.best); return gap > SAME ? gap : 0; };
   const rows = some.map((one) => {
     const ran = problems.filter((problem) => problem.cells[one.index]), gaps = ran.map((problem) => gapOf(problem, one.index)).filter((gap) => gap !== null), cells = ran.map((problem) => problem.cells[one.index]);
     return { ...one, ran: ran.length, gaps, proved: cells.filter(isProved).length, gap: shiftedMean(gaps, 0.01), seconds: shiftedMean(cells.map((cell) => cell[3]).filter((given) => given !== null), 1), refused: cells.filter((cell) => cell[0] === "error").length };

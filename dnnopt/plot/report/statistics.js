@@ -107,3 +107,14 @@ function summarise(methods, problems) {
   others.forEach((row, place) => { row.test = tests[place]; row.p = corrected[place]; });
   return { rows, order, first };
 }
+
+// For each problem the best of all methods: the best plan, of those that have it the quickest, and a proof if any has one.
+function virtualBest(problems) {
+  const ran = problems.filter((problem) => problem.cells.some(Boolean)), leasts = ran.map(leastOf);
+  const gaps = ran.map((problem, place) => gapTo(Number.isFinite(leasts[place]) ? leasts[place] : null, problem.best)).filter((gap) => gap !== null && Number.isFinite(gap));
+  const winners = ran.map((problem, place) => problem.cells.filter((cell) => cell && (isBest(cell, leasts[place]) || !Number.isFinite(leasts[place]))));
+  const least = (cells, column) => cells.map((cell) => cell[column]).filter((one) => one !== null).reduce((a, b) => Math.min(a, b), Infinity);
+  const finite = (column) => winners.map((cells) => least(cells, column)).filter(Number.isFinite), plans = leasts.filter(Number.isFinite).length;
+  return { name: "virtual best", problems: ran.length, plans, best: plans, proved: ran.filter((problem) => problem.cells.some(isProved)).length, within: gaps.filter((gap) => gap <= 0.01).length,
+    gap: shiftedMean(gaps, 0.01), seconds: shiftedMean(finite(3), 1), integral: shiftedMean(finite(6), 0.01), failed: 0 };
+}
