@@ -36,7 +36,7 @@ from dnnopt.problem.variants import Variants
 
 _BANDWIDTH = 1e9  # bytes/s, the planner's default
 _MOST_STAGES = 180  # the hops of all their routes are a million
-_MOST_REPLICATED = 8  # machines: they have 128 variants
+_MOST_REPLICATED = 10  # machines: they have 512 variants
 _SOURCE = "PipeDream profile; training, forward and backward"
 _BETWEEN = " -- "
 _NUMBERS = ("forward_compute_time", "backward_compute_time", "activation_size", "parameter_size")
@@ -200,7 +200,7 @@ def read_pipedream_replicated(
     machines : int
         How many identical machines there are; there are 2 ** (machines - 1) variants.
     bandwidth, allow_large
-        As for `read_pipedream`; `allow_large` also allows more than 8 machines.
+        As for `read_pipedream`; `allow_large` also allows more than 10 machines.
 
     Raises
     ------

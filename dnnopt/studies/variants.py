@@ -25,6 +25,7 @@ from dnnopt.base.numbers import compared, format_gap, format_quantity, format_ru
 from dnnopt.base.tables import Heading, Tabular
 from dnnopt.compiled.compiler import compile_problem
 from dnnopt.methods.confirmation import confirm as confirm_proof
+from dnnopt.methods.exact.all_lines import best_line
 from dnnopt.methods.pool import Pool
 from dnnopt.methods.result import OPTIMAL_GAP, STATUS, Event, Result, relative_gap
 from dnnopt.methods.solving import Search, check_choice, conclude, is_search
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 # For the first look at all variants: a share of the time, and at most so many seconds each.
 _LOOKS, _LOOK = 0.25, 2.0
 _REFUSED = "refused"
+_ALL = "ideals of all variants"
 
 AnyVariants = Annotated[
     Variants | Mapping[str, Any] | str | Path, "Variants, a mapping of names to problems, or a file"
@@ -292,7 +294,7 @@ def best_of(
             raise UnsupportedError("", field=f"problems.{name}.minimize", problem=words)
     study = _Study(problems, limits, watch, method=method, formulation=formulation, solver=solver, confirm=confirm)
     with stop_on_interrupt(study.control):
-        return study.run(look=method == "auto")
+        return study.run(look=method == "auto", at_once=formulation is None and solver is None)
 
 
 class _Study:
@@ -309,7 +311,9 @@ class _Study:
             for name, problem in variants.problems.items()
         ]
 
-    def run(self, look: bool) -> BestVariant:
+    def run(self, *, look: bool, at_once: bool) -> BestVariant:
+        if look and at_once:
+            self._look_at_all()
         if look:
             for part in self.parts:
                 self._improve(part, self._seconds_of_a_look())
@@ -324,6 +328,15 @@ class _Study:
             part.confirm(self.clock.left())
         return self._result()
 
+    def _look_at_all(self) -> None:
+        """Solve all at once, if they are pipelines that differ in the devices of a line alone."""
+        clock = Clock(None if self.limits.time_limit is None else _LOOKS * self.limits.time_limit)
+        found = best_line([part.pool.compiled for part in self.parts], clock, self.control)
+        if found is not None:
+            self.parts[found.number].pool.offer_placement(found.placement, _ALL)
+            for part in self.parts:
+                part.pool.add_bound(found.bound, _ALL)
+
     def _seconds_of_a_look(self) -> float:
         limit = self.limits.time_limit
         return _LOOK if limit is None else min(_LOOK, _LOOKS * limit / len(self.parts))
@@ -333,8 +346,9 @@ class _Study:
 
     def _open(self) -> list[_Part]:
         """Return the variants that may still have a better plan."""
+        best = self._best()
         for part in self.parts:
-            part.pool.cutoff = math.inf if part.infeasible else self._best()
+            part.pool.cutoff = math.inf if part.infeasible else best
         return [part for part in self.parts if part.is_open]
 
     def _improve(self, part: _Part, seconds: float | None) -> None:

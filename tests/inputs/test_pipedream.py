@@ -263,8 +263,8 @@ def test_machines_and_bandwidth_must_be_some(write, arguments, part):
 
 
 def test_replicated_machines_are_few(write):
-    with pytest.raises(InputError, match="at most 8 machines"):
-        dp.read_pipedream_replicated(write(SMALL), machines=9)
+    with pytest.raises(InputError, match="at most 10 machines"):
+        dp.read_pipedream_replicated(write(SMALL), machines=11)
     with pytest.raises(InputError, match="machines: got 0"):
         dp.read_pipedream_replicated(write(SMALL), machines=0)
     with pytest.raises(InputError, match=r"net\.graph\.txt: line 1: "):

@@ -20,6 +20,7 @@ from dnnopt.methods.bounds.contiguous import relaxations
 from dnnopt.methods.exact import EXACT, ideals
 from dnnopt.methods.exact.chain import k_best
 from dnnopt.methods.pool import Pool
+from dnnopt.methods.programs import pipelines as pipelines_of_ideals
 from dnnopt.methods.programs import stages
 from dnnopt.methods.solving import solve
 from dnnopt.models.solvers.interface import Control, Limits
@@ -182,7 +183,7 @@ def test_many_ideals_are_refused_and_blocks_of_pairs_change_nothing(monkeypatch)
     result = solve(one, method="ideals")
     assert result.status == "optimal"
     assert solve(one, threads=1, time_limit=60).objective == pytest.approx(result.objective, rel=1e-6)
-    monkeypatch.setattr(ideals, "_BLOCK", 7)
+    monkeypatch.setattr(pipelines_of_ideals, "_BLOCK", 7)
     monkeypatch.setattr(stages, "_MOST_KEPT", 0)
     assert solve(one, method="ideals").objective == result.objective
 

@@ -11,7 +11,8 @@ larger one, and so on:
 with a sum in place of the maximum for linear objectives. Tarnawski et al.: Efficient algorithms for device placement of
 DNN graph operators, NeurIPS 2020. Identical devices are counted, not told apart. What a stage sends must be told by its
 layers alone: each route is the sender's links, then the receiver's, and no tensor is sent to several destinations one
-by one.
+by one. Or, for periods, devices are in a line, each of which sends to those after it alone: then they come in this
+order, and what crosses the hop after one follows from the ideal I.
 
 For periods, loads above a threshold are left out, and ideals after which the devices left are too slow for the rest;
 the threshold is raised from a bound until there is a plan. The bound: within T a device with price λ_d does work of at
@@ -26,21 +27,22 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
-from itertools import product
 
 import numpy as np
 
 from dnnopt.compiled.compiled import CompiledProblem
 from dnnopt.compiled.constraints import LinearTerm, MemoryLimit, PeriodTerm
 from dnnopt.compiled.logical import Colocation, Contiguity
-from dnnopt.compiled.metrics import Array, Index
+from dnnopt.compiled.metrics import Index
 from dnnopt.compiled.scope import Scope
 from dnnopt.compiled.symmetry import identical_devices
 from dnnopt.methods.pool import Pool
-from dnnopt.methods.programs.items import Items, bits, items_of
+from dnnopt.methods.programs.items import Items, items_of
+from dnnopt.methods.programs.lines import Line, crossings, ends_in_line, line_of
+from dnnopt.methods.programs.pipelines import IdealOrder, IdealProgram, Stage
 from dnnopt.methods.programs.rows import linear_costs
-from dnnopt.methods.programs.stages import Stages, ends_of, has_loads
-from dnnopt.models.linear import LinearModel
+from dnnopt.methods.programs.stages import Ends, Stages, ends_of, has_loads
+from dnnopt.methods.programs.walks import Counts, Sequences, StageWalk
 from dnnopt.models.solvers.interface import Clock, Control, Limits, Outcome
 
 SCOPE = Scope(
@@ -51,11 +53,8 @@ SCOPE = Scope(
 MOST_IDEALS = 20_000
 MOST_LOOSE = 6  # layers that go anywhere: each doubles the ideals
 _MOST_ENTRIES = 10_000_000  # ideals times sets of devices
-_BLOCK = 1_000_000  # pairs of ideals at once
 _FIRST_STEP = 0.02  # of the threshold above the bound; then twice as much, and so on
-_ROOM = 1e-12
 _CLOSE = 1e-9
-_WORK = 1e10  # all of it, in whole numbers
 
 
 def refuses(compiled: CompiledProblem) -> str | None:
@@ -69,10 +68,10 @@ def refuses(compiled: CompiledProblem) -> str | None:
     contiguities = [constraint for constraint in c.constraints if isinstance(constraint, Contiguity)]
     if len(contiguities) != 1:
         return "several contiguity constraints" if contiguities else "layers that need not be contiguous"
-    ends = ends_of(c)
-    if isinstance(ends, str):
-        return ends
-    items, most = _items(c), _most_ideals(c)
+    found = _geometry(c)
+    if isinstance(found, str):
+        return found
+    items, most = _items(c), _most_ideals(c, found[1])
     loose = sum(not one.follows for one in items.loose)
     if loose > MOST_LOOSE:
         item = next(one.item for one in items.loose if not one.follows)
@@ -98,8 +97,19 @@ def device_classes(c: CompiledProblem) -> list[list[int]]:
     return sorted([*classes, *([device] for device in alone)])
 
 
-def _most_ideals(c: CompiledProblem) -> int:
-    sets = math.prod(len(members) + 1 for members in device_classes(c))
+def _geometry(c: CompiledProblem) -> tuple[Ends, Line | None] | str:
+    """Return what stages send and receive by, and the line of devices where hops bear that; or why neither is so."""
+    ends = ends_of(c)
+    if not isinstance(ends, str):
+        return ends, None
+    line = line_of(c) if has_loads(c) else ""
+    return ends if isinstance(line, str) else (ends_in_line(c), line)
+
+
+def _most_ideals(c: CompiledProblem, line: Line | None) -> int:
+    sets = len(c.device_names) + 1
+    if line is None:
+        sets = math.prod(len(members) + 1 for members in device_classes(c))
     return min(MOST_IDEALS, max(1, _MOST_ENTRIES // sets))
 
 
@@ -190,8 +200,10 @@ class _Program:
 
     def __init__(self, compiled: CompiledProblem) -> None:
         self.c, self.items = c, items = compiled, _items(compiled)
-        self.classes = device_classes(c)
-        self.sizes = np.array([len(members) for members in self.classes])
+        found = _geometry(c)
+        assert not isinstance(found, str)  # asked before
+        ends, line = found
+        self.classes = device_classes(c) if line is None else [[device] for device in line.devices]
         first = [members[0] for members in self.classes]
         layers = np.flatnonzero(c.is_layer)
         time = np.zeros((len(items.before), len(first)))
@@ -209,122 +221,33 @@ class _Program:
             self.floor = 0.0 if (alpha[layers] >= 0.0).all() else -math.inf
             scale = float(np.abs(np.where(c.allowed, alpha, 0.0)).max(axis=1).sum() + beta[c.edge_tensor].sum())
         self.noise = len(items.before) * float(np.finfo(float).eps) * scale
-        self.prices = _prices(time, self.sizes)
-        work = np.where(np.isinf(time), np.inf, self.prices * finite).min(axis=1)
+        way = [(number, number - 1) for number in range(len(first))]
+        walk: StageWalk = (
+            Counts(np.array([len(members) for members in self.classes])) if line is None else Sequences([way])
+        )
+        prices = walk.prices(time)
+        work = np.where(np.isinf(time), np.inf, prices * finite).min(axis=1)
         self.bound = float(work.sum()) if self.has_loads else -math.inf
-        # Sorted by work: after each ideal come those that hold it, and those that a device reaches in time are a range.
-        # Work is in whole numbers, so that no rounding brings an ideal before one that it holds.
-        self.unit = float(work.sum()) / _WORK or 1.0
-        whole = np.floor(work / self.unit)
-        found = items.ideals(_most_ideals(c)) or []
-        worked = np.array([whole[list(bits(ideal))].sum() for ideal in found])
-        order = np.argsort(worked, kind="stable")
-        self.worked = worked[order]
-        self.ideals = [found[index] for index in order]
-        ends = ends_of(c)
-        assert not isinstance(ends, str)  # asked before
-        self.stages = Stages(c, items, self.ideals, ends, first)
+        order = IdealOrder(items, _most_ideals(c, line), work)
+        stages = Stages(c, items, order.ideals, ends, first)
+        crossing = [] if line is None else crossings(c, items, stages.held, line)
+        self._program = IdealProgram(order, [(stages, number) for number in range(len(first))], walk, prices, crossing)
         self.is_exact = ends.total is None or not self.has_loads
 
     def search(self, threshold: float, clock: Clock, control: Control) -> tuple[float, Index] | None:
         """Return a value and a placement (N,) that has it; None: none is at most `threshold`, or stopped."""
-        most = threshold * (1.0 + _ROOM)
-        full = tuple(self.sizes.tolist())
-        values = {(0,) * len(full): np.where(np.arange(len(self.ideals)) == 0, 0.0, np.inf)}
-        came: dict[tuple[int, ...], tuple[Index, Index]] = {}
-        for used in sorted(product(*(range(size + 1) for size in full)), key=sum):
-            value = values.pop(used) if used != full and used in values else None
-            if value is None:
-                continue
-            for number in range(len(full)):
-                if used[number] < full[number]:
-                    more = (*used[:number], used[number] + 1, *used[number + 1 :])
-                    if more not in values:
-                        values[more] = np.full(len(self.ideals), np.inf)
-                        came[more] = np.full(len(self.ideals), -1), np.full(len(self.ideals), -1)
-                    left = self._work(most, float(self.prices @ (self.sizes - more)))
-                    self._extend(number, value, left, most, values[more], *came[more])
-                    if clock.expired() or control.stop.is_set():
-                        return None
-        best = float(values[full][-1])
-        if math.isinf(best):
+        found = self._program.search(threshold, clock, control)
+        if found is None:
             return None
-        load, placement = self._placement(came)
-        return max(best, load) if self.has_loads else best, placement
+        best, stages = found
+        if self.has_loads:
+            best = max(best, *(self._program.load(stage) for stage in stages))
+        return best, self._placement(stages)
 
-    def _work(self, seconds: float, price: float) -> float:
-        """Return the most work in a time, in whole numbers: with a margin for rounding."""
-        return math.inf if math.isinf(seconds) else seconds * price / self.unit + len(self.items.before) + 1.0
-
-    def _extend(
-        self, number: int, value: Array, left: float, most: float, best: Array, device: Index, before: Index
-    ) -> None:
-        """Put one more device of a class behind all ideals, and keep what is better.
-
-        Parameters
-        ----------
-        number : int
-            Of the class.
-        value : array
-            Of each ideal, before.
-        left : float
-            The work that the devices left can do.
-        most : float
-        best, device, before : arrays
-            Of each ideal: value, last class and ideal before it. Changed in place.
-        """
-        least = int(np.searchsorted(self.worked, self.worked[-1] - left))
-        rows = np.flatnonzero(value <= most)
-        reach = self._work(most, float(self.prices[number]))
-        start = 0
-        while start < len(rows):
-            ends = np.searchsorted(self.worked, self.worked[rows[start:]] + reach, side="right")
-            count = max(1, int(np.searchsorted(np.arange(1, len(ends) + 1) * ends, _BLOCK, side="right")))
-            block, columns = rows[start : start + count], slice(max(least, int(rows[start])), int(ends[count - 1]))
-            start += count
-            if columns.start >= columns.stop:
-                continue
-            load, total = self.stages.load(number, block, columns), self.stages.total(number, block, columns)
-            known = value[block][:, None]
-            through = np.maximum(known, load) if total is None else np.where(load <= most, known + total, np.inf)
-            through[~self.stages.allowed(number, block, columns)] = np.inf
-            row = through.argmin(axis=0)
-            through = through[row, np.arange(len(row))]
-            better = np.flatnonzero((through < best[columns]) & (through <= most))
-            at = columns.start + better
-            best[at], device[at], before[at] = through[better], number, block[row[better]]
-
-    def _placement(self, came: dict[tuple[int, ...], tuple[Index, Index]]) -> tuple[float, Index]:
-        """Return the largest load, of resources that no devices share, and the placement (N,) of the best value."""
-        largest = 0.0
+    def _placement(self, stages: list[Stage]) -> Index:
         place = np.zeros(len(self.items.before), dtype=np.int64)
-        used, ideal = list(self.sizes.tolist()), len(self.ideals) - 1
-        while any(used):
-            device, before = came[tuple(used)]
-            number, earlier = int(device[ideal]), int(before[ideal])
-            largest = max(largest, float(self.stages.load(number, np.array([earlier]), slice(ideal, ideal + 1))[0, 0]))
-            used[number] -= 1
-            place[list(bits(self.ideals[ideal] ^ self.ideals[earlier]))] = self.classes[number][used[number]]
-            ideal = earlier
+        devices = [iter(members) for members in self.classes]
+        for stage in stages:
+            place[self._program.items(stage)] = next(devices[stage.step.number])
         pinned = self.c.allowed.argmax(axis=1)
-        return largest, np.where(self.c.is_layer, place[self.items.of_node], pinned)
-
-
-def _prices(time: Array, sizes: Index) -> Array:
-    """Return prices of classes of devices for which `Σ_v min_d λ_d t_vd` is largest, with `Σ_d λ_d = 1`."""
-    from dnnopt.models.solvers.highs import relaxation
-
-    unit = float(time[np.isfinite(time)].max()) or 1.0
-    model = LinearModel("prices")
-    price = model.add_variables("price", (len(sizes),))
-    work = model.add_variables("work", (len(time),), upper=float(len(sizes)))
-    item, number = np.nonzero(np.isfinite(time))
-    columns = np.stack([work[item], price[number]], axis=1)
-    model.add_rows("least", columns, np.stack([np.ones(len(item)), -time[item, number] / unit], axis=1), upper=0.0)
-    model.add_rows("one", price[None, :], sizes[None, :].astype(float), lower=1.0, upper=1.0)
-    model.minimize(work, -1.0)
-    outcome = relaxation(model, Limits(threads=1))
-    if outcome.values is None:
-        raise RuntimeError("no best prices of devices")
-    prices = np.maximum(outcome.values[: len(sizes)], 0.0)
-    return np.asarray(prices / (prices @ sizes))
+        return np.where(self.c.is_layer, place[self.items.of_node], pinned)

@@ -119,6 +119,14 @@ def items_of(
         labels = merged
 
 
+def common_items(compiled: CompiledProblem, contiguity: Contiguity, several: list[Items]) -> Items:
+    """Return the items of layers that share one in each of several lots, of problems of the same network."""
+    labels = np.unique(np.stack([items.of_node for items in several]), axis=1, return_inverse=True)[1]
+    none = np.zeros((len(compiled.node_names), 1)), np.zeros((len(compiled.tensor_names), len(compiled.link_names)))
+    state = _Grouping(compiled, contiguity, np.where(compiled.is_layer, labels.reshape(-1), -1), *none)
+    return Items(state.of_node, state.before)
+
+
 class _Grouping:
     """Some items, and what they exchange."""
 

@@ -191,6 +191,11 @@ class Stages:
     ends : Ends
     devices : list of int
         Those that loads are asked for, by their numbers in this list.
+
+    Attributes
+    ----------
+    held : array (ideals, I)
+        Whether an ideal holds an item.
     """
 
     def __init__(
@@ -198,9 +203,7 @@ class Stages:
     ) -> None:
         self.c, self.items, self.ideals = compiled, items, ideals
         self._ends = ends
-        self._held = np.array(
-            [[ideal >> item & 1 for item in range(len(items.before))] for ideal in ideals], dtype=bool
-        )
+        self.held = np.array([[ideal >> item & 1 for item in range(len(items.before))] for ideal in ideals], dtype=bool)
         self._columns = _Columns(), _Columns()
         self._flows = self._find_flows(by_edge=compiled.transport == "per_edge")
         loads = loads_of(compiled)
@@ -210,9 +213,9 @@ class Stages:
         ]
         self._total = [self._sum(device, ends.total) for device in devices] if ends.total is not None else None
         self._memory = [self._memory_of(device) for device in devices]
-        self._barred = [self._held @ self._by_item((~compiled.allowed[:, device]).astype(float)) for device in devices]
+        self._barred = [self.held @ self._by_item((~compiled.allowed[:, device]).astype(float)) for device in devices]
         self._left, self._right = (columns.matrix(len(ideals)) for columns in self._columns)
-        packed = np.packbits(self._held, axis=1)
+        packed = np.packbits(self.held, axis=1)
         self._bytes = np.pad(packed, ((0, 0), (0, -packed.shape[1] % 8))).view(np.uint64)
 
     def load(self, number: int, rows: Index, columns: slice) -> Array:
@@ -234,7 +237,7 @@ class Stages:
             for peaks in memory.peaks:
                 largest = np.zeros(used.shape)
                 for peak in np.unique(peaks[peaks > 0.0]):
-                    count = self._held @ (peaks == peak).astype(np.int64)
+                    count = self.held @ (peaks == peak).astype(np.int64)
                     largest[count[rows][:, None] < count[columns]] = peak
                 used += largest
             allowed &= used <= memory.limit
@@ -253,7 +256,7 @@ class Stages:
         if seen and len(sends) == 2:  # what one sends, the other receives
             sends, receives = sends | receives[::-1], receives | sends[::-1]
         found = Sum(len(self.ideals), *self._columns)
-        found.add_difference(self._held @ self._by_item(row.alpha[:, device]))
+        found.add_difference(self.held @ self._by_item(row.alpha[:, device]))
         received, sent = row.beta @ receives[device], row.beta @ sends[device]
         for flow in self._flows:
             self._add_flow(found, flow, device, float(received[flow.tensor]), float(sent[flow.tensor]))
@@ -265,7 +268,7 @@ class Stages:
         for limit in self.c.constraints:
             if isinstance(limit, MemoryLimit) and limit.device == device:
                 used = Sum(len(self.ideals), *self._columns)
-                used.add_difference(self._held @ self._by_item(limit.resident))
+                used.add_difference(self.held @ self._by_item(limit.resident))
                 if limit.buffers:
                     for flow in self._find_flows(by_edge=False):
                         size = float(limit.buffers * self.c.buffer_bytes[flow.tensor])
@@ -296,7 +299,7 @@ class Stages:
         among = [ideal & flow.users for ideal in self.ideals]
         if received > 0.0 and (here or flow.users):
             if flow.producer >= 0:
-                made = self._held[:, flow.producer]
+                made = self.held[:, flow.producer]
                 total.add(received)
                 total.add(-received, None, made)
                 total.add(received, made)
@@ -311,7 +314,7 @@ class Stages:
             none = np.array([part == 0 for part in among])
             every = np.array([part == flow.users for part in among])
             if flow.producer >= 0:
-                made = self._held[:, flow.producer]
+                made = self.held[:, flow.producer]
                 total.add(sent, None, made)
                 total.add(-sent, made)
                 if not elsewhere:
