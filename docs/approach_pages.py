@@ -142,9 +142,10 @@ def _outcome(one: Approach, trial: Told) -> str:
     text = as_markdown(rows)
     if trial["against"]:
         ratios = (
-            f"{format_number(ratio, 3)} times as much on {name} alone" for name, ratio in trial["against"].items()
+            f"{format_number(ratio, 3)} times its {trial['objective']} on {name}"
+            for name, ratio in trial["against"].items()
         )
-        text += f"\nAgainst its {trial['objective']}: {', '.join(ratios)}.\n"
+        text += f"\nAll on one device: {', '.join(ratios)}.\n"
     return text
 
 

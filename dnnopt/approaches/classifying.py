@@ -174,7 +174,13 @@ class Classified(Tabular):
         near = [list(row.values()) for row in self.to_rows() if row["beyond it"]]
         if near:
             console.print()
-            console.print(table("But for one dimension", [("approach", "left"), ("it has not", "left")], near))
+            console.print(
+                table(
+                    "Approaches that fit but for one dimension",
+                    [("approach", "left"), ("what they lack", "left")],
+                    near,
+                )
+            )
 
 
 def classification(**values: Iterable[str]) -> Classification:

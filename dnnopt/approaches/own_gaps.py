@@ -98,7 +98,8 @@ class OwnGaps(Tabular):
 
     def headline(self) -> str:
         """Return how many problems there are."""
-        return f"{counted(sum(row.problems for row in self.rows), 'problem')} of {len(self.rows)} approaches"
+        many = "1 approach" if len(self.rows) == 1 else f"{len(self.rows)} approaches"
+        return f"{counted(sum(row.problems for row in self.rows), 'problem')} of {many}"
 
     def to_rows(self) -> list[dict[str, Any]]:
         """Return plain rows."""

@@ -162,9 +162,9 @@ class Trial(Tabular):
         console.print(words(f"{self.headline()}."))
         if self.against:
             compared = (
-                f"{format_number(ratio, 3)} times as much on {name} alone" for name, ratio in self.against.items()
+                f"{format_number(ratio, 3)} times its {name} on {device}" for device, ratio in self.against.items()
             )
-            console.print(words(f"Against its {name}: {', '.join(compared)}."))
+            console.print(words(f"All on one device: {', '.join(compared)}."))
         if self.approach.stands_for:
             console.print(words(f"{self.approach.algorithm}: {self.approach.stands_for}"))
         if not self.elsewhere:

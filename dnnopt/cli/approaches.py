@@ -259,5 +259,8 @@ def _tell_about(one: Approach, out: Console) -> None:
     ]
     title = f"{one.title} ({appeared})" if appeared else one.title
     out.print(table(title, [("", "left"), ("", "left")], [row for row in rows if row[1]]))
+    tags = dict.fromkeys(claim.evidence for claim in one.claims if claim.evidence != one.evidence)
     for claim in one.claims:
         out.print(words(f"Published: {visible(claim.text)} [{claim.evidence}]; {claim.verdict}"))
+    if tags:
+        out.print(words("; ".join(f"[{tag}]: {EVIDENCE[tag]}" for tag in tags)))

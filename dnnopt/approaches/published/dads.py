@@ -10,7 +10,7 @@ from dnnopt.problem.problem import Problem
 
 
 def _build(network: Network, platform: Platform) -> Problem:
-    """Least latency of a graph on two sides, the answer where it is made."""
+    """Least latency of a graph on two sides; the answer need not come back."""
     return two_sided(network, platform)
 
 

@@ -36,7 +36,9 @@ def _build(network: Network, platform: Platform) -> Variants:
                 )  # an m-th of those of one machine
                 added = 4 * (m - 1) * (layer.weights or 0.0) / (rate * m) / m  # sums of gradients
                 times[layer.name][device.name] = None if seconds is None else _PASSES * _BATCH * seconds + added
-        return pipeline(training, groups, in_memory=False, profile=Profile(time={network.name: times}))
+        return pipeline(
+            training, groups, in_memory=False, transport="multicast", profile=Profile(time={network.name: times})
+        )
 
     return taking_turns(platform, stages)
 
