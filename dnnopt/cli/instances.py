@@ -70,6 +70,7 @@ def bench_command(
     ] = 1,
     seed: SeedOption = 0,
     memory_limit: MemoryLimitOption = None,
+    again: Annotated[bool, typer.Option("--again", help="Try those that failed before again.")] = False,
     old_and_new: Annotated[
         tuple[Path, Path] | None,
         typer.Option(
@@ -82,7 +83,10 @@ def bench_command(
     plugin: PluginOption = None,
     verbose: VerboseOption = False,
 ) -> None:
-    """Solve many problems, each in a process of its own; started again, it does what is missing."""
+    """Solve many problems, each in a process of its own; started again, it does what is missing.
+
+    The exit code is 1 where any of them failed.
+    """
     from dnnopt.studies.bench import BenchTask, bench, outcome
 
     if old_and_new is not None:
@@ -96,7 +100,11 @@ def bench_command(
     progress = say if "-" in map(str, (csv, markdown, latex)) else tell  # a table that is printed stands alone
     numbers = count(1)
 
+    failed = False
+
     def watch(number: int, task: BenchTask, data: Mapping[str, Any]) -> None:
+        nonlocal failed
+        failed = failed or data["status"] == "error"
         progress(f"[{next(numbers)}/{number}] {task.problem}: {outcome(data)}")
 
     found = bench(
@@ -110,11 +118,14 @@ def bench_command(
         jobs=jobs,
         seed=seed,
         memory=memory_of_each(memory_limit, jobs),
+        again=again,
         watch=watch,
         plugins=plugin or (),
     )
     progress("")
     present(found, None, {"csv": csv, "markdown": markdown, "latex": latex})
+    if failed:
+        raise typer.Exit(NO_PLAN)
 
 
 def _compare_folders(old: Path, new: Path, files: dict[str, Path | None]) -> None:

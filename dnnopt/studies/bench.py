@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+import secrets
 import subprocess
 import sys
 import tempfile
@@ -15,6 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,12 +24,15 @@ from typing import TYPE_CHECKING, Any
 from dnnopt.base.arguments import Duration, checked
 from dnnopt.base.children import Child
 from dnnopt.base.console import table, words
-from dnnopt.base.files import dump_json, write_text
+from dnnopt.base.errors import InputError
+from dnnopt.base.files import dump_json, read_text, write_text
 from dnnopt.base.frozen import unchangeable
+from dnnopt.base.json_text import parse_json
 from dnnopt.base.numbers import format_gap, format_percent, format_quantity, format_runtime
 from dnnopt.base.outputs import make_folder
 from dnnopt.base.plugins import load_plugin, located
 from dnnopt.base.tables import Tabular
+from dnnopt.base.versions import __version__
 from dnnopt.methods.result import read_result
 from dnnopt.methods.solving import check_choice
 from dnnopt.models.solvers.interface import Limits
@@ -42,6 +47,11 @@ _GRACE = 30.0  # seconds beyond one and a half times the limit after which a pro
 _SHARES = (0.01, 0.15)  # of gaps, in summaries
 _SMALLEST = 1e-12  # stands for a gap of 0 without a proof, as of a later priority
 _POLL = 0.1
+_ATTEMPTS = 2  # of a process that a signal ends
+_TASK = "task"  # key of result files: what was asked for
+_DAMAGED = ".damaged"  # added to the name of a cut file
+# Where the limits of a container are: of both versions of cgroups.
+_CGROUPS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 _NEVER = threading.Event()
 _PROGRAM = "from dnnopt.cli.limited import limited; limited()"
 
@@ -218,11 +228,16 @@ def _counted_of(count: int, whole: int) -> str:
 
 
 def fair_share(jobs: int) -> float | None:
-    """Return the bytes that each of so many processes may take of this machine's memory; None: not known."""
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / jobs
-    except (AttributeError, ValueError, OSError):
-        return None
+    """Return the bytes that each of so many processes may take of the machine or its container; None: not known."""
+    known = []
+    with suppress(AttributeError, ValueError, OSError):
+        known.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    for place in _CGROUPS:
+        try:
+            known.append(int(Path(place).read_text(encoding="ascii")))
+        except (OSError, ValueError):  # there is none, or it says "max"
+            continue
+    return min(known) / jobs if known else None
 
 
 def run_task(task: BenchTask, stop: threading.Event = _NEVER) -> dict[str, Any]:
@@ -237,10 +252,25 @@ def run_task(task: BenchTask, stop: threading.Event = _NEVER) -> dict[str, Any]:
     """
     output = Path(task.output)
     make_folder(output.parent)
-    unfinished = output.with_name(f".{output.name}.unfinished")
+    for attempt in range(1, _ATTEMPTS + 1):
+        code, message = _attempt(task, output, stop)
+        if output.exists() or code >= 0 or attempt == _ATTEMPTS:
+            break
+    if not output.exists():
+        dead = {"format": "dnnopt-result", "version": 1, "problem": task.problem, "status": "error"}
+        empty = {"objective": None, "bound": None, "gap": None, "placement": None, "runtime": None}
+        write_text(output, dump_json(dead | empty | {"message": message, _TASK: _asked(task)}))
+    return read_result(output)
+
+
+def _attempt(task: BenchTask, output: Path, stop: threading.Event) -> tuple[int, str]:
+    """Run the process of a task; return its exit code, below 0 where a signal ended it, and what to say of it."""
+    # A name of its own: another bench may be at the same task.
+    unfinished = output.with_name(f".{output.name}.{secrets.token_hex(4)}.unfinished")
     limit = ("--time-limit", f"{task.time_limit:g}")
     program = [sys.executable, "-c", _PROGRAM, f"{task.memory or math.inf}"]
     command = [*program, "solve", task.problem, *task.options, *limit, "--json", str(unfinished)]
+    code = 0
     try:
         code, said = _run(command, unfinished, 1.5 * task.time_limit + _GRACE, stop)
         last = " ".join(said.strip().splitlines()[-1:]).removeprefix("dnnopt: ")
@@ -250,16 +280,64 @@ def run_task(task: BenchTask, stop: threading.Event = _NEVER) -> dict[str, Any]:
         if code not in (0, 1, 2) and task.memory is not None and math.isfinite(task.memory):
             message += f"; it had {format_quantity(task.memory, 'bytes')} of memory at most"
         if unfinished.exists():
-            unfinished.replace(output)
+            data = parse_json(read_text(unfinished, allow_large=True), file=str(unfinished), allow_large=True)
+            write_text(unfinished, dump_json(data | {_TASK: _asked(task)}))
+            _put_in_place(unfinished, output)
     except subprocess.TimeoutExpired:
         message = f"ended, as it ran {_GRACE:g} s longer than one and a half times its limit"
     finally:
         unfinished.unlink(missing_ok=True)
+    return code, message
+
+
+def _put_in_place(unfinished: Path, output: Path) -> None:
+    """Make a file the result, but where another bench has made one in the meantime."""
+    try:
+        os.link(unfinished, output)
+    except FileExistsError:
+        return
+    except OSError:  # there are no hard links there
+        unfinished.replace(output)
+
+
+def _asked(task: BenchTask) -> dict[str, Any]:
+    """Return what makes a task another one than that of the same problem and way; plugins may lie elsewhere."""
+    options: dict[str, Any] = {}
+    for word, following in zip(task.options, (*task.options[1:], ""), strict=True):
+        if word.startswith("--") and word != "--plugin":
+            options[word.removeprefix("--")] = True if following.startswith("--") or not following else following
+    return {"time_limit": task.time_limit, **options}
+
+
+def kept_result(task: BenchTask, again: bool = False) -> dict[str, Any] | None:
+    """Return the result of a task that is there, or None where it is to be done.
+
+    A file that is cut off is put aside (``.damaged``), and the task done again; so are failed ones with `again`.
+
+    Raises
+    ------
+    InputError
+        If it is a result of other limits or options, or of another version: it would be taken for one of these.
+    """
+    output = Path(task.output)
     if not output.exists():
-        dead = {"format": "dnnopt-result", "version": 1, "problem": task.problem, "status": "error"}
-        empty = {"objective": None, "bound": None, "gap": None, "placement": None, "runtime": None}
-        write_text(output, dump_json(dead | empty | {"message": message}))
-    return read_result(output)
+        return None
+    try:
+        parse_json(read_text(output, allow_large=True), file=str(output), allow_large=True)
+    except InputError:
+        output.replace(output.with_name(output.name + _DAMAGED))
+        return None
+    data = read_result(output)
+    if again and data["status"] == "error":
+        output.unlink()
+        return None
+    here: dict[str, Any] = _asked(task) | {"dnnopt": __version__}
+    there = {**data.get(_TASK, {}), **{key: data["versions"][key] for key in ("dnnopt",) if key in data["versions"]}}
+    for name, value in here.items():
+        if name in there and there[name] != value:
+            words = f"is a result of {name.replace('_', ' ')} {there[name]}, not {value}: name another folder"
+            raise InputError("", file=str(output), problem=words)
+    return data
 
 
 def _run(command: list[str], unfinished: Path, seconds: float, stop: threading.Event) -> tuple[int, str]:
@@ -309,6 +387,7 @@ def bench(
     *,
     jobs: int = 1,
     memory: float | None = None,
+    again: bool = False,
     watch: Callable[[int, BenchTask, Mapping[str, Any]], None] | None = None,
     **options: Any,
 ) -> BenchSummary:
@@ -324,6 +403,8 @@ def bench(
         Problems at a time; more than there are cores spoil the times.
     memory : float, optional
         Bytes for each process; by default an equal share of the machine's.
+    again : bool
+        Whether to try tasks again that failed before.
     watch : callable, optional
         Called with the number of tasks, a task and its result file's data, as each ends.
     **options
@@ -338,24 +419,26 @@ def bench(
     named = [problems] if isinstance(problems, str) else problems
     work = tasks(named, Path(output), memory=fair_share(jobs) if memory is None else memory, **options)
     results = []
-    for task, data in run_all(work, jobs):
+    for task, data in run_all(work, jobs, again=again):
         results.append((task.problem, data))
         if watch is not None:
             watch(len(work), task, data)
     return summary(results)
 
 
-def run_all(work: list[BenchTask], jobs: int = 1) -> Iterator[tuple[BenchTask, dict[str, Any]]]:
+def run_all(work: list[BenchTask], jobs: int = 1, *, again: bool = False) -> Iterator[tuple[BenchTask, dict[str, Any]]]:
     """Yield each task with its result, as they end; tasks whose result is there already come first.
 
-    Where the iteration ends early (Ctrl-C), so do the processes; what they have not finished is not there.
+    With `again`, failed ones are tried again. Where the iteration ends early (Ctrl-C), so do the processes; what they
+    have not finished is not there.
     """
+    kept = [kept_result(task, again) for task in work]  # before anything is shown
     missing = []
-    for task in work:
-        if Path(task.output).exists():
-            yield task, read_result(task.output)
-        else:
+    for task, data in zip(work, kept, strict=True):
+        if data is None:
             missing.append(task)
+        else:
+            yield task, data
     stop = threading.Event()
     with ThreadPoolExecutor(jobs) as pool:
         try:

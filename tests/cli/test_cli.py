@@ -272,7 +272,8 @@ def test_bad_option_is_refused_with_a_hint(words, parts):
     ("words", "message"),
     [
         (("solve", "-o", "x"), "No such option: -o ('dnnopt solve --help' says what there is)"),
-        (("bench",), "Missing argument 'problems'. ('dnnopt bench --help' says what there is)"),
+        (("bench",), "PROBLEMS: missing: sets or problems of the library"),
+        (("check",), "Missing argument 'target'. ('dnnopt check --help' says what there is)"),
         (("frob",), "No such command 'frob'. ('dnnopt --help' says what there is)"),
         (("solve", *ON_PI, "--source", "foo"), "networks[0].source: got 'foo', expected the name of a device: "),
     ],

@@ -55,7 +55,6 @@ def test_bench_says_which_folder_it_cannot_make(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('{"format": "dnnopt-res', "not JSON"),
         ("{}", "expected 'dnnopt-result'"),
         (json.dumps({"format": "dnnopt-result", "version": 1, "problem": "small/001"}), "status: got None"),
         (json.dumps({"format": "dnnopt-result", "version": 1, **SOLVED, "gap": "0"}), "gap: got '0'"),
@@ -71,10 +70,46 @@ def test_a_damaged_result_is_named_and_left(tmp_path, text, message):
     assert file.read_text() == text
 
 
+def test_a_cut_result_is_put_aside_and_done_again(tmp_path):
+    words = ("bench", "small/001", "small/002", "--method", "greedy", "-t", "5", "--output", tmp_path)
+    dnnopt(*words)
+    cut, whole = tmp_path / "greedy" / "small" / "001.json", tmp_path / "greedy" / "small" / "002.json"
+    text, other = cut.read_text("utf-8"), whole.stat().st_mtime_ns
+    cut.write_text(text[:100], "utf-8")
+    assert dnnopt(*words).returncode == 0
+    assert json.loads(cut.read_text("utf-8"))["objective"] == json.loads(text)["objective"]
+    assert cut.with_name("001.json.damaged").read_text("utf-8") == text[:100]
+    assert whole.stat().st_mtime_ns == other
+
+
+def test_old_results_of_other_limits_are_never_shown_as_new(tmp_path):
+    common = ("bench", "small/001", "--method", "greedy", "--output", tmp_path)
+    assert dnnopt(*common, "-t", "5").returncode == 0
+    file = tmp_path / "greedy" / "small" / "001.json"
+    before = file.read_bytes()
+    for words, message in (
+        (("-t", "6"), "time limit 5.0, not 6.0"),
+        (("-t", "5", "--seed", "1"), "seed 0, not 1"),
+        (("-t", "5", "--threads", "2"), "threads 1, not 2"),
+    ):
+        assert message in refused(*common, *words)
+        assert file.read_bytes() == before
+    assert dnnopt(*common, "-t", "5", "--jobs", "2", "--memory-limit", "1 GiB").returncode == 0
+    old = json.loads(before)
+    old["versions"]["dnnopt"] = "0.0.1"
+    file.write_text(json.dumps(old), "utf-8")
+    assert "dnnopt 0.0.1, not " in refused(*common, "-t", "5")
+
+
 def test_what_goes_wrong_with_one_problem_is_said(tmp_path):
-    for _ in range(2):  # the second time from the file
-        run = dnnopt("bench", "small/001", "-t", "5", "-f", "cp-schedule", "--output", tmp_path)
+    file = tmp_path / "cp-schedule" / "small" / "001.json"
+    times = []
+    for more in ((), (), ("--again",)):  # the second time from the file
+        run = dnnopt("bench", "small/001", "-t", "5", "-f", "cp-schedule", "--output", tmp_path, *more)
+        assert run.returncode == 1
+        times.append(file.stat().st_mtime_ns)
         assert "[1/1] small/001: error: formulation 'cp-schedule' does not support" in run.output
+    assert times[0] == times[1] < times[2]
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals")

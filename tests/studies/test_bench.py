@@ -1,8 +1,14 @@
 """`dp.bench`: problems in processes of their own, with a result file for each."""
 
+import json
+import os
+import sys
+
 import pytest
 
 import dnnopt as dp
+from dnnopt.studies import bench as bench_module
+from dnnopt.studies.bench import BenchTask, fair_share, run_task
 
 
 def test_problems_are_solved_and_what_is_there_is_not_redone(tmp_path):
@@ -28,3 +34,61 @@ def test_bad_names_and_options_are_refused_before_anything_runs(tmp_path, proble
     with pytest.raises(dp.InputError):
         dp.bench(problems, tmp_path / "runs", **options)
     assert not (tmp_path / "runs").exists()
+
+
+def dying(folder, times, number=9):
+    """Return a program for a task's process that a signal ends so many times; then it writes a result."""
+    count = folder / "count"
+    result = {"format": "dnnopt-result", "version": 1, "problem": "p", "status": "feasible"}
+    return f"""
+import json, os, pathlib, sys
+count = pathlib.Path({str(count)!r})
+seen = int(count.read_text()) if count.exists() else 0
+count.write_text(str(seen + 1))
+if seen < {times}:
+    os.kill(os.getpid(), {number})
+pathlib.Path(sys.argv[-1]).write_text(json.dumps({result!r}))
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+@pytest.mark.parametrize(("times", "status", "runs"), [(0, "feasible", 1), (1, "feasible", 2), (5, "error", 2)])
+def test_a_process_that_a_signal_ends_is_tried_again_at_once(tmp_path, monkeypatch, times, status, runs):
+    monkeypatch.setattr(bench_module, "_PROGRAM", dying(tmp_path, times))
+    task = BenchTask("p", ("--method", "greedy"), 5.0, str(tmp_path / "runs" / "p.json"))
+    data = run_task(task)
+    assert data["status"] == status
+    assert (tmp_path / "count").read_text() == str(runs)
+    assert data["task"] == {"time_limit": 5.0, "method": "greedy"}
+    if status == "error":
+        assert "signal 9" in data["message"]
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == ["p.json"]
+
+
+def test_the_limit_of_a_container_counts(tmp_path, monkeypatch):
+    files = tmp_path / "memory.max", tmp_path / "memory.limit_in_bytes"
+    monkeypatch.setattr(bench_module, "_CGROUPS", tuple(map(str, files)))
+    whole = fair_share(1)
+    files[0].write_text("max\n")
+    assert fair_share(1) == whole
+    files[0].write_text("1000000\n")
+    assert fair_share(4) == 250000
+    files[1].write_text("800000\n")
+    assert fair_share(4) == 200000
+    files[1].write_text("9223372036854771712\n")  # as cgroups of the first version say that there is none
+    assert fair_share(4) == 250000
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="two processes at once")
+def test_two_benches_in_one_folder_agree(tmp_path):
+    from concurrent.futures import ThreadPoolExecutor
+
+    def once(_):
+        return dp.bench(["small/001", "small/002"], tmp_path, method="greedy", time_limit=20).to_rows()
+
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(once, range(2))
+    assert first == second
+    files = sorted(path for path in tmp_path.rglob("*") if path.is_file())
+    assert [path.name for path in files] == ["001.json", "002.json"]
+    assert all(json.loads(path.read_text("utf-8"))["status"] == "feasible" for path in files)
