@@ -16,6 +16,7 @@ from dnnopt.inputs.pipedream import read_pipedream as read_pipedream
 from dnnopt.inputs.pipedream import read_pipedream_replicated as read_pipedream_replicated
 from dnnopt.inputs.pipeedge import read_pipeedge as read_pipeedge
 from dnnopt.inputs.profiling import profile_onnx as profile_onnx
+from dnnopt.inputs.scission import read_scission as read_scission
 from dnnopt.methods.result import Event as Event
 from dnnopt.methods.result import Result as Result
 from dnnopt.methods.solutions import plan_from_file as plan_from_file

@@ -112,6 +112,20 @@ def import_pipedream_command(
     _write(read(file, machines=machines, bandwidth=rate, allow_large=allow_large), output)
 
 
+@_imports("scission")
+def import_scission_command(
+    file: FileArgument,
+    output: OutputOption,
+    platform: Annotated[str, typer.Option(help="A platform file, or a platform of the library, with its devices.")],
+    allow_large: AllowLargeOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Layers of a chain that were timed on each device (Scission): CSV with layer, device, seconds, output_bytes."""
+    from dnnopt.inputs.scission import read_scission
+
+    _write(read_scission(file, platform, allow_large=allow_large), output)
+
+
 def _counts(text: str) -> dict[str, int]:
     counts: dict[str, int] = {}
     for part in text.split(","):
