@@ -10,6 +10,8 @@
   sending costs nothing. If they do not follow even so, they and what they exchange cost nothing at first; then those
   that cost most count, one more each time, as each doubles the ideals. In the plans, they go where they are best.
 
+Before them, a chain of layers has a program of its own (`stage_chains.py`).
+
 Each is a bound for all plans, in the spirit of Archer et al.: Practical performance guarantees for pipelined DNN
 inference, ICML 2024, who bound the period of contiguous stages by programs that see only a part of it.
 """
@@ -28,6 +30,7 @@ from dnnopt.compiled.evaluator import Evaluator, evaluator_of
 from dnnopt.compiled.logical import Colocation, Contiguity
 from dnnopt.compiled.metrics import Array, Index, Mask
 from dnnopt.formulations.milp.communication.boundary import ends_of_routes
+from dnnopt.methods.bounds import stage_chains
 from dnnopt.methods.bounds.together import together_below
 from dnnopt.methods.exact import ideals
 from dnnopt.methods.heuristics.choice import best
@@ -35,7 +38,7 @@ from dnnopt.methods.pool import Pool
 from dnnopt.methods.programs.stages import has_loads, shared_resources
 from dnnopt.models.solvers.interface import Clock, Control, Limits, Outcome
 
-SCOPE = replace(ideals.SCOPE, relaxes=True, priorities=True)
+SCOPE = stage_chains.SCOPE
 SOURCE = "ideals of a relaxation"
 _TINY = 4e-7  # of the period: what all costs together may come to that are left out
 _MOST_FREE = 4  # layers that go anywhere, and count
@@ -77,6 +80,14 @@ def bound_stages(pool: Pool, limits: Limits, control: Control) -> Outcome:
         `infeasible` if a relaxation is.
     """
     clock = Clock(limits.time_limit)
+    if stage_chains.refuses(pool.compiled) is None:
+        found = stage_chains.stage_chain(pool.compiled)
+        if found is None:
+            return Outcome("infeasible")
+        pool.offer_placement(found[1], stage_chains.SOURCE)
+        pool.add_bound(min(found[0], pool.cap), stage_chains.SOURCE)
+        if pool.is_closed(limits.gap):
+            return Outcome("no_solution")
     cap = math.inf if pool.plan is None else pool.cap
     for relaxed in relaxations(pool.compiled, cap):
         mend = _mender(pool.compiled, relaxed)

@@ -201,11 +201,15 @@ class OrderIntervals:
         fits = np.ones((self.count + 1, self.count + 1), dtype=bool)
         for limit in c.constraints:
             if isinstance(limit, MemoryLimit) and limit.device == c.executor_device[executor]:
-                used = self._between(np.where(c.is_layer, limit.resident, 0.0))
-                for row in limit.peaks:
-                    used = used + self._largest(row)
-                fits &= used <= limit.limit + memory_room(limit.limit)
+                fits &= self.held(limit) <= limit.limit + memory_room(limit.limit)
         return fits
+
+    def held(self, limit: MemoryLimit) -> Array:
+        """Return the bytes that an interval's layers take by a rule of memory, without buffers."""
+        used = self._between(np.where(self.c.is_layer, limit.resident, 0.0))
+        for row in limit.peaks:
+            used = used + self._largest(row)
+        return used
 
     def _between(self, values: Array | Mask) -> Array:
         """Return the sums of values of nodes (N,) over each interval."""
