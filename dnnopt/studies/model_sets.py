@@ -112,14 +112,15 @@ def export_set(
     if formulation is not None and registry.formulation_kind(formulation) != "milp":
         raise InputError("a MILP formulation for .mps files", field="formulation", value=formulation)
     make_folder(folder)
-    rows = []
+    rows: list[ExportedModel] = []
     for member in members:
         rows.append(_export(load(member), member, formulation, si, folder))
+        # After each, so that where it is ended early the folder says what there is.
+        write_text(folder / VALUES, "".join(map(_value_lines, rows)))
+        write_text(folder / NAMES, as_csv([vars(row) for row in rows]))
+        write_text(folder / READ_ME, _read_me(given, formulation, rows))
         if watch is not None:
             watch(rows[-1])
-    write_text(folder / VALUES, "".join(map(_value_lines, rows)))
-    write_text(folder / NAMES, as_csv([vars(row) for row in rows]))
-    write_text(folder / READ_ME, _read_me(given, formulation, rows))
     return rows
 
 

@@ -145,6 +145,16 @@ def test_what_a_formulation_does_not_support_is_left_out_and_told(tmp_path):
     assert f"- small/003: {left[0].why}" in (tmp_path / "README.md").read_text("utf-8")
 
 
+def test_a_folder_that_is_ended_early_says_what_there_is(tmp_path):
+    def stop(row):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        export_set(["small/002", "small/003"], tmp_path, watch=stop)
+    assert list(table(tmp_path)) == ["small/002"]
+    assert "1 mixed-integer linear model " in (tmp_path / "README.md").read_text("utf-8")
+
+
 def test_the_same_set_makes_the_same_files(folder, tmp_path):
     export_set(SAMPLE, tmp_path)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {
