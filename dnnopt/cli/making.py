@@ -100,6 +100,9 @@ def import_pipedream_command(
     replicated: Annotated[
         bool, typer.Option("--replicated", help="Stages may have several machines: a file of variants.")
     ] = False,
+    stages: Annotated[
+        int | None, typer.Option(help="With --replicated: at most so many; default: one for each machine.")
+    ] = None,
     allow_large: AllowLargeOption = False,
     verbose: VerboseOption = False,
 ) -> None:
@@ -108,8 +111,11 @@ def import_pipedream_command(
     from dnnopt.inputs.pipedream import read_pipedream, read_pipedream_replicated
 
     rate = named(lambda text: parse_value(text, "bandwidth"), bandwidth, "--bandwidth")
-    read = read_pipedream_replicated if replicated else read_pipedream
-    _write(read(file, machines=machines, bandwidth=rate, allow_large=allow_large), output)
+    keys: dict[str, Any] = {"machines": machines, "bandwidth": rate, "allow_large": allow_large}
+    if stages is not None and not replicated:
+        raise InputError("", field="--stages", problem="goes with --replicated")
+    made = read_pipedream_replicated(file, stages=stages, **keys) if replicated else read_pipedream(file, **keys)
+    _write(made, output)
 
 
 @_imports("scission")

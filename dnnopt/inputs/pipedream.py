@@ -36,7 +36,7 @@ from dnnopt.problem.variants import Variants
 
 _BANDWIDTH = 1e9  # bytes/s, the planner's default
 _MOST_STAGES = 180  # the hops of all their routes are a million
-_MOST_REPLICATED = 10  # machines: they have 512 variants
+_MOST_VARIANTS = 512  # of 10 machines
 _SOURCE = "PipeDream profile; training, forward and backward"
 _BETWEEN = " -- "
 _NUMBERS = ("forward_compute_time", "backward_compute_time", "activation_size", "parameter_size")
@@ -189,7 +189,12 @@ def read_pipedream(
 
 @checked
 def read_pipedream_replicated(
-    path: str | Path | Traversable, *, machines: int, bandwidth: Rate = _BANDWIDTH, allow_large: bool = False
+    path: str | Path | Traversable,
+    *,
+    machines: int,
+    stages: int | None = None,
+    bandwidth: Rate = _BANDWIDTH,
+    allow_large: bool = False,
 ) -> Variants:
     """Read a graph of PipeDream's profiler as variants: all ways to give machines to stages, ``1+1+1`` to ``3``.
 
@@ -198,9 +203,11 @@ def read_pipedream_replicated(
     path : str or Path
         As for `read_pipedream`.
     machines : int
-        How many identical machines there are; there are 2 ** (machines - 1) variants.
+        How many identical machines there are.
+    stages : int, optional
+        How many stages there may be at most; by default one for each machine: 2 ** (machines - 1) variants.
     bandwidth, allow_large
-        As for `read_pipedream`; `allow_large` also allows more than 10 machines.
+        As for `read_pipedream`; `allow_large` also allows more than 512 variants.
 
     Raises
     ------
@@ -209,13 +216,18 @@ def read_pipedream_replicated(
     """
     if machines < 1:
         raise InputError("a whole number >= 1", field="machines", value=machines)
-    check_amount(machines, _MOST_REPLICATED, "machines, replicated", allow_large=allow_large, field="machines")
+    if stages is not None and stages < 1:
+        raise InputError("a whole number >= 1", field="stages", value=stages)
+    most = machines if stages is None else min(machines, stages)
+    if not allow_large and sum(math.comb(machines - 1, size) for size in range(min(most, 10))) > _MOST_VARIANTS:
+        words = f"at most {_MOST_VARIANTS} variants: fewer machines, or fewer stages; --allow-large lifts this"
+        raise InputError(words, field="machines", value=machines)
     graph = _graph(path, bandwidth, allow_large)
     try:
         return Variants(
             {
                 "+".join(map(str, counts)): _problem(graph, counts, bandwidth, allow_large)
-                for counts in _compositions(machines)
+                for counts in _compositions(machines, most)
             },
             name=f"{graph.name} on {counted(machines, 'machine')}, replicated",
             provenance=_SOURCE,
@@ -224,10 +236,10 @@ def read_pipedream_replicated(
         raise error.within(file=str(path)) from None
 
 
-def _compositions(total: int) -> Iterator[list[int]]:
-    """Give all lists of numbers from 1 with this sum."""
-    for first in range(1, total):
-        yield from ([first, *rest] for rest in _compositions(total - first))
+def _compositions(total: int, most: int) -> Iterator[list[int]]:
+    """Give all lists of at most so many numbers from 1 with this sum."""
+    for first in range(1, total if most > 1 else 1):
+        yield from ([first, *rest] for rest in _compositions(total - first, most - 1))
     yield [total]
 
 

@@ -193,6 +193,15 @@ def test_replicated_pipelines_are_those_of_the_planner(name, planned, shape):
     assert found.objective == pytest.approx(planned, rel=1e-9)
 
 
+def test_few_stages_of_many_machines_are_solved_at_once():
+    path = shared_file("pipedream/vgg16.graph.txt")
+    found = dp.best_of(dp.read_pipedream_replicated(path, machines=16, stages=3), time_limit=120)
+    assert (found.status, found.variant) == ("optimal", "13+2+1")
+    assert found.objective == pytest.approx(0.0565297674, rel=1e-8)
+    alone = dp.solve(dp.read_pipedream(path, machines=(13, 2, 1)), formulation="edgewise", time_limit=120)
+    assert alone.objective == pytest.approx(found.objective, rel=1e-9)
+
+
 def test_a_link_for_each_pair_is_another_problem():
     problem = dp.read_pipedream(shared_file("pipedream/resnet18.graph.txt"), machines=4)
     rate = problem.platform.links[0].bandwidth
@@ -263,8 +272,12 @@ def test_machines_and_bandwidth_must_be_some(write, arguments, part):
 
 
 def test_replicated_machines_are_few(write):
-    with pytest.raises(InputError, match="at most 10 machines"):
+    with pytest.raises(InputError, match="at most 512 variants"):
         dp.read_pipedream_replicated(write(SMALL), machines=11)
+    with pytest.raises(InputError, match="at most 512 variants"):
+        dp.read_pipedream_replicated(write(SMALL), machines=1_000_000)
+    with pytest.raises(InputError, match="at most 512 variants"):
+        dp.read_pipedream_replicated(write(SMALL), machines=100, stages=3)
     with pytest.raises(InputError, match="machines: got 0"):
         dp.read_pipedream_replicated(write(SMALL), machines=0)
     with pytest.raises(InputError, match=r"net\.graph\.txt: line 1: "):
@@ -279,12 +292,26 @@ def test_the_command_writes_a_problem_file(write, tmp_path):
     assert dp.read_problem(out) == dp.read_pipedream(path, machines=3, bandwidth=2e9)
 
 
+def test_stages_may_be_few_of_many_machines(write):
+    found = dp.read_pipedream_replicated(write(SMALL), machines=16, stages=2)
+    assert sorted(found.problems) == sorted(["16", *(f"{first}+{16 - first}" for first in range(1, 16))])
+    assert found.problems["15+1"] == dp.read_pipedream(write(SMALL), machines=(15, 1))
+    every = dp.read_pipedream_replicated(write(SMALL), machines=4, stages=9)
+    assert every == dp.read_pipedream_replicated(write(SMALL), machines=4)
+    assert list(dp.read_pipedream_replicated(write(SMALL), machines=3, stages=1).problems) == ["3"]
+    with pytest.raises(InputError, match="stages: got 0"):
+        dp.read_pipedream_replicated(write(SMALL), machines=3, stages=0)
+
+
 def test_the_command_writes_variants(write, tmp_path):
     path, out = write(SMALL), tmp_path / "variants.json"
     run = dnnopt("import", "pipedream", str(path), "--machines", "3", "--replicated", "-o", str(out))
     assert run.returncode == 0, run.output
     assert "net on 3 machines, replicated; 4 layers, 4 variants" in run.output
     assert dp.read_variants(out) == dp.read_pipedream_replicated(path, machines=3)
+    words = ["import", "pipedream", str(path), "--machines", "16", "--stages", "2", "-o", str(out)]
+    assert "16 variants" in dnnopt(*words, "--replicated").output
+    assert "--stages: goes with --replicated" in dnnopt(*words).output
 
 
 def test_the_command_refuses_what_it_cannot_read(write, tmp_path):
