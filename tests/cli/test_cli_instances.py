@@ -123,6 +123,27 @@ def test_ctrl_c_ends_bench_and_its_processes_and_leaves_no_half_result(tmp_path)
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+def test_a_bench_that_is_killed_keeps_what_is_done_and_goes_on_from_there(tmp_path):
+    common = ("bench", "small/001", "small/002", "--method", "local-search", "-t", "1", "--output", tmp_path)
+    command = [sys.executable, "-m", "dnnopt", *common]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    first, second = (tmp_path / "local-search" / "small" / f"{name}.json" for name in ("001", "002"))
+    end = time.monotonic() + 60
+    while not first.exists():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    time.sleep(0.3)  # the second has begun
+    process.kill()
+    process.wait(30)
+    assert not second.exists()
+    text = first.read_bytes()
+    assert dnnopt(*common).returncode == 0
+    assert first.read_bytes() == text
+    assert json.loads(second.read_text("utf-8"))["status"] == "feasible"
+    assert sorted(path for path in tmp_path.rglob("*") if path.is_file()) == [first, second]
+
+
 def test_features_are_json_where_nothing_is_sent(tmp_path):
     net = network("a b", [tensor("t", "a", "b", 2)])
     dp.write_problem(problem(net, platform("p", [], {}), {"a": (2,), "b": (1,)}), tmp_path / "one.json")

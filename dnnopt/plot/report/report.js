@@ -166,7 +166,7 @@ function aboutPage() {
   const lines = [["Runs", `${report.problems.reduce((sum, problem) => sum + problem.cells.filter(Boolean).length, 0)} of ${report.methods.length} methods on ${report.problems.length} problems`],
     ["Dates", report.dates.length > 2 ? `${report.dates[0]} to ${report.dates.at(-1)}` : report.dates.join(", ")], ["Versions", report.versions.join("; ")]];
   const words = ["Best known: the value of the library's table, or a better one of these runs; where there is neither, the best bound. Gap: (value − best known) / |best known|.",
-    "Best plan: no method's value is lower by more than a millionth. Better, as good, worse: of the problems both ran on; no plan is worse than any plan.",
+    "Best plan: no method's value is lower by more than a millionth. Better, as good, worse: of the problems both ran on; to have no plan is worse than any plan.",
     "p: Wilcoxon's signed-rank test on relative differences (two-sided, exact up to 60 differences), corrected by Holm for the number of methods. It says how likely differences are so one-sided where neither is better; the problems are no random sample, so it says nothing of others.",
     "Shifted geometric mean: exp(mean(log(x + s))) − s, with s = 1 % of gaps and 1 s of times. Means of gaps are over problems with a plan: look at the share with a plan, too.",
     "Primal integral (Berthold 2013): mean primal gap from the start to the longest run of that problem; primal gap: |value − best| / max(|value|, |best|), 1 without a plan.",
