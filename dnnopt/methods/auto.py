@@ -62,7 +62,7 @@ _SUM = 0.1, 10.0
 _GROUPS, _GROUPS_ON_PATHS = (0.06, 8.0), (0.2, 20.0)  # searches for critical paths need longer
 _SEARCHES = (("local-search", (0.03, 3.0)), ("neighbourhood-search", (0.08, 10.0)))
 _LABELS = 0.3, 60.0
-_DECOMPOSITION = 0.25, 300.0
+_DECOMPOSITION = 0.3, 300.0
 _CLOSE = 0.05  # gap within which it is not left for searches
 _RELAXATION = 0.15, 20.0
 _BOUND = 0.25, 30.0
@@ -151,7 +151,8 @@ class _Auto:
             phases += [self._prices, self._glance, self._plainer]
             if self._decomposes:
                 phases += [self._decompose(_DECOMPOSITION, _CLOSE), self._improvement]
-                phases += [self._decompose(_DECOMPOSITION), self._propagation] * 2
+                phases += [self._decompose(_DECOMPOSITION), self._propagation_if_close]
+                phases += [self._decompose(_DECOMPOSITION), self._propagation]
             else:
                 phases += [self._propagation, self._sequential, self._improvement, self._labels]
             phases += [self._escapes, self._maximum]
@@ -231,6 +232,10 @@ class _Auto:
             return _NOTHING
         formulation = registry.formulation(_PROPAGATING, c)
         return self._try(formulation, default_solver(formulation), _PROPAGATION)
+
+    def _propagation_if_close(self) -> Outcome:
+        """Try constraint programming on what is left where little is missing."""
+        return self._propagation() if self.pool.is_closed(_CLOSE) else _NOTHING
 
     def _sequential(self) -> Outcome:
         """Search for plans of a short critical path among those with a small sum of times."""

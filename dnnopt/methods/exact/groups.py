@@ -36,7 +36,7 @@ _FINEST = 4  # how often the grid of memory is refined, to twice as many units
 _STALLED, _SHORTER, _SHORTEST = 3e-4, 0.3, 1e-3
 _SHARE = 0.4  # of the time that is left, for one ascent at most
 _WIDTHS = (30, 100, 300, 1000, 3000, 10_000, 30_000, 100_000)
-_WIDTHS_BACK, _GROWTH = 30, 3.5  # where beams begin again, and how much longer the next wider one takes
+_WIDTHS_BACK, _GROWTH = 30, 5.0  # where beams begin again, and how much longer the next wider one takes
 _NEAR, _LONGER = 0.01, 3.0  # within this gap, beams may take so many times longer
 _EASY = 0.5  # seconds, for the first beams
 _PRICES = 0.1, 2.0  # a share of the time, and seconds
@@ -78,7 +78,7 @@ class GroupSearch:
         self._infeasible = False
         self._lagrangian: Lagrangian | None = None
         self._multipliers: Array | None = None
-        self._turn, self._width, self._length = 0, 0, 1.0
+        self._turn, self._width, self._finer, self._length = 0, 0, 0, 1.0
 
     def run(self, limits: Limits, gap: float = math.inf) -> Outcome:
         """Search until the time is up, nothing is left, or the gap is larger than `gap` after an ascent."""
@@ -102,7 +102,7 @@ class GroupSearch:
                 self._forbid(self._lagrangian.marginals(self._part(*_PRICES), self.control).nodes)
         while not self._done():
             groups = DeviceGroups.of(self.kept, family(self.pool.compiled))
-            decomposition = Decomposition(self.kept, groups, UNITS << min(self._turn, _FINEST))
+            decomposition = Decomposition(self.kept, groups, UNITS << self._finer)
             before, start = int(self.kept.allowed.sum()), time.perf_counter()
             if self._multipliers is None:  # easy problems end here
                 self._multipliers = decomposition.start(self._lagrangian.prices)
@@ -129,9 +129,8 @@ class GroupSearch:
         value, _ = decomposition.value(self._multipliers)
         each = max(time.perf_counter() - start, 1e-4)
         left = self.clock.left()
-        steps, step, fall = _LATER if self._turn else _FIRST
-        if left is not None:
-            steps = min(steps, 1 + int(_SHARE * left / each))
+        wanted, step, fall = _LATER if self._turn else _FIRST
+        steps = wanted if left is None else min(wanted, 1 + int(_SHARE * left / each))
         cap = self._cap()
         bound, self._multipliers = decomposition.ascend(
             self._multipliers,
@@ -142,7 +141,9 @@ class GroupSearch:
         )
         self._add_bound(bound)
         self._turn += 1
-        if bound - value < _STALLED * abs(bound):
+        stalled = bound - value < _STALLED * abs(bound)
+        self._finer = min(self._finer + int(stalled or steps == wanted), _FINEST)
+        if stalled:
             self._length *= _SHORTER
 
     def _beams(self, search: LabelSearch, seconds: float) -> None:
