@@ -362,7 +362,7 @@ class _Auto:
 
     @cached_property
     def _decomposes(self) -> bool:
-        return groups.refuses(self.pool.compiled) is None
+        return groups.suits(self.pool.compiled)
 
     def _is_sums(self) -> bool:
         return sums.refuses(self.pool.compiled) is None

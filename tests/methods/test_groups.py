@@ -31,7 +31,7 @@ PAIR = platform("p q", [link("w")], {"p>q": "w", "q>p": "w"})
 def decompositions(one, draw):
     """Return the problem compiled, and its decomposition by random groups; None where the method refuses."""
     c = compile_problem(one)
-    if groups.refuses(c) is not None or not c.allowed.any(axis=1).all():
+    if not groups.suits(c) or not c.allowed.any(axis=1).all():
         return c, None
     limited = sorted({limit.device for limit in c.constraints if isinstance(limit, MemoryLimit) and limit.limit > 0})
     listed = [group for size in range(1, len(limited) + 1) for group in combinations(limited, size)]
@@ -176,6 +176,9 @@ def test_groups_are_devices_with_limits_and_clusters_of_those_with_cheap_links()
     assert family(compile_problem(one)) == [(0,), (1,), (2,), (3,), (0, 1), (2, 3)]
 
 
-def test_a_problem_without_limits_on_memory_is_refused():
-    one = problem(network([layer("a", 1)]), PAIR, {"a": (1, 2)})
-    assert groups.refuses(compile_problem(one)) == "a problem without limits on memory"
+def test_a_problem_without_limits_on_memory_has_no_groups_and_is_solved_all_the_same():
+    one = problem(network([layer("a", 1), layer("b", 1)], [tensor("t", "a", "b", 1)]), PAIR, {"a": (1, 3), "b": (4, 2)})
+    assert not groups.suits(compile_problem(one))
+    assert family(compile_problem(one)) == []
+    result = solve(one, method="groups")
+    assert (result.status, result.objective) == ("optimal", 4)

@@ -15,7 +15,7 @@ import time
 from dataclasses import replace
 
 from dnnopt.compiled.compiled import CompiledProblem
-from dnnopt.compiled.constraints import LinearTerm, MemoryLimit
+from dnnopt.compiled.constraints import MemoryLimit
 from dnnopt.compiled.metrics import Array
 from dnnopt.compiled.presolve import presolve
 from dnnopt.methods.groups.decomposition import UNITS, Decomposition, DeviceGroups
@@ -24,10 +24,11 @@ from dnnopt.methods.pool import Pool
 from dnnopt.methods.programs.frontier import SCOPE as FOLLOWED
 from dnnopt.methods.programs.label_search import LabelSearch
 from dnnopt.methods.programs.lagrangian import Lagrangian
+from dnnopt.methods.programs.rows import rows_of
 from dnnopt.methods.result import OPTIMAL_GAP
 from dnnopt.models.solvers.interface import Clock, Control, Limits, Outcome
 
-SCOPE = replace(FOLLOWED, terms=frozenset({LinearTerm}))
+SCOPE = FOLLOWED
 SOURCE = "group decomposition"
 # Steps of the first ascent and of later ones, the length of the first step in means of what a layer costs, and how much
 # shorter the last one is. Where an ascent gains next to nothing, steps are shorter from then on.
@@ -46,10 +47,16 @@ _ROOM = 1e-9
 
 def refuses(compiled: CompiledProblem) -> str | None:
     """Return why the problem is not of this kind, or None."""
-    reason = SCOPE.refuses(compiled) or LabelSearch.refuses(compiled) or Lagrangian.refuses(compiled)
-    if reason is None and not any(isinstance(one, MemoryLimit) and one.limit > 0 for one in compiled.constraints):
-        return "a problem without limits on memory"
+    reason = LabelSearch.refuses(compiled) or Lagrangian.refuses(compiled)
+    if reason is None and len(rows_of(compiled).objective) > 1:
+        return "an objective that is the largest of several sums"
     return reason
+
+
+def suits(compiled: CompiledProblem) -> bool:
+    """Return whether the method knows the problem, and there are limits on memory, for which it is made."""
+    limited = any(isinstance(one, MemoryLimit) and one.limit > 0 for one in compiled.constraints)
+    return limited and refuses(compiled) is None
 
 
 def run(pool: Pool, limits: Limits, control: Control) -> Outcome:

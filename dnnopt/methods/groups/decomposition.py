@@ -71,7 +71,7 @@ class DeviceGroups:
         for number, devices in enumerate(listed):
             members[number, list(devices)] = True
             held[:, number] = np.min([limits[device].resident for device in devices], axis=0)
-        memory = np.array([sum(limits[device].limit for device in devices) for devices in listed])
+        memory = np.array([sum(limits[device].limit for device in devices) for devices in listed], dtype=float)
         return cls(members, memory, held)
 
     def grid(self, order: Index, count: int) -> tuple[Index, Array]:
@@ -131,10 +131,8 @@ class Decomposition:
         self._placed, self._sent = self.joint.placed[:, self.priced], self.joint.sent[:, self.priced]
         self._shifts, self.fractions = groups.grid(self.sides.nodes, units)
         inside = _may(compiled)[self.sides.nodes]  # (N, D)
-        able = [
-            np.stack([inside[:, ~mine].any(axis=1), inside[:, mine].any(axis=1)], axis=1) for mine in groups.members
-        ]
-        self._barred = np.where(np.array(able), 0.0, np.inf)  # (G, N, 2)
+        able = np.array([[inside[:, ~mine].any(axis=1), inside[:, mine].any(axis=1)] for mine in groups.members])
+        self._barred = np.where(able.reshape(count, 2, nodes).transpose(0, 2, 1), 0.0, np.inf)  # (G, N, 2)
         self._share = np.ascontiguousarray((groups.held[self.sides.nodes] / groups.memory).T)  # (G, N)
         self._table = np.zeros(self.joint.walk.states_at[-1])
         self._side_tables = np.zeros((count, self.sides.walk.states_at[-1], units + 2))
@@ -182,7 +180,7 @@ class Decomposition:
         choices[:, :, 1] += u[self.sides.nodes].T + unused[:, None] * self._share
         entries = np.zeros((len(choices), int(self.sides.walk.entries_at[-1])))
         self._loops.charge_crossings(self.sides.events, np.ascontiguousarray(crossing.T), entries)
-        return choices.reshape(len(choices), -1), entries
+        return choices.reshape(len(choices), 2 * len(self.sides.nodes)), entries
 
     def value(self, multipliers: Array) -> tuple[float, Array]:
         """Return the bound, and a subgradient; infinite: there is no plan."""
@@ -283,7 +281,7 @@ class Decomposition:
         weights[0, self.priced] = [1.0, *prices]
         at = self.joint.walk.states_at.tolist()
         tables = [self._table[begin:end, None].copy() for begin, end in pairwise(at)]
-        devices, rows = np.array(list(self._memory)), np.array(list(self._memory.values()))
+        devices, rows = (np.array(list(which), dtype=np.int64) for which in (self._memory, self._memory.values()))
         limits = [self.frontier.rows[number].memory for number in self._memory.values()]
         sizes = np.array([limit.limit for limit in limits if limit is not None])
         share = self.groups.members[:, devices] * sizes / self.groups.memory[:, None]

@@ -328,7 +328,9 @@ def _images(slots: Sequence[Slot], sizes: Sequence[int], codes: dict[int, list[_
     for slot, digit in zip(slots, _digits(sizes), strict=True):
         if slot.producer >= 0:
             place = {code: number for number, code in enumerate(codes[slot.producer])}
-            table = np.array([[place[_side_of(code, int(mask))] for code in slot.codes] for mask in bits])
+            table = np.zeros((len(bits), len(slot.codes)), dtype=np.int64)
+            for number, mask in enumerate(bits.tolist()):
+                table[number] = [place[_side_of(code, mask)] for code in slot.codes]
             image = image * len(place) + table[:, digit]
     return image
 
