@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal, Self
 
 from pydantic import Field, model_validator
 
+from dnnopt.base.arguments import checked
 from dnnopt.base.console import table, words
 from dnnopt.base.errors import InputError
 from dnnopt.base.files import dump_json, read_data, write_data
@@ -274,6 +275,7 @@ class Manifest(Described, Record):
         return tensor.bytes if bits is None else tensor.bytes * bits / int(tensor.dtype.removeprefix("float"))
 
 
+@checked
 def read_manifest(folder: str | Path) -> Manifest:
     """Read the manifest of a folder of pieces."""
     path = Path(folder) / MANIFEST

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -303,7 +304,7 @@ def _put_in_place(unfinished: Path, output: Path) -> None:
 def _asked(task: BenchTask) -> dict[str, Any]:
     """Return what makes a task another one than that of the same problem and way; plugins may lie elsewhere."""
     options: dict[str, Any] = {}
-    for word, following in zip(task.options, (*task.options[1:], ""), strict=True):
+    for word, following in pairwise((*task.options, "")):
         if word.startswith("--") and word != "--plugin":
             options[word.removeprefix("--")] = True if following.startswith("--") or not following else following
     return {"time_limit": task.time_limit, **options}
