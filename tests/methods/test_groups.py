@@ -153,6 +153,16 @@ def test_loops_of_numpy_and_of_numba_give_the_same_tables():
     assert seen["compared"] >= 10
 
 
+def test_grids_are_coarser_where_tables_would_be_too_large(monkeypatch):
+    net = network([layer(name, weights=2) for name in "abc"], [tensor("t", "a", "b", 1), tensor("u", "b", "c", 1)])
+    one = problem(net, PAIR, dict.fromkeys("abc", (1, 2)), subject_to=[memory(limits={"p": 4, "q": 4})])
+    monkeypatch.setattr("dnnopt.methods.groups.decomposition._MOST_CELLS", 100)
+    c = compile_problem(one)
+    assert Decomposition(c, DeviceGroups.of(c, family(c))).units < 10
+    result = solve(one, method="groups")
+    assert (result.status, result.objective) == ("optimal", 5)
+
+
 def test_a_run_of_layers_takes_no_more_units_than_its_bytes():
     draw = np.random.default_rng(0)
     for _ in range(200):

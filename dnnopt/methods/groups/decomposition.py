@@ -42,6 +42,7 @@ _MEAN = 0.98
 _LOOKS = 6  # at the mean of the iterates
 _ROUNDING = 1e-9
 _ROOM = 1e-6  # units
+_MOST_CELLS = 30_000_000  # of grids, in all states of all groups
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,7 +105,7 @@ class Decomposition:
         With an objective that is one sum; `Frontier.refuses` must not refuse it.
     groups : DeviceGroups
     units : int
-        Of memory, in the grids of groups: with twice as many no bound is worse.
+        Of memory, in the grids of groups: with twice as many no bound is worse. Fewer, if tables would be too large.
 
     Attributes
     ----------
@@ -113,7 +114,7 @@ class Decomposition:
     """
 
     def __init__(self, compiled: CompiledProblem, groups: DeviceGroups, units: int = UNITS) -> None:
-        self.c, self.groups, self.units = compiled, groups, units
+        self.c, self.groups = compiled, groups
         rows = rows_of(compiled)
         self._loops = loops_for(0)
         self.frontier = Frontier(compiled, (*rows.objective, *rows.limits))
@@ -125,6 +126,8 @@ class Decomposition:
         self.limits = np.array([0.0, *(row.limit for row in rows.limits)])[self.priced]
         self.joint = joint_of(self.frontier, groups.members)
         self.sides = sides_of(self.frontier, groups.members)
+        rows_of_grids = len(groups.memory) * int(self.sides.walk.states_at[-1])
+        self.units = units = max(1, min(units, _MOST_CELLS // max(1, rows_of_grids) - 2))
         nodes, tensors, count = len(compiled.node_names), len(compiled.tensor_names), len(groups.members)
         self._shape = nodes, tensors, count
         self.size = (nodes + 2 * tensors + 1) * count + len(self.priced) - 1
