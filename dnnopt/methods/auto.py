@@ -17,7 +17,7 @@ search, and each one that has no plan is a bound.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cached_property
 
@@ -146,21 +146,26 @@ class _Auto:
         self.groups: groups.GroupSearch | None = None
 
     def run(self) -> Outcome:
-        phases = [self._fitting, self._merged, self._stages]
-        if self.formulation.kind == "milp":
-            phases += [self._prices, self._glance, self._plainer]
-            if self._decomposes:
-                phases += [self._decompose(_DECOMPOSITION, _CLOSE), self._improvement]
-                phases += [self._decompose(_DECOMPOSITION), self._propagation_if_close]
-                phases += [self._decompose(_DECOMPOSITION), self._propagation]
-            else:
-                phases += [self._propagation, self._sequential, self._improvement, self._labels]
-            phases += [self._escapes, self._maximum]
-        for phase in (*phases, self._whole):
+        outcome = _NOTHING
+        for phase in self._phases():
             outcome = phase()
             if outcome.status == "infeasible" or self._done():
                 break
         return outcome
+
+    def _phases(self) -> Iterator[Callable[[], Outcome]]:
+        """Yield the phases; which come next may depend on what the earlier ones have found."""
+        yield from (self._fitting, self._merged, self._stages)
+        if self.formulation.kind == "milp":
+            yield from (self._prices, self._glance, self._plainer)
+            if not self.pool.is_closed(_CLOSE) and groups.suits(self.pool.compiled):
+                yield from (self._decompose(_DECOMPOSITION, _CLOSE), self._improvement)
+                yield from (self._decompose(_DECOMPOSITION), self._propagation_if_close)
+                yield from (self._decompose(_DECOMPOSITION), self._propagation)
+            else:
+                yield from (self._propagation, self._sequential, self._improvement, self._labels)
+            yield from (self._escapes, self._maximum)
+        yield self._whole
 
     def _done(self) -> bool:
         return self.pool.is_closed(self.limits.gap) or self.clock.expired() or self.control.stop.is_set()
@@ -359,10 +364,6 @@ class _Auto:
     @cached_property
     def _has_labels(self) -> bool:
         return labels.refuses(self.pool.compiled) is None
-
-    @cached_property
-    def _decomposes(self) -> bool:
-        return groups.suits(self.pool.compiled)
 
     def _is_sums(self) -> bool:
         return sums.refuses(self.pool.compiled) is None
