@@ -14,7 +14,7 @@ import numpy as np
 
 from dnnopt.compiled.metrics import Array, Index, Mask
 from dnnopt.methods.programs.frontier import Frontier
-from dnnopt.methods.programs.slots import FrontierStep, Slot, SlotUse
+from dnnopt.methods.programs.slots import Slot, SlotUse
 
 LEAVES, ENTERS = 0, 1
 _Code = tuple[int, ...]
@@ -50,11 +50,6 @@ class Walk(NamedTuple):
     digits_at: Index
     digits: Index
     entries_at: Index
-
-    @property
-    def moves(self) -> int:
-        """How many moves there are."""
-        return len(self.to)
 
 
 class _Flat:
@@ -147,14 +142,11 @@ def joint_of(frontier: Frontier, members: Mask) -> JointProgram:
         first = flat.entries[-1]
         for use in step.uses:
             codes = len(use.after)
-            found = np.zeros((codes, len(hosts), rows))
-            for tensor, features in zip(use.tensors, use.sent, strict=True):
-                found += features[:, devices] @ frontier.per_feature[tensor]
-            sent.append(found.reshape(-1, rows))
+            sent.append(frontier.sent(use, np.arange(codes)[:, None], devices).reshape(-1, rows))
             entry, event = _crossings(slots[use.axis], use, devices, members, len(c.tensor_names))
             events.append((entry + first, event))
             first += codes * len(hosts)
-        to = _after(step, digits, devices)
+        to = step.after(digits, devices)
         flat.add(to, [(digits[use.axis], len(use.after) * len(hosts)) for use in step.uses])
         slots = step.slots_after
     return JointProgram(
@@ -166,27 +158,6 @@ def joint_of(frontier: Frontier, members: Mask) -> JointProgram:
         np.concatenate([np.zeros((0, rows)), *sent]),
         _compressed(events, flat.entries[-1]),
     )
-
-
-def _after(step: FrontierStep, digits: Sequence[Index], devices: Index) -> Index:
-    """Return the states after a step (states, devices); -1: forbidden."""
-    count = len(digits[0]) if len(digits) else 1
-    state = np.zeros((count, len(devices)), dtype=np.int64)
-    possible = np.ones(state.shape, dtype=bool)
-    by_axis = {use.axis: use for use in step.uses}
-    sizes = iter(step.sizes_after)
-    for axis, digit in enumerate(digits):
-        use = by_axis.get(axis)
-        if use is None:
-            state = state * next(sizes) + digit[:, None]
-            continue
-        after = use.after[digit][:, devices]
-        possible &= after >= 0
-        if use.kept:
-            state = state * next(sizes) + np.maximum(after, 0)
-    for codes in step.begun:
-        state = state * next(sizes) + codes[devices]
-    return np.where(possible, state, -1)
 
 
 def _crossings(slot: Slot, use: SlotUse, devices: Index, members: Mask, tensors: int) -> tuple[Index, Index]:

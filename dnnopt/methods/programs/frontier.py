@@ -62,7 +62,7 @@ class Frontier:
         self.c = compiled
         self.rows = tuple(rows)
         self.alpha = np.stack([row.alpha for row in rows], axis=-1)  # (N, k, R)
-        self.per_feature = self._features()
+        self._per_feature = self._features()
         self._sent: dict[int, Array] = {}  # of uses, by their ids
         builder = StepBuilder(compiled)
         self.sets = builder.sets
@@ -103,24 +103,24 @@ class Frontier:
         return table
 
     def sent(self, use: SlotUse, digits: Index, devices: Index) -> Array:
-        """Return what uses of a slot add to the rows (B, R), for its codes (B,) and the node's devices (B,)."""
+        """Return what uses of a slot add to the rows (..., R), for its codes and the node's devices (broadcast)."""
         if use.after.size * len(self.rows) <= _MOST_KEPT:
             if id(use) not in self._sent:
-                self._sent[id(use)] = self._sum_sent(use, (slice(None), slice(None)))
+                self._sent[id(use)] = self._sum_sent(use, *np.ogrid[: use.after.shape[0], : use.after.shape[1]])
             return self._sent[id(use)][digits, devices]
-        return self._sum_sent(use, (digits, devices))
+        return self._sum_sent(use, digits, devices)
 
-    def _sum_sent(self, use: SlotUse, which: tuple[slice, slice] | tuple[Index, Index]) -> Array:
-        total = np.zeros((*use.after[which].shape, len(self.rows)))
+    def _sum_sent(self, use: SlotUse, digits: Index, devices: Index) -> Array:
+        total = np.zeros((*np.broadcast_shapes(digits.shape, devices.shape), len(self.rows)))
         for tensor, features in zip(use.tensors, use.sent, strict=True):
-            total += features[which] @ self.per_feature[tensor]
+            total += features[digits, devices] @ self._per_feature[tensor]
         return total
 
     def weighed(self, use: SlotUse, weights: Array) -> Array:
         """Return what uses of a slot add to weighted sums of rows (codes, D, M); inf where the device is forbidden."""
         total = np.zeros((*use.after.shape, len(weights)))
         for tensor, features in zip(use.tensors, use.sent, strict=True):
-            total += features @ (self.per_feature[tensor] @ weights.T)
+            total += features @ (self._per_feature[tensor] @ weights.T)
         total[use.after < 0] = np.inf
         return total
 
@@ -134,7 +134,7 @@ class Frontier:
             for use in step.uses:
                 for tensor, features in zip(use.tensors, use.sent, strict=True):
                     highest = features.reshape(-1, features.shape[-1]).max(axis=0)
-                    most[number] += highest @ self.per_feature[tensor]
+                    most[number] += highest @ self._per_feature[tensor]
         return _after_each(least), _after_each(most)
 
     def tables(self, weights: Array) -> list[Array]:

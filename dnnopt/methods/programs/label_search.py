@@ -252,25 +252,13 @@ class LabelSearch:
         devices = c.executor_device[executors]
         weighed = labels.weighed[:, None, :] + (frontier.alpha[step.node, executors] @ self.weights.T)
         digits = np.unravel_index(labels.state, step.sizes) if step.sizes else ()
-        by_axis = {use.axis: use for use in step.uses}
-        state = np.zeros((len(labels.state), len(executors)), dtype=np.int64)
-        possible = np.ones(state.shape, dtype=bool)
-        sizes = iter(step.sizes_after)
-        for axis, digit in enumerate(digits):
-            use = by_axis.get(axis)
-            if use is None:
-                state = state * next(sizes) + digit[:, None]
-                continue
-            after = use.after[digit][:, devices]
-            possible &= after >= 0
-            weighed = weighed + frontier.weighed(use, self.weights)[digit][:, devices]
-            if use.kept:
-                state = state * next(sizes) + np.maximum(after, 0)
-        for codes in step.begun:
-            state = state * next(sizes) + codes[devices]
-        parent, chosen = np.nonzero(possible)
+        state = np.broadcast_to(step.after(digits, devices), weighed.shape[:2])
+        for use in sorted(step.uses, key=lambda use: use.axis):
+            weighed = weighed + frontier.weighed(use, self.weights)[digits[use.axis]][:, devices]
+        parent, chosen = np.nonzero(state >= 0)
         state, weighed = state[parent, chosen], weighed[parent, chosen]
         lower = weighed + self.tables[number + 1][state] - self.charged
+        values: Array | None = None
         if self.completions is not None:
             values = self._values(step, labels, digits, parent, executors[chosen])
             lower = lower + self.completions.beside(number + 1, state, values, devices[chosen])[:, None]
@@ -280,7 +268,7 @@ class LabelSearch:
         out = float(lower[order[most]]) if len(order) > most else np.inf
         order = order[:most]
         parent, chosen = parent[order], chosen[order]
-        values = self._values(step, labels, digits, parent, executors[chosen])
+        values = self._values(step, labels, digits, parent, executors[chosen]) if values is None else values[order]
         peaks = labels.peaks[parent]
         if len(self._peaked):
             here = devices[chosen][:, None] == self._peak_at

@@ -94,6 +94,25 @@ class FrontierStep:
     begun: tuple[Index, ...]
     slots_after: tuple[Slot, ...]
 
+    def after(self, digits: Sequence[Index], devices: Index) -> Index:
+        """Return the states after the step (B, devices) from the codes of all slots (B,) each; -1: forbidden."""
+        state = np.zeros((len(digits[0]) if digits else 1, len(devices)), dtype=np.int64)
+        possible = np.ones(state.shape, dtype=bool)
+        by_axis = {use.axis: use for use in self.uses}
+        sizes = iter(self.sizes_after)
+        for axis, digit in enumerate(digits):
+            use = by_axis.get(axis)
+            if use is None:
+                state = state * next(sizes) + digit[:, None]
+                continue
+            code = use.after[digit][:, devices]
+            possible &= code >= 0
+            if use.kept:
+                state = state * next(sizes) + np.maximum(code, 0)
+        for codes in self.begun:
+            state = state * next(sizes) + codes[devices]
+        return np.where(possible, state, -1)
+
 
 class _Copies:
     """The device of a producer, and for each of its tensors that are still to be used the devices that have it."""
