@@ -16,6 +16,7 @@ from typing import Any
 
 from dnnopt.base.children import Child
 from dnnopt.base.errors import InputError
+from dnnopt.base.machine import core_numbers
 from dnnopt.problem.manifest import Manifest
 from dnnopt.problem.platforms import Platform
 from dnnopt.runtime.driving import RunError
@@ -25,11 +26,6 @@ from dnnopt.runtime.links import make_clocks
 _STARTING = 600.0  # seconds: a large model takes a while to load
 _ENDING = 5.0
 READY = "listening on "
-
-
-def usable_cores() -> list[int]:
-    """Return the cores that this process may use; none where the system does not say."""
-    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
 
 
 class LocalDevices:
@@ -95,7 +91,7 @@ def local_devices(
         make_clocks(place / "clocks", platform)
         words += ["--clocks", str(place / "clocks")]
     working = list(dict.fromkeys(piece.device for piece in manifest.pieces))
-    cores = usable_cores()
+    cores = core_numbers()
     if pin and len(working) * threads <= len(cores):
         devices.cores = {device: cores[number * threads] for number, device in enumerate(working)}
     try:

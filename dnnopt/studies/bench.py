@@ -16,8 +16,8 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,6 +29,7 @@ from dnnopt.base.errors import InputError
 from dnnopt.base.files import dump_json, read_text, write_text
 from dnnopt.base.frozen import unchangeable
 from dnnopt.base.json_text import parse_json
+from dnnopt.base.machine import PEAK_FILE, machine, usable_memory
 from dnnopt.base.numbers import format_gap, format_percent, format_quantity, format_runtime
 from dnnopt.base.outputs import make_folder
 from dnnopt.base.plugins import load_plugin, located
@@ -49,10 +50,9 @@ _SHARES = (0.01, 0.15)  # of gaps, in summaries
 _SMALLEST = 1e-12  # stands for a gap of 0 without a proof, as of a later priority
 _POLL = 0.1
 _ATTEMPTS = 2  # of a process that a signal ends
-_TASK = "task"  # key of result files: what was asked for
+_TASK = "task"  # keys of result files: what was asked for, and how the run went
+_RUN = "run"
 _DAMAGED = ".damaged"  # added to the name of a cut file
-# Where the limits of a container are: of both versions of cgroups.
-_CGROUPS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 _NEVER = threading.Event()
 _PROGRAM = "from dnnopt.cli.limited import limited; limited()"
 
@@ -230,15 +230,8 @@ def _counted_of(count: int, whole: int) -> str:
 
 def fair_share(jobs: int) -> float | None:
     """Return the bytes that each of so many processes may take of the machine or its container; None: not known."""
-    known = []
-    with suppress(AttributeError, ValueError, OSError):
-        known.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
-    for place in _CGROUPS:
-        try:
-            known.append(int(Path(place).read_text(encoding="ascii")))
-        except (OSError, ValueError):  # there is none, or it says "max"
-            continue
-    return min(known) / jobs if known else None
+    whole = usable_memory()
+    return None if whole is None else whole / jobs
 
 
 def run_task(task: BenchTask, stop: threading.Event = _NEVER) -> dict[str, Any]:
@@ -253,19 +246,24 @@ def run_task(task: BenchTask, stop: threading.Event = _NEVER) -> dict[str, Any]:
     """
     output = Path(task.output)
     make_folder(output.parent)
+    run: dict[str, Any] = {"machine": machine()}
     for attempt in range(1, _ATTEMPTS + 1):
-        code, message = _attempt(task, output, stop)
+        run["started"] = datetime.now(UTC).isoformat(timespec="seconds")
+        code, message = _attempt(task, output, run, stop)
         if output.exists() or code >= 0 or attempt == _ATTEMPTS:
             break
     if not output.exists():
         dead = {"format": "dnnopt-result", "version": 1, "problem": task.problem, "status": "error"}
         empty = {"objective": None, "bound": None, "gap": None, "placement": None, "runtime": None}
-        write_text(output, dump_json(dead | empty | {"message": message, _TASK: _asked(task)}))
+        write_text(output, dump_json(dead | empty | {"message": message, _TASK: _asked(task), _RUN: run}))
     return read_result(output)
 
 
-def _attempt(task: BenchTask, output: Path, stop: threading.Event) -> tuple[int, str]:
-    """Run the process of a task; return its exit code, below 0 where a signal ended it, and what to say of it."""
+def _attempt(task: BenchTask, output: Path, run: dict[str, Any], stop: threading.Event) -> tuple[int, str]:
+    """Run the process of a task; return its exit code, below 0 where a signal ended it, and what to say of it.
+
+    How much memory it took is added to `run`.
+    """
     # A name of its own: another bench may be at the same task.
     unfinished = output.with_name(f".{output.name}.{secrets.token_hex(4)}.unfinished")
     limit = ("--time-limit", f"{task.time_limit:g}")
@@ -273,7 +271,7 @@ def _attempt(task: BenchTask, output: Path, stop: threading.Event) -> tuple[int,
     command = [*program, "solve", task.problem, *task.options, *limit, "--json", str(unfinished)]
     code = 0
     try:
-        code, said = _run(command, unfinished, 1.5 * task.time_limit + _GRACE, stop)
+        code, said, run["peak_memory"] = _run(command, unfinished, 1.5 * task.time_limit + _GRACE, stop)
         last = " ".join(said.strip().splitlines()[-1:]).removeprefix("dnnopt: ")
         message = last or (
             f"the process was killed by signal {-code}" if code < 0 else f"it died with exit code {code}"
@@ -282,7 +280,7 @@ def _attempt(task: BenchTask, output: Path, stop: threading.Event) -> tuple[int,
             message += f"; it had {format_quantity(task.memory, 'bytes')} of memory at most"
         if unfinished.exists():
             data = parse_json(read_text(unfinished, allow_large=True), file=str(unfinished), allow_large=True)
-            write_text(unfinished, dump_json(data | {_TASK: _asked(task)}))
+            write_text(unfinished, dump_json(data | {_TASK: _asked(task), _RUN: run}))
             _put_in_place(unfinished, output)
     except subprocess.TimeoutExpired:
         message = f"ended, as it ran {_GRACE:g} s longer than one and a half times its limit"
@@ -341,8 +339,8 @@ def kept_result(task: BenchTask, again: bool = False) -> dict[str, Any] | None:
     return data
 
 
-def _run(command: list[str], unfinished: Path, seconds: float, stop: threading.Event) -> tuple[int, str]:
-    """Run a process that writes a file; return its exit code and what it wrote to stderr.
+def _run(command: list[str], unfinished: Path, seconds: float, stop: threading.Event) -> tuple[int, str, int | None]:
+    """Run a process that writes a file; return its exit code, what it wrote to stderr, and how much memory it took.
 
     Its temporary files are in a folder of its own, so that none is left where it is killed.
     """
@@ -357,7 +355,7 @@ def _run(command: list[str], unfinished: Path, seconds: float, stop: threading.E
             while True:
                 try:
                     said = process.communicate(timeout=_POLL)[1]
-                    return process.returncode, said
+                    return process.returncode, said, _peak(Path(folder))
                 except subprocess.TimeoutExpired:
                     if stop.is_set():
                         raise KeyboardInterrupt from None
@@ -366,6 +364,14 @@ def _run(command: list[str], unfinished: Path, seconds: float, stop: threading.E
         except BaseException:
             _end(process)
             raise
+
+
+def _peak(folder: Path) -> int | None:
+    """Return what a process has left in its temporary folder as the most memory it held; None: it was killed."""
+    try:
+        return int((folder / PEAK_FILE).read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return None
 
 
 def _end(process: Child) -> None:

@@ -3,10 +3,13 @@
 import json
 import os
 import sys
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 import dnnopt as dp
+from dnnopt.base import machine as machine_module
+from dnnopt.base.machine import usable_cores
 from dnnopt.studies import bench as bench_module
 from dnnopt.studies.bench import BenchTask, fair_share, run_task
 
@@ -67,7 +70,7 @@ def test_a_process_that_a_signal_ends_is_tried_again_at_once(tmp_path, monkeypat
 
 def test_the_limit_of_a_container_counts(tmp_path, monkeypatch):
     files = tmp_path / "memory.max", tmp_path / "memory.limit_in_bytes"
-    monkeypatch.setattr(bench_module, "_CGROUPS", tuple(map(str, files)))
+    monkeypatch.setattr(machine_module, "_MEMORY_LIMITS", tuple(map(str, files)))
     whole = fair_share(1)
     files[0].write_text("max\n")
     assert fair_share(1) == whole
@@ -77,6 +80,35 @@ def test_the_limit_of_a_container_counts(tmp_path, monkeypatch):
     assert fair_share(4) == 200000
     files[1].write_text("9223372036854771712\n")  # as cgroups of the first version say that there is none
     assert fair_share(4) == 250000
+
+
+def test_the_processors_of_a_container_count(tmp_path, monkeypatch):
+    files = tmp_path / "cpu.max", tmp_path / "quota", tmp_path / "period"
+    monkeypatch.setattr(machine_module, "_PROCESSOR_LIMITS", ((str(files[0]),), tuple(map(str, files[1:]))))
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: range(8), raising=False)
+    assert usable_cores() == 8
+    files[0].write_text("max 100000\n")
+    assert usable_cores() == 8
+    files[0].write_text("250000 100000\n")
+    assert usable_cores() == 3
+    files[0].write_text("1000 100000\n")
+    assert usable_cores() == 1
+    files[0].unlink()
+    files[1].write_text("-1\n")
+    files[2].write_text("100000\n")
+    assert usable_cores() == 8
+    files[1].write_text("400000\n")
+    assert usable_cores() == 4
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows does not say how much memory a process took")
+def test_a_result_says_when_on_what_and_with_how_much_memory_it_was_made(tmp_path):
+    dp.bench(["small/001"], tmp_path, method="greedy", time_limit=20)
+    run = json.loads((tmp_path / "greedy" / "small" / "001.json").read_text("utf-8"))["run"]
+    assert 1e7 < run["peak_memory"] < 1e10
+    assert run["machine"]["cores"] >= 1
+    assert run["machine"]["processor"]
+    assert abs(datetime.now(UTC) - datetime.fromisoformat(run["started"])) < timedelta(minutes=5)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="two processes at once")

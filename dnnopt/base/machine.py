@@ -1,0 +1,74 @@
+"""What this process may use of the machine or container that it runs on."""
+
+from __future__ import annotations
+
+import math
+import os
+import platform
+import sys
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+# Where the limits of a container are: of both versions of cgroups.
+_MEMORY_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+_PROCESSOR_LIMITS = (
+    ("/sys/fs/cgroup/cpu.max",),
+    ("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "/sys/fs/cgroup/cpu/cpu.cfs_period_us"),
+)
+
+PEAK_FILE = "peak-memory"  # where a process of a bench says how much it has taken
+
+
+def usable_memory() -> int | None:
+    """Return the bytes of memory of the machine or its container; None: not known."""
+    known = []
+    with suppress(AttributeError, ValueError, OSError):
+        known.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    for place in _MEMORY_LIMITS:
+        with suppress(OSError, ValueError):  # there is none, or it says "max"
+            known.append(int(Path(place).read_text(encoding="ascii")))
+    return min(known, default=None)
+
+
+def core_numbers() -> list[int]:
+    """Return the numbers of the processors that this process may run on; none where the system does not say."""
+    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+
+
+def usable_cores() -> int:
+    """Return how many processors this process may run on, at least 1: of the machine, its share and its container."""
+    cores = len(core_numbers()) or os.cpu_count() or 1
+    for places in _PROCESSOR_LIMITS:
+        with suppress(OSError, ValueError):  # there is none, or it says "max"
+            quota, period = map(int, " ".join(Path(place).read_text(encoding="ascii") for place in places).split())
+            if quota > 0 and period > 0:
+                cores = min(cores, math.ceil(quota / period))
+    return max(cores, 1)
+
+
+def machine() -> dict[str, Any]:
+    """Return what times depend on, for records of runs: processor, cores, bytes of memory."""
+    return {"processor": _processor(), "cores": usable_cores(), "memory": usable_memory()}
+
+
+@cache
+def _processor() -> str:
+    """Return what the processor is called, as far as the system says."""
+    with suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
+            name, _, value = line.partition(":")
+            if name.strip() == "model name" and value.strip():
+                return value.strip()
+    return platform.processor() or platform.machine()
+
+
+def peak_memory() -> int | None:
+    """Return the most bytes that this process, or one that it has waited for, has held at once; None: not known."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    peak = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return peak if sys.platform == "darwin" else 1024 * peak
