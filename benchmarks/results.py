@@ -23,7 +23,7 @@ import dnnopt as dp
 from dnnopt.approaches.scores import score
 from dnnopt.base.errors import InputError
 from dnnopt.base.numbers import format_runtime
-from dnnopt.compiled import compile_problem
+from dnnopt.compiled.compiler import compile_problem
 from dnnopt.formulations import registry
 from dnnopt.problem import library
 from dnnopt.studies.bench import BenchTask, fair_share, outcome, run_all, tasks
