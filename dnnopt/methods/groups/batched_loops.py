@@ -141,19 +141,23 @@ def side_tables(walk: Walk, goes_on: Mask, choices: Array, entries: Array, shift
         _side_table(walk, goes_on, *mine)
 
 
-def side_plans(
+def side_optima(
     walk: Walk,
     goes_on: Mask,
     choices: Array,
     entries: Array,
     shifts: Index,
-    tables: Array,
+    units: int,
+    values: Array,
     chosen: Index,
     used: Index,
 ) -> None:
-    """Fill in the best sides (G, N), and the entries of their uses (G, uses)."""
-    for mine in zip(choices, entries, shifts, tables, chosen, used, strict=True):
-        _side_plan(walk, goes_on, *mine)
+    """Fill in the least cost with so many units (G,), the best sides (G, N), and their uses' entries (G, uses)."""
+    table = np.zeros((int(walk.states_at[-1]), units + 2))
+    for group, mine in enumerate(zip(choices, entries, shifts, strict=True)):
+        _side_table(walk, goes_on, *mine, table)
+        values[group] = table[0, units]
+        _side_plan(walk, goes_on, *mine, table, chosen[group], used[group])
 
 
 def side_marginals(

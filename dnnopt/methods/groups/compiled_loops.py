@@ -40,18 +40,25 @@ def _cost(walk, step, state, choice, choices, entries):
 def joint_table(walk, choices, entries, out):
     steps = len(walk.moves_at) - 1
     out[walk.states_at[steps]] = 0.0
+    costs = np.empty(np.diff(walk.choices_at).max())
     for step in range(steps - 1, -1, -1):
         here, after = walk.states_at[step], walk.states_at[step + 1]
         count = walk.choices_at[step + 1] - walk.choices_at[step]
+        mine, following = choices[walk.choices_at[step] :], out[after:]
         move = walk.moves_at[step]
         for state in range(after - here):
+            for choice in range(count):
+                costs[choice] = mine[choice]
+            for use in range(walk.uses_at[step], walk.uses_at[step + 1]):
+                entry = walk.entries_at[use] + walk.digits[walk.digits_at[use] + state] * count
+                for choice in range(count):
+                    costs[choice] += entries[entry + choice]
             best = np.inf
             for choice in range(count):
-                to = walk.to[move]
-                move += 1
+                to = walk.to[move + choice]
                 if to >= 0:
-                    cost = out[after + to] + _cost(walk, step, state, choice, choices, entries)
-                    best = min(best, cost)
+                    best = min(best, following[to] + costs[choice])
+            move += count
             out[here + state] = best
 
 
@@ -101,28 +108,40 @@ def joint_marginals(walk, choices, entries, table, out):
 
 
 @njit(cache=True)
+def _cheaper_side(leaves, enters, cost, other, shift, row, sides):
+    """Fill in the least cost by units left, being out at a cost or in at another one, and whether that is in."""
+    full = len(row) - 1
+    begin = min(max(shift, 0), full)
+    row[:begin] = leaves[:begin] + cost
+    sides[:begin] = 0
+    # Slices, and a loop without a branch, are what compilers turn into vector instructions.
+    out, into = leaves[begin:full], enters[begin - shift : full - shift]
+    least, inside = row[begin:full], sides[begin:full]
+    for left in range(full - begin):
+        first, second = out[left] + cost, into[left] + other
+        inside[left] = second < first
+        least[left] = second if second < first else first
+    first = leaves[full - 1] + cost
+    second = enters[min(full - shift, full)] + other if shift <= full else np.inf
+    sides[full] = second < first
+    row[full] = min(first, second)
+
+
+@njit(cache=True)
 def _side_table(walk, goes_on, choices, entries, shifts, out):
-    steps, size = len(walk.moves_at) - 1, out.shape[1]
+    steps = len(walk.moves_at) - 1
+    sides = np.empty(out.shape[1], dtype=np.uint8)
     out[walk.states_at[steps]] = 0.0
     for step in range(steps - 1, -1, -1):
         here, after = walk.states_at[step], walk.states_at[step + 1]
+        move = walk.moves_at[step]
         for state in range(after - here):
-            row = out[here + state]
             cost = _cost(walk, step, state, 0, choices, entries)
-            move = walk.moves_at[step] + 2 * state
-            following = out[after + walk.to[move]]
-            for left in range(size - 1):
-                row[left] = following[left] + cost
-            row[size - 1] = row[size - 2]
-            cost = _cost(walk, step, state, 1, choices, entries)
-            if cost < np.inf:
-                following = out[after + walk.to[move + 1]]
-                shift = shifts[step, 1 if goes_on[here + state] else 0]
-                for left in range(max(shift, 0), size + min(shift, 0)):
-                    value = following[left - shift] + cost
-                    row[left] = value if value < row[left] else row[left]
-                for left in range(size + min(shift, 0), size):
-                    row[left] = min(row[left], following[size - 1] + cost)
+            other = _cost(walk, step, state, 1, choices, entries)
+            shift = shifts[step, 1 if goes_on[here + state] else 0]
+            leaves, enters = out[after + walk.to[move]], out[after + walk.to[move + 1]]
+            _cheaper_side(leaves, enters, cost, other, shift, out[here + state], sides)
+            move += 2
 
 
 @njit(cache=True)
@@ -134,23 +153,30 @@ def _left_after(left, choice, shift, size):
 
 
 @njit(cache=True)
-def _side_plan(walk, goes_on, choices, entries, shifts, table, chosen, used):
-    size = table.shape[1]
+def _side_optimum(walk, goes_on, choices, entries, shifts, rows, sides, chosen, used):
+    """Fill in the best sides; rows are of two steps (2, states of one, size), sides of all (states, size)."""
+    steps, size = len(walk.moves_at) - 1, rows.shape[2]
+    now, following = rows[0], rows[1]
+    following[0] = 0.0
+    for step in range(steps - 1, -1, -1):
+        here, after = walk.states_at[step], walk.states_at[step + 1]
+        move = walk.moves_at[step]
+        for state in range(after - here):
+            cost = _cost(walk, step, state, 0, choices, entries)
+            other = _cost(walk, step, state, 1, choices, entries)
+            shift = shifts[step, 1 if goes_on[here + state] else 0]
+            leaves, enters = following[walk.to[move]], following[walk.to[move + 1]]
+            _cheaper_side(leaves, enters, cost, other, shift, now[state], sides[here + state])
+            move += 2
+        now, following = following, now
     state, left = 0, size - 2
-    for step in range(len(walk.moves_at) - 1):
-        shift = shifts[step, 1 if goes_on[walk.states_at[step] + state] else 0]
-        best, mine = np.inf, 0
-        for choice in range(2):
-            to = walk.to[walk.moves_at[step] + 2 * state + choice]
-            rest = _left_after(left, choice, shift, size)
-            if rest >= 0:
-                cost = table[walk.states_at[step + 1] + to, rest]
-                cost += _cost(walk, step, state, choice, choices, entries)
-                if cost < best:
-                    best, mine = cost, choice
-        _noted(walk, step, state, mine, chosen, used)
-        left = _left_after(left, mine, shift, size)
-        state = walk.to[walk.moves_at[step] + 2 * state + mine]
+    for step in range(steps):
+        at = walk.states_at[step] + state
+        side = np.int64(sides[at, left])
+        _noted(walk, step, state, side, chosen, used)
+        left = _left_after(left, side, shifts[step, 1 if goes_on[at] else 0], size)
+        state = walk.to[walk.moves_at[step] + 2 * state + side]
+    return following[0, size - 2]
 
 
 @njit(cache=True)
@@ -185,10 +211,13 @@ def side_tables(walk, goes_on, choices, entries, shifts, out):
 
 
 @njit(cache=True)
-def side_plans(walk, goes_on, choices, entries, shifts, tables, chosen, used):
-    for group in range(len(tables)):
-        mine, its_uses = chosen[group], used[group]
-        _side_plan(walk, goes_on, choices[group], entries[group], shifts[group], tables[group], mine, its_uses)
+def side_optima(walk, goes_on, choices, entries, shifts, units, values, chosen, used):
+    # Rows of two steps stay in the processor's caches, which tables of all would not.
+    rows = np.empty((2, np.diff(walk.states_at).max(), units + 2))
+    sides = np.empty((walk.states_at[-1], units + 2), dtype=np.uint8)
+    for group in range(len(values)):
+        mine = choices[group], entries[group], shifts[group]
+        values[group] = _side_optimum(walk, goes_on, *mine, rows, sides, chosen[group], used[group])
 
 
 @njit(cache=True)

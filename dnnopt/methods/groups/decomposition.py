@@ -138,7 +138,7 @@ class Decomposition:
         self._barred = np.where(able.reshape(count, 2, nodes).transpose(0, 2, 1), 0.0, np.inf)  # (G, N, 2)
         self._share = np.ascontiguousarray((groups.held[self.sides.nodes] / groups.memory).T)  # (G, N)
         self._table = np.zeros(self.joint.walk.states_at[-1])
-        self._side_tables = np.zeros((count, self.sides.walk.states_at[-1], units + 2))
+        self._least = np.zeros(count)
         self._chosen = np.zeros(nodes, dtype=np.int64)
         self._used = np.zeros((1, len(self.joint.walk.digits_at)), dtype=np.int64)
         self._sides_chosen = np.zeros((count, nodes), dtype=np.int64)
@@ -192,17 +192,16 @@ class Decomposition:
         walk, sides, goes_on = self.joint.walk, self.sides.walk, self.sides.goes_on
         costs, side_costs = self._joint_costs(multipliers), self._side_costs(multipliers)
         self._loops.joint_table(walk, *costs, self._table)
-        self._loops.side_tables(sides, goes_on, *side_costs, self._shifts, self._side_tables)
+        self._loops.side_optima(
+            sides, goes_on, *side_costs, self._shifts, self.units, self._least, self._sides_chosen, self._sides_used
+        )
         _, _, charged, priced = self.split(multipliers)
-        parts = np.array([self._table[0], *self._side_tables[:, 0, self.units]])
+        parts = np.array([self._table[0], *self._least])
         if not np.isfinite(parts).all():
             return np.inf, gradient
         total = float(parts.sum() - charged.sum() - priced @ self.limits[1:])
         total -= _ROUNDING * float(np.abs(parts).sum() + charged.sum() + priced.sum())
         self._loops.joint_plan(walk, *costs, self._table, self._chosen, self._used[0])
-        self._loops.side_plans(
-            sides, goes_on, *side_costs, self._shifts, self._side_tables, self._sides_chosen, self._sides_used
-        )
         self._loops.count_crossings(self.joint.events, self._used, crossing.reshape(1, -1))
         crossed = np.zeros(crossing.T.shape)
         self._loops.count_crossings(self.sides.events, self._sides_used, crossed)
@@ -256,19 +255,26 @@ class Decomposition:
                     best, found = value, mean.copy()
         return best, found
 
+    def _side_tables(self, multipliers: Array) -> Array:
+        """Return the tables of groups (G, side states, units + 2)."""
+        tables = np.zeros((len(self._least), self.sides.walk.states_at[-1], self.units + 2))
+        costs = self._side_costs(multipliers)
+        self._loops.side_tables(self.sides.walk, self.sides.goes_on, *costs, self._shifts, tables)
+        return tables
+
     def marginals(self, multipliers: Array) -> Array:
         """Return the bound of all plans with each node in each executor (N, k)."""
         total, _ = self.value(multipliers)
         found = np.full(self.c.allowed.shape, np.inf)
         if not np.isfinite(total):
             return found
-        walk, sides, count = self.joint.walk, self.sides.walk, len(self._side_tables)
-        parts = float(self._table[0] + self._side_tables[:, 0, self.units].sum())
+        walk, sides, count, tables = self.joint.walk, self.sides.walk, len(self._least), self._side_tables(multipliers)
+        parts = float(self._table[0] + self._least.sum())
         least = np.zeros(len(self.joint.nodes))
         self._loops.joint_marginals(walk, *self._joint_costs(multipliers), self._table, least)
         side = np.zeros((count, 2 * len(self.sides.nodes)))
         costs = self._side_costs(multipliers)
-        self._loops.side_marginals(sides, self.sides.goes_on, *costs, self._shifts, self._side_tables, side)
+        self._loops.side_marginals(sides, self.sides.goes_on, *costs, self._shifts, tables, side)
         place = np.zeros(len(self.sides.nodes), dtype=np.int64)
         place[self.sides.nodes] = np.arange(len(place))
         at = 2 * place[self.joint.nodes][:, None] + self.joint.inside  # (choices, G)
@@ -295,7 +301,7 @@ class Decomposition:
             np.array([prices @ self.limits[1:]]),
             tables,
             unused.copy(),
-            self._side_tables.copy(),
+            self._side_tables(multipliers),
             rows,
             share,
         )

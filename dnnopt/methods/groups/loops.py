@@ -42,18 +42,19 @@ class Loops(Protocol):
         the group where it begins a run, and where it goes on with one.
         """
 
-    def side_plans(
+    def side_optima(
         self,
         walk: Walk,
         goes_on: Mask,
         choices: Array,
         entries: Array,
         shifts: Index,
-        tables: Array,
+        units: int,
+        values: Array,
         chosen: Index,
         used: Index,
     ) -> None:
-        """Fill in the best sides (G, N), and the entries of their uses (G, uses)."""
+        """Fill in the least cost with so many units (G,), the best sides (G, N), and their uses' entries (G, uses)."""
 
     def side_marginals(
         self, walk: Walk, goes_on: Mask, choices: Array, entries: Array, shifts: Index, tables: Array, out: Array
