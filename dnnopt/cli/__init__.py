@@ -14,6 +14,7 @@ from dnnopt.cli import (
     listing,
     making,
     profiling,
+    results,
     running,
     solving,
     studies,
@@ -34,6 +35,7 @@ COMMANDS = (
     listing,
     approaches,
     instances,
+    results,
 )  # importing them registers the commands
 
 

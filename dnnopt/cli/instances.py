@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dnnopt.base.errors import InputError
-from dnnopt.base.numbers import format_quantity
-from dnnopt.base.text import visible
 from dnnopt.cli.app import NO_PLAN, PluginOption, app, console, guarded, present, say, tell, write_json
 from dnnopt.cli.options import (
     CsvOption,
@@ -25,7 +23,6 @@ from dnnopt.cli.options import (
     SeedOption,
     SolverOption,
     VerboseOption,
-    checked_page,
     memory_of_each,
     refuse_beside,
 )
@@ -134,30 +131,6 @@ def _compare_folders(old: Path, new: Path, files: dict[str, Path | None]) -> Non
     from dnnopt.studies.run_folders import read_runs
 
     present(compare_runs(read_runs(old), read_runs(new)), None, files)
-
-
-@command("report")
-def report_command(
-    runs: Annotated[Path, typer.Argument(help="Folder of results of bench or compare --over: METHOD/PROBLEM.json.")],
-    output: Annotated[
-        Path,
-        typer.Option("--output", "-o", help="The page: one .html file, which needs no network.", callback=checked_page),
-    ],
-    title: Annotated[str | None, typer.Option(help="Default: the name of the folder.")] = None,
-    verbose: VerboseOption = False,
-) -> None:
-    """Write a page that says which method is best where, by how much and how sure, with a page for each problem."""
-    from dnnopt.base.numbers import counted
-    from dnnopt.plot.report.data import report_data
-    from dnnopt.plot.report.page import write_report
-    from dnnopt.studies.run_folders import read_runs
-
-    data = report_data(read_runs(runs), title=runs.resolve().name if title is None else title)
-    write_report(data, output)
-    shown = f"{counted(len(data['problems']), 'problem')}, {counted(len(data['methods']), 'method')}"
-    tell(f"{visible(str(output))}: {shown}, {format_quantity(output.stat().st_size, 'bytes', 3)}")
-    for line in data["left"]:
-        say(f"left out: {visible(line)}")
 
 
 @best.command("verify")

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from dnnopt.base.console import as_text, headed, table, words
 from dnnopt.base.errors import InputError
-from dnnopt.base.files import read_data
+from dnnopt.base.files import read_data, take_header
 from dnnopt.base.frozen import FrozenDict, unchangeable
+from dnnopt.base.json_text import parse_json
 from dnnopt.base.numbers import compared, format_gap, format_number, format_quantity, format_runtime
 from dnnopt.base.tables import Described, Framed
 from dnnopt.problem.plan import Plan
@@ -304,11 +305,23 @@ def read_result(path: str | Path, *, allow_large: bool = False) -> dict[str, Any
     InputError
         For what `read_data` refuses, and for values of another kind. The plan is left to `read_plan`.
     """
-    data = read_data(path, "result", allow_large=allow_large)
+    return _checked(read_data(path, "result", allow_large=allow_large), str(path))
+
+
+def result_from_text(text: str, *, file: str = "") -> dict[str, Any]:
+    """Return the data in the text of a result file, as `read_result` does; `file` is named in messages."""
+    data = parse_json(text, file=file)
+    if not isinstance(data, dict):
+        raise InputError("an object (names to values)", file=file, value=data)
+    take_header(data, "result", file)
+    return _checked(data, file)
+
+
+def _checked(data: dict[str, Any], file: str) -> dict[str, Any]:
     result = {**_MISSING, **data}
     for key, fits, expected in _RESULT:
         if not fits(result.get(key)):
-            raise InputError(expected, file=str(path), field=key, value=result.get(key))
+            raise InputError(expected, file=file, field=key, value=result.get(key))
     return result
 
 

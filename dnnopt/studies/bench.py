@@ -41,6 +41,7 @@ from dnnopt.models.solvers.interface import Limits
 from dnnopt.problem import library
 from dnnopt.problem.problem import load
 from dnnopt.problem.words import objective_name
+from dnnopt.studies.run_frames import Readable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -387,6 +388,7 @@ def _end(process: Child) -> None:
     process.kill()
 
 
+@Readable
 @checked
 def bench(
     problems: str | Iterable[str],
