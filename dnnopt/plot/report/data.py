@@ -11,6 +11,7 @@ from dnnopt.base.errors import InputError, UnsupportedError
 from dnnopt.base.numbers import format_number
 from dnnopt.compiled.evaluator import TOLERANCE
 from dnnopt.plot.layout import columns_and_tracks
+from dnnopt.plot.report.what_ran import what_ran
 from dnnopt.plot.timetable import makespan, timetable
 from dnnopt.problem import library
 from dnnopt.problem.networks import INPUT, OUTPUT
@@ -18,6 +19,7 @@ from dnnopt.problem.plan import PLAN_KEYS, Plan
 from dnnopt.problem.problem import Problem, load
 from dnnopt.problem.words import objective_name
 from dnnopt.referee import evaluate
+from dnnopt.studies.run_columns import part_of
 from dnnopt.studies.run_folders import BenchRun
 from dnnopt.studies.set_comparison import best_values
 from dnnopt.studies.statistics import primal_integral
@@ -71,8 +73,7 @@ def report_data(
         "title": title,
         "methods": [{"name": method, **_way(kept, method)} for method in methods],
         "problems": shown,
-        "versions": sorted({_versions(run.data) for of in kept.values() for run in of.values()} - {""}),
-        "dates": sorted({run.data["date"] for of in kept.values() for run in of.values() if run.data["date"]}),
+        "ran": what_ran(run for of in kept.values() for run in of.values()),
         "left": left,
     }
 
@@ -86,11 +87,6 @@ def _way(kept: Mapping[str, Mapping[str, BenchRun]], method: str) -> dict[str, A
                 values.add(of[method].data.get(key) or "")
     asked = any(method.split("+")[0] == value.split("+")[0] for value in found["formulation"] if value)
     return {"formulation": method.split("+")[0] if asked else "", "solver": "/".join(sorted(found["solver"] - {""}))}
-
-
-def _versions(data: Mapping[str, Any]) -> str:
-    listed = data["versions"]
-    return ", ".join(f"{name} {listed[name]}" for name in ("dnnopt", "python", "highspy", "ortools") if name in listed)
 
 
 def _problem(
@@ -129,7 +125,7 @@ def _granularities(problem: Problem) -> list[str]:
 
 
 def _cell(run: BenchRun | None, best: float | None, limit: float) -> list[Any] | None:
-    """Return status, objective, bound, seconds, source, confirmation, integral, trace, message of a run."""
+    """Return status, objective, bound, seconds, source, confirmation, integral, trace, message, memory of a run."""
     if run is None:
         return None
     data = run.data
@@ -150,6 +146,7 @@ def _cell(run: BenchRun | None, best: float | None, limit: float) -> list[Any] |
         _short(integral, 4),
         [[_short(value, 6 if place else 4) for place, value in enumerate(point)] for point in _thinned(trace)],
         data["message"],
+        _short(part_of(data, "run").get("peak_memory"), 4),
     ]
 
 

@@ -87,12 +87,16 @@ const css = (name) => getComputedStyle(document.documentElement).getPropertyValu
 
 // A figure with its description in words, which is what a screen reader reads.
 function chart(title, traces, layout, { height = 340, note = "", onclick = null } = {}) {
+  const entries = layout.showlegend === false ? 0 : traces.filter((trace) => trace.name && trace.showlegend !== false).length;
+  const wide = document.documentElement.clientWidth, columns = Math.max(1, Math.floor((wide > 1000 ? Math.min(wide, 1400) / 2 : wide) / 175));
+  const legend = entries > 1 ? 20 * Math.ceil(entries / columns) : 0; // the figure grows by what its legend takes
+  height += Math.max(0, legend - 40);
   const place = element("div", { class: "plot", role: "img", "aria-label": `${title}. ${note}`, style: `height:${height}px` });
   const axis = { gridcolor: css("--line"), zerolinecolor: css("--line"), linecolor: css("--line"), automargin: true };
   const named = (given) => ({ ...axis, ...given, title: { standoff: 8, ...(given && given.title) } });
   const whole = {
-    height, margin: { l: 48, r: 12, t: 8, b: 44 }, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
-    font: { color: css("--ink"), size: 12, family: "system-ui, sans-serif" }, legend: { orientation: "h", y: -0.22, font: { size: 11 } },
+    height, margin: { l: 48, r: 12, t: 8, b: 44 + legend }, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
+    font: { color: css("--ink"), size: 12, family: "system-ui, sans-serif" }, legend: { orientation: "h", yref: "container", y: 0, yanchor: "bottom", x: 0, font: { size: 11 } },
     hoverlabel: { bgcolor: css("--card"), font: { color: css("--ink") }, bordercolor: css("--line") }, dragmode: false, ...layout,
     xaxis: named(layout.xaxis), yaxis: named(layout.yaxis),
   };

@@ -1,15 +1,19 @@
 // The page of one problem.
+const MOST_NAMES = 6; // in a sentence
+const last = (number) => number ?? Infinity;
+const byValue = (a, b) => last(a.cell[1]) - last(b.cell[1]) || last(a.cell[3]) - last(b.cell[3]);
+const inSentence = (some) => `${some.slice(0, MOST_NAMES).map((one) => one.name).join(", ")}${some.length > MOST_NAMES ? ` and ${some.length - MOST_NAMES} others` : ""}`;
 const STATUS = { optimal: "proved optimal", feasible: "a plan", infeasible: "proved infeasible", no_solution: "no plan found", error: "failed", interrupted: "interrupted", unbounded: "unbounded" };
 
 function problemPage(report, problem) {
-  const ran = report.methods.map((method, index) => ({ ...method, index, cell: problem.cells[index] })).filter((one) => one.cell);
+  const ran = report.methods.map((method, index) => ({ ...method, index, cell: problem.cells[index] })).filter((one) => one.cell).sort(byValue);
   const least = leastOf(problem), unit = problem.unit, shown = (number) => quantity(number, unit, 6);
   const chips = [["execution", problem.execution], ["constraints", problem.constraint], ["objectives", problem.objective], ["granularity", problem.granularity], ["platform", problem.platform],
     ["layers", [problem.layers]], ["devices", [problem.devices.length]]];
   const winners = ran.filter((one) => isBest(one.cell, least)), proofs = ran.filter((one) => one.cell[0] === "optimal");
-  const all = winners.length === ran.length ? "all methods" : `${winners.length} of ${ran.length} methods: ${winners.map((one) => one.name).join(", ")}`;
+  const all = winners.length === ran.length ? "all methods" : `${winners.length} of ${ran.length} methods: ${inSentence(winners)}`;
   const answer = Number.isFinite(least)
-    ? `Best plan: ${problem.quantity} ${shown(least)}, found by ${all}. ` + (proofs.length ? `Proved optimal by ${proofs.map((one) => one.name).join(", ")}.`
+    ? `Best plan: ${problem.quantity} ${shown(least)}, found by ${all}. ` + (proofs.length ? `Proved optimal by ${inSentence(proofs)}.`
       : problem.bound === null ? "No bound is known." : `Not proved; the best bound is ${shown(problem.bound)}, ${percent((least - problem.bound) / Math.abs(least))} below.`)
     : ran.some((one) => one.cell[0] === "infeasible") ? "Proved: no plan satisfies every constraint." : "No method found a plan.";
   const columns = [
@@ -20,7 +24,7 @@ function problemPage(report, problem) {
     ["bound", true, (one) => shown(one.cell[2]), (one) => one.cell[2]],
     ["gap", true, (one) => (one.cell[1] === null || one.cell[2] === null || one.cell[1] === 0 ? "" : percent(Math.max(0, (one.cell[1] - one.cell[2]) / Math.abs(one.cell[1])))),
       (one) => (one.cell[1] === null || one.cell[2] === null ? null : (one.cell[1] - one.cell[2]) / Math.abs(one.cell[1]))],
-    ["time", true, (one) => duration(one.cell[3]), (one) => one.cell[3]],
+    ["time", true, (one) => duration(one.cell[3]), (one) => one.cell[3]], ["memory", true, (one) => quantity(one.cell[9], "bytes", 3), (one) => one.cell[9]],
     ["found by", false, (one) => one.cell[4]], ["confirmed by", false, (one) => one.cell[5]], ["message", false, (one) => one.cell[8]],
   ];
   return [
@@ -35,18 +39,19 @@ function problemPage(report, problem) {
   ];
 }
 
-function traceChart(problem, ran) {
+function traceChart(problem, all) {
+  const traced = all.filter((one) => one.cell[7].some((point) => point[1] !== null || point[2] !== null)), ran = traced.slice(0, MOST_LINES);
   const traces = [], end = Math.max(...ran.map((one) => one.cell[3] || 0), 1e-3);
-  ran.forEach((one) => [[1, "plan", dash(one.index)], [2, "bound", "dot"]].forEach(([column, word, line]) => {
+  ran.forEach((one) => [[1, "plan", dash(one.place)], [2, "bound", "dot"]].forEach(([column, word, line]) => {
     const points = one.cell[7].filter((point) => point[column] !== null);
     if (!points.length) return;
     traces.push({ x: [...points.map((point) => Math.max(point[0], 1e-3)), Math.max(one.cell[3] || end, 1e-3)], y: [...points.map((point) => point[column]), points.at(-1)[column]], mode: "lines",
       name: `${one.name}${column === 2 ? ": bound" : ""}`, legendgroup: one.name, showlegend: column === 1 || !one.cell[7].some((point) => point[1] !== null),
-      line: { shape: "hv", color: colour(one.index), dash: line, width: 2 }, hovertemplate: `%{y:.5g} ${problem.unit} after %{x:.3g} s<extra>${word}</extra>` });
+      line: { shape: "hv", color: colour(one.place), dash: line, width: 2 }, hovertemplate: `%{y:.5g} ${problem.unit} after %{x:.3g} s<extra>${word}</extra>` });
   }));
   if (!traces.length) return null;
   return chart("Plans and bounds over time", traces, { xaxis: { type: "log", title: { text: "time (s)" } }, yaxis: { title: { text: `${problem.quantity}${problem.unit ? ` (${problem.unit})` : ""}` } } },
-    { note: "A line falls when a better plan is found; dotted bounds rise until nothing is between." });
+    { note: `${traced.length > ran.length ? `The best ${ran.length} of ${traced.length} methods. ` : ""}A line falls when a better plan is found; dotted bounds rise until nothing is between.` });
 }
 
 function baselineChart(problem, least) {

@@ -1,7 +1,8 @@
 // Pages, filters, and what is drawn of many problems.
 const DIMENSIONS = ["execution", "constraint", "objective", "granularity", "size", "platform"];
 const CERTAIN = 0.05;
-let report = null, classes = "execution";
+const MOST_LINES = 8; // that a figure begins with
+let report = null, classes = "execution", drawn = new Set();
 const chosen = Object.fromEntries(DIMENSIONS.map((name) => [name, ""]));
 
 const selected = () => report.problems.filter((problem) => DIMENSIONS.every((name) => !chosen[name] || problem[name].includes(chosen[name])));
@@ -42,10 +43,10 @@ function answerOf(found, problems) {
 }
 
 function methodTable(found, problems) {
-  const share = (key) => [(row) => counted(row[key], row.problems), (row) => row[key] / row.problems];
+  const share = (key) => [(row) => `${row[key]} (${Math.round((100 * row[key]) / row.problems)} %)`, (row) => row[key] / row.problems];
   const columns = [["method", false, (row) => row.name], ["problems", true, (row) => row.problems], ["best plan", true, ...share("best")], ["plan", true, ...share("plans")], ["proved", true, ...share("proved")], ["within 1 %", true, ...share("within")],
     ["mean gap", true, (row) => percent(row.gap), (row) => row.gap], ["primal integral", true, (row) => percent(row.integral), (row) => row.integral], ["mean time", true, (row) => duration(row.seconds), (row) => row.seconds],
-    ["failed", true, (row) => row.failed],
+    ["memory", true, (row) => quantity(row.memory, "bytes", 3), (row) => row.memory], ["failed", true, (row) => row.failed],
     [`${found.first.name}: better / as good / worse`, true, (row) => (row.test ? `${row.test.wins} / ${row.test.ties} / ${row.test.losses}` : ""), (row) => (row.test ? row.test.wins - row.test.losses : null)],
     ["p", true, (row) => (row.test ? row.p.toPrecision(2) : ""), (row) => row.p]];
   return tableOf("methods", columns, found.rows.length > 1 ? [...found.order, virtualBest(problems)] : found.order, { isBest: (row) => row === found.first });
@@ -62,7 +63,15 @@ function classTable(problems) {
   return element("section", {}, element("h2", {}, "Who is best where"), pick("Classes by", DIMENSIONS.map((name) => [name, name]), classes, (given) => { classes = given; show(); }), tableOf(`best by ${classes}`, columns, rows));
 }
 
-const stepLine = (index, x, y, extra = {}) => ({ x, y, mode: "lines", name: report.methods[index].name, line: { shape: "hv", color: colour(index), dash: dash(index), width: 2 }, ...extra });
+const stepLine = (index, x, y, extra = {}) => { const { name, place } = report.methods[index]; return { x, y, mode: "lines", name, line: { shape: "hv", color: colour(place), dash: dash(place), width: 2 }, ...extra }; };
+
+// Colours go by rank, so that the methods of which figures are first have colours of their own.
+function rankMethods() {
+  const { order } = summarise(report.methods, report.problems);
+  report.methods.forEach((method) => { method.place = report.methods.length; });
+  order.forEach((row, place) => { report.methods[row.index].place = place; });
+  drawn = new Set(order.slice(0, MOST_LINES).map((row) => row.index));
+}
 
 function profileChart(problems, rows) {
   const ratios = rows.map(() => []), shared = problems.filter((problem) => rows.every((row) => problem.cells[row.index]) && problem.best !== null);
@@ -77,7 +86,7 @@ function profileChart(problems, rows) {
     return stepLine(row.index, [...x, largest], [...y, y.at(-1)], { hovertemplate: "%{y:.0f} % within %{x:.3g} times the best<extra>%{fullData.name}</extra>" });
   });
   return chart("Performance profile", traces, { xaxis: { type: "log", title: { text: "value, times the best method's" } }, yaxis: { title: { text: "problems (%)" }, range: [0, 102] } },
-    { note: `Share of the ${shared.length} problems that all methods ran on, within a factor of the best method: higher is better.` });
+    { note: `Share of the ${shared.length} problems that all of these methods ran on, within a factor of the best of them: higher is better.` });
 }
 
 function proofChart(problems, rows) {
@@ -116,7 +125,7 @@ function gapChart(problems, rows) {
   const names = rows.map((row) => row.name), height = Math.min(2400, 190 + 16 * problems.length);
   return chart("Gaps by problem", [{ type: "heatmap", x: names, y: problems.map((problem) => problem.name), z, text, zmin: -2, zmax: 3, xgap: 1, ygap: 1, colorscale: "Viridis",
     colorbar: { tickvals: [-2, -1, 0, 1, 2, 3], ticktext: ["0", "0.1 %", "1 %", "10 %", "100 %", "10×"], thickness: 10, lenmode: "pixels", len: 260, y: 1, yanchor: "top" }, hovertemplate: "%{y} by %{x}: %{text}<extra></extra>" }],
-  { xaxis: { tickangle: -45 }, yaxis: { autorange: "reversed", type: "category", tickfont: { size: 10 } } },
+  { xaxis: { tickangle: -45, side: "top", type: "category", tickfont: { size: 10 } }, yaxis: { autorange: "reversed", type: "category", tickfont: { size: 10 } } },
   { height, note: "Empty: no plan. A click opens the problem.", onclick: (event) => { location.hash = `#/problem/${encodeURIComponent(event.points[0].y)}`; } });
 }
 
@@ -124,7 +133,7 @@ function scalingChart(problems, rows) {
   const traces = rows.map((row) => {
     const own = problems.filter((problem) => isProved(problem.cells[row.index]));
     return own.length ? { x: own.map((problem) => problem.layers * problem.devices.length), y: own.map((problem) => Math.max(problem.cells[row.index][3] || 0, 1e-3)), text: own.map((problem) => problem.name), mode: "markers", name: row.name,
-      marker: { color: colour(row.index), size: 7, opacity: 0.75 }, hovertemplate: "%{text}: %{y:.3g} s<extra>%{fullData.name}</extra>" } : null;
+      marker: { color: colour(report.methods[row.index].place), size: 7, opacity: 0.75 }, hovertemplate: "%{text}: %{y:.3g} s<extra>%{fullData.name}</extra>" } : null;
   }).filter(Boolean);
   if (!traces.length) return null;
   return chart("Time to proof over size", traces, { xaxis: { type: "log", title: { text: "layers × devices" } }, yaxis: { type: "log", title: { text: "time to proof (s)" } } }, { note: "Each dot is a problem that is proved." });
@@ -134,9 +143,28 @@ function overview(problems) {
   const found = summarise(report.methods, problems);
   const page = [element("h1", {}, "Who is best where, by how much, how sure"), element("div", { class: "answer", id: "answer", "aria-live": "polite" }, ...answerOf(found, problems))];
   if (!found.first) return page;
-  const rows = found.rows;
-  return [...page, element("h2", {}, "Methods"), methodTable(found, problems), element("p", { class: "note" }, "Mean gap: shifted geometric mean (1 %) of gaps to the best known values, over problems with a plan. Mean time: shifted by 1 s. Virtual best: of each problem the best plan of all, by the quickest that has it. p: Wilcoxon's signed-rank test against the first, corrected by Holm. ", element("a", { href: "#/about" }, "Definitions")),
-    classTable(problems), element("div", { class: "charts" }, profileChart(problems, rows), anytimeChart(problems, rows), proofChart(problems, rows), scalingChart(problems, rows)), gapChart(problems, rows)];
+  return [...page, ranNote(), element("h2", {}, "Methods"), methodTable(found, problems), element("p", { class: "note" }, "Mean gap: shifted geometric mean (1 %) of gaps to the best known values, over problems with a plan. Mean time: shifted by 1 s. Memory: the median of what runs took at most. Virtual best: of each problem the best plan of all, by the quickest that has it. p: Wilcoxon's signed-rank test against the first, corrected by Holm. ", element("a", { href: "#/about" }, "Definitions")),
+    classTable(problems), figures(problems, found.order), gapChart(problems, found.order)];
+}
+
+// Figures of lines, of the methods that are chosen above them.
+function figures(problems, order) {
+  const holder = element("div", { class: "charts" }), summary = element("summary");
+  const draw = () => {
+    for (const place of holder.querySelectorAll(".plot")) Plotly.purge(place);
+    const rows = order.filter((row) => drawn.has(row.index));
+    summary.textContent = `Methods in these figures: ${rows.length} of ${order.length}`;
+    holder.replaceChildren(...(rows.length ? [profileChart(problems, rows), anytimeChart(problems, rows), proofChart(problems, rows), scalingChart(problems, rows)].filter(Boolean) : []));
+  };
+  draw();
+  if (order.length <= MOST_LINES) return holder;
+  const boxes = order.map((row) => element("input", { type: "checkbox", onchange: (event) => { drawn[event.target.checked ? "add" : "delete"](row.index); draw(); drawPending(); } }));
+  const mark = () => boxes.forEach((box, place) => { box.checked = drawn.has(order[place].index); });
+  const choose = (rows) => { drawn = new Set(rows.map((row) => row.index)); mark(); draw(); drawPending(); };
+  const button = (words, rows) => element("button", { type: "button", onclick: () => choose(rows) }, words);
+  mark();
+  return element("section", {}, element("h2", {}, "Figures"), element("details", { class: "chosen" }, summary, element("p", {}, button(`The first ${MOST_LINES}`, order.slice(0, MOST_LINES)), " ", button("All", order), " ", button("None", [])),
+    element("div", { class: "boxes" }, ...order.map((row, place) => element("label", {}, boxes[place], row.name)))), holder);
 }
 
 function formulationsPage(problems) {
@@ -150,7 +178,7 @@ function formulationsPage(problems) {
   }).filter((row) => row.ran);
   const columns = [["formulation", false, (row) => row.formulation], ["solver", false, (row) => row.solver], ["problems", true, (row) => row.ran], ["proved", true, (row) => counted(row.proved, row.ran), (row) => row.proved / row.ran],
     ["mean gap of its bound", true, (row) => percent(row.gap), (row) => row.gap], ["mean time", true, (row) => duration(row.seconds), (row) => row.seconds], ["refused or failed", true, (row) => row.refused]];
-  const boxes = rows.map((row) => ({ type: "box", name: row.name, x: row.gaps.map((gap) => 100 * gap), boxpoints: "all", jitter: 0.4, marker: { color: colour(row.index), size: 4 }, line: { width: 1 } }));
+  const boxes = rows.map((row) => ({ type: "box", name: row.name, x: row.gaps.map((gap) => 100 * gap), boxpoints: "all", jitter: 0.4, marker: { color: colour(report.methods[row.index].place), size: 4 }, line: { width: 1 } }));
   return [...page, tableOf("formulations", columns, rows), element("div", { class: "charts" }, chart("Bounds at the end", boxes, { xaxis: { title: { text: "bound below the best known value (%)" } }, showlegend: false }, { height: 160 + 50 * boxes.length, note: "How far the bound of each run is below the best known value." }), proofChart(problems, rows.map((row) => ({ ...row, problems: row.ran }))))];
 }
 
@@ -162,16 +190,35 @@ function problemList(problems) {
   return [element("h1", {}, "Problems"), tableOf("problems", columns, problems, { tall: true })];
 }
 
+const moment = (text) => text.slice(0, 16).replace("T", " ");
+const listed = (values) => [...new Set(values.filter(Boolean))].join("; ");
+
+function whenRan() {
+  const times = report.ran.flatMap((row) => [row.first, row.last]).filter(Boolean).map(moment).sort(), first = times[0], last = times.at(-1);
+  return !times.length ? "" : first === last ? first : `${first} to ${last.slice(0, 10) === first.slice(0, 10) && last.length > 10 ? last.slice(11) : last}${last.length > 10 ? " UTC" : ""}`;
+}
+
+function ranNote() {
+  const machines = listed(report.ran.map((row) => row.machine)), versions = listed(report.ran.map((row) => row.versions));
+  return element("p", { class: "note" }, `Run ${[whenRan(), machines && `on ${machines}`, versions && `with ${versions}`].filter(Boolean).join(", ")}. `, element("a", { href: "#/about" }, "What ran when"));
+}
+
+function ranTable() {
+  const columns = [["method", false, (row) => row.method], ["runs", true, (row) => row.runs], ["first started", false, (row) => moment(row.first)], ["last started", false, (row) => moment(row.last)], ["limit", true, (row) => duration(row.limit), (row) => row.limit],
+    ["threads", true, (row) => row.threads], ["most memory", true, (row) => quantity(row.memory, "bytes", 3), (row) => row.memory], ["machine", false, (row) => row.machine], ["versions", false, (row) => row.versions]];
+  return tableOf("what ran when", columns, report.ran);
+}
+
 function aboutPage() {
   const lines = [["Runs", `${report.problems.reduce((sum, problem) => sum + problem.cells.filter(Boolean).length, 0)} of ${report.methods.length} methods on ${report.problems.length} problems`],
-    ["Dates", report.dates.length > 2 ? `${report.dates[0]} to ${report.dates.at(-1)}` : report.dates.join(", ")], ["Versions", report.versions.join("; ")]];
+    ["When", whenRan()], ["Versions", listed(report.ran.map((row) => row.versions))], ["Machines", listed(report.ran.map((row) => row.machine))]].filter(([, value]) => value);
   const words = ["Best known: the value of the library's table, or a better one of these runs; where there is neither, the best bound. Gap: (value − best known) / |best known|.",
     "Best plan: no method's value is lower by more than a millionth. Better, as good, worse: of the problems both ran on; to have no plan is worse than any plan.",
     "p: Wilcoxon's signed-rank test on relative differences (two-sided, exact up to 60 differences), corrected by Holm for the number of methods. It says how likely differences are so one-sided where neither is better; the problems are no random sample, so it says nothing of others.",
     "Shifted geometric mean: exp(mean(log(x + s))) − s, with s = 1 % of gaps and 1 s of times. Means of gaps are over problems with a plan: look at the share with a plan, too.",
     "Primal integral (Berthold 2013): mean primal gap from the start to the longest run of that problem; primal gap: |value − best| / max(|value|, |best|), 1 without a plan.",
     "Performance profile: Dolan and Moré 2002."];
-  return [element("h1", {}, "About these runs"), element("ul", { class: "chips" }, ...lines.map(([name, value]) => element("li", {}, element("b", {}, `${name} `), value))), ...words.map((text) => element("p", {}, text)),
+  return [element("h1", {}, "About these runs"), element("ul", { class: "chips" }, ...lines.map(([name, value]) => element("li", {}, element("b", {}, `${name} `), value))), ...words.map((text) => element("p", {}, text)), element("h2", {}, "What ran when"), ranTable(),
     ...(report.left.length ? [element("h2", {}, "Left out"), element("ul", {}, ...report.left.map((text) => element("li", {}, text)))] : [])];
 }
 
@@ -206,6 +253,7 @@ async function start() {
   const [plotly, data] = await Promise.all([unpacked("plotly-data"), unpacked("report-data")]);
   document.head.append(Object.assign(document.createElement("script"), { textContent: plotly }));
   report = JSON.parse(data);
+  rankMethods();
   makeFilters();
   addEventListener("hashchange", () => show(true));
   show();

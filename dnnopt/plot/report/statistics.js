@@ -7,6 +7,12 @@ function shiftedMean(values, shift) {
   return Math.exp(values.reduce((sum, value) => sum + Math.log(value + shift), 0) / values.length) - shift;
 }
 
+function median(values) {
+  if (!values.length) return null;
+  const sorted = [...values].sort((a, b) => a - b), middle = Math.floor(sorted.length / 2);
+  return sorted.length % 2 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
+}
+
 function relativeDifference(first, second) {
   if (first === second) return 0;
   const least = Math.min(Math.abs(first), Math.abs(second)), difference = first - second;
@@ -66,7 +72,7 @@ function holm(values) { // [p, ...]
   return found;
 }
 
-// What is said of methods over problems. A cell is [status, objective, bound, seconds, source, confirmed, integral, trace, message].
+// What is said of methods over problems. A cell is [status, objective, bound, seconds, source, confirmed, integral, trace, message, memory].
 const value = (cell) => (cell && cell[1] !== null ? cell[1] : Infinity);
 const isProved = (cell) => cell && (cell[0] === "optimal" || cell[0] === "infeasible");
 
@@ -94,7 +100,7 @@ function summarise(methods, problems) {
       within: gaps.filter((gap) => gap <= 0.01).length,
       gap: shiftedMean(gaps, 0.01), seconds: shiftedMean(seconds, 1),
       integral: shiftedMean(cells.map((cell) => cell[6]).filter((one) => one !== null), 0.01),
-      failed: cells.filter((cell) => cell[0] === "error").length,
+      failed: cells.filter((cell) => cell[0] === "error").length, memory: median(cells.map((cell) => cell[9]).filter((one) => one !== null && one !== undefined)),
     };
   }).filter((row) => row.problems);
   // A method that ran on few problems is no winner of all: the share is of all problems.
@@ -116,5 +122,5 @@ function virtualBest(problems) {
   const least = (cells, column) => cells.map((cell) => cell[column]).filter((one) => one !== null).reduce((a, b) => Math.min(a, b), Infinity);
   const finite = (column) => winners.map((cells) => least(cells, column)).filter(Number.isFinite), plans = leasts.filter(Number.isFinite).length;
   return { name: "virtual best", problems: ran.length, plans, best: plans, proved: ran.filter((problem) => problem.cells.some(isProved)).length, within: gaps.filter((gap) => gap <= 0.01).length,
-    gap: shiftedMean(gaps, 0.01), seconds: shiftedMean(finite(3), 1), integral: shiftedMean(finite(6), 0.01), failed: 0 };
+    gap: shiftedMean(gaps, 0.01), seconds: shiftedMean(finite(3), 1), integral: shiftedMean(finite(6), 0.01), failed: 0, memory: null };
 }
