@@ -33,7 +33,7 @@ SOURCE = "group decomposition"
 # Steps of the first ascent and of later ones, the length of the first step in means of what a layer costs, and how much
 # shorter the last one is. Where an ascent gains next to nothing, steps are shorter from then on.
 _FIRST, _LATER = (300, 6.0, 0.005), (1000, 1.0, 0.02)
-_FINEST = 4  # how often the grid of memory is refined, to twice as many units
+_FINEST = 2  # how often the grid of memory is refined, to twice as many units
 _STALLED, _SHORTER, _SHORTEST = 3e-4, 0.3, 1e-3
 _SHARE = 0.4  # of the time that is left, for one ascent at most
 _WIDTHS = (30, 100, 300, 1000, 3000, 10_000, 30_000, 100_000)

@@ -35,7 +35,7 @@ from dnnopt.methods.groups.steps import joint_of, sides_of
 from dnnopt.methods.programs.frontier import Frontier
 from dnnopt.methods.programs.rows import rows_of
 
-UNITS = 64  # of memory, in the coarsest grid
+UNITS = 256
 _SLACK = 1e-8  # of memory: what the referee takes for a plan within the limit is one here
 _FIRST, _SECOND, _SMALL = 0.95, 0.999, 1e-3  # of Adam; gradients are whole numbers
 _MEAN = 0.98
