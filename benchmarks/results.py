@@ -5,6 +5,7 @@
   for plans that are only placed and one for those that are scheduled, too);
 - ``heuristics``: the same for 1 s each, by every heuristic;
 - ``approaches``: the algorithms of published approaches on the same problems, where they serve them;
+- ``relaxations``: the linear relaxation of every mixed-integer linear formulation of `small` and `core`, for 20 s each;
 - ``hard``: `hard` for 120 s each.
 
 A result file for each run goes to ``FOLDER/runs`` (``FOLDER/approaches`` for approaches). All parts take some twelve
@@ -27,6 +28,7 @@ from dnnopt.compiled.compiler import compile_problem
 from dnnopt.formulations import registry
 from dnnopt.problem import library
 from dnnopt.studies.bench import BenchTask, fair_share, outcome, run_all, tasks
+from dnnopt.studies.relaxations import relaxation_tasks
 from dnnopt.studies.set_comparison import set_tasks
 
 SETS = ("small", "core", "core@2")
@@ -63,10 +65,16 @@ def formulation_tasks(runs: Path) -> list[BenchTask]:
     return found
 
 
+def lp_tasks(runs: Path) -> list[BenchTask]:
+    """Return a task for the linear relaxation of each problem and formulation that supports it."""
+    return relaxation_tasks(SETS, runs, time_limit=20.0)
+
+
 PARTS: dict[str, Callable[[Path], list[BenchTask]] | None] = {
     "heuristics": heuristic_tasks,
     "auto": auto_tasks,
     "formulations": formulation_tasks,
+    "relaxations": lp_tasks,
     "hard": hard_tasks,
     "approaches": None,
 }

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dnnopt.base.errors import InputError
 from dnnopt.cli import typed
 from dnnopt.cli.app import INTERNAL, INTERRUPTED, NO_PLAN, console, present, remark, save_figure, write_json
 from dnnopt.cli.options import (
@@ -54,6 +55,9 @@ def solve_command(
     log: Annotated[Path | None, typer.Option(help="Write the solver's own log there.", callback=checked_file)] = None,
     confirm: Annotated[bool, typer.Option(help="Ask a second engine about a solver's proof.")] = True,
     best: Annotated[int | None, typer.Option(min=1, help="The best K plans, each proved, instead of one.")] = None,
+    relaxation: Annotated[
+        bool, typer.Option("--relaxation", help="Just the linear relaxation of --formulation: a bound, and no plan.")
+    ] = False,
     json: JsonOption = None,
     csv: CsvOption = None,
     markdown: MarkdownOption = None,
@@ -70,6 +74,15 @@ def solve_command(
     from dnnopt.problem.variants import Variants
 
     files = {"csv": csv, "markdown": markdown, "latex": latex}
+    if relaxation:
+        if isinstance(problem, Variants):
+            raise InputError("", field="--relaxation", problem="goes with a problem; these are variants of one")
+        changed = {"--method": method != "auto", "--gap": gap != 1e-6, "--no-confirm": not confirm}
+        refuse_beside("--relaxation", {"--solver": solver, "--iterations": iterations, "--best": best, **changed})
+        written = {"--start": start, "--log": log, "--figure": figure, "--html": html}
+        refuse_beside("--relaxation", written | {f"--{kind}": path for kind, path in files.items()})
+        _relax(problem, formulation, time_limit, threads, seed, json)
+        return
     if isinstance(problem, Variants):
         refuse_beside("variants", {"--start": start, "--log": log, "--iterations": iterations, "--best": best})
         refuse_beside("variants", {"--html": html})
@@ -119,6 +132,25 @@ def solve_command(
     present(result, json, files, verbose=verbose)
     _draw(result, figure)
     exit_for(problem, result, time_limit)
+
+
+def _relax(
+    problem: Problem,
+    formulation: str | None,
+    time_limit: float | None,
+    threads: int | None,
+    seed: int,
+    json: Path | None,
+) -> None:
+    """Solve the linear relaxation of a formulation, and say what no plan is better than."""
+    from dnnopt.methods.relaxing import relax
+
+    if formulation is None:
+        raise InputError("", field="--formulation", problem="missing: of which the linear relaxation is solved")
+    found = relax(problem, formulation, time_limit=time_limit, threads=threads, seed=seed)
+    present(found, json)
+    if found.bound is None:
+        raise typer.Exit(INTERRUPTED if found.status == "interrupted" else NO_PLAN)
 
 
 def _solve_best(

@@ -1,9 +1,10 @@
-"""Commands that study one problem: its formulations, its Pareto front, along a parameter, in its scenarios."""
+"""Commands that study a problem: its formulations, its Pareto front, along a parameter, in its scenarios."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -18,14 +19,17 @@ from dnnopt.cli.options import (
     JsonOption,
     LatexOption,
     MarkdownOption,
+    MemoryLimitOption,
     SeedOption,
     SolverOption,
     ThreadsOption,
     TimeOption,
     VerboseOption,
+    is_given,
+    memory_of_each,
     refuse_beside,
 )
-from dnnopt.cli.target import command
+from dnnopt.cli.target import OptionalTarget, command
 from dnnopt.cli.typed import named
 
 if TYPE_CHECKING:
@@ -34,24 +38,54 @@ if TYPE_CHECKING:
 _TOLERANCE = 1e-6
 
 
-@command("formulations")
+@command("formulations", OptionalTarget)
 def formulations_command(
-    problem: Problem,
+    problem: Problem | None = None,
     formulation: Annotated[
         list[str] | None, typer.Option("--formulation", "-f", help="Just this one; may be repeated.")
     ] = None,
     time_limit: Annotated[float, typer.Option("--time-limit", "-t", help="Seconds for each.")] = 60.0,
-    threads: ThreadsOption = None,
+    threads: Annotated[
+        int | None, typer.Option(help="Default: one for each processor; with --over, one for each run.")
+    ] = None,
     seed: SeedOption = 0,
+    over: Annotated[
+        list[str] | None,
+        typer.Option(help="Instead of one problem: the LP bounds of this set (or problem); may be repeated."),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="With --over: folder for results; what is there is not redone."),
+    ] = None,
+    jobs: Annotated[int, typer.Option(min=1, max=512, help="With --over: runs at a time.")] = 1,
+    memory_limit: MemoryLimitOption = None,
     json: JsonOption = None,
     csv: CsvOption = None,
     markdown: MarkdownOption = None,
     latex: LatexOption = None,
     verbose: VerboseOption = False,
 ) -> None:
-    """Put formulations side by side: sizes, build time, LP bound, time to the first plan and to proof."""
+    """Put formulations side by side: sizes, build time, LP bound, time to the first plan and to proof.
+
+    With --over, on sets of problems: how far their LP bounds are below the best known values.
+    """
     from dnnopt.studies.side_by_side import compare_formulations
 
+    files = {"csv": csv, "markdown": markdown, "latex": latex}
+    if over:
+        refuse_beside("--over", {"TARGET": problem})
+        if output is None:
+            raise InputError("", field="--output", problem="missing: a folder for the results of --over")
+        memory = memory_of_each(memory_limit, jobs)
+        one = 1 if threads is None else threads
+        limits = {"time_limit": time_limit, "threads": one, "seed": seed, "memory": memory}
+        _relax_sets(over, output, formulation or (), jobs, limits, json, files)
+        return
+    if problem is None:
+        raise InputError("", field="TARGET", problem="missing: a problem, or --over")
+    for option, given in {"--output": output, "--memory-limit": memory_limit, "--jobs": jobs != 1}.items():
+        if is_given(given):
+            raise InputError("", field=option, problem="goes with --over")
     result = compare_formulations(
         problem,
         formulation or (),
@@ -60,7 +94,30 @@ def formulations_command(
         seed=seed,
         watch=lambda row: say(f"{row.formulation}: {row.status}") if verbose else None,
     )
-    present(result, json, {"csv": csv, "markdown": markdown, "latex": latex})
+    present(result, json, files)
+
+
+def _relax_sets(
+    sets: list[str],
+    output: Path,
+    formulations: Sequence[str],
+    jobs: int,
+    limits: dict[str, Any],
+    json: Path | None,
+    files: dict[str, Path | None],
+) -> None:
+    """Solve the linear relaxations of sets of problems, and say how good they are."""
+    from dnnopt.cli.progress import counter
+    from dnnopt.studies.bench import outcome, run_all
+    from dnnopt.studies.relaxations import bound_quality, relaxation_tasks
+
+    work = relaxation_tasks(sets, output, formulations, **limits)
+    results = []
+    with counter() as count:
+        for task, data in run_all(work, jobs):
+            results.append((task.label, data))
+            count(f"of {len(work)}: {task.problem}, {task.label}: {outcome(data)}")
+    present(bound_quality(results), json, files)
 
 
 @command("pareto")

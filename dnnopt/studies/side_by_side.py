@@ -13,7 +13,8 @@ from dnnopt.base.numbers import format_gap, format_quantity, format_runtime
 from dnnopt.base.tables import Heading, Tabular
 from dnnopt.compiled.compiler import compile_problem
 from dnnopt.formulations import registry
-from dnnopt.methods.formulated import default_solver, separate_on_relaxations
+from dnnopt.methods.formulated import default_solver
+from dnnopt.methods.relaxing import relax_model
 from dnnopt.methods.result import OPTIMAL_GAP, relative_gap
 from dnnopt.methods.solving import Search
 from dnnopt.models.linear import LinearModel
@@ -178,17 +179,7 @@ def compare_formulations(
             model = formulation.build(compiled)
             variables, count, nonzeros = model.size()
             build_seconds = clock.elapsed()
-            relaxed, relaxed_seconds = None, None
-            if isinstance(model, LinearModel):
-                from dnnopt.models.solvers.highs import relaxation
-
-                clock = Clock()
-                if model.lazy is not None:
-                    separate_on_relaxations(model, model.lazy, limits, control, clock)
-                outcome = relaxation(model, limits, control.stop)
-                relaxed_seconds = clock.elapsed()
-                if outcome.objective is not None and outcome.status == "optimal":
-                    relaxed = outcome.objective * model.objective_unit
+            relaxed = relax_model(model, limits, control) if isinstance(model, LinearModel) else None
             solver = default_solver(formulation)
             again = compile_problem(problem)
             search = Search(problem, again, limits, control, formulation=name, baselines=False, confirm=False)
@@ -202,8 +193,8 @@ def compare_formulations(
                 rows=count,
                 nonzeros=nonzeros,
                 build_seconds=build_seconds,
-                relaxation=relaxed,
-                relaxation_seconds=relaxed_seconds,
+                relaxation=None if relaxed is None else relaxed.value,
+                relaxation_seconds=None if relaxed is None else relaxed.seconds,
                 objective=result.objective,
                 bound=result.bound,
                 gap=relative_gap(result.objective, result.bound),

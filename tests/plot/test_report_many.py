@@ -5,7 +5,9 @@ from browser import in_browser
 
 import dnnopt as dp
 from dnnopt.plot.report.data import report_data
+from dnnopt.studies.best_known import best_known
 from dnnopt.studies.run_folders import BenchRun
+from dnnopt.studies.statistics import shifted_geometric_mean
 
 RUN = {"machine": {"processor": "a <b>processor</b>", "cores": 2, "memory": 4 * 10**9}, "peak_memory": 5 * 10**7}
 
@@ -21,6 +23,10 @@ def page(tmp_path_factory):
         for number in range(10):
             data |= {"runtime": 1.0 + number, "run": RUN | {"started": f"2026-11-29T10:0{number}:00+00:00"}}
             runs.append(BenchRun(f"method {number}", dict(data)))
+        for name, bound in (("edgewise", 1.0), ("product", 0.5)):
+            relaxed = data | {"method": "relaxation", "objective": None, "placement": None, "status": "no_solution"}
+            relaxed |= {"bound": bound * data["objective"] * (0.5 if problem == "small/002" else 0.9), "trace": []}
+            runs.append(BenchRun(f"relaxation-of-{name}", relaxed))
     place = tmp_path_factory.mktemp("many") / "report.html"
     write_report(report_data(runs, title="Many"), place)
     return place
@@ -73,15 +79,40 @@ def test_the_page_says_what_ran_when_and_with_how_much_memory(page, tmp_path):
       const rows = all("table[data-name='what ran when'] tbody tr").map(cells);
       page.location.hash = "#/problem/small%2F001";
       await wait(() => $("h1").textContent === "small/001", "problem");
-      const problem = all("tbody tr").map(cells);
+      const problem = [...doc.querySelector("tbody").children].map(cells);
       return { memory, note, rows, methods: problem.map((row) => row[0]), problem: problem[0] };
     """
     found = in_browser(page, script, tmp_path)
     machine = "a <b>processor</b>, 2 cores, 4 GB"
     assert found["memory"] == "50 MB"
     assert found["note"].startswith(f"Run 2026-11-29 10:00 to 10:09 UTC, on {machine}, with dnnopt {dp.__version__}, ")
-    assert len(found["rows"]) == 10
+    assert len(found["rows"]) == 12
     assert found["rows"][3][:4] == ["method 3", "2", "2026-11-29 10:03", "2026-11-29 10:03"]
     assert found["rows"][3][6:8] == ["50 MB", machine]
     assert found["methods"] == [f"method {number}" for number in range(10)]
     assert "50 MB" in found["problem"]
+
+
+def test_relaxations_have_a_table_of_their_own(page, tmp_path):
+    script = """
+      const rowsOf = (name) => [...doc.querySelectorAll(`table[data-name='${name}'] tbody tr`)];
+      const cells = (name) => rowsOf(name).map((row) => [...row.children].map((cell) => cell.textContent));
+      page.location.hash = "#/formulations";
+      await wait(() => $("h1").textContent === "Formulations", "formulations");
+      const rows = cells("linear relaxations");
+      const figures = [...doc.querySelectorAll("figure")].map((one) => one.dataset.figure);
+      page.location.hash = "#/problem/small%2F001";
+      await wait(() => $("h1").textContent === "small/001", "problem");
+      return { rows, figures, own: cells("relaxations of small/001") };
+    """
+    found = in_browser(page, script, tmp_path)
+    best = [best_known(name).objective for name in ("small/001", "small/002")]
+    values = [dp.solve(name, method="heft", time_limit=5, seed=0).objective for name in ("small/001", "small/002")]
+    gaps = [1 - share * value / known for share, value, known in zip((0.9, 0.5), values, best, strict=True)]
+    gaps = [max(gap, 0.0) for gap in gaps]
+    edgewise = found["rows"][0]
+    assert edgewise[:3] == ["edgewise", "2", "2 of 2 (100 %)"]
+    assert float(edgewise[5].removesuffix(" %")) == pytest.approx(50 * sum(gaps), rel=1e-2)
+    assert float(edgewise[4].removesuffix(" %")) == pytest.approx(100 * shifted_geometric_mean(gaps, 0.01), rel=1e-2)
+    assert found["figures"] == ["Relaxations below the best known values"]
+    assert [row[0] for row in found["own"]] == ["edgewise", "product"]

@@ -19,6 +19,7 @@ from dnnopt.problem.plan import PLAN_KEYS, Plan
 from dnnopt.problem.problem import Problem, load
 from dnnopt.problem.words import objective_name
 from dnnopt.referee import evaluate
+from dnnopt.studies.relaxations import best_plans_known, relaxation_gap, relaxed_formulation
 from dnnopt.studies.run_columns import part_of
 from dnnopt.studies.run_folders import BenchRun
 from dnnopt.studies.set_comparison import best_values
@@ -52,7 +53,9 @@ def report_data(
     InputError
         If nothing is left, or a best plan is not what its file says.
     """
-    known, kept, left = dict(problems or {}), dict[str, dict[str, BenchRun]](), list[str]()
+    known, left = dict(problems or {}), list[str]()
+    kept: dict[str, dict[str, BenchRun]] = {}
+    relaxed: dict[str, dict[str, BenchRun]] = {}
     names = set(library.names("problems"))
     for run in runs:
         name = run.data["problem"]
@@ -63,17 +66,23 @@ def report_data(
         elif run.data["checksum"] not in (None, known[name].checksum if known[name].is_data else None):
             left.append(f"{run.method}: {name}: of other data than the library's")
         else:
-            kept.setdefault(name, {})[run.method] = run
+            kept.setdefault(name, {})
+            formulation = relaxed_formulation(run.method, run.data)
+            if formulation is None:
+                kept[name][run.method] = run
+            else:
+                relaxed.setdefault(name, {})[formulation] = run
     if not kept:
         raise InputError("", problem=f"no run is of a problem of the library; the first: {left[0] if left else 'none'}")
     methods = list(dict.fromkeys(method for of in kept.values() for method in of))
     best = best_values({name: [run.data for run in of.values()] for name, of in kept.items()})
-    shown = [_problem(known[name], kept[name], methods, best[name]) for name in sorted(kept)]
+    relaxations = _relaxations(kept, relaxed)
+    shown = [_problem(known[name], kept[name], methods, best[name], relaxations.get(name, {})) for name in sorted(kept)]
     return {
         "title": title,
         "methods": [{"name": method, **_way(kept, method)} for method in methods],
         "problems": shown,
-        "ran": what_ran(run for of in kept.values() for run in of.values()),
+        "ran": what_ran(run for found in (kept, relaxed) for of in found.values() for run in of.values()),
         "left": left,
     }
 
@@ -89,8 +98,34 @@ def _way(kept: Mapping[str, Mapping[str, BenchRun]], method: str) -> dict[str, A
     return {"formulation": method.split("+")[0] if asked else "", "solver": "/".join(sorted(found["solver"] - {""}))}
 
 
+def _relaxations(
+    kept: Mapping[str, Mapping[str, BenchRun]], relaxed: Mapping[str, Mapping[str, BenchRun]]
+) -> dict[str, dict[str, list[Any]]]:
+    """Return for each problem and formulation the relaxation's value, seconds and gap to the best known plan, and why
+    there is none.
+    """
+    both = {name: [run.data for run in (*kept[name].values(), *of.values())] for name, of in relaxed.items()}
+    best = best_plans_known(both)
+    return {
+        name: {
+            formulation: [
+                _short(run.data["bound"]),
+                _short(run.data["runtime"], 4),
+                _short(relaxation_gap(run.data["bound"], best[name]), 4),
+                "" if run.data["bound"] is not None else run.data["message"],
+            ]
+            for formulation, run in of.items()
+        }
+        for name, of in relaxed.items()
+    }
+
+
 def _problem(
-    problem: Problem, runs: Mapping[str, BenchRun], methods: Sequence[str], best: float | None
+    problem: Problem,
+    runs: Mapping[str, BenchRun],
+    methods: Sequence[str],
+    best: float | None,
+    relaxations: Mapping[str, list[Any]],
 ) -> dict[str, Any]:
     """Return what is shown of a problem."""
     limit = max((run.data["runtime"] or 0.0 for run in runs.values()), default=0.0)
@@ -98,7 +133,7 @@ def _problem(
     layers = sum(len(network.layers) for network in problem.networks)
     name, unit = objective_name(problem)
     size = layers * len(problem.platform.devices)
-    bounds = [run.data["bound"] for run in runs.values() if run.data["bound"] is not None]
+    bounds = [run.data["bound"] for run in runs.values()] + [bound for bound, *_ in relaxations.values()]
     return {
         "name": problem.title,
         "title": problem.title,
@@ -113,7 +148,8 @@ def _problem(
         "size": [next(words for most, words in _SIZES if size <= most)],
         "platform": [problem.platform.name or "own"],
         "best": best,
-        "bound": max(bounds, default=None),
+        "bound": max((bound for bound in bounds if bound is not None), default=None),
+        "relaxations": dict(relaxations),
         "cells": cells,
         **_graph(problem, runs, methods),
         **_best_plan(problem, runs),

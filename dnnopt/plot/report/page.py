@@ -13,7 +13,7 @@ from typing import Any
 from dnnopt.base.extras import optional
 from dnnopt.base.files import write_text
 
-_SCRIPTS = ("statistics.js", "elements.js", "problem.js", "report.js")
+_SCRIPTS = ("statistics.js", "elements.js", "problem.js", "pages.js", "report.js")
 
 
 def report_html(data: dict[str, Any]) -> str:

@@ -34,9 +34,18 @@ function problemPage(report, problem) {
     element("div", { class: "answer" }, element("p", {}, answer)),
     element("h2", {}, "Methods"),
     tableOf(`methods on ${problem.name}`, columns, ran, { isBest: (one) => isBest(one.cell, least) }),
+    ...relaxationTable(problem),
     element("div", { class: "charts" }, traceChart(problem, ran), baselineChart(problem, least), loadChart(problem)),
     planChart(problem, ran), barChart(problem),
   ];
+}
+
+function relaxationTable(problem) {
+  const rows = Object.entries(problem.relaxations);
+  if (!rows.length) return [];
+  const columns = [["formulation", false, ([name]) => name], ["value", true, ([, one]) => quantity(one[0], problem.unit, 6), ([, one]) => one[0]], ["below best known", true, ([, one]) => percent(one[2]), ([, one]) => one[2]],
+    ["time", true, ([, one]) => duration(one[1]), ([, one]) => one[1]], ["message", false, ([, one]) => one[3]]];
+  return [element("h2", {}, "Linear relaxations"), tableOf(`relaxations of ${problem.name}`, columns, rows)];
 }
 
 function traceChart(problem, all) {
