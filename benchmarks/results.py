@@ -27,7 +27,9 @@ from dnnopt.base.numbers import format_runtime
 from dnnopt.compiled.compiler import compile_problem
 from dnnopt.formulations import registry
 from dnnopt.problem import library
-from dnnopt.studies.bench import BenchTask, fair_share, outcome, run_all, tasks
+from dnnopt.studies.bench import outcome, run_all, tasks
+from dnnopt.studies.bench_progress import BenchProgress
+from dnnopt.studies.bench_task import BenchTask
 from dnnopt.studies.relaxations import relaxation_tasks
 from dnnopt.studies.set_comparison import set_tasks
 
@@ -80,13 +82,12 @@ PARTS: dict[str, Callable[[Path], list[BenchTask]] | None] = {
 }
 
 
-def run_part(work: list[BenchTask], jobs: int) -> Iterator[str]:
+def run_part(work: list[BenchTask], **engine: Any) -> Iterator[str]:
     """Run tasks, and yield what to say of each."""
-    share, started, done = fair_share(jobs), time.monotonic(), 0
-    work = [BenchTask(**{**vars(task), "memory": share}) for task in work]
-    for done, (task, data) in enumerate(run_all(work, jobs), 1):
-        yield f"[{done}/{len(work)}] {task.label} {task.problem}: {outcome(data)}"
-    yield f"{done} runs, {format_runtime(time.monotonic() - started)}"
+    started, reached = time.monotonic(), BenchProgress()
+    for task, data in run_all(work, progress=reached, **engine):
+        yield f"[{reached.done}/{reached.tasks}] {task.label} {task.problem}: {outcome(data)} ({reached})"
+    yield f"{reached.done} runs, {format_runtime(time.monotonic() - started)}"
 
 
 def main() -> None:
@@ -94,18 +95,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="for the results")
     parser.add_argument("--part", action="append", choices=list(PARTS), help="just this one; may be repeated")
-    parser.add_argument("--jobs", type=int, default=1, help="runs at a time; more than there are cores spoil the times")
+    parser.add_argument("--jobs", type=int, default=1, help="runs at a time")
+    parser.add_argument("--scheduler", help="of Dask: run them on its workers")
     arguments = parser.parse_args()
+    engine = {"jobs": arguments.jobs, "scheduler": arguments.scheduler}
 
-    def watch(number: int, what: str, data: Mapping[str, Any]) -> None:
-        print(f"{what}: {data['status']}", flush=True)
+    def watch(reached: BenchProgress, what: str, data: Mapping[str, Any]) -> None:
+        print(f"[{reached.done}/{reached.tasks}] {what}: {data['status']} ({reached})", flush=True)
 
     for part in arguments.part or PARTS:
         made = PARTS[part]
         if made is None:
-            score(SETS, arguments.folder / "approaches", jobs=arguments.jobs, watch=watch)
+            score(SETS, arguments.folder / "approaches", watch=watch, **engine)
             continue
-        for line in run_part(made(arguments.folder / "runs"), arguments.jobs):
+        for line in run_part(made(arguments.folder / "runs"), **engine):
             print(line, flush=True)
 
 

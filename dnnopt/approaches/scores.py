@@ -36,7 +36,9 @@ from dnnopt.problem.problem import Problem, load, write_problem
 from dnnopt.problem.scenarios import Scenario
 from dnnopt.problem.variation import in_scenario
 from dnnopt.referee import Evaluation, evaluate
-from dnnopt.studies.bench import BenchTask, fair_share, run_all
+from dnnopt.studies.bench import run_all
+from dnnopt.studies.bench_progress import BenchProgress
+from dnnopt.studies.bench_task import BenchTask
 from dnnopt.studies.best_known import read_table, table_path
 
 if TYPE_CHECKING:
@@ -209,7 +211,11 @@ def score(
     jobs: int = 1,
     seed: int = 0,
     memory: float | None = None,
-    watch: Callable[[int, str, Mapping[str, Any]], None] | None = None,
+    again: bool = False,
+    scheduler: str | None = None,
+    oversubscribe: bool = False,
+    watch: Callable[[BenchProgress, str, Mapping[str, Any]], None] | None = None,
+    log: Callable[[str], None] | None = None,
 ) -> Scores:
     """Run approaches over sets of problems, and score them; called again, it does what is missing.
 
@@ -223,13 +229,13 @@ def score(
         Names; by default all.
     time_limit, search_limit : float or str
         Seconds for each exact method or formulation, and for each heuristic.
-    jobs : int
-        Runs at a time; more than there are cores spoil the times.
     seed : int
     memory : float, optional
         Bytes for each run; by default an equal share of the machine's.
+    jobs, again, scheduler, oversubscribe, log
+        As for `dnnopt.bench`.
     watch : callable, optional
-        Called with the number of runs, what was run, and its result file's data, as each ends.
+        Called with how far it is, what was run, and its result file's data, as each ends.
 
     Raises
     ------
@@ -242,7 +248,6 @@ def score(
     runs: list[_Run] = []
     outside: dict[str, dict[str, str]] = {}
     tasks: dict[Path, BenchTask] = {}
-    share = fair_share(jobs) if memory is None else memory
     loaded = {name: load(name) for name in names}
     for one in chosen:
         outside[one.name] = {}
@@ -259,10 +264,19 @@ def score(
             elif run.file not in tasks:
                 limit = search_limit if "--method" in options and is_search(one.method) else time_limit
                 where = _seen_file(folder, run.file, problem, seen)
-                tasks[run.file] = BenchTask(where, options, limit, str(run.file), share, one.method)
-    for task, data in run_all(list(tasks.values()), jobs):
+                tasks[run.file] = BenchTask(where, options, limit, str(run.file), memory, one.method)
+    progress = BenchProgress()
+    for task, data in run_all(
+        list(tasks.values()),
+        jobs,
+        again=again,
+        scheduler=scheduler,
+        oversubscribe=oversubscribe,
+        progress=progress,
+        log=log,
+    ):
         if watch is not None:
-            watch(len(tasks), f"{data['problem']} by {task.label}", data)
+            watch(progress, f"{data['problem']} by {task.label}", data)
     return _scores(runs, outside)
 
 

@@ -11,6 +11,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from dnnopt.base.errors import InputError
+from dnnopt.base.numbers import counted
+
 # Where the limits of a container are: of both versions of cgroups.
 _MEMORY_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 _PROCESSOR_LIMITS = (
@@ -46,6 +49,31 @@ def usable_cores() -> int:
             if quota > 0 and period > 0:
                 cores = min(cores, math.ceil(quota / period))
     return max(cores, 1)
+
+
+def check_cores(jobs: int, threads: int, *, oversubscribe: bool = False) -> None:
+    """Refuse more threads in all than there are processors: they would spoil each other's times.
+
+    Parameters
+    ----------
+    jobs, threads : int
+        Processes at a time, and threads of each.
+    oversubscribe : bool
+        Whether that is wanted.
+
+    Raises
+    ------
+    InputError
+        That says what would fit.
+    """
+    cores = usable_cores()
+    if oversubscribe or jobs * threads <= cores:
+        return
+    there = f"as {cores:,} of the machine's processors may be used; or oversubscribe"
+    if threads > cores:
+        raise InputError(f"at most {cores:,}, {there}", field="threads", value=threads)
+    each = counted(threads, "thread")
+    raise InputError(f"at most {cores // threads:,} with {each} each, {there}", field="jobs", value=jobs)
 
 
 def machine() -> dict[str, Any]:

@@ -12,14 +12,19 @@ from dnnopt.base.errors import InputError
 from dnnopt.base.text import visible
 from dnnopt.cli.app import console, present, remark, save_figure
 from dnnopt.cli.options import (
+    AgainOption,
     CsvOption,
     FigureOption,
+    JobsOption,
     JsonOption,
     LatexOption,
     MarkdownOption,
     MemoryLimitOption,
+    OversubscribeOption,
+    SchedulerOption,
     SeedOption,
     VerboseOption,
+    engine_options,
     memory_of_each,
     refuse_beside,
 )
@@ -155,7 +160,10 @@ def approaches_command(
     search_limit: Annotated[
         float | None, typer.Option(help="Seconds for each heuristic that searches; default: 2.")
     ] = None,
-    jobs: Annotated[int, typer.Option(min=1, max=512, help="Runs at a time.")] = 1,
+    jobs: JobsOption = 1,
+    again: AgainOption = False,
+    scheduler: SchedulerOption = None,
+    oversubscribe: OversubscribeOption = False,
     memory_limit: MemoryLimitOption = None,
     seed: SeedOption = 0,
     json: JsonOption = None,
@@ -168,7 +176,8 @@ def approaches_command(
     files = {"csv": csv, "markdown": markdown, "latex": latex}
     if own:
         others = {"PROBLEMS": problems or None, "--search-limit": search_limit, "--memory-limit": memory_limit}
-        refuse_beside("--own", others | {"--jobs": jobs != 1})
+        engine = {"--jobs": jobs != 1, "--again": again, "--scheduler": scheduler, "--oversubscribe": oversubscribe}
+        refuse_beside("--own", others | engine)
         _on_their_own(output, network, platform, approach or (), time_limit, seed, json, files)
         return
     if not problems:
@@ -187,10 +196,11 @@ def approaches_command(
             approaches=approach or (),
             time_limit=time_limit,
             search_limit=SEARCH_LIMIT if search_limit is None else search_limit,
-            jobs=jobs,
             seed=seed,
-            memory=memory_of_each(memory_limit, jobs),
-            watch=lambda number, what, data: count(f"of {number}: {what}: {outcome(data)}"),
+            memory=memory_of_each(memory_limit),
+            watch=lambda reached, what, data: count(f"of {reached.tasks} ({reached}): {what}: {outcome(data)}"),
+            log=remark,
+            **engine_options(jobs, again, scheduler, oversubscribe),
         )
     present(found, json, files)
 

@@ -9,17 +9,22 @@ import typer
 
 from dnnopt.base.errors import InputError
 from dnnopt.base.text import visible
-from dnnopt.cli.app import PluginOption, present, say
+from dnnopt.cli.app import PluginOption, present, remark, say
 from dnnopt.cli.options import (
+    AgainOption,
     CsvOption,
     GapOption,
     HtmlOption,
+    JobsOption,
     JsonOption,
     LatexOption,
     MarkdownOption,
     MemoryLimitOption,
+    OversubscribeOption,
+    SchedulerOption,
     SeedOption,
     VerboseOption,
+    engine_options,
     is_given,
     memory_of_each,
     refuse_beside,
@@ -60,7 +65,10 @@ def compare_command(
         Path | None,
         typer.Option("--output", "-o", help="With --over: folder for results; what is there is not redone."),
     ] = None,
-    jobs: Annotated[int, typer.Option(min=1, max=512, help="With --over: runs at a time.")] = 1,
+    jobs: JobsOption = 1,
+    again: AgainOption = False,
+    scheduler: SchedulerOption = None,
+    oversubscribe: OversubscribeOption = False,
     by: Annotated[
         str, typer.Option(help="With --over: classes of problems, by execution or locations, or all in one.")
     ] = _BY,
@@ -84,14 +92,16 @@ def compare_command(
             "heuristic_limit": heuristic_limit,
             "threads": 1 if threads is None else threads,
             "seed": seed,
-            "memory": memory_of_each(memory_limit, jobs),
+            "memory": memory_of_each(memory_limit),
             "plugins": plugin or (),
         }
-        _compare_set(over, output, method or [], options, jobs, by, json, files, html)
+        engine = engine_options(jobs, again, scheduler, oversubscribe)
+        _compare_set(over, output, method or [], options, engine, by, json, files, html)
         return
     if problem is None:
         raise InputError("", field="TARGET", problem="missing: a problem, or --over")
     of_sets = {"--output": output, "--memory-limit": memory_limit, "--jobs": jobs != 1, "--by": by != _BY}
+    of_sets |= {"--again": again, "--scheduler": scheduler, "--oversubscribe": oversubscribe}
     for option, given in of_sets.items():
         if is_given(given):
             raise InputError("", field=option, problem="goes with --over")
@@ -140,7 +150,7 @@ def _compare_set(
     output: Path,
     methods: list[str],
     options: dict[str, Any],
-    jobs: int,
+    engine: dict[str, Any],
     by: str,
     json: Path | None,
     files: dict[str, Path | None],
@@ -148,15 +158,16 @@ def _compare_set(
 ) -> None:
     from dnnopt.cli.progress import counter
     from dnnopt.studies.bench import outcome, run_all
+    from dnnopt.studies.bench_progress import BenchProgress
     from dnnopt.studies.set_comparison import first_failures, set_tasks, summarise
 
     summarise([], by)  # a mistake is told before anything is run
     work = set_tasks(sets, output, methods, **options)
-    results = []
+    results, reached = [], BenchProgress()
     with counter() as count:
-        for task, data in run_all(work, jobs):
+        for task, data in run_all(work, progress=reached, log=remark, **engine):
             results.append((task.label, data))
-            count(f"of {len(work)}: {task.problem} by {task.label}: {outcome(data)}")
+            count(f"of {reached.tasks} ({reached}): {task.problem} by {task.label}: {outcome(data)}")
     for method, why in first_failures(results).items():
         say(visible(f"{method} failed first at {why}"))
     found = summarise(results, by)

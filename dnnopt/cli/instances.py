@@ -4,25 +4,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from dnnopt.base.errors import InputError
-from dnnopt.cli.app import NO_PLAN, PluginOption, app, console, guarded, present, say, tell, write_json
+from dnnopt.cli.app import NO_PLAN, PluginOption, app, console, guarded, present, remark, say, tell, write_json
 from dnnopt.cli.options import (
+    AgainOption,
     CsvOption,
-    FormulationOption,
+    JobsOption,
     JsonOption,
     LatexOption,
     MarkdownOption,
     MemoryLimitOption,
-    MethodOption,
-    SeedOption,
+    OversubscribeOption,
+    SchedulerOption,
     SolverOption,
     VerboseOption,
+    engine_options,
     memory_of_each,
     refuse_beside,
 )
@@ -30,6 +31,8 @@ from dnnopt.cli.target import command
 
 if TYPE_CHECKING:
     from dnnopt.problem.problem import Problem
+    from dnnopt.studies.bench_progress import BenchProgress
+    from dnnopt.studies.bench_task import BenchTask
 
 best = typer.Typer(help="Best known values of the library's problems.", no_args_is_help=True)
 app.add_typer(best, name="best")
@@ -58,16 +61,25 @@ def bench_command(
         Path | None, typer.Option("--output", "-o", help="Folder for the results; what is there is not redone.")
     ] = None,
     time_limit: Annotated[float, typer.Option("--time-limit", "-t", help="Seconds for each problem.")] = 60.0,
-    formulation: FormulationOption = None,
+    formulation: Annotated[
+        list[str] | None, typer.Option("--formulation", "-f", help="Run this one (see 'list'); may be repeated.")
+    ] = None,
     solver: SolverOption = None,
-    method: MethodOption = "auto",
+    method: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--method", help="auto, an exact method or a heuristic; may be repeated. Default: auto, or --formulation."
+        ),
+    ] = None,
     threads: Annotated[int, typer.Option(help="Of each problem.")] = 1,
-    jobs: Annotated[
-        int, typer.Option(min=1, max=512, help="Problems at a time; more than there are cores spoil the times.")
-    ] = 1,
-    seed: SeedOption = 0,
+    jobs: JobsOption = 1,
+    seed: Annotated[
+        list[int] | None, typer.Option("--seed", help="Of everything random; may be repeated. Default: 0.")
+    ] = None,
     memory_limit: MemoryLimitOption = None,
-    again: Annotated[bool, typer.Option("--again", help="Try those that failed before again.")] = False,
+    again: AgainOption = False,
+    scheduler: SchedulerOption = None,
+    oversubscribe: OversubscribeOption = False,
     old_and_new: Annotated[
         tuple[Path, Path] | None,
         typer.Option(
@@ -80,11 +92,11 @@ def bench_command(
     plugin: PluginOption = None,
     verbose: VerboseOption = False,
 ) -> None:
-    """Solve many problems, each in a process of its own; started again, it does what is missing.
+    """Solve many problems, each by each method and seed, in processes; started again, it does what is missing.
 
     The exit code is 1 where any of them failed.
     """
-    from dnnopt.studies.bench import BenchTask, bench, outcome
+    from dnnopt.studies.bench import bench, outcome
 
     if old_and_new is not None:
         refuse_beside("--compare", {"PROBLEMS": problems, "--output": output})
@@ -95,14 +107,15 @@ def bench_command(
     if output is None:
         raise InputError("", field="--output", problem="missing: a folder for the results")
     progress = say if "-" in map(str, (csv, markdown, latex)) else tell  # a table that is printed stands alone
-    numbers = count(1)
+    several = max(len(method or ()) + len(formulation or ()), len(seed or ())) > 1
+    failed = 0
 
-    failed = False
-
-    def watch(number: int, task: BenchTask, data: Mapping[str, Any]) -> None:
+    def watch(reached: BenchProgress, task: BenchTask, data: Mapping[str, Any]) -> None:
         nonlocal failed
-        failed = failed or data["status"] == "error"
-        progress(f"[{next(numbers)}/{number}] {task.problem}: {outcome(data)}")
+        failed = reached.failed
+        name = f"{task.problem} by {task.label}" if several else task.problem
+        rest = f" ({reached})" if str(reached) else ""
+        progress(f"[{reached.done}/{reached.tasks}] {name}: {outcome(data)}{rest}")
 
     found = bench(
         problems,
@@ -112,12 +125,12 @@ def bench_command(
         solver=solver,
         time_limit=time_limit,
         threads=threads,
-        jobs=jobs,
-        seed=seed,
-        memory=memory_of_each(memory_limit, jobs),
-        again=again,
+        seed=seed or 0,
+        memory=memory_of_each(memory_limit),
         watch=watch,
+        log=remark,
         plugins=plugin or (),
+        **engine_options(jobs, again, scheduler, oversubscribe),
     )
     progress("")
     present(found, None, {"csv": csv, "markdown": markdown, "latex": latex})

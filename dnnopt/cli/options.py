@@ -73,14 +73,13 @@ def whole(text: str, least: int) -> int:
     return int(text)
 
 
-def memory_of_each(limit: str | None, jobs: int) -> float | None:
-    """Return the bytes that each of so many processes may take: those of the option, else a share of the machine's."""
+def memory_of_each(limit: str | None) -> float | None:
+    """Return the bytes that each process may take; None: a share of the machine's."""
     from dnnopt.base.errors import InputError
     from dnnopt.base.units import parse_quantity
-    from dnnopt.studies.bench import fair_share
 
     if limit is None:
-        return fair_share(jobs)
+        return None
     try:
         value = parse_quantity(limit, "bytes")
     except InputError as error:
@@ -88,6 +87,13 @@ def memory_of_each(limit: str | None, jobs: int) -> float | None:
     if not value > 0:
         raise InputError("bytes > 0", field="--memory-limit", value=limit)
     return value
+
+
+def engine_options(jobs: int, again: bool, scheduler: str | None, oversubscribe: bool) -> dict[str, Any]:
+    """Return how the processes of a bench are run: what `run_all` takes."""
+    if scheduler is not None and scheduler != "local":
+        refuse_beside("--scheduler, whose workers say how many run at a time", {"--jobs": jobs != 1})
+    return {"jobs": jobs, "again": again, "scheduler": scheduler, "oversubscribe": oversubscribe}
 
 
 def checked_figure(context: typer.Context, option: typer.CallbackParam, path: Path | None) -> Path | None:
@@ -154,6 +160,20 @@ HtmlOption = Annotated[
 MemoryLimitOption = Annotated[
     str | None,
     typer.Option(help="Memory of each process, such as '2 GiB'; default: the machine's, shared by the jobs."),
+]
+JobsOption = Annotated[
+    int, typer.Option(min=1, max=512, help="Processes at a time; times their threads, no more than there are cores.")
+]
+AgainOption = Annotated[bool, typer.Option("--again", help="Try those that failed before again.")]
+SchedulerOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="HOST:PORT|FILE|local",
+        help="Run them on the workers of this Dask scheduler; local: one here, with a worker for each of --jobs.",
+    ),
+]
+OversubscribeOption = Annotated[
+    bool, typer.Option("--oversubscribe", help="Allow more threads in all than there are cores: times are worse then.")
 ]
 AllowLargeOption = Annotated[
     bool,

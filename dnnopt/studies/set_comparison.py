@@ -20,7 +20,8 @@ from dnnopt.base.tables import Heading, Tabular
 from dnnopt.methods.heuristics import BASELINES
 from dnnopt.models.solvers.interface import check_seconds
 from dnnopt.problem.problem import Problem, load
-from dnnopt.studies.bench import BenchTask, tasks
+from dnnopt.studies.bench import tasks
+from dnnopt.studies.bench_task import BenchTask
 from dnnopt.studies.best_known import BestKnown, read_table
 from dnnopt.studies.comparison import HEURISTIC_LIMIT, excess
 

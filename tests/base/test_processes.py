@@ -228,7 +228,7 @@ def test_nothing_of_solve_is_left_after_kill_9(start, tmp_path):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_processes_of_bench_end_with_it_and_leave_no_unfinished_results(start, tmp_path, number):
     words = ["bench", "hard/001", "hard/002", "--formulation", "product", "--solver", "cbc", "-t", "1000"]
-    process = start(*words, "--jobs", "2", "-o", tmp_path / "runs")
+    process = start(*words, "--jobs", "2", "--oversubscribe", "-o", tmp_path / "runs")
     numbers = running_cbc(process)
     process.send_signal(number)
     _, errors = process.communicate(timeout=LONG)

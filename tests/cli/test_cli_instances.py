@@ -14,6 +14,7 @@ from commands import dnnopt
 
 import dnnopt as dp
 from dnnopt.studies.bench import summary
+from dnnopt.studies.bench_task import BenchTask
 
 SOLVED = {"problem": "small/001", "status": "optimal", "objective": 1.0, "gap": 0.0, "runtime": 1.0}
 
@@ -89,12 +90,12 @@ def test_old_results_of_other_limits_are_never_shown_as_new(tmp_path):
     before = file.read_bytes()
     for words, message in (
         (("-t", "6"), "time limit 5.0, not 6.0"),
-        (("-t", "5", "--seed", "1"), "seed 0, not 1"),
-        (("-t", "5", "--threads", "2"), "threads 1, not 2"),
+        (("-t", "5", "--threads", "2", "--oversubscribe"), "threads 1, not 2"),
     ):
         assert message in refused(*common, *words)
         assert file.read_bytes() == before
-    assert dnnopt(*common, "-t", "5", "--jobs", "2", "--memory-limit", "1 GiB").returncode == 0
+    more = ("--jobs", "2", "--oversubscribe", "--memory-limit", "1 GiB")
+    assert dnnopt(*common, "-t", "5", *more).returncode == 0
     old = json.loads(before)
     old["versions"]["dnnopt"] = "0.0.1"
     file.write_text(json.dumps(old), "utf-8")
@@ -227,7 +228,8 @@ def test_the_table_of_bench_counts_gaps():
     name = "small/001"
     data = [{"status": "optimal", "gap": 0.0}, {"status": "feasible", "gap": 0.0}, {"status": "feasible", "gap": 0.1}]
     data += [{"status": "feasible", "gap": 0.5}, {"status": "no_solution", "gap": None}]
-    found = summary([(name, one | {"runtime": 1.0}) for one in data])
+    task = BenchTask(name, (), 1.0, "", label="auto")
+    found = summary([(task, one | {"runtime": 1.0}) for one in data])
     (row,) = found.to_rows()
     assert (row["problems"], row["proved"]) == (5, 1)
     assert (row["gap at most 1 %"], row["gap at most 15 %"]) == (2, 3)

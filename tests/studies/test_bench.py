@@ -10,8 +10,8 @@ import pytest
 import dnnopt as dp
 from dnnopt.base import machine as machine_module
 from dnnopt.base.machine import usable_cores
-from dnnopt.studies import bench as bench_module
-from dnnopt.studies.bench import BenchTask, fair_share, run_task
+from dnnopt.studies import bench_task
+from dnnopt.studies.bench_task import BenchTask, fair_share, run_task
 
 
 def test_problems_are_solved_and_what_is_there_is_not_redone(tmp_path):
@@ -19,11 +19,12 @@ def test_problems_are_solved_and_what_is_there_is_not_redone(tmp_path):
     options = {
         "method": "greedy",
         "time_limit": 20,
-        "watch": lambda number, task, data: seen.append((number, task.problem)),
+        "watch": lambda reached, task, data: seen.append((reached.done, reached.tasks, task.problem)),
     }
-    first = dp.bench(["small/001", "small/002"], tmp_path, jobs=2, **options)
+    first = dp.bench(["small/001", "small/002"], tmp_path, jobs=2, oversubscribe=True, **options)
     files = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.json")}
-    assert sorted(seen) == [(2, "small/001"), (2, "small/002")]
+    assert sorted(name for _, _, name in seen) == ["small/001", "small/002"]
+    assert [one[:2] for one in seen] == [(1, 2), (2, 2)]
     assert len(files) == 2
     assert sum(row["problems"] for row in first.to_rows()) == 2
     assert dp.bench("small/001", tmp_path, **options).to_rows()[0]["problems"] == 1
@@ -57,7 +58,7 @@ pathlib.Path(sys.argv[-1]).write_text(json.dumps({result!r}))
 @pytest.mark.skipif(os.name != "posix", reason="signals")
 @pytest.mark.parametrize(("times", "status", "runs"), [(0, "feasible", 1), (1, "feasible", 2), (5, "error", 2)])
 def test_a_process_that_a_signal_ends_is_tried_again_at_once(tmp_path, monkeypatch, times, status, runs):
-    monkeypatch.setattr(bench_module, "_PROGRAM", dying(tmp_path, times))
+    monkeypatch.setattr(bench_task, "_PROGRAM", dying(tmp_path, times))
     task = BenchTask("p", ("--method", "greedy"), 5.0, str(tmp_path / "runs" / "p.json"))
     data = run_task(task)
     assert data["status"] == status

@@ -10,7 +10,8 @@ from builders import link, network, plan, platform, problem, tensor
 import dnnopt as dp
 from dnnopt.base.files import dump_json
 from dnnopt.studies import best_known
-from dnnopt.studies.bench import BenchTask, run_all, run_task, tasks
+from dnnopt.studies.bench import run_all, tasks
+from dnnopt.studies.bench_task import BenchTask, run_task
 from dnnopt.studies.best_known import confirm_values, read_table, update, verify
 from dnnopt.studies.features import features
 

@@ -19,8 +19,9 @@ from dnnopt.problem.constraints import Deadline, Memory
 from dnnopt.problem.objectives import latency, period
 from dnnopt.problem.words import letters, strip
 from dnnopt.referee import evaluate
-from dnnopt.studies import bench, comparison
-from dnnopt.studies.bench import BenchTask, run_all, run_task
+from dnnopt.studies import bench_task, comparison
+from dnnopt.studies.bench import run_all
+from dnnopt.studies.bench_task import BenchTask, run_task
 from dnnopt.studies.best_known import read_table
 from dnnopt.studies.set_comparison import set_tasks, summarise
 
@@ -280,7 +281,7 @@ def test_better_values_than_the_tables_and_bounds_of_unknown_data_are_what_gaps_
 def test_methods_run_over_a_set_and_go_on_where_they_were_stopped(tmp_path):
     work = set_tasks(["small/001"], tmp_path, ["single-cut", "greedy"], heuristic_limit=1.0)
     assert [(task.label, task.time_limit) for task in work] == [("single-cut", 1.0), ("greedy", 1.0)]
-    first = {task.label: data for task, data in run_all(work, 2)}
+    first = {task.label: data for task, data in run_all(work, 2, oversubscribe=True)}
     assert first["single-cut"]["method"] == "single-cut"
     assert {task.label: data for task, data in run_all(work)} == first
     assert summarise(first.items()).rows[0].problems == 1
@@ -303,7 +304,7 @@ def test_no_heuristic_has_the_name_of_an_exact_method():
 
 
 def test_a_process_that_does_not_end_in_time_is_an_outcome(tmp_path, monkeypatch):
-    monkeypatch.setattr(bench, "_GRACE", 0.0)
+    monkeypatch.setattr(bench_task, "_GRACE", 0.0)
     data = run_task(BenchTask("hard/001", (), 0.2, str(tmp_path / "out.json")))
     assert (data["status"], data["objective"]) == ("error", None)
     assert "ended, as it ran" in data["message"]
