@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+_TIMES, _PAUSE = 10, 0.5  # how often a process is asked to end, and how many seconds it is waited for
 _GUARDIAN = Path(__file__).with_name("guardian.py")
 
 
@@ -55,6 +56,18 @@ class Child(subprocess.Popen[Any]):
                     os.killpg(self.pid, sig)
                 else:
                     os.write(self._lifeline, bytes([sig]))
+
+    def end(self) -> None:
+        """Ask the process to end, so that it clears away what it has made; kill it where that does not help."""
+        for _ in range(_TIMES):
+            if self.poll() is not None:
+                return
+            self.terminate()
+            try:
+                self.wait(_PAUSE)
+            except subprocess.TimeoutExpired:
+                continue
+        self.kill()
 
     def __exit__(self, *error: Any) -> None:
         try:

@@ -8,20 +8,26 @@ hands out anew what has no result yet.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
+import os
 import platform
 import secrets
 import socket
+import subprocess
+import sys
 import tempfile
 import time
 import warnings
 from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from dnnopt.base.children import Child
 from dnnopt.base.errors import InputError
 from dnnopt.base.extras import optional
 from dnnopt.base.machine import usable_cores, usable_memory
@@ -74,7 +80,8 @@ def run_on_cluster(
         their tasks have threads.
     """
     optional("distributed", "Dask's distributed", "cluster")
-    tell = log or (lambda text: None)
+    local = scheduler == LOCAL
+    tell = (lambda text: None) if local or log is None else log
     left = dict(enumerate(work))
     with _quiet(), _started(scheduler, jobs) as place:
         seen, away = False, 0.0  # when it went away
@@ -91,7 +98,7 @@ def run_on_cluster(
                 if not away:
                     tell(f"the scheduler at {place} has gone away: waiting for it")
                     away = time.monotonic()
-                if time.monotonic() - away > _PATIENCE:
+                if local or time.monotonic() - away > _PATIENCE:
                     words = f"{error}; {counted(len(left), 'task')} left: the same command goes on from there"
                     raise InputError("", field="scheduler", problem=words) from None
                 time.sleep(_LOOK)
@@ -148,11 +155,15 @@ class _Cluster:
         self._workers = {address: worker for address, worker in self._workers.items() if address in slots}
         new = [address for address in slots if address not in self._workers]
         if new:
-            for address, about in self._client.run(_about_worker, workers=new, on_error="return").items():
+            try:
+                said = self._client.run(_about_worker, workers=new, on_error="return", callback_timeout=_CONNECT)
+            except TimeoutError:  # one of them hangs: its scheduler will see
+                return
+            for address, about in said.items():
                 if isinstance(about, _Worker):
                     self._workers[address] = replace(about, slots=slots[address])
                     _check_versions(address, about.versions)
-                elif not isinstance(about, OSError):  # such as of one that has just gone
+                elif not isinstance(about, OSError):  # one that has just gone
                     raise InputError(
                         "", field="scheduler", problem=f"the worker at {address} cannot run dnnopt: {_said(about)}"
                     )
@@ -303,22 +314,41 @@ def _said(error: object) -> str:
 
 @contextmanager
 def _started(scheduler: str, jobs: int) -> Iterator[str]:
-    """Yield where the scheduler is; where it is to be one of this machine, it runs meanwhile, with as many workers."""
+    """Yield where the scheduler is; where it is to be one of this machine, it runs meanwhile, with as many workers.
+
+    Raises
+    ------
+    InputError
+        Where it does not start.
+    """
     if scheduler != LOCAL:
         yield scheduler
         return
-    from distributed import LocalCluster
+    with tempfile.TemporaryDirectory(prefix="dnnopt-dask-", ignore_cleanup_errors=True) as folder:
+        file = Path(folder, "scheduler.json")
+        common = ("--scheduler-file", str(file), "--no-dashboard")
+        with _program(folder, "dask_scheduler", *common, "--host", "127.0.0.1", "--port", "0") as process:
+            while not file.exists():
+                if process.poll() is not None:
+                    raise InputError(
+                        "", field="scheduler", problem=f"Dask's scheduler does not start: {process.returncode}"
+                    )
+                time.sleep(_POLL)
+            workers = ("--nworkers", str(jobs), "--nthreads", "1", "--memory-limit", "0")  # each task has a limit
+            with _program(folder, "dask_worker", *common, *workers, "--local-directory", folder):
+                yield str(file)
 
-    cluster = LocalCluster(
-        n_workers=jobs,
-        threads_per_worker=1,
-        host="127.0.0.1",
-        dashboard_address=None,
-        memory_limit=0,  # each task's process has a limit
-        silence_logs=logging.CRITICAL,
-    )
-    with cluster:
-        yield cluster.scheduler_address
+
+@contextmanager
+def _program(folder: str, module: str, *words: str) -> Iterator[Child]:
+    """Run one of Dask's programs meanwhile."""
+    command = [sys.executable, "-m", f"distributed.cli.{module}", *words]
+    nothing = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    with Child(command, leftovers=[folder], env=os.environ | {"TMPDIR": folder}, **nothing) as process:
+        try:
+            yield process
+        finally:
+            process.end()
 
 
 @contextmanager
@@ -333,6 +363,8 @@ def _connected(place: str) -> Iterator[Any]:
 
     address = _address(place)
     try:
+        with ThreadPoolExecutor(1) as thread:  # a client would wait forever for what listens and says nothing
+            thread.submit(asyncio.run, asyncio.wait_for(_greet(address), _CONNECT)).result()
         with warnings.catch_warnings(action="ignore"):  # of other versions: these are looked at
             client = Client(address, timeout=_CONNECT, set_as_default=False, name="dnnopt-bench")
     except Exception as error:
@@ -342,6 +374,13 @@ def _connected(place: str) -> Iterator[Any]:
     finally:
         with suppress(Exception):  # what it has handed out is not wanted any more
             client.close(timeout=_CONNECT)
+
+
+async def _greet(address: str) -> None:
+    from distributed import Security, rpc
+
+    async with rpc(address, timeout=_CONNECT, connection_args=Security().get_connection_args("client")) as there:
+        await there.identity(n_workers=0)
 
 
 def _address(place: str) -> str:

@@ -236,7 +236,7 @@ def _run(command: list[str], folder: Path, seconds: float, stop: Stop) -> tuple[
                     if time.monotonic() > end:
                         raise
         except BaseException:
-            _end(process)
+            process.end()
             raise
 
 
@@ -246,16 +246,3 @@ def _peak(folder: Path) -> int | None:
         return int((folder / PEAK_FILE).read_text(encoding="ascii"))
     except (OSError, ValueError):
         return None
-
-
-def _end(process: Child) -> None:
-    """Ask a process to end, so that it clears away what it has made; kill it where that does not help."""
-    for _ in range(10):
-        if process.poll() is not None:
-            return
-        process.terminate()
-        try:
-            process.wait(0.5)
-        except subprocess.TimeoutExpired:
-            continue
-    process.kill()

@@ -78,7 +78,19 @@ def test_bench_and_compare_over_a_set_have_it_in_their_processes(last, tmp_path)
     assert run.returncode == 0, run.output
     data = json.loads((tmp_path / "runs" / "last" / "small" / "002.json").read_text(encoding="utf-8"))
     assert (data["status"], data["method"]) == ("feasible", "last")
-    words = ("--over", "small/002", "--method", "last", "--plugin", last, "--output", tmp_path / "other", "--jobs", "2", "--oversubscribe")
+    words = (
+        "--over",
+        "small/002",
+        "--method",
+        "last",
+        "--plugin",
+        last,
+        "--output",
+        tmp_path / "other",
+        "--jobs",
+        "2",
+        "--oversubscribe",
+    )
     run = dnnopt("compare", *words)
     assert run.returncode == 0, run.output
     assert (tmp_path / "other" / "last" / "small" / "002.json").is_file()
