@@ -30,7 +30,7 @@ from typing import Any
 from dnnopt.base.children import Child
 from dnnopt.base.errors import InputError
 from dnnopt.base.extras import optional
-from dnnopt.base.machine import usable_cores, usable_memory
+from dnnopt.base.machine import core_numbers, usable_cores, usable_memory
 from dnnopt.base.numbers import counted
 from dnnopt.base.versions import __version__
 from dnnopt.studies.bench_progress import BenchProgress
@@ -45,14 +45,16 @@ _POLL = 0.05
 _RETRIES = 2  # of a task that a worker could not even begin
 _UNWANTED = "the task is not wanted any more"
 _RUNNING = ("executing", "long-running")  # states of a task of a worker, while it is wanted
+_JOB_NUMBERS = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "JOB_ID")  # of batch systems, in the environment
 _CLOSED = ("closing", "closed", "failed")  # states of a worker
 
 
 @dataclass(frozen=True)
 class _Worker:
-    """What a worker says of itself, and of its machine."""
+    """What a worker says of itself, and of its machine; workers with one `share` have the same processors and memory."""
 
     host: str
+    share: tuple[str, ...]
     cores: int
     memory: int | None
     versions: dict[str, str]
@@ -174,26 +176,29 @@ class _Cluster:
         if self._oversubscribe:
             return
         threads = max(map(threads_of, self._left.values()))
-        for host, slots in self._slots_of_hosts().items():
-            cores = min(worker.cores for worker in self._workers.values() if worker.host == host)
-            if slots * threads > cores:
+        slots = self._slots_of_shares()
+        for worker in self._workers.values():
+            at_once, cores = slots[worker.share], worker.cores
+            if at_once * threads > cores:
                 each = counted(threads, "thread")
-                words = f"the workers on {host} run {counted(slots, 'task')} at once, of {each} each, and may use"
+                words = (
+                    f"the workers on {worker.host} run {counted(at_once, 'task')} at once, of {each} each, and may use"
+                )
                 fits = f"at most {cores // threads:,} at once fit" if threads <= cores else "none fits"
                 raise InputError(
                     "", field="scheduler", problem=f"{words} {counted(cores, 'processor')}: {fits}; or oversubscribe"
                 )
 
-    def _slots_of_hosts(self) -> dict[str, int]:
-        found: dict[str, int] = {}
+    def _slots_of_shares(self) -> dict[tuple[str, ...], int]:
+        found: dict[tuple[str, ...], int] = {}
         for worker in self._workers.values():
-            found[worker.host] = found.get(worker.host, 0) + worker.slots
+            found[worker.share] = found.get(worker.share, 0) + worker.slots
         return found
 
     def _memory(self) -> float | None:
         """Return the bytes that a task may take on any of the machines."""
-        slots = self._slots_of_hosts()
-        known = [worker.memory / slots[worker.host] for worker in self._workers.values() if worker.memory]
+        slots = self._slots_of_shares()
+        known = [worker.memory / slots[worker.share] for worker in self._workers.values() if worker.memory]
         return min(known, default=None)
 
     def _hand_out(self) -> None:
@@ -283,7 +288,10 @@ class _Unwanted:
 
 
 def _about_worker() -> _Worker:
-    return _Worker(socket.gethostname(), usable_cores(), usable_memory(), _versions())
+    """Return what the worker that this runs on has: jobs of a batch system have processors and memory of their own."""
+    host = socket.gethostname()
+    share = (host, str(core_numbers()), *(os.environ.get(name, "") for name in _JOB_NUMBERS))
+    return _Worker(host, share, usable_cores(), usable_memory(), _versions())
 
 
 def _versions() -> dict[str, str]:

@@ -5,6 +5,8 @@ Scheduler and workers are processes of their own that talk over TCP, as on a clu
 
 import json
 import os
+import re
+import shlex
 import shutil
 import signal
 import socket
@@ -19,6 +21,7 @@ from pathlib import Path
 
 import pytest
 from commands import dnnopt
+from pages import DOCS, page
 
 import dnnopt as dp
 from dnnopt.problem import library
@@ -287,8 +290,8 @@ def test_workers_that_cannot_import_dnnopt_are_refused(tmp_path, machines):
 
 
 def test_more_threads_than_a_worker_has_processors_are_refused(tmp_path, calm):
-    line = refused(tmp_path, calm.address, "--threads", "1000")
-    assert "run 1 task at once, of 1000 threads each, and may use" in line
+    line = refused(tmp_path, calm.address, "--threads", "500")
+    assert "run 1 task at once, of 500 threads each, and may use" in line
     assert line.endswith("none fits; or oversubscribe")
 
 
@@ -311,9 +314,57 @@ def test_a_bench_that_finds_no_workers_says_that_it_waits(tmp_path, machines):
     assert len(found) == 1
 
 
-def test_workers_of_this_machine_are_started_where_local_is_asked_for(tmp_path):
-    words = ("bench", *NAMES[:2], "--method", "greedy", "-t", "5", "-o", tmp_path, "--jobs", "2", "--oversubscribe")
-    run = dnnopt(*words, "--scheduler", "local")
+# The page
+
+
+COMMANDS = re.findall(r"^dnnopt bench (.*?)(?: +#.*)?$", page("clusters.md"), re.MULTILINE)
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda text: "local" if "local" in text else "")
+def test_commands_of_the_page_run(tmp_path, calm, command):
+    given = {"hard": "small/001", "core": "small/001", "60": "1", "120": "1", "HOST:8786": calm.address}
+    words = [given.get(word, word) for word in shlex.split(command)]
+    run = dnnopt("bench", *words, "--oversubscribe", cwd=tmp_path)
     assert run.returncode == 0, run.output
-    assert "[2/2] small/00" in run.stdout
-    assert len(list(tmp_path.rglob("*.json"))) == 2
+    assert len(list((tmp_path / "runs").rglob("*.json"))) == (4 if "--seed" in words else 1)
+
+
+def test_options_of_dask_on_the_page_are_those_of_its_programs():
+    from distributed.cli import dask_scheduler, dask_worker
+
+    for name, program in (("scheduler", dask_scheduler.main), ("worker", dask_worker.main)):
+        known = {option for parameter in program.params for option in parameter.opts}
+        lines = re.findall(rf"dask {name} ([^\n`#]*)", page("clusters.md"))
+        assert lines
+        assert {word for line in lines for word in line.split() if word.startswith("--")} <= known
+
+
+# What dask-jobqueue has for the script: the jobs are the workers that are there.
+JOBS = """
+class SLURMCluster:
+    def __init__(self, **options):
+        print(options)
+        self.scheduler_address = {address!r}
+    def __enter__(self):
+        return self
+    def __exit__(self, *error):
+        pass
+    def adapt(self, minimum_jobs, maximum_jobs):
+        print(minimum_jobs, maximum_jobs, flush=True)
+"""
+
+
+def test_the_script_for_slurm_asks_for_jobs_and_runs_the_bench_on_them(tmp_path, calm):
+    (tmp_path / "dask_jobqueue").mkdir()
+    (tmp_path / "dask_jobqueue" / "__init__.py").touch()
+    (tmp_path / "dask_jobqueue" / "slurm.py").write_text(JOBS.format(address=f"tcp://{calm.address}"), "utf-8")
+    words = ["--jobs", "3", "--memory", "2 GiB", "--partition", "short", "small/001", "--method", "greedy", "-t", "5"]
+    command = [sys.executable, DOCS / "slurm_bench.py", *words, "-o", tmp_path / "runs", "--oversubscribe"]
+    env = os.environ | {"PYTHONPATH": str(tmp_path)}
+    run = subprocess.run(list(map(str, command)), capture_output=True, text=True, env=env, timeout=LONG)
+    assert run.returncode == 0, run.stderr
+    options, jobs, line = run.stdout.splitlines()[:3]
+    assert "'memory': '3.00 GiB'" in options
+    assert "'queue': 'short'" in options
+    assert (jobs, line[:16]) == ("3 3", "[1/1] small/001:")
+    assert (tmp_path / "runs" / "greedy" / "small" / "001.json").exists()
