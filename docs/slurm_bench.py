@@ -1,6 +1,6 @@
 """A bench on a SLURM cluster: one job for each worker, which runs one problem at a time.
 
-``pip install dask-jobqueue``, in the environment of dnnopt, which all nodes see. On a node from which jobs can be submitted::
+``pip install dask-jobqueue``, in the environment of dnnopt, which all nodes see. Where jobs can be submitted::
 
     python slurm_bench.py --jobs 40 --threads 1 --memory "4 GiB" --time 04:00:00 --partition short \\
         hard --time-limit 600 --output runs

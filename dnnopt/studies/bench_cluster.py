@@ -51,7 +51,7 @@ _CLOSED = ("closing", "closed", "failed")  # states of a worker
 
 @dataclass(frozen=True)
 class _Worker:
-    """What a worker says of itself, and of its machine; workers with one `share` have the same processors and memory."""
+    """What a worker says of itself, and of its machine; those with one `share` have the same processors and memory."""
 
     host: str
     share: tuple[str, ...]

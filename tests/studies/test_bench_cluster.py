@@ -174,6 +174,7 @@ def test_a_scheduler_that_is_restarted_loses_no_task(tmp_path, machines):
     assert [text for text in run.said if "there again" in text]
 
 
+@pytest.mark.slow
 def test_a_scheduler_that_does_not_come_back_is_told_with_what_is_left(tmp_path, machines, monkeypatch):
     machines.start_worker()
     run = Run(searches(tmp_path / "runs", NAMES[:2]), machines)
@@ -203,6 +204,7 @@ def test_a_scheduler_that_hangs_is_waited_for(tmp_path, machines, monkeypatch):
     assert run.progress.done == 2
 
 
+@pytest.mark.slow
 def test_a_task_that_kills_its_workers_fails_and_the_others_do_not(tmp_path, machines):
     plugin = tmp_path / "deadly.py"
     plugin.write_text(DEADLY, "utf-8")
@@ -295,6 +297,7 @@ def test_more_threads_than_a_worker_has_processors_are_refused(tmp_path, calm):
     assert line.endswith("none fits; or oversubscribe")
 
 
+@pytest.mark.slow
 def test_a_bench_that_finds_no_workers_says_that_it_waits(tmp_path, machines):
     said, found = [], []
 
