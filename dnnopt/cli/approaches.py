@@ -24,6 +24,7 @@ from dnnopt.cli.options import (
     SchedulerOption,
     SeedOption,
     VerboseOption,
+    engine_given,
     engine_options,
     memory_of_each,
     refuse_beside,
@@ -176,8 +177,7 @@ def approaches_command(
     files = {"csv": csv, "markdown": markdown, "latex": latex}
     if own:
         others = {"PROBLEMS": problems or None, "--search-limit": search_limit, "--memory-limit": memory_limit}
-        engine = {"--jobs": jobs != 1, "--again": again, "--scheduler": scheduler, "--oversubscribe": oversubscribe}
-        refuse_beside("--own", others | engine)
+        refuse_beside("--own", others | engine_given(jobs, again, scheduler, oversubscribe))
         _on_their_own(output, network, platform, approach or (), time_limit, seed, json, files)
         return
     if not problems:

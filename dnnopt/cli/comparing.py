@@ -24,6 +24,7 @@ from dnnopt.cli.options import (
     SchedulerOption,
     SeedOption,
     VerboseOption,
+    engine_given,
     engine_options,
     is_given,
     memory_of_each,
@@ -100,8 +101,8 @@ def compare_command(
         return
     if problem is None:
         raise InputError("", field="TARGET", problem="missing: a problem, or --over")
-    of_sets = {"--output": output, "--memory-limit": memory_limit, "--jobs": jobs != 1, "--by": by != _BY}
-    of_sets |= {"--again": again, "--scheduler": scheduler, "--oversubscribe": oversubscribe}
+    of_sets = {"--output": output, "--memory-limit": memory_limit, "--by": by != _BY}
+    of_sets |= engine_given(jobs, again, scheduler, oversubscribe)
     for option, given in of_sets.items():
         if is_given(given):
             raise InputError("", field=option, problem="goes with --over")

@@ -89,6 +89,11 @@ def memory_of_each(limit: str | None) -> float | None:
     return value
 
 
+def engine_given(jobs: int, again: bool, scheduler: str | None, oversubscribe: bool) -> dict[str, Any]:
+    """Return which of the options of `engine_options` are given, by their names."""
+    return {"--jobs": jobs != 1, "--again": again, "--scheduler": scheduler, "--oversubscribe": oversubscribe}
+
+
 def engine_options(jobs: int, again: bool, scheduler: str | None, oversubscribe: bool) -> dict[str, Any]:
     """Return how the processes of a bench are run: what `run_all` takes."""
     if scheduler is not None and scheduler != "local":

@@ -9,22 +9,28 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dnnopt.base.errors import InputError
-from dnnopt.cli.app import INTERRUPTED, NO_PLAN, present, save_figure, say
+from dnnopt.cli.app import INTERRUPTED, NO_PLAN, present, remark, save_figure, say
 from dnnopt.cli.options import (
+    AgainOption,
     CsvOption,
     FigureOption,
     FormulationOption,
     GapOption,
     IterationsOption,
+    JobsOption,
     JsonOption,
     LatexOption,
     MarkdownOption,
     MemoryLimitOption,
+    OversubscribeOption,
+    SchedulerOption,
     SeedOption,
     SolverOption,
     ThreadsOption,
     TimeOption,
     VerboseOption,
+    engine_given,
+    engine_options,
     is_given,
     memory_of_each,
     refuse_beside,
@@ -57,7 +63,10 @@ def formulations_command(
         Path | None,
         typer.Option("--output", "-o", help="With --over: folder for results; what is there is not redone."),
     ] = None,
-    jobs: Annotated[int, typer.Option(min=1, max=512, help="With --over: runs at a time.")] = 1,
+    jobs: JobsOption = 1,
+    again: AgainOption = False,
+    scheduler: SchedulerOption = None,
+    oversubscribe: OversubscribeOption = False,
     memory_limit: MemoryLimitOption = None,
     json: JsonOption = None,
     csv: CsvOption = None,
@@ -76,14 +85,16 @@ def formulations_command(
         refuse_beside("--over", {"TARGET": problem})
         if output is None:
             raise InputError("", field="--output", problem="missing: a folder for the results of --over")
-        memory = memory_of_each(memory_limit, jobs)
+        memory = memory_of_each(memory_limit)
         one = 1 if threads is None else threads
         limits = {"time_limit": time_limit, "threads": one, "seed": seed, "memory": memory}
-        _relax_sets(over, output, formulation or (), jobs, limits, json, files)
+        engine = engine_options(jobs, again, scheduler, oversubscribe)
+        _relax_sets(over, output, formulation or (), engine, limits, json, files)
         return
     if problem is None:
         raise InputError("", field="TARGET", problem="missing: a problem, or --over")
-    for option, given in {"--output": output, "--memory-limit": memory_limit, "--jobs": jobs != 1}.items():
+    of_sets = {"--output": output, "--memory-limit": memory_limit}
+    for option, given in (of_sets | engine_given(jobs, again, scheduler, oversubscribe)).items():
         if is_given(given):
             raise InputError("", field=option, problem="goes with --over")
     result = compare_formulations(
@@ -101,7 +112,7 @@ def _relax_sets(
     sets: list[str],
     output: Path,
     formulations: Sequence[str],
-    jobs: int,
+    engine: dict[str, Any],
     limits: dict[str, Any],
     json: Path | None,
     files: dict[str, Path | None],
@@ -109,14 +120,15 @@ def _relax_sets(
     """Solve the linear relaxations of sets of problems, and say how good they are."""
     from dnnopt.cli.progress import counter
     from dnnopt.studies.bench import outcome, run_all
+    from dnnopt.studies.bench_progress import BenchProgress
     from dnnopt.studies.relaxations import bound_quality, relaxation_tasks
 
     work = relaxation_tasks(sets, output, formulations, **limits)
-    results = []
+    results, reached = [], BenchProgress()
     with counter() as count:
-        for task, data in run_all(work, jobs):
+        for task, data in run_all(work, progress=reached, log=remark, **engine):
             results.append((task.label, data))
-            count(f"of {len(work)}: {task.problem}, {task.label}: {outcome(data)}")
+            count(f"of {reached.tasks} ({reached}): {task.problem}, {task.label}: {outcome(data)}")
     present(bound_quality(results), json, files)
 
 

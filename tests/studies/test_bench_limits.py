@@ -86,6 +86,7 @@ def test_all_commands_with_jobs_refuse_too_many_alike(tmp_path, monkeypatch):
     for words in (
         ("bench", "small/001", *COMMON, "-o", runs),
         ("compare", "--over", "small/001", "--method", "greedy", "-o", runs),
+        ("formulations", "--over", "small/001", "-f", "edgewise", "-o", runs),
         ("approaches", "small/001", "--approach", "neurosurgeon", "-o", runs),
     ):
         run = dnnopt(*words, "--jobs", "3")
