@@ -1,6 +1,7 @@
 """Operator graphs with colocation classes: plans and bounds of `auto`, beside the peer's greedy plan and references.
 
-Published workloads where they lie beside the checkout, and generated graphs. The peer's greedy plan (Tarnawski et al.,
+Published workloads where they lie beside the checkout, a graph of Inception-v3 with as many ideals as theirs, and
+generated graphs. The peer's greedy plan (Tarnawski et al.,
 NeurIPS 2020) is the best of those that fill one accelerator after the other in some orders. A loss is a plan that is
 worse than it or than a reference, or an optimum of the authors' program that is not proved.
 """
@@ -21,7 +22,7 @@ from dnnopt.compiled.compiler import compile_problem
 from dnnopt.compiled.evaluator import evaluator_of
 from dnnopt.compiled.scaling import all_on_one
 from dnnopt.inputs.generators.operators import operator_graph
-from dnnopt.inputs.msr import read_msr
+from dnnopt.inputs.msr import problem_of_workload, read_msr
 from dnnopt.methods.heuristics.choice import best
 from dnnopt.methods.heuristics.class_segments import filled
 from dnnopt.methods.programs.intervals import ClassUnits
@@ -46,6 +47,40 @@ GENERATED = (
 )
 
 
+def inception() -> Problem:
+    """Return contiguous stages of Inception-v3 as the peer's graph has it, on six accelerators and a processor.
+
+    Convolutions have their normalisation apart, a batch has 128 images, and what layers send takes little time: times
+    are made up, of the size of those there. It has 35,682 ideals; the peer's has 36,596.
+    """
+    network = dp.network("inception-v3")
+    sent = {tensor.producer: 128 * tensor.bytes for tensor in network.tensors}
+    nodes: list[dict[str, object]] = []
+    last: dict[str, tuple[int, float]] = {}
+
+    def add(milliseconds: float, size: float) -> int:
+        times = {"cpuLatency": 10 * milliseconds, "fpgaLatency": milliseconds}
+        nodes.append({"id": len(nodes), "supportedOnFpga": True, **times, "size": size})
+        return len(nodes) - 1
+
+    edges = []
+    for layer in network.layers:
+        size = sent[layer.name]
+        pointwise = {"Relu": 0.15 + size / 2.5e8, "Concat": 0.0, "Reshape": 0.0}
+        work = 0.6 + layer.flops / 2.5e10 if layer.op == "Conv" else pointwise.get(layer.op, 0.25 + size / 1e8)
+        first = add(round(work, 3), size)
+        for tensor in network.tensors:
+            if layer.name in tensor.consumers and tensor.producer in last:
+                producer, given = last[tensor.producer]
+                edges.append({"sourceId": producer, "destId": first, "cost": given / 2**31})
+        last[layer.name] = first, size
+        if layer.op == "Conv":
+            last[layer.name] = add(round(0.25 + size / 1e8, 3), size), size
+            edges.append({"sourceId": first, "destId": first + 1, "cost": size / 2**31})
+    data = {"maxSizePerFPGA": 17185374208.0, "maxFPGAs": 6, "maxCPUs": 1, "nodes": nodes, "edges": edges}
+    return problem_of_workload(data, "inception-v3", contiguous=True)
+
+
 def cases(size: int) -> Iterator[tuple[str, Callable[[], Problem], float | None]]:
     """Yield a name, what makes the problem, and a reference (ms); generated ones up to a size."""
     for (name, objective, contiguous), reference in PUBLISHED.items():
@@ -53,6 +88,7 @@ def cases(size: int) -> Iterator[tuple[str, Callable[[], Problem], float | None]
         if file.is_file():
             label = f"{file.stem}, {objective}{', contiguous' if contiguous else ''}"
             yield label, lambda f=file, o=objective, c=contiguous: read_msr(f, objective=o, contiguous=c), reference
+    yield "inception-v3, throughput, contiguous", inception, None
     for count, accelerators, room, training in GENERATED:
         if count <= size:
             label = f"operators {count} on {accelerators}, {'contiguous training' if training else f'room {room:g}'}"

@@ -53,6 +53,7 @@ from dnnopt.problem.constraints import Deadline
 from dnnopt.problem.plainer import without_choices
 
 # Parts of the time: a share of it, and at most so many seconds.
+_IDEALS = 0.6, 1800.0
 _STAGES = 0.3, 60.0
 _PRICES = 0.05, 2.0
 _GLANCE = 0.03, 3.0
@@ -172,9 +173,11 @@ class _Auto:
 
     def _fitting(self) -> Outcome:
         """Solve the problem by an exact method, if it is of the kind of one."""
-        for method in (chain, min_cut, *((blocks,) if self.pool.compiled.blocks else ()), tree, ideals):
+        for method in (chain, min_cut, *((blocks,) if self.pool.compiled.blocks else ()), tree):
             if method.refuses(self.pool.compiled) is None:
                 return method.run(self.pool, self.limits, self.control)
+        if self._has_ideals:
+            return ideals.run(self.pool, self._part(_IDEALS), self.control)
         return _NOTHING
 
     def _merged(self) -> Outcome:
@@ -190,6 +193,8 @@ class _Auto:
         """Solve relaxations of contiguous stages, whose plans are good ones too."""
         add_chain_bound(self.pool)
         add_load_bound(self.pool)
+        if self._has_ideals:
+            return _NOTHING
         return bound_stages(self.pool, self._part(_STAGES), self.control)
 
     def _prices(self) -> Outcome:
@@ -360,6 +365,10 @@ class _Auto:
             return _NOTHING
         limits = self.limits.within(self.clock.left()) if part is None else self._part(part)
         return run_formulation(self.pool, formulation, solver, limits, self.control, reduced.compiled, self.pool.cap)
+
+    @cached_property
+    def _has_ideals(self) -> bool:
+        return ideals.refuses(self.pool.compiled) is None
 
     @cached_property
     def _has_labels(self) -> bool:

@@ -1,7 +1,9 @@
 """Every exact method finds and proves the optimum of enumeration where it accepts a problem, and refuses by reason."""
 
 from collections import Counter
+from itertools import product
 
+import numpy as np
 import pytest
 from brute_force import brute_force, check_solved, feasible_plans
 from builders import link, network, platform, problem, tensor
@@ -21,7 +23,7 @@ from dnnopt.methods.exact import EXACT, ideals
 from dnnopt.methods.exact.chain import k_best
 from dnnopt.methods.pool import Pool
 from dnnopt.methods.programs import pipelines as pipelines_of_ideals
-from dnnopt.methods.programs import stages
+from dnnopt.methods.programs.items import Items
 from dnnopt.methods.solving import solve
 from dnnopt.models.solvers.interface import Control, Limits
 from dnnopt.problem import constraints
@@ -175,7 +177,7 @@ def test_many_ideals_are_refused_and_blocks_of_pairs_change_nothing(monkeypatch)
     )
     apart = problem(network(" ".join(words)), hub, dict.fromkeys(words, (1, 1, 1)), "pipelined", period())
     apart = apart.replace(subject_to=[constraints.Contiguous()])
-    assert EXACT["ideals"].refuses(compile_problem(apart)) == "more than 20,000 ideals"
+    assert EXACT["ideals"].refuses(compile_problem(apart)) == "more than 100,000 ideals"
     ladder = [tensor(f"t{v}", f"l{v}", " ".join(words[v + 2 : v + 4]), 1 + v % 3) for v in range(18)]
     seconds = {word: (1 + v % 4, 2, 3 - v % 3) for v, word in enumerate(words)}
     one = problem(network(" ".join(words), ladder), hub, seconds, "pipelined", period(), transport="multicast")
@@ -184,8 +186,41 @@ def test_many_ideals_are_refused_and_blocks_of_pairs_change_nothing(monkeypatch)
     assert result.status == "optimal"
     assert solve(one, threads=1, time_limit=60).objective == pytest.approx(result.objective, rel=1e-6)
     monkeypatch.setattr(pipelines_of_ideals, "_BLOCK", 7)
-    monkeypatch.setattr(stages, "_MOST_KEPT", 0)
+    monkeypatch.setattr(pipelines_of_ideals, "_LEAST_BLOCK", 1)
     assert solve(one, method="ideals").objective == result.objective
+
+
+def test_ideals_of_random_pipelines_are_the_best_in_blocks_of_one_pair(monkeypatch):
+    monkeypatch.setattr(pipelines_of_ideals, "_BLOCK", 1)
+    monkeypatch.setattr(pipelines_of_ideals, "_LEAST_BLOCK", 1)
+    seen = Counter()
+
+    @settings(max_examples=30)
+    @given(pipelines())
+    def check(one):
+        if EXACT["ideals"].refuses(compile_problem(one)) is None:
+            seen[proved(one, "ideals", brute_force(one))] += 1
+
+    check_until(check, lambda: seen["optimal"] >= 10)
+
+
+@given(st.integers(1, 8), st.data())
+@settings(max_examples=100)
+def test_ideals_are_all_sets_that_hold_what_comes_before(count, data):
+    order = data.draw(st.permutations(range(count)))
+    pairs = [(order[i], order[j]) for i in range(count) for j in range(i + 1, count) if data.draw(st.booleans())]
+    before = np.zeros((count, count), dtype=bool)
+    for u, v in pairs:
+        before[u, v] = True
+    for middle in range(count):
+        before |= before[:, middle, None] & before[middle]
+    sets = np.array(list(product((False, True), repeat=count)), dtype=bool).reshape(2**count, count)
+    expected = {tuple(one) for one in sets.tolist() if not any(one[v] and not one[u] for u, v in pairs)}
+    found = Items(np.arange(count), before).ideals(len(expected))
+    assert len(found) == len(expected)
+    assert {tuple(one) for one in found.tolist()} == expected
+    assert (np.diff(found.sum(axis=1)) >= 0).all()
+    assert Items(np.arange(count), before).ideals(len(expected) - 1) is None
 
 
 def test_scans_refuse_schedules_and_what_is_too_much():

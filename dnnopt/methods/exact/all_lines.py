@@ -135,10 +135,10 @@ class _Lines:
         for number, c in enumerate(self.problems):
             devices = [kind.place for kind in self._devices.values() if kind.problem == number]
             if devices:  # kinds are numbered problem by problem
-                one = Stages(c, self.items, order.ideals, ends_in_line(c), devices)
+                one = Stages(c, self.items, order.held, ends_in_line(c), devices)
                 stages += [(one, index) for index in range(len(devices))]
         across = [
-            crossing(self.problems[hop.problem], self.items, stages[0][0].held, self.lines[hop.problem], hop.place)
+            crossing(self.problems[hop.problem], self.items, order.held, self.lines[hop.problem], hop.place)
             for hop in self._hops.values()
         ]
         self.program = IdealProgram(order, stages, self.walk, prices, across)

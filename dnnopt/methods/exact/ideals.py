@@ -50,7 +50,7 @@ SCOPE = Scope(
     terms=frozenset({LinearTerm, PeriodTerm}),
     exposure=False,
 )
-MOST_IDEALS = 20_000
+MOST_IDEALS = 100_000
 MOST_LOOSE = 6  # layers that go anywhere: each doubles the ideals
 _MOST_ENTRIES = 10_000_000  # ideals times sets of devices
 _FIRST_STEP = 0.02  # of the threshold above the bound; then twice as much, and so on
@@ -147,18 +147,26 @@ def search(
     if program.impossible:
         return Outcome("infeasible")
     bound, best, step, low = program.bound, math.inf, _FIRST_STEP, False
+    if program.weight > 0.0:
+        bound = max(bound, pool.own_bound / program.weight)
     while True:
         pool.add_bound(program.weight * max(bound - program.noise, program.floor), source)
         if best < math.inf and best - bound <= _CLOSE * abs(best):
             return Outcome("optimal")
-        if pool.is_cut_off(limits.gap):
+        cap = math.inf  # above it, nothing is asked for
+        if program.weight > 0.0 and pool.cap < math.inf:
+            cap = (pool.cap - _CLOSE * abs(pool.cap)) / program.weight
+        if pool.is_cut_off(limits.gap) or (bound >= cap and pool.plan is None):
             return Outcome("no_solution" if pool.plan is None else "feasible")
+        if bound >= cap:
+            return Outcome("optimal")
         if best < math.inf:  # in turn: is it the best one, and is there one half way to the bound?
             threshold, low = (bound + best) / 2.0 if low else best * (1.0 - _CLOSE), not low
         elif 0.0 < bound < program.largest / (1.0 + step):
             threshold, step = bound * (1.0 + step), 2.0 * step
         else:
             threshold = math.inf
+        threshold = min(threshold, cap)
         found = program.search(threshold, clock, control)
         if clock.expired() or control.stop.is_set():
             return Outcome("no_solution" if pool.plan is None else "feasible")
@@ -229,8 +237,8 @@ class _Program:
         work = np.where(np.isinf(time), np.inf, prices * finite).min(axis=1)
         self.bound = float(work.sum()) if self.has_loads else -math.inf
         order = IdealOrder(items, _most_ideals(c, line), work)
-        stages = Stages(c, items, order.ideals, ends, first)
-        crossing = [] if line is None else crossings(c, items, stages.held, line)
+        stages = Stages(c, items, order.held, ends, first)
+        crossing = [] if line is None else crossings(c, items, order.held, line)
         self._program = IdealProgram(order, [(stages, number) for number in range(len(first))], walk, prices, crossing)
         self.is_exact = ends.total is None or not self.has_loads
 

@@ -16,7 +16,7 @@ Ideals are sets of items with all that come before them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -27,6 +27,9 @@ from dnnopt.compiled.constraints import MemoryLimit
 from dnnopt.compiled.logical import Colocation, Contiguity
 from dnnopt.compiled.metrics import Array, Index, Mask
 from dnnopt.methods.programs.loose import Exchange, LooseItem, follows, with_loose
+
+_AT_ONCE = 4096  # ideals
+_MOST_ENTRIES = 20_000_000  # truth values at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,28 +50,64 @@ class Items:
     before: Mask
     loose: tuple[LooseItem, ...] = ()
 
-    def ideals(self, most: int) -> list[int] | None:
-        """Return all ideals as bits, smaller ones first; None: there are more than `most`.
+    def ideals(self, most: int) -> Mask | None:
+        """Return which items all ideals hold (ideals, I), smaller ones first; None: there are more than `most`.
 
         Loose items that follow are in them only where that may be.
         """
-        earlier = [sum(1 << int(item) for item in np.flatnonzero(column)) for column in self.before.T]
-        later = [sum(1 << int(item) for item in np.flatnonzero(row)) for row in self.before]
-        ordered = ((1 << len(earlier)) - 1) ^ sum(1 << one.item for one in self.loose)
-        ready = {0: ordered & sum(1 << item for item, others in enumerate(earlier) if not others)}
-        found = [0]
-        for ideal in found:
-            available = ready.pop(ideal)
-            for item in bits(available):
-                larger = ideal | 1 << item
-                if larger in ready:
-                    continue
-                if len(found) == most:
-                    return None
-                found.append(larger)
-                following = sum(1 << other for other in bits(later[item]) if not earlier[other] & ~larger)
-                ready[larger] = available ^ 1 << item | following
-        return with_loose(found, self.loose, most) if self.loose else found
+        ordered = np.ones(len(self.before), dtype=bool)
+        ordered[[one.item for one in self.loose]] = False
+        found = _ideals_of(self.before[np.ix_(ordered, ordered)], most)
+        if found is None:
+            return None
+        held = np.zeros((len(found), len(ordered)), dtype=bool)
+        held[:, ordered] = found
+        if not self.loose:
+            return held
+        packed = np.packbits(held, axis=1, bitorder="little")
+        numbers = with_loose([int.from_bytes(row.tobytes(), "little") for row in packed], self.loose, most)
+        return None if numbers is None else _as_mask(numbers, len(ordered))
+
+
+def _ideals_of(before: Mask, most: int) -> Mask | None:
+    """Return all ideals of an order, smaller ones first; None: there are more than `most`.
+
+    An ideal comes from that without the last of its maximal items, so each comes once.
+    """
+    count, after = len(before), before.T.copy()
+    held = np.zeros((1, count), dtype=bool)
+    maximal, missing = held, before.sum(axis=0, dtype=np.int32)[None, :]
+    found, total = [held], 1
+    while len(held):
+        rows, items = np.nonzero(~held & (missing == 0))
+        parts: list[Index] = []
+        size = max(1, _MOST_ENTRIES // max(1, count))
+        for start in range(0, len(rows), size):
+            row, item = rows[start : start + size], items[start : start + size]
+            others = maximal[row] & ~after[item]
+            last = np.where(others.any(axis=1), count - 1 - others[:, ::-1].argmax(axis=1), -1)
+            parts.append(start + np.flatnonzero(last < item))
+            total += len(parts[-1])
+            if total > most:
+                return None
+        kept = np.concatenate(parts) if parts else np.zeros(0, dtype=np.int64)
+        rows, items = rows[kept], items[kept]
+        at = np.arange(len(kept))
+        maximal = maximal[rows] & ~after[items]
+        maximal[at, items] = True
+        missing = missing[rows] - before[items]
+        held = held[rows]
+        held[at, items] = True
+        found.append(held)
+    return np.concatenate(found)
+
+
+def _as_mask(numbers: Sequence[int], count: int) -> Mask:
+    """Return which of so many bits each number has (numbers, count)."""
+    size = (count + 7) // 8
+    together = b"".join(number.to_bytes(size, "little") for number in numbers)
+    packed = np.frombuffer(together, dtype=np.uint8).reshape(len(numbers), size)
+    return np.unpackbits(packed, axis=1, count=count, bitorder="little").astype(bool)
 
 
 def bits(number: int) -> Iterator[int]:
@@ -77,6 +116,11 @@ def bits(number: int) -> Iterator[int]:
         lowest = number & -number
         yield lowest.bit_length() - 1
         number ^= lowest
+
+
+def sums_over(held: Mask, values: Array) -> Array:
+    """Return the sum over what each ideal holds of values of items (I,)."""
+    return np.concatenate([held[start : start + _AT_ONCE] @ values for start in range(0, len(held), _AT_ONCE)])
 
 
 def items_of(

@@ -20,10 +20,8 @@ from dnnopt.compiled.constraints import MemoryLimit, PeriodTerm
 from dnnopt.compiled.evaluator import memory_room
 from dnnopt.compiled.metrics import Array, Index, Mask
 from dnnopt.formulations.milp.communication.boundary import ends_of_routes
-from dnnopt.methods.programs.items import Items
+from dnnopt.methods.programs.items import Items, bits, sums_over
 from dnnopt.methods.programs.rows import PlanSum, linear_costs, loads_of
-
-_MOST_KEPT = 2_000_000  # entries of a matrix
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,8 +109,9 @@ class _Columns:
             self._kept.append(column)
         return found
 
-    def matrix(self, ideals: int) -> Array:
-        return np.array(self._kept, dtype=float).reshape(-1, ideals).T
+    def matrix(self, ideals: int) -> Mask:
+        """Return all columns, each as a row."""
+        return np.array(self._kept, dtype=bool).reshape(-1, ideals)
 
 
 class Sum:
@@ -122,7 +121,7 @@ class Sum:
         self._rows, self._columns = np.zeros(ideals), np.zeros(ideals)
         self._left, self._right = left, right
         self._products: list[tuple[int, int, float]] = []
-        self._factors: tuple[Index, Array, Index, Array | None] | None = None
+        self._factors: tuple[Index, Index, Array] | None = None
 
     def add(self, weight: float, row: Mask | None = None, column: Mask | None = None) -> None:
         """Add a product; None: always true."""
@@ -141,8 +140,11 @@ class Sum:
         self._rows -= values
         self._columns += values
 
-    def block(self, rows: Index, columns: slice, left: Array, right: Array) -> Array:
-        """Return the values for some ideals I and a range of ideals I'; `left` and `right` have all columns."""
+    def block(self, rows: Index, columns: slice, left: Mask, right: Mask) -> Array:
+        """Return the values for some ideals I and a range of ideals I'; `left` has all columns, `right` as rows.
+
+        In a block, most truth values are the same for all I, or for all I', and these need no product of matrices.
+        """
         values = self._rows[rows][:, None] + self._columns[columns]
         if not self._products:
             return values
@@ -152,11 +154,25 @@ class Sum:
             at_right, column = np.unique(column, return_inverse=True)
             weights = np.zeros((len(at_left), len(at_right)))
             np.add.at(weights, (row, column), weight)
-            few = len(left) * len(at_right) <= _MOST_KEPT
-            self._factors = at_left, weights, at_right, left[:, at_left] @ weights if few else None
-        at_left, weights, at_right, kept = self._factors
-        weighted = left[np.ix_(rows, at_left)] @ weights if kept is None else kept[rows]
-        return values + weighted @ right[columns, at_right].T
+            self._factors = at_left, at_right, weights
+        at_left, at_right, weights = self._factors
+        before, after = left[np.ix_(rows, at_left)], right[at_right, columns]
+        varied, changing = _varied(before, 0), _varied(after, 1)
+        always, moving = after[:, 0] & ~changing, weights[varied]
+        same = before[0, ~varied] @ weights[~varied]
+        values += same[always].sum() + (before[:, varied] @ moving[:, always].sum(axis=1))[:, None]
+        changed = after[changing].astype(float)
+        values += same[changing] @ changed
+        moving = moving[:, changing]
+        product = moving.any(axis=0)
+        if product.any():
+            values += (before[:, varied] @ moving[:, product]) @ changed[product]
+        return values
+
+
+def _varied(values: Mask, axis: int) -> Mask:
+    """Return where there are both truth values along an axis."""
+    return np.asarray(values.any(axis=axis) & ~values.all(axis=axis))
 
 
 @dataclass(frozen=True, eq=False)
@@ -186,24 +202,21 @@ class Stages:
     ----------
     compiled : CompiledProblem
     items : Items
-    ideals : list of int
-        As bits, the empty one first.
+    held : array (ideals, I)
+        Whether an ideal holds an item; the empty ideal first.
     ends : Ends
     devices : list of int
         Those that loads are asked for, by their numbers in this list.
 
     Attributes
     ----------
-    held : array (ideals, I)
-        Whether an ideal holds an item.
+    is_summed : bool
+        Whether anything is summed over stages.
     """
 
-    def __init__(
-        self, compiled: CompiledProblem, items: Items, ideals: list[int], ends: Ends, devices: list[int]
-    ) -> None:
-        self.c, self.items, self.ideals = compiled, items, ideals
+    def __init__(self, compiled: CompiledProblem, items: Items, held: Mask, ends: Ends, devices: list[int]) -> None:
+        self.c, self.items, self.held = compiled, items, held
         self._ends = ends
-        self.held = np.array([[ideal >> item & 1 for item in range(len(items.before))] for ideal in ideals], dtype=bool)
         self._columns = _Columns(), _Columns()
         self._flows = self._find_flows(by_edge=compiled.transport == "per_edge")
         loads = loads_of(compiled)
@@ -213,10 +226,14 @@ class Stages:
         ]
         self._total = [self._sum(device, ends.total) for device in devices] if ends.total is not None else None
         self._memory = [self._memory_of(device) for device in devices]
-        self._barred = [self.held @ self._by_item((~compiled.allowed[:, device]).astype(float)) for device in devices]
-        self._left, self._right = (columns.matrix(len(ideals)) for columns in self._columns)
-        packed = np.packbits(self.held, axis=1)
-        self._bytes = np.pad(packed, ((0, 0), (0, -packed.shape[1] % 8))).view(np.uint64)
+        self._barred = [
+            sums_over(held, self._by_item((~compiled.allowed[:, device]).astype(float))) for device in devices
+        ]
+        left, right = self._columns
+        self._left, self._right = left.matrix(len(held)).T.copy(), right.matrix(len(held))
+        self.is_summed = self._total is not None
+        packed = np.packbits(held, axis=1)
+        self._words = np.pad(packed, ((0, 0), (0, -packed.shape[1] % 8))).view(np.uint64).T.copy()
 
     def load(self, number: int, rows: Index, columns: slice) -> Array:
         """Return the largest load of the resources of a device, in stages between some ideals and a range of ideals."""
@@ -230,14 +247,16 @@ class Stages:
     def allowed(self, number: int, rows: Index, columns: slice) -> Mask:
         """Return which pairs of ideals are a stage that a device may run."""
         allowed = self._barred[number][rows][:, None] == self._barred[number][columns]
-        for word in range(self._bytes.shape[1]):
-            allowed &= self._bytes[rows, word][:, None] & ~self._bytes[columns, word] == 0
+        for word in self._words:
+            before, missing = word[rows], ~word[columns]
+            if np.bitwise_or.reduce(before) & np.bitwise_or.reduce(missing):
+                allowed &= before[:, None] & missing == 0
         for memory in self._memory[number]:
             used = memory.used.block(rows, columns, self._left, self._right)
             for peaks in memory.peaks:
                 largest = np.zeros(used.shape)
                 for peak in np.unique(peaks[peaks > 0.0]):
-                    count = self.held @ (peaks == peak).astype(np.int64)
+                    count = sums_over(self.held, (peaks == peak).astype(float))
                     largest[count[rows][:, None] < count[columns]] = peak
                 used += largest
             allowed &= used <= memory.limit
@@ -255,8 +274,8 @@ class Stages:
         sends, receives = self._ends.sends, self._ends.receives
         if seen and len(sends) == 2:  # what one sends, the other receives
             sends, receives = sends | receives[::-1], receives | sends[::-1]
-        found = Sum(len(self.ideals), *self._columns)
-        found.add_difference(self.held @ self._by_item(row.alpha[:, device]))
+        found = Sum(len(self.held), *self._columns)
+        found.add_difference(sums_over(self.held, self._by_item(row.alpha[:, device])))
         received, sent = row.beta @ receives[device], row.beta @ sends[device]
         for flow in self._flows:
             self._add_flow(found, flow, device, float(received[flow.tensor]), float(sent[flow.tensor]))
@@ -267,8 +286,8 @@ class Stages:
         found, layers = [], self.c.is_layer
         for limit in self.c.constraints:
             if isinstance(limit, MemoryLimit) and limit.device == device:
-                used = Sum(len(self.ideals), *self._columns)
-                used.add_difference(self.held @ self._by_item(limit.resident))
+                used = Sum(len(self.held), *self._columns)
+                used.add_difference(sums_over(self.held, self._by_item(limit.resident)))
                 if limit.buffers:
                     for flow in self._find_flows(by_edge=False):
                         size = float(limit.buffers * self.c.buffer_bytes[flow.tensor])
@@ -296,7 +315,7 @@ class Stages:
     def _add_flow(self, total: Sum, flow: _Flow, device: int, received: float, sent: float) -> None:
         """Add what a stage on a device receives and sends of a flow, with these weights."""
         here, elsewhere = device in flow.outputs, bool(flow.outputs - {device})
-        among = [ideal & flow.users for ideal in self.ideals]
+        among = self.held[:, list(bits(flow.users))]
         if received > 0.0 and (here or flow.users):
             if flow.producer >= 0:
                 made = self.held[:, flow.producer]
@@ -311,8 +330,8 @@ class Stages:
                 for same in () if here else _patterns(among):
                     total.add(-received, same, same)
         if sent > 0.0 and (elsewhere or flow.users):
-            none = np.array([part == 0 for part in among])
-            every = np.array([part == flow.users for part in among])
+            none: Mask = ~np.any(among, axis=1)
+            every: Mask = np.all(among, axis=1)
             if flow.producer >= 0:
                 made = self.held[:, flow.producer]
                 total.add(sent, None, made)
@@ -326,8 +345,11 @@ class Stages:
                     total.add(-sent, none, every)
 
 
-def _patterns(parts: list[int]) -> list[Mask]:
-    """Return, for each different part, which ideals have it."""
-    number = {part: index for index, part in enumerate(dict.fromkeys(parts))}
-    index = np.array([number[part] for part in parts])
-    return [index == one for one in range(len(number))]
+def _patterns(among: Mask) -> list[Mask]:
+    """Return, for each different row of truth values, which ideals have it."""
+    number = np.zeros(len(among), dtype=np.int64)
+    for column in among.T:
+        number = 2 * number + column
+        if number.max() > len(among):
+            number = np.unique(number, return_inverse=True)[1]
+    return [number == one for one in np.flatnonzero(np.bincount(number))]
