@@ -9,7 +9,8 @@ from dnnopt.approaches.dimensions import DIMENSIONS, Dimension
 from dnnopt.approaches.own_gaps import OwnGap, OwnGaps, own_gaps
 from dnnopt.approaches.registry import approach_named, published, register
 from dnnopt.approaches.scope import as_seen, plan_for
-from dnnopt.approaches.scores import ApproachScore, Scores, score
+from dnnopt.approaches.score_table import ApproachScore, Scores
+from dnnopt.approaches.scores import read_scores, score
 from dnnopt.approaches.trial import Trial, try_approach
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "own_gaps",
     "plan_for",
     "published",
+    "read_scores",
     "register",
     "score",
     "try_approach",

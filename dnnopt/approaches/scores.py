@@ -11,21 +11,19 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, geometric_mean, median
-from typing import TYPE_CHECKING, Any
+from tempfile import TemporaryDirectory
+from typing import Any
 
 from dnnopt.approaches.approach import Approach
 from dnnopt.approaches.classifying import limit_value
 from dnnopt.approaches.registry import approach_named, published
 from dnnopt.approaches.scope import as_seen
+from dnnopt.approaches.score_table import WITHIN, ApproachScore, Scores
 from dnnopt.approaches.trial import on_one_side, with_schedule
 from dnnopt.base.arguments import Duration, checked
-from dnnopt.base.console import table, words
 from dnnopt.base.errors import InputError
 from dnnopt.base.files import dump_json, write_text
-from dnnopt.base.frozen import unchangeable
-from dnnopt.base.numbers import counted, format_excess, format_number, format_percent, format_runtime
 from dnnopt.base.outputs import make_folder
-from dnnopt.base.tables import Heading, Tabular
 from dnnopt.formulations import registry as formulations
 from dnnopt.methods.result import Result, read_result
 from dnnopt.methods.solving import is_search
@@ -40,155 +38,11 @@ from dnnopt.studies.bench import run_all
 from dnnopt.studies.bench_progress import BenchProgress
 from dnnopt.studies.bench_task import BenchTask
 from dnnopt.studies.best_known import read_table, table_path
+from dnnopt.studies.run_folders import read_runs, unpack_runs
+from dnnopt.studies.run_store import is_store
 
-if TYPE_CHECKING:
-    from rich.console import Console
-
-WITHIN = 0.01
 SEARCH_LIMIT = 2.0  # seconds
 _SLOWER = 0.5  # of each link's bandwidth, where regrets are told
-
-
-@unchangeable
-@dataclass(frozen=True)
-class ApproachScore:
-    """One approach over the problems that its algorithm serves; what is not known is None.
-
-    Attributes
-    ----------
-    approach : str
-    problems : int
-        That it serves.
-    plans, within : float
-        Share of them with a plan that keeps all limits, and with one at most 1 % above the best known value.
-    mean, median, worst : float, optional
-        Of the gaps to the best known values, over the problems with a plan; so is all that follows.
-    seconds : float, optional
-        That its algorithm takes, in the middle.
-    local, remote : float, optional
-        How many times its objective is that of everything on the device of the lowest tier, and of the highest one,
-        where that keeps all limits: geometric means.
-    energy : float, optional
-        Its energy as a share of that of everything on the device of the lowest tier: geometric mean.
-    traffic, memory, cost : float, optional
-        Bytes that are sent, bytes on the fullest device, USD: medians.
-    loss, leakage : float, optional
-        Means; of leakage over the problems that have sensitivities.
-    regret : float, optional
-        At half the bandwidth of all links, with the plan kept: how far it is above the best plan of all approaches, and
-        the best known one, there; mean.
-    layers, devices : int
-        Of the largest problem with a plan.
-    """
-
-    approach: str
-    problems: int
-    plans: float
-    within: float
-    mean: float | None
-    median: float | None
-    worst: float | None
-    seconds: float | None
-    local: float | None
-    remote: float | None
-    energy: float | None
-    traffic: float | None
-    memory: float | None
-    cost: float | None
-    loss: float | None
-    leakage: float | None
-    regret: float | None
-    layers: int
-    devices: int
-
-
-@unchangeable
-@dataclass(frozen=True, repr=False)
-class Scores(Tabular):
-    """What `score` returns.
-
-    Attributes
-    ----------
-    rows : tuple of ApproachScore
-        Of the approaches that serve a problem.
-    gaps : mapping
-        Approach -> problem -> how far its plan is above the best known one; None: it found no plan.
-    outside : mapping
-        Approach -> problem -> why its algorithm does not serve it.
-    """
-
-    rows: tuple[ApproachScore, ...]
-    gaps: Mapping[str, Mapping[str, float | None]]
-    outside: Mapping[str, Mapping[str, str]]
-
-    row_noun = "approach"
-
-    def headline(self) -> str:
-        """Return how many approaches serve how many problems."""
-        served = {name for gaps in self.gaps.values() for name in gaps}
-        return f"{len(self.rows)} of {len(self.outside)} approaches serve {counted(len(served), 'problem')} of these"
-
-    def to_rows(self) -> list[dict[str, Any]]:
-        """Return plain rows."""
-        return [vars(row) for row in self.rows]
-
-    def page_rows(self) -> list[dict[str, Any]]:
-        """Return the columns that a page has room for."""
-        names = ("approach", "problems", "plans", "within", "median", "worst", "seconds", "local", "remote", "regret")
-        return [{name: row[name] for name in names} for row in self.to_rows()]
-
-    def headings(self) -> dict[str, Heading]:
-        """Return what stands above columns in tables."""
-        return {
-            "plans": Heading("plan", "%"),
-            "within": Heading(f"within {format_percent(WITHIN)}", "%"),
-            "mean": Heading("mean gap", "%"),
-            "median": Heading("median gap", "%"),
-            "worst": Heading("worst gap", "%"),
-            "seconds": Heading("time", "s"),
-            "local": Heading("over local"),
-            "remote": Heading("over remote"),
-            "energy": Heading("energy to local"),
-            "traffic": Heading("traffic", "bytes"),
-            "memory": Heading("memory", "bytes"),
-            "cost": Heading("cost (USD)"),
-            "loss": Heading("accuracy loss"),
-            "regret": Heading("regret", "%"),
-        }
-
-    def to_data(self) -> dict[str, Any]:
-        """Return plain data."""
-        return {
-            "format": "dnnopt-approaches",
-            "version": 1,
-            "rows": self.to_rows(),
-            "gaps": {name: dict(gaps) for name, gaps in self.gaps.items()},
-            "outside": {name: dict(reasons) for name, reasons in self.outside.items()},
-        }
-
-    def report(self, console: Console) -> None:
-        """Print it for a person."""
-        names = ("approach", "problems", "plan", "within 1 %", "median gap", "worst gap", "time", "local", "remote")
-        columns = [(name, "right" if position else "left") for position, name in enumerate((*names, "regret"))]
-        rows = [
-            (
-                row.approach,
-                f"{row.problems:,}",
-                f"{100 * row.plans:.0f} %",
-                f"{100 * row.within:.0f} %",
-                *("" if gap is None else format_excess(gap) for gap in (row.median, row.worst)),
-                "" if row.seconds is None else format_runtime(row.seconds),
-                *("" if ratio is None else f"{format_number(ratio, 3)}×" for ratio in (row.local, row.remote)),
-                "" if row.regret is None else format_excess(row.regret),
-            )
-            for row in self.rows
-        ]
-        console.print(table("", columns, rows, ("local", "remote", "regret")))
-        console.print()
-        console.print(words(f"{self.headline()}."))
-        console.print(
-            words("local, remote: how many times as much everything on one side takes, where that is allowed.")
-        )
 
 
 @dataclass(frozen=True)
@@ -243,28 +97,17 @@ def score(
         For names that there are not.
     """
     names = library.members([problems] if isinstance(problems, str) else problems)
-    chosen = [approach_named(name) for name in approaches] or list(published().values())
     folder = Path(output)
-    runs: list[_Run] = []
-    outside: dict[str, dict[str, str]] = {}
+    served, outside = _served(_chosen(approaches), names, folder)
     tasks: dict[Path, BenchTask] = {}
-    loaded = {name: load(name) for name in names}
-    for one in chosen:
-        outside[one.name] = {}
-        for name, problem in loaded.items():
-            try:
-                seen = as_seen(one, problem)
-            except InputError as error:
-                outside[one.name][name] = error.problem
-                continue
-            run, options = _Run(one, problem, _file(folder, one, problem, seen)), _options(one, seed)
-            runs.append(run)
-            if one.plan is not None:
-                _run_rule(run, seen)
-            elif run.file not in tasks:
-                limit = search_limit if "--method" in options and is_search(one.method) else time_limit
-                where = _seen_file(folder, run.file, problem, seen)
-                tasks[run.file] = BenchTask(where, options, limit, str(run.file), memory, one.method)
+    for run, seen in served:
+        if run.approach.plan is not None:
+            _run_rule(run, seen)
+        elif run.file not in tasks:
+            options = _options(run.approach, seed)
+            limit = search_limit if "--method" in options and is_search(run.approach.method) else time_limit
+            where = _seen_file(folder, run.file, run.problem, seen)
+            tasks[run.file] = BenchTask(where, options, limit, str(run.file), memory, run.approach.method)
     progress = BenchProgress()
     for task, data in run_all(
         list(tasks.values()),
@@ -277,7 +120,60 @@ def score(
     ):
         if watch is not None:
             watch(progress, f"{data['problem']} by {task.label}", data)
-    return _scores(runs, outside)
+    return _scores([run for run, _ in served], outside)
+
+
+@checked
+def read_scores(place: str | Path, *, approaches: Sequence[str] = ()) -> Scores:
+    """Score what `score` has run already: a folder of its results, or a Parquet file made of one; nothing is run.
+
+    Parameters
+    ----------
+    place : path
+    approaches : sequence of str
+        Names; by default all.
+
+    Raises
+    ------
+    InputError
+        For names that there are not, and where there are no results of problems of the library.
+    """
+    with TemporaryDirectory(prefix="dnnopt-approaches-") as unpacked:
+        folder = Path(place)
+        if is_store(place):
+            folder = Path(unpacked)
+            unpack_runs([place], folder)
+        known = set(library.names("problems"))
+        names = sorted({run.data["problem"] for run in read_runs(folder)} & known)
+        served, outside = _served(_chosen(approaches), names, folder)
+        runs = [run for run, _ in served if run.file.exists()]
+        if not runs:
+            words = "has no results of 'dnnopt approaches' for problems of the library"
+            raise InputError("", file=str(place), problem=words)
+        return _scores(runs, outside)
+
+
+def _chosen(approaches: Sequence[str]) -> list[Approach]:
+    return [approach_named(name) for name in approaches] or list(published().values())
+
+
+def _served(
+    approaches: Sequence[Approach], names: Sequence[str], folder: Path
+) -> tuple[list[tuple[_Run, Problem]], dict[str, dict[str, str]]]:
+    """Return the runs of approaches on problems that they serve, as they see these, and why they serve no others."""
+    found: list[tuple[_Run, Problem]] = []
+    outside: dict[str, dict[str, str]] = {}
+    loaded = {name: load(name) for name in names}
+    for one in approaches:
+        outside[one.name] = {}
+        for name, problem in loaded.items():
+            try:
+                seen = as_seen(one, problem)
+            except InputError as error:
+                outside[one.name][name] = error.problem
+                continue
+            found.append((_Run(one, problem, _file(folder, one, problem, seen)), seen))
+    return found, outside
 
 
 def _options(approach: Approach, seed: int) -> tuple[str, ...]:

@@ -57,6 +57,10 @@ def report_command(
         Path,
         typer.Option("--output", "-o", help="The page: one .html file, which needs no network.", callback=checked_page),
     ],
+    approaches: Annotated[
+        Path | None,
+        typer.Option("--approaches", help="Folder of 'dnnopt approaches', or a .parquet file of it: a page on them."),
+    ] = None,
     title: Annotated[str | None, typer.Option(help="Default: the name of the first folder.")] = None,
     verbose: VerboseOption = False,
 ) -> None:
@@ -66,7 +70,13 @@ def report_command(
     from dnnopt.studies.run_folders import read_runs
     from dnnopt.studies.run_store import ENDING
 
-    data = report_data(read_runs(*runs), title=runs[0].resolve().name.removesuffix(ENDING) if title is None else title)
+    scores = None
+    if approaches is not None:
+        from dnnopt.approaches.scores import read_scores
+
+        scores = read_scores(approaches)
+    name = runs[0].resolve().name.removesuffix(ENDING)
+    data = report_data(read_runs(*runs), title=name if title is None else title, approaches=scores)
     write_report(data, output)
     shown = f"{counted(len(data['problems']), 'problem')}, {counted(len(data['methods']), 'method')}"
     tell(f"{visible(str(output))}: {shown}, {format_quantity(output.stat().st_size, 'bytes', 3)}")

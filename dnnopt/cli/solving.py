@@ -85,12 +85,12 @@ def solve_command(
         return
     if isinstance(problem, Variants):
         refuse_beside("variants", {"--start": start, "--log": log, "--iterations": iterations, "--best": best})
-        refuse_beside("variants", {"--html": html})
         _solve_variants(
             problem,
             json,
             files,
             figure,
+            html,
             verbose,
             method=method,
             formulation=formulation,
@@ -104,9 +104,9 @@ def solve_command(
         return
     if best is not None:
         others = {"--start": start, "--log": log, "--iterations": iterations, "--figure": figure}
-        others |= {"--html": html, "--method": method != "auto", "--gap": gap != 1e-6, "--no-confirm": not confirm}
+        others |= {"--method": method != "auto", "--gap": gap != 1e-6, "--no-confirm": not confirm}
         refuse_beside("--best", others)
-        _solve_best(problem, best, formulation, solver, time_limit, threads, seed, json, files)
+        _solve_best(problem, best, formulation, solver, time_limit, threads, seed, json, files, html)
         return
     plan = None if start is None else read_plan(start, problem, allow_large=allow_large)
     with progress_line(problem) as watch:
@@ -163,6 +163,7 @@ def _solve_best(
     seed: int,
     json: Path | None,
     files: Mapping[str, Path | None],
+    html: Path | None,
 ) -> None:
     """Find the best plans, and say what is proved of each."""
     from dnnopt.base.numbers import format_quantity
@@ -182,6 +183,10 @@ def _solve_best(
             seed=seed,
             watch=lambda ranked: count(f"{name} {format_quantity(ranked.objective, unit, 6)}"),
         )
+    if html is not None:
+        from dnnopt.plot.report.one import write_ranking_page
+
+        write_ranking_page(found, html)
     present(found, json, files)
     if not found.plans:
         raise typer.Exit(NO_PLAN)
@@ -192,6 +197,7 @@ def _solve_variants(
     json: Path | None,
     files: Mapping[str, Path | None],
     figure: Path | None,
+    html: Path | None,
     verbose: bool,
     **options: Any,
 ) -> None:
@@ -201,6 +207,10 @@ def _solve_variants(
 
     with progress_line(next(iter(variants.problems.values()))) as watch:
         found = best_of(variants, watch=watch, **options)
+    if html is not None:
+        from dnnopt.plot.report.one import write_variants_page
+
+        write_variants_page(found, html)
     present(found, json, files, verbose=verbose)
     if found.result is None:
         raise typer.Exit(INTERRUPTED if found.status == "interrupted" else NO_PLAN)

@@ -10,7 +10,7 @@ from commands import check_refused, dnnopt
 from small_settings import chain, gpus, graph, two
 
 import dnnopt as dp
-from dnnopt.approaches import approach_named, as_seen, plan_for, score
+from dnnopt.approaches import approach_named, as_seen, plan_for, read_scores, score
 from dnnopt.approaches.settings import at_end
 
 SERVED = {"neurosurgeon": "sequential", "exo": "sequential", "msr": "pipelined"}
@@ -103,6 +103,25 @@ def test_a_second_call_runs_nothing_again(scored):
     assert ran
     assert again.rows == found.rows
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*.json")} == files
+
+
+def test_scores_are_read_without_running_anything(scored, tmp_path):
+    folder, found, _ = scored
+    again = read_scores(folder, approaches=[*SERVED, "jalad"])
+    assert (again.rows, again.gaps, again.outside) == (found.rows, found.gaps, found.outside)
+    assert {row.approach for row in read_scores(folder).rows} >= {row.approach for row in found.rows}
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(dp.InputError, match="no results"):
+        read_scores(tmp_path / "empty")
+    with pytest.raises(dp.InputError, match="dnnopt approaches"):
+        read_scores(folder, approaches=["jalad"])
+
+
+def test_a_parquet_file_of_approaches_has_the_same_scores(scored, tmp_path):
+    pytest.importorskip("duckdb", reason='duckdb is not installed: pip install "dnnopt[store]"')
+    folder, found, _ = scored
+    assert dnnopt("runs", folder, "-o", tmp_path / "approaches.parquet").returncode == 0
+    assert read_scores(tmp_path / "approaches.parquet", approaches=[*SERVED]).rows == found.rows
 
 
 def test_the_command_writes_the_table(scored):

@@ -361,7 +361,6 @@ def test_the_commands_write_pages(runs, tmp_path):
     for name, heading in (("s", "small/002"), ("c", "small/002")):
         assert f"<title>{heading}</title>" in (tmp_path / f"{name}.html").read_text("utf-8")
     check_refused(dnnopt("report", tmp_path, "-o", "-"), "'-'")
-    check_refused(dnnopt("solve", "small/002", "--best", "2", "--html", tmp_path / "b.html"), "--html", "--best")
 
 
 def test_a_page_of_a_comparison_has_its_rows(tmp_path, monkeypatch):

@@ -7,10 +7,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from dnnopt.approaches.classifying import goals_of, limit_value
+from dnnopt.approaches.score_table import Scores
 from dnnopt.base.errors import InputError, UnsupportedError
 from dnnopt.base.numbers import format_number
 from dnnopt.compiled.evaluator import TOLERANCE
 from dnnopt.plot.layout import columns_and_tracks
+from dnnopt.plot.report.approaches_compared import approach_data
 from dnnopt.plot.report.what_ran import what_ran
 from dnnopt.plot.timetable import makespan, timetable
 from dnnopt.problem import library
@@ -34,7 +36,11 @@ _LETTERS = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
 def report_data(
-    runs: Iterable[BenchRun], problems: Mapping[str, Problem] | None = None, *, title: str = "Runs"
+    runs: Iterable[BenchRun],
+    problems: Mapping[str, Problem] | None = None,
+    *,
+    title: str = "Runs",
+    approaches: Scores | None = None,
 ) -> dict[str, Any]:
     """Return what the report of these runs shows.
 
@@ -47,6 +53,8 @@ def report_data(
     problems : mapping, optional
         Problems by name that are not the library's.
     title : str
+    approaches : Scores, optional
+        Of published approaches, for a page of their own.
 
     Raises
     ------
@@ -84,6 +92,7 @@ def report_data(
         "problems": shown,
         "ran": what_ran(run for found in (kept, relaxed) for of in found.values() for run in of.values()),
         "left": left,
+        "approaches": None if approaches is None else approach_data(approaches),
     }
 
 

@@ -34,6 +34,39 @@ function relaxationSection(problems) {
     tableOf("linear relaxations", columns, rows), chart("Relaxations below the best known values", boxes, { xaxis: { title: { text: "gap (%)" } }, yaxis: { autorange: "reversed" }, showlegend: false }, { height: 140 + 50 * boxes.length, note: "Each dot is a problem." })];
 }
 
+// Variants of one problem: which has the best plan.
+function variantsPage(problems) {
+  const link = (problem) => element("a", { href: `#/problem/${encodeURIComponent(problem.name)}` }, problem.title), cell = (problem) => problem.cells[0];
+  const columns = [["variant", false, (problem) => problem.title, (problem) => problem.title, link], ["status", false, (problem) => (cell(problem)[0] === "error" ? "refused" : STATUS[cell(problem)[0]] || cell(problem)[0])],
+    ["value", true, (problem) => quantity(cell(problem)[1], problem.unit, 6), (problem) => cell(problem)[1]], ["bound", true, (problem) => quantity(cell(problem)[2], problem.unit, 6), (problem) => cell(problem)[2]],
+    ["time", true, (problem) => duration(cell(problem)[3]), (problem) => cell(problem)[3]], ["found by", false, (problem) => cell(problem)[4]], ["message", false, (problem) => cell(problem)[8]]];
+  return [element("h1", {}, "Variants"), element("div", { class: "answer", id: "answer" }, element("p", {}, report.variants.headline)), tableOf("variants", columns, problems, { isBest: (problem) => problem.name === report.variants.best })];
+}
+
+// Published approaches: their gaps over the chosen problems, and what else their authors report over all of theirs.
+function approachesPage(problems) {
+  const names = new Set(problems.map((problem) => problem.name)), whole = DIMENSIONS.every((name) => !chosen[name]);
+  const rows = report.approaches.map((one) => {
+    const gaps = Object.entries(one.gaps).filter(([name]) => whole || names.has(name)).map(([, gap]) => gap), found = gaps.filter((gap) => gap !== null);
+    const mean = found.length ? found.reduce((sum, gap) => sum + gap, 0) / found.length : null;
+    return { ...one, served: gaps.length, found, plan: found.length, near: found.filter((gap) => gap <= 0.01).length, middle: median(found), average: mean, largest: found.length ? Math.max(...found) : null };
+  }).filter((row) => row.served);
+  const page = [element("h1", {}, "Published approaches"), element("p", { class: "note" }, "Each approach's own algorithm on the problems that it serves, as it sees them; its plans are judged on the whole problem. Approaches serve different problems: compare those of one kind, which the filters choose. Gap: above the best known value.")];
+  if (!rows.length) return [...page, element("p", {}, "No approach serves such a problem: choose other filters.")];
+  rows.sort((a, b) => b.near / b.served - a.near / a.served || last(a.middle) - last(b.middle));
+  const share = (key) => [(row) => counted(row[key], row.served), (row) => row[key] / row.served], gap = (key) => [(row) => percent(row[key]), (row) => row[key]];
+  const times = (key) => [(row) => (row[key] === null ? "" : `${shortNumber(row[key], 3)}×`), (row) => row[key]], label = (row) => (row.year ? `${row.title} (${row.year})` : row.title);
+  const columns = [["approach", false, label], ["problems", true, (row) => row.served], ["plan", true, ...share("plan")], ["within 1 %", true, ...share("near")], ["median gap", true, ...gap("middle")], ["mean gap", true, ...gap("average")], ["worst gap", true, ...gap("largest")]];
+  const more = [["approach", false, label], ["problems", true, (row) => row.problems], ["time", true, (row) => duration(row.seconds), (row) => row.seconds], ["all local", true, ...times("local")], ["all remote", true, ...times("remote")],
+    ["energy", true, ...times("energy")], ["traffic", true, (row) => quantity(row.traffic, "bytes", 3), (row) => row.traffic], ["memory", true, (row) => quantity(row.memory, "bytes", 3), (row) => row.memory], ["cost", true, (row) => quantity(row.cost, "USD", 3), (row) => row.cost],
+    ["regret", true, ...gap("regret")], ["layers", true, (row) => row.layers || ""], ["devices", true, (row) => row.devices || ""]];
+  const shown = rows.filter((row) => row.found.length), boxes = shown.map((row) => ({ type: "box", name: row.approach, x: row.found.map((one) => Math.max(100 * one, 0.01)), boxpoints: "outliers", marker: { color: colour(0), size: 3 }, line: { width: 1 } }));
+  return [...page, tableOf("approaches", columns, rows),
+    shown.length ? chart("Gaps of approaches", boxes, { xaxis: { type: "log", title: { text: "gap (%), 0.01 stands for less" } }, yaxis: { autorange: "reversed", tickfont: { size: 10 }, dtick: 1 }, showlegend: false }, { height: 110 + 22 * boxes.length, note: "Over the problems with a plan: the middle half is in the box, dots are far outside." }) : null,
+    element("h2", {}, "What else authors report"), element("p", { class: "note" }, "Over all problems that an approach serves, whatever the filters: the median time of its algorithm; how many times as much everything on one side takes, and its energy as a multiple of that of everything local (geometric means); medians of traffic, of memory on the fullest device, and of cost; regret: at half the bandwidth, above the best plan there (mean); layers and devices of the largest problem with a plan."),
+    tableOf("approaches in other measures", more, rows)];
+}
+
 const moment = (text) => text.slice(0, 16).replace("T", " ");
 const listed = (values) => [...new Set(values.filter(Boolean))].join("; ");
 

@@ -3,7 +3,7 @@ const MOST_NAMES = 6; // in a sentence
 const last = (number) => number ?? Infinity;
 const byValue = (a, b) => last(a.cell[1]) - last(b.cell[1]) || last(a.cell[3]) - last(b.cell[3]);
 const inSentence = (some) => `${some.slice(0, MOST_NAMES).map((one) => one.name).join(", ")}${some.length > MOST_NAMES ? ` and ${some.length - MOST_NAMES} others` : ""}`;
-const STATUS = { optimal: "proved optimal", feasible: "a plan", infeasible: "proved infeasible", no_solution: "no plan found", error: "failed", interrupted: "interrupted", unbounded: "unbounded" };
+const STATUS = { optimal: "proved optimal", feasible: "a plan", infeasible: "proved infeasible", no_solution: "no plan found", error: "failed", interrupted: "interrupted", unbounded: "unbounded", cut_off: "cannot be better than another" };
 
 function problemPage(report, problem) {
   const ran = report.methods.map((method, index) => ({ ...method, index, cell: problem.cells[index] })).filter((one) => one.cell).sort(byValue);

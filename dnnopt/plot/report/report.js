@@ -140,6 +140,7 @@ function scalingChart(problems, rows) {
 }
 
 function overview(problems) {
+  if (report.variants) return variantsPage(problems);
   const found = summarise(report.methods, problems);
   const page = [element("h1", {}, "Who is best where, by how much, how sure"), element("div", { class: "answer", id: "answer", "aria-live": "polite" }, ...answerOf(found, problems))];
   if (!found.first) return page;
@@ -180,9 +181,9 @@ function show(moved = false) {
   for (const place of main.querySelectorAll(".plot")) Plotly.purge(place);
   pending.length = 0;
   const problems = selected(), problem = page === "problem" ? report.problems.find((one) => one.name === decodeURIComponent(name)) : null;
-  document.getElementById("filters").hidden = page === "problem" || page === "about" || report.problems.length < 2;
+  document.getElementById("filters").hidden = page === "problem" || page === "about" || report.problems.length < 2 || Boolean(report.variants);
   document.getElementById("count").textContent = `${problems.length} of ${report.problems.length} problems`;
-  const made = problem ? problemPage(report, problem) : page === "formulations" ? formulationsPage(problems) : page === "problems" || page === "problem" ? problemList(problems)
+  const made = problem ? problemPage(report, problem) : page === "formulations" ? formulationsPage(problems) : page === "approaches" && report.approaches ? approachesPage(problems) : page === "problems" || page === "problem" ? problemList(problems)
     : page === "about" ? aboutPage() : report.problems.length === 1 ? problemPage(report, report.problems[0]) : overview(problems);
   main.replaceChildren(...made.filter(Boolean));
   for (const link of document.querySelectorAll("nav a")) { if (link.hash === `#/${page === "problem" ? "problems" : page}`) link.setAttribute("aria-current", "page"); else link.removeAttribute("aria-current"); }
@@ -207,6 +208,7 @@ async function start() {
   document.head.append(Object.assign(document.createElement("script"), { textContent: plotly }));
   report = JSON.parse(data);
   rankMethods();
+  document.querySelector("nav a[href='#/approaches']").hidden = !report.approaches;
   makeFilters();
   addEventListener("hashchange", () => show(true));
   show();
