@@ -97,8 +97,10 @@ def main() -> None:
     parser.add_argument("--part", action="append", choices=list(PARTS), help="just this one; may be repeated")
     parser.add_argument("--jobs", type=int, default=1, help="runs at a time")
     parser.add_argument("--scheduler", help="of Dask: run them on its workers")
+    parser.add_argument("--oversubscribe", action="store_true", help="more threads than there are cores may run")
+    parser.add_argument("--again", action="store_true", help="try those that failed before again")
     arguments = parser.parse_args()
-    engine = {"jobs": arguments.jobs, "scheduler": arguments.scheduler}
+    engine = {name: getattr(arguments, name) for name in ("jobs", "scheduler", "oversubscribe", "again")}
 
     def watch(reached: BenchProgress, what: str, data: Mapping[str, Any]) -> None:
         print(f"[{reached.done}/{reached.tasks}] {what}: {data['status']} ({reached})", flush=True)

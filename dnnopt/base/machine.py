@@ -8,18 +8,17 @@ import platform
 import sys
 from contextlib import suppress
 from functools import cache
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 from dnnopt.base.errors import InputError
 from dnnopt.base.numbers import counted
 
-# Where the limits of a container are: of both versions of cgroups.
-_MEMORY_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
-_PROCESSOR_LIMITS = (
-    ("/sys/fs/cgroup/cpu.max",),
-    ("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "/sys/fs/cgroup/cpu/cpu.cfs_period_us"),
-)
+# Where the limits of a container, or of a job of a batch system, are: of both versions of cgroups.
+_GROUPS, _OWN_GROUPS = "/sys/fs/cgroup", "/proc/self/cgroup"
+_MEMORY_LIMITS = ("memory.max", "memory.limit_in_bytes")
+_PROCESSOR_LIMITS = (("cpu.max",), ("cpu.cfs_quota_us", "cpu.cfs_period_us"))
 
 PEAK_FILE = "peak-memory"  # where a process of a bench says how much it has taken
 
@@ -29,10 +28,24 @@ def usable_memory() -> int | None:
     known = []
     with suppress(AttributeError, ValueError, OSError):
         known.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
-    for place in _MEMORY_LIMITS:
-        with suppress(OSError, ValueError):  # there is none, or it says "max"
-            known.append(int(Path(place).read_text(encoding="ascii")))
+    for group in _own_groups():
+        for name in _MEMORY_LIMITS:
+            with suppress(OSError, ValueError):  # there is none, or it says "max"
+                known.append(int((group / name).read_text(encoding="ascii")))
     return min(known, default=None)
+
+
+def _own_groups() -> list[Path]:
+    """Return the folders of all cgroups that this process is in."""
+    roots = [Path(_GROUPS), Path(_GROUPS, "memory"), Path(_GROUPS, "cpu")]  # as a container sees its own
+    found = dict.fromkeys(roots)
+    with suppress(OSError):
+        for line in Path(_OWN_GROUPS).read_text(encoding="utf-8", errors="replace").splitlines():
+            _, controllers, path = line.split(":", 2)
+            parts = Path(path.lstrip("/")).parts
+            root = Path(_GROUPS, controllers)
+            found |= dict.fromkeys(root.joinpath(*parts[:length]) for length in range(len(parts) + 1))
+    return list(found)
 
 
 def core_numbers() -> list[int]:
@@ -43,9 +56,9 @@ def core_numbers() -> list[int]:
 def usable_cores() -> int:
     """Return how many processors this process may run on, at least 1: of the machine, its share and its container."""
     cores = len(core_numbers()) or os.cpu_count() or 1
-    for places in _PROCESSOR_LIMITS:
+    for group, names in product(_own_groups(), _PROCESSOR_LIMITS):
         with suppress(OSError, ValueError):  # there is none, or it says "max"
-            quota, period = map(int, " ".join(Path(place).read_text(encoding="ascii") for place in places).split())
+            quota, period = map(int, " ".join((group / name).read_text(encoding="ascii") for name in names).split())
             if quota > 0 and period > 0:
                 cores = min(cores, math.ceil(quota / period))
     return max(cores, 1)

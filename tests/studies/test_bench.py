@@ -69,37 +69,64 @@ def test_a_process_that_a_signal_ends_is_tried_again_at_once(tmp_path, monkeypat
     assert [path.name for path in (tmp_path / "runs").iterdir()] == ["p.json"]
 
 
-def test_the_limit_of_a_container_counts(tmp_path, monkeypatch):
-    files = tmp_path / "memory.max", tmp_path / "memory.limit_in_bytes"
-    monkeypatch.setattr(machine_module, "_MEMORY_LIMITS", tuple(map(str, files)))
+@pytest.fixture
+def groups(tmp_path, monkeypatch):
+    """A folder in the place of that of cgroups."""
+    monkeypatch.setattr(machine_module, "_GROUPS", str(tmp_path / "cgroup"))
+    monkeypatch.setattr(machine_module, "_OWN_GROUPS", str(tmp_path / "own"))
+
+    def write(place, text):
+        path = tmp_path / "cgroup" / place
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+    return write
+
+
+def test_the_limit_of_a_container_counts(groups):
     whole = fair_share(1)
-    files[0].write_text("max\n")
+    groups("memory.max", "max\n")
     assert fair_share(1) == whole
-    files[0].write_text("1000000\n")
+    groups("memory.max", "1000000\n")
     assert fair_share(4) == 250000
-    files[1].write_text("800000\n")
+    groups("memory/memory.limit_in_bytes", "800000\n")
     assert fair_share(4) == 200000
-    files[1].write_text("9223372036854771712\n")  # as cgroups of the first version say that there is none
+    groups("memory/memory.limit_in_bytes", "9223372036854771712\n")  # as cgroups of version 1 say that there is none
     assert fair_share(4) == 250000
 
 
-def test_the_processors_of_a_container_count(tmp_path, monkeypatch):
-    files = tmp_path / "cpu.max", tmp_path / "quota", tmp_path / "period"
-    monkeypatch.setattr(machine_module, "_PROCESSOR_LIMITS", ((str(files[0]),), tuple(map(str, files[1:]))))
+def test_the_processors_of_a_container_count(groups, monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: range(8), raising=False)
     assert usable_cores() == 8
-    files[0].write_text("max 100000\n")
-    assert usable_cores() == 8
-    files[0].write_text("250000 100000\n")
-    assert usable_cores() == 3
-    files[0].write_text("1000 100000\n")
-    assert usable_cores() == 1
-    files[0].unlink()
-    files[1].write_text("-1\n")
-    files[2].write_text("100000\n")
-    assert usable_cores() == 8
-    files[1].write_text("400000\n")
-    assert usable_cores() == 4
+    for quota, cores in (("max", 8), ("250000", 3), ("1000", 1)):
+        groups("cpu.max", f"{quota} 100000\n")
+        assert usable_cores() == cores
+    groups("cpu.max", "max 100000\n")
+    groups("cpu/cpu.cfs_period_us", "100000\n")
+    for quota, cores in (("-1", 8), ("400000", 4)):
+        groups("cpu/cpu.cfs_quota_us", f"{quota}\n")
+        assert usable_cores() == cores
+
+
+@pytest.mark.parametrize(
+    ("own", "memory", "processors"),
+    [
+        ("0::/slurm/job_7/step_0\n", "slurm/job_7/memory.max", "slurm/job_7/step_0/cpu.max"),
+        (
+            "9:cpu,cpuacct:/job_7\n4:memory:/job_7/s\n",
+            "memory/job_7/memory.limit_in_bytes",
+            "cpu,cpuacct/job_7/cpu.max",
+        ),
+    ],
+)
+def test_the_limits_of_all_groups_above_a_process_count(groups, monkeypatch, tmp_path, own, memory, processors):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: range(8), raising=False)
+    (tmp_path / "own").write_text(own)
+    groups(memory, "500000\n")
+    groups(processors, "200000 100000\n")
+    groups("other/memory.max", "1\n")
+    assert fair_share(1) == 500000
+    assert usable_cores() == 2
 
 
 @pytest.mark.skipif(os.name != "posix", reason="Windows does not say how much memory a process took")
