@@ -34,7 +34,7 @@ from dnnopt.base.machine import core_numbers, usable_cores, usable_memory
 from dnnopt.base.numbers import counted
 from dnnopt.base.versions import __version__
 from dnnopt.studies.bench_progress import BenchProgress
-from dnnopt.studies.bench_task import BenchTask, failed_result, solve_task, threads_of
+from dnnopt.studies.bench_task import BenchTask, failed_result, fair_share, solve_task, threads_of
 
 LOCAL = "local"  # stands for a scheduler of this process's own
 _CONNECT = 10.0  # seconds in which a scheduler answers that is there
@@ -84,6 +84,7 @@ def run_on_cluster(
     optional("distributed", "Dask's distributed", "cluster")
     local = scheduler == LOCAL
     tell = (lambda text: None) if local or log is None else log
+    share = fair_share(jobs) if local else None  # the workers, which come one by one, will be as many
     left = dict(enumerate(work))
     with _quiet(), _started(scheduler, jobs) as place:
         seen, away = False, 0.0  # when it went away
@@ -93,7 +94,7 @@ def run_on_cluster(
                     if away:
                         tell(f"the scheduler at {place} is there again")
                     seen, away = True, 0.0
-                    yield from _Cluster(client, place, left, oversubscribe, progress, tell).results()
+                    yield from _Cluster(client, place, left, share, oversubscribe, progress, tell).results()
             except _LostError as error:
                 if not seen:
                     raise InputError("", field="scheduler", problem=str(error)) from None
@@ -114,11 +115,12 @@ class _Cluster:
         client: Any,
         place: str,
         left: dict[int, BenchTask],
+        share: float | None,
         oversubscribe: bool,
         progress: BenchProgress,
         tell: Callable[[str], None],
     ) -> None:
-        self._client, self._place, self._left = client, place, left
+        self._client, self._place, self._left, self._share = client, place, left, share
         self._oversubscribe, self._progress, self._tell = oversubscribe, progress, tell
         self._workers: dict[str, _Worker] = {}
         self._at: dict[Any, int] = {}  # futures, and the numbers of their tasks
@@ -197,6 +199,8 @@ class _Cluster:
 
     def _memory(self) -> float | None:
         """Return the bytes that a task may take on any of the machines."""
+        if self._share is not None:
+            return self._share
         slots = self._slots_of_shares()
         known = [worker.memory / slots[worker.share] for worker in self._workers.values() if worker.memory]
         return min(known, default=None)
@@ -223,7 +227,7 @@ class _Cluster:
         """Yield the tasks that have ended; forget those that are to be handed out again."""
         for future, number in list(self._at.items()):
             status = future.status
-            if status == "pending":
+            if status in ("pending", "lost"):  # lost: its worker died with the result, and another one is at it
                 continue
             if status not in ("finished", "error"):
                 raise _LostError(f"the scheduler at {self._place} has forgotten a task")
@@ -416,10 +420,12 @@ def _address(place: str) -> str:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Have Dask write nothing to the terminal meanwhile: what matters is told here, in one line."""
-    logger = logging.getLogger("distributed")
-    before = logger.level
-    logger.setLevel(logging.CRITICAL + 1)
+    known = [logging.getLogger(name) for name in logging.root.manager.loggerDict if name.startswith("distributed")]
+    loud = [logger for logger in known if not logger.disabled]
+    for logger in loud:
+        logger.disabled = True
     try:
         yield
     finally:
-        logger.setLevel(before)
+        for logger in loud:
+            logger.disabled = False

@@ -160,6 +160,20 @@ def test_a_worker_that_dies_and_one_that_hangs_lose_no_task(tmp_path, machines):
     again.finish()
 
 
+@pytest.mark.slow
+def test_a_result_that_its_worker_takes_with_it_is_found_again(tmp_path, machines):
+    workers = [machines.start_worker() for _ in range(2)]
+    run = Run(searches(tmp_path / "runs", NAMES[:3]), machines)
+    run.step()
+    until(lambda: not any(psutil.Process(worker.pid).children() for worker in workers))
+    time.sleep(1.0)  # the other one has said that it is done
+    for worker in workers:
+        worker.kill()
+    machines.start_worker()
+    run.finish()
+    assert not [text for text in run.said if "gone away" in text]
+
+
 def test_a_scheduler_that_is_restarted_loses_no_task(tmp_path, machines):
     worker = machines.start_worker()
     run = Run(searches(tmp_path / "runs", NAMES[:3]), machines)
