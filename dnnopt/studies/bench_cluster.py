@@ -86,7 +86,7 @@ def run_on_cluster(
     tell = (lambda text: None) if local or log is None else log
     share = fair_share(jobs) if local else None  # the workers, which come one by one, will be as many
     left = dict(enumerate(work))
-    with _quiet(), _started(scheduler, jobs) as place:
+    with _quiet(), _started(scheduler, jobs) as (place, programs):
         seen, away = False, 0.0  # when it went away
         while left:
             try:
@@ -94,7 +94,7 @@ def run_on_cluster(
                     if away:
                         tell(f"the scheduler at {place} is there again")
                     seen, away = True, 0.0
-                    yield from _Cluster(client, place, left, share, oversubscribe, progress, tell).results()
+                    yield from _Cluster(client, place, programs, left, share, oversubscribe, progress, tell).results()
             except _LostError as error:
                 if not seen:
                     raise InputError("", field="scheduler", problem=str(error)) from None
@@ -114,13 +114,14 @@ class _Cluster:
         self,
         client: Any,
         place: str,
+        programs: Sequence[Child],
         left: dict[int, BenchTask],
         share: float | None,
         oversubscribe: bool,
         progress: BenchProgress,
         tell: Callable[[str], None],
     ) -> None:
-        self._client, self._place, self._left, self._share = client, place, left, share
+        self._client, self._place, self._programs, self._left, self._share = client, place, programs, left, share
         self._oversubscribe, self._progress, self._tell = oversubscribe, progress, tell
         self._workers: dict[str, _Worker] = {}
         self._at: dict[Any, int] = {}  # futures, and the numbers of their tasks
@@ -152,6 +153,9 @@ class _Cluster:
 
     def _look(self) -> None:
         """See which workers there are, and look closely at new ones."""
+        for program in self._programs:
+            if program.poll() is not None:
+                raise InputError("", field="scheduler", problem=f"a program of Dask ended: {program.returncode}")
         try:
             slots = self._client.nthreads(callback_timeout=_ANSWER)
         except Exception as error:  # whatever Dask raises
@@ -325,8 +329,10 @@ def _said(error: object) -> str:
 
 
 @contextmanager
-def _started(scheduler: str, jobs: int) -> Iterator[str]:
+def _started(scheduler: str, jobs: int) -> Iterator[tuple[str, Sequence[Child]]]:
     """Yield where the scheduler is; where it is to be one of this machine, it runs meanwhile, with as many workers.
+
+    The programs that were started are yielded, too.
 
     Raises
     ------
@@ -334,7 +340,7 @@ def _started(scheduler: str, jobs: int) -> Iterator[str]:
         Where it does not start.
     """
     if scheduler != LOCAL:
-        yield scheduler
+        yield scheduler, ()
         return
     with tempfile.TemporaryDirectory(prefix="dnnopt-dask-", ignore_cleanup_errors=True) as folder:
         file = Path(folder, "scheduler.json")
@@ -347,8 +353,8 @@ def _started(scheduler: str, jobs: int) -> Iterator[str]:
                     )
                 time.sleep(_POLL)
             workers = ("--nworkers", str(jobs), "--nthreads", "1", "--memory-limit", "0")  # each task has a limit
-            with _program(folder, "dask_worker", *common, *workers, "--local-directory", folder):
-                yield str(file)
+            with _program(folder, "dask_worker", *common, *workers, "--local-directory", folder) as other:
+                yield str(file), (process, other)
 
 
 @contextmanager

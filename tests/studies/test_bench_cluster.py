@@ -346,6 +346,14 @@ def test_commands_of_the_page_run(tmp_path, calm, command):
     assert len(list((tmp_path / "runs").rglob("*.json"))) == (4 if "--seed" in words else 1)
 
 
+def test_programs_of_dask_that_end_at_once_are_told(tmp_path, monkeypatch):
+    monkeypatch.setenv("DASK_DISTRIBUTED__COMM__DEFAULT_SCHEME", "none")  # of addresses: there are no such
+    words = ("bench", "small/001", "-t", "5", "-o", tmp_path, "--scheduler", "local")
+    run = dnnopt(*words)
+    assert run.returncode == 2, run.output
+    assert re.search("scheduler: (a program of Dask ended|Dask's scheduler does not start): 1", run.stderr)
+
+
 def test_options_of_dask_on_the_page_are_those_of_its_programs():
     from distributed.cli import dask_scheduler, dask_worker
 
