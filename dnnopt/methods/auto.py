@@ -32,6 +32,7 @@ from dnnopt.compiled.presolve import presolve
 from dnnopt.compiled.scaling import total_load
 from dnnopt.formulations import registry
 from dnnopt.formulations.formulation import Formulation
+from dnnopt.methods.bounds import merged_devices
 from dnnopt.methods.bounds.chains import add_chain_bound
 from dnnopt.methods.bounds.contiguous import bound_stages
 from dnnopt.methods.bounds.destructive import destructive_bound
@@ -64,6 +65,7 @@ _GROUPS, _GROUPS_ON_PATHS = (0.06, 8.0), (0.2, 20.0)  # searches for critical pa
 _SEARCHES = (("local-search", (0.03, 3.0)), ("neighbourhood-search", (0.08, 10.0)))
 _LABELS = 0.3, 60.0
 _DECOMPOSITION = 0.3, 300.0
+_CLUSTERS = 0.3, 100.0
 _CLOSE = 0.05  # gap within which it is not left for searches
 _RELAXATION = 0.15, 20.0
 _BOUND = 0.25, 30.0
@@ -164,7 +166,7 @@ class _Auto:
                 yield from (self._decompose(_DECOMPOSITION), self._propagation_if_close)
                 yield from (self._decompose(_DECOMPOSITION), self._propagation)
             else:
-                yield from (self._propagation, self._sequential, self._improvement, self._labels)
+                yield from (self._propagation, self._sequential, self._improvement, self._labels, self._clusters)
             yield from (self._escapes, self._maximum)
         yield self._whole
 
@@ -274,6 +276,13 @@ class _Auto:
             return _NOTHING
         outcome = labels.run_while_promising(self.pool, self._part(_LABELS), self.control)
         return outcome if outcome.status == "infeasible" else self._prices()
+
+    def _clusters(self) -> Outcome:
+        """Raise the bound by that of fewer devices, where there are too many for tables."""
+        c = self.pool.compiled
+        if self._has_labels or self.pool.is_closed(_CLOSE) or merged_devices.refuses(c) is not None:
+            return _NOTHING
+        return merged_devices.bound_merged(self.pool, self.kept, self._part(_CLUSTERS), self.control)
 
     def _maximum(self) -> Outcome:
         """Raise the bound of a maximum, and search for plans just above it."""

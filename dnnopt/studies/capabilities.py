@@ -13,7 +13,7 @@ from dnnopt.compiled.constraints import Escape, ObjectiveTerm
 from dnnopt.compiled.logical import KINDS
 from dnnopt.compiled.scope import Scope
 from dnnopt.formulations import registry
-from dnnopt.methods.bounds import chains, contiguous, escapes, loads
+from dnnopt.methods.bounds import chains, contiguous, escapes, loads, merged_devices
 from dnnopt.methods.exact import EXACT
 from dnnopt.methods.programs import lagrangian
 from dnnopt.problem import constraints as c
@@ -185,7 +185,11 @@ def parts() -> dict[str, Scope]:
     found = {name: method.SCOPE for name, method in EXACT.items()}
     found |= {"evaluator": evaluator.SCOPE, "presolve": presolve.SCOPE, "identical devices": symmetry.SCOPE}
     found |= {"Lagrangian": lagrangian.SCOPE, "chain bound": chains.SCOPE, "escapes": escapes.SCOPE}
-    found |= {contiguous.SOURCE: contiguous.SCOPE, loads.SOURCE: loads.SCOPE}
+    found |= {
+        contiguous.SOURCE: contiguous.SCOPE,
+        loads.SOURCE: loads.SCOPE,
+        merged_devices.SOURCE: merged_devices.SCOPE,
+    }
     return found | {name: registry.find(name).scope for name in registry.names()}
 
 

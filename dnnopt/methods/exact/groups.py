@@ -13,10 +13,11 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import replace
+from typing import Any, Protocol
 
 from dnnopt.compiled.compiled import CompiledProblem
 from dnnopt.compiled.constraints import MemoryLimit
-from dnnopt.compiled.metrics import Array
+from dnnopt.compiled.metrics import Array, Index
 from dnnopt.compiled.presolve import presolve
 from dnnopt.methods.groups.decomposition import UNITS, Decomposition, DeviceGroups
 from dnnopt.methods.groups.families import family
@@ -64,12 +65,40 @@ def run(pool: Pool, limits: Limits, control: Control) -> Outcome:
     return GroupSearch(pool, pool.compiled, control).run(limits)
 
 
+class PlansAndBounds(Protocol):
+    """What a search asks of a pool: see `Pool`."""
+
+    @property
+    def compiled(self) -> CompiledProblem:
+        """Return the problem."""
+
+    @property
+    def objective(self) -> float | None:
+        """Return that of the best plan."""
+
+    @property
+    def cap(self) -> float:
+        """Return what no plan need be above."""
+
+    def is_closed(self, gap: float) -> bool:
+        """Return whether the bound meets the cap, within a relative gap."""
+
+    def offer_placement(self, placement: Index, source: str) -> Any:
+        """Offer a plan; return what is to be said of it."""
+
+    def accepts(self, evaluation: Any) -> bool:
+        """Return whether a plan is one, by what was said of it."""
+
+    def add_bound(self, bound: float, source: str) -> None:
+        """Keep a bound."""
+
+
 class GroupSearch:
     """A search that can be interrupted and go on.
 
     Parameters
     ----------
-    pool : Pool
+    pool : PlansAndBounds
     compiled : CompiledProblem
         Of the pool, perhaps without choices that are too expensive for its cap.
     control : Control
@@ -80,7 +109,7 @@ class GroupSearch:
         What is left of the problem.
     """
 
-    def __init__(self, pool: Pool, compiled: CompiledProblem, control: Control) -> None:
+    def __init__(self, pool: PlansAndBounds, compiled: CompiledProblem, control: Control) -> None:
         self.pool, self.kept, self.control = pool, compiled, control
         self._infeasible = False
         self._lagrangian: Lagrangian | None = None

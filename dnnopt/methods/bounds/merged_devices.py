@@ -1,0 +1,299 @@
+"""The bound of merged devices: sums on fewer devices, each of which stands for several.
+
+Tables over states grow with a power of the number of devices. Let every cluster of devices be one device: it has the
+memory of its members together, a layer costs on it what it costs on the best member, a copy from cluster to cluster
+what it costs between the best two, and nothing is sent within. Each plan, read as one of clusters, keeps their limits
+and costs no more. So what bounds the problem of clusters bounds the problem: here group decomposition (`groups.py`).
+Limits on metrics that are not of single devices, colocation and memory are kept, without what they say of buffers,
+activations and shared weights; all others are left out.
+
+Plans of clusters become plans by filling the members, the one that costs least first, in the order of the layers.
+
+Which devices are merged is a matter of what is lost: what layers cost more on the slower one, as far as they fit
+there, and what it costs to send a tensor from one to the other and back.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, replace
+from itertools import combinations
+
+import numpy as np
+
+from dnnopt.compiled.compiled import CompiledProblem
+from dnnopt.compiled.constraints import LinearLimit, LinearTerm, MemoryLimit, WeightGroups
+from dnnopt.compiled.evaluator import evaluator_of
+from dnnopt.compiled.logical import Colocation
+from dnnopt.compiled.metrics import Array, Index, LinearMetric
+from dnnopt.compiled.scope import Scope
+from dnnopt.methods.exact import groups
+from dnnopt.methods.pool import Pool
+from dnnopt.methods.programs.rows import linear_costs
+from dnnopt.methods.programs.slots import StepBuilder
+from dnnopt.methods.result import OPTIMAL_GAP
+from dnnopt.models.solvers.interface import Control, Limits, Outcome
+
+SCOPE = Scope(relaxes=True, terms=frozenset({LinearTerm}), choices=True)
+SOURCE = "merged devices"
+_MOST_STATES = 400_000  # over all steps
+_MOST_CLUSTERS = 8
+_MOVES = 2.0  # so often a tensor goes from one device to another and back, for the choice of clusters
+
+Clusters = list[tuple[int, ...]]
+
+
+def refuses(compiled: CompiledProblem) -> str | None:
+    """Return why there is no such bound for a problem, or None."""
+    reason = SCOPE.refuses(compiled)
+    if reason is None and compiled.transport != "unicast":
+        return f"{compiled.transport} transport"
+    if reason is None and (compiled.made is not None or compiled.barred_moves is not None or len(compiled.events)):
+        return "forms of tensors"
+    if reason is None and any(isinstance(term, LinearTerm) and term.weight < 0 for term in compiled.objective[0]):
+        return "terms with negative weights"
+    return reason
+
+
+def bound_merged(pool: Pool, compiled: CompiledProblem, limits: Limits, control: Control) -> Outcome:
+    """Offer the pool the bound of clusters of devices: as many as there are tables for.
+
+    Parameters
+    ----------
+    pool : Pool
+    compiled : CompiledProblem
+        Of the pool, perhaps without choices that are too expensive for its cap; `refuses` must not refuse it.
+    limits : Limits
+    control : Control
+    """
+    found = finest(compiled)
+    if found is None:
+        return Outcome("no_solution")
+    clusters, merged = found
+    outcome = groups.GroupSearch(MergedPool(pool, clusters, merged), merged, control).run(limits)
+    return Outcome("infeasible" if outcome.status == "infeasible" else "no_solution")
+
+
+@dataclass(eq=False)
+class MergedPool:
+    """Plans and bounds of the merged problem; bounds go to the pool of the problem, too.
+
+    Attributes
+    ----------
+    pool : Pool
+    clusters : list of tuple of int
+    compiled : CompiledProblem
+        The merged one.
+    objective : float, optional
+        Of its best plan.
+    """
+
+    pool: Pool
+    clusters: Clusters
+    compiled: CompiledProblem
+    objective: float | None = field(default=None, init=False)
+    _bound: float = field(default=-np.inf, init=False)
+
+    @property
+    def cap(self) -> float:
+        """What no plan need be above: plans of either problem are known there."""
+        return min(self.pool.cap, np.inf if self.objective is None else self.objective)
+
+    def is_closed(self, gap: float) -> bool:
+        """Return whether nothing is between bound and cap but a relative gap."""
+        return self.cap < np.inf and self.cap - self._bound <= max(gap, OPTIMAL_GAP) * abs(self.cap)
+
+    def offer_placement(self, placement: Index, source: str) -> float:
+        """Take a plan that keeps the limits; return its objective. The pool is offered the plan with members filled."""
+        c = self.compiled
+        self.pool.offer_placement(fill_members(self.pool.compiled, self.clusters, placement), SOURCE)
+        evaluator = evaluator_of(c)
+        alpha, beta = linear_costs(c)
+        copies = evaluator.copies_by_link(evaluator.edge_pairs(placement[None]))[0]
+        value = float(alpha[np.arange(len(placement)), placement].sum() + (beta * copies).sum())
+        self.objective = value if self.objective is None else min(self.objective, value)
+        return value
+
+    def accepts(self, evaluation: float) -> bool:
+        """Return whether a plan is one."""
+        return np.isfinite(evaluation)
+
+    def add_bound(self, bound: float, source: str) -> None:
+        """Keep a bound, and hand it on."""
+        self._bound = max(self._bound, bound)
+        if np.isfinite(bound):
+            self.pool.add_bound(min(bound, self.pool.cap), SOURCE)
+
+
+def finest(c: CompiledProblem) -> tuple[Clusters, CompiledProblem] | None:
+    """Return as many clusters as there are tables for, and the problem of these; None: not even two have tables."""
+    losses, room = _losses(c)
+    clusters: Clusters = [(device,) for device in range(len(c.device_names))]
+
+    def loss(pair: tuple[tuple[int, ...], tuple[int, ...]]) -> float:
+        return float(losses[np.ix_(*pair)].max() * room[[*pair[0], *pair[1]]].sum())
+
+    while len(clusters) > 2:
+        first, second = min(combinations(clusters, 2), key=loss)
+        clusters = sorted([one for one in clusters if one not in (first, second)] + [tuple(sorted(first + second))])
+        if len(clusters) > _MOST_CLUSTERS:
+            continue
+        merged = with_clusters(c, clusters)
+        if groups.suits(merged) and states_of(merged) <= _MOST_STATES:
+            return clusters, merged
+    return None
+
+
+def fill_members(c: CompiledProblem, clusters: Clusters, placement: Index) -> Index:
+    """Return a placement with the nodes of each cluster on its members, which may be too small for them."""
+    alpha = np.where(c.allowed, linear_costs(c)[0], np.inf)
+    limits = {one.device: one for one in c.constraints if isinstance(one, MemoryLimit)}
+    found = placement.copy()
+    for cluster, members in enumerate(clusters):
+        nodes = np.flatnonzero(placement == cluster)
+        costs = np.stack([alpha[:, c.executor_device == device].min(axis=1) for device in members])  # (members, N)
+        order = np.argsort(costs[:, nodes].sum(axis=1), kind="stable")
+        room = np.array([limits[device].limit if device in limits else np.inf for device in members])
+        held = np.stack([limits[device].resident if device in limits else np.zeros(len(alpha)) for device in members])
+        at = 0
+        for node in nodes.tolist():
+            able = np.isfinite(costs[order, node]) & (held[order, node] <= room[order])
+            at += int(able[at:].argmax())  # where none is able, it stays
+            member = order[at] if np.isfinite(costs[order[at], node]) else costs[:, node].argmin()
+            room[member] -= held[member, node]
+            mine = np.flatnonzero(c.executor_device == members[member])
+            found[node] = mine[alpha[node, mine].argmin()]
+    return found
+
+
+def states_of(c: CompiledProblem) -> int:
+    """Return how many states tables have, over all steps; groups must not refuse the problem."""
+    return sum(math.prod(step.sizes) for step in StepBuilder(c).steps())
+
+
+def _losses(c: CompiledProblem) -> tuple[Array, Array]:
+    """Return about what is lost if two devices are merged (D, D), and which share of all fits on each device (D,)."""
+    alpha, _ = linear_costs(c)
+    count = len(c.device_names)
+    layers = np.stack([np.where(c.allowed, alpha, np.inf)[:, c.executor_device == i].min(axis=1) for i in range(count)])
+    largest = np.where(np.isfinite(layers), layers, 0.0).max()
+    layers = np.where(np.isfinite(layers), layers, largest)
+    share = np.ones(count)
+    for limit in c.constraints:
+        if isinstance(limit, MemoryLimit):
+            share[limit.device] = min(1.0, limit.limit / max(float(limit.resident.sum()), 1e-300))
+    difference = np.abs(layers[:, None] - layers[None]).sum(axis=2) * np.minimum(share[:, None], share[None])
+    sending = _between([(device,) for device in range(count)], c, c.by_devices(_pair_costs(c)))
+    far = np.where(np.isfinite(sending), sending, 0.0).max(initial=0.0) * 10.0
+    sending = np.where(np.isfinite(sending), sending, far)
+    return difference + _MOVES * (sending + sending.T), share
+
+
+def _pair_costs(c: CompiledProblem) -> Array:
+    """Return what a tensor costs in the mean over each pair of devices (P,)."""
+    _, beta = linear_costs(c)
+    return c.pair_uses_link @ beta.mean(axis=0) if len(beta) else np.zeros(len(c.pair_origin))
+
+
+def with_clusters(c: CompiledProblem, clusters: Clusters) -> CompiledProblem:
+    """Return the problem of clusters of devices, which no plan of the problem costs less than."""
+    count, nodes, tensors = len(clusters), len(c.node_names), len(c.tensor_names)
+    routes = _between(clusters, c, c.by_devices(np.where(c.pair_routed, 0.0, np.inf)))
+    pairs = [(i, j) for i in range(count) for j in range(count) if i != j and np.isfinite(routes[i, j])]
+    number = {pair: position for position, pair in enumerate(pairs)}
+    numbers = np.arange(count)
+    nothing = WeightGroups((), np.zeros(0), np.zeros((0, nodes), dtype=bool))
+
+    def least(values: Array) -> Array:
+        """Return the least of each node's values (N, k) in each cluster."""
+        allowed = np.where(c.allowed, values, np.inf)
+        return np.stack([allowed[:, np.isin(c.executor_device, one)].min(axis=1) for one in clusters], axis=1)
+
+    def merged(metric: LinearMetric) -> LinearMetric:
+        alpha = least(metric.alpha)
+        charges = [
+            np.array([_between(clusters, c, c.by_devices(c.pair_uses_link @ charge))[pair] for pair in pairs])
+            for charge in (metric.per_copy, metric.per_byte)
+        ]
+        alpha = np.where(np.isfinite(alpha), alpha, 0.0)
+        seen = np.zeros(tensors)
+        return replace(metric, alpha=alpha, per_copy=charges[0], per_byte=charges[1], gamma=seen, on_event=np.zeros(0))
+
+    time = least(c.time)
+    return replace(
+        c,
+        execution="sequential",
+        time=time,
+        energy=np.zeros((nodes, count)),
+        allowed=np.stack([c.allowed[:, np.isin(c.executor_device, one)].any(axis=1) for one in clusters], axis=1),
+        executor_names=tuple("+".join(c.device_names[device] for device in one) for one in clusters),
+        executor_device=numbers,
+        executor_host=numbers,
+        host_names=tuple("+".join(c.device_names[device] for device in one) for one in clusters),
+        host_device=numbers,
+        device_names=tuple("+".join(c.device_names[device] for device in one) for one in clusters),
+        device_tier=np.zeros(count, dtype=np.int64),
+        device_trusted=np.ones(count, dtype=bool),
+        link_names=tuple(f"{i}-{j}" for i, j in pairs),
+        link_bandwidth=np.full(len(pairs), np.inf),
+        link_latency=np.zeros(len(pairs)),
+        link_trusted=np.ones(len(pairs), dtype=bool),
+        route_links=tuple(
+            tuple(() if i == j else (number[i, j],) if (i, j) in number else None for j in range(count))
+            for i in range(count)
+        ),
+        resource_names=(),
+        resource_devices=np.zeros((0, count), dtype=bool),
+        resource_links=np.zeros((0, len(pairs)), dtype=bool),
+        objective=(tuple(replace(term, metric=merged(term.metric)) for term in _linear(c)),),
+        constraints=(
+            *(one for one in c.constraints if isinstance(one, Colocation)),
+            *(
+                replace(one, metric=merged(one.metric))
+                for one in c.constraints
+                if isinstance(one, LinearLimit) and merged(one.metric).alpha.any()
+            ),
+            *_memory(c, clusters, nothing),
+        ),
+        shared_weights=nothing,
+        forbidden_moves=None,
+        call_links=None,
+        pools=None,
+        cap=np.inf,
+    )
+
+
+def _linear(c: CompiledProblem) -> list[LinearTerm]:
+    return [term for term in c.objective[0] if isinstance(term, LinearTerm)]
+
+
+def _memory(c: CompiledProblem, clusters: Clusters, nothing: WeightGroups) -> list[MemoryLimit]:
+    """Return the limits of clusters, all of whose members have one."""
+    limits = {one.device: one for one in c.constraints if isinstance(one, MemoryLimit)}
+    nodes = len(c.node_names)
+    found = []
+    for number, members in enumerate(clusters):
+        if all(device in limits for device in members):
+            mine = [limits[device] for device in members]
+            found.append(
+                MemoryLimit(
+                    label=f"memory({'+'.join(c.device_names[device] for device in members)})",
+                    device=number,
+                    limit=sum(one.limit for one in mine),
+                    executors=np.array([number]),
+                    resident_in=np.min([one.resident for one in mine], axis=0)[:, None],
+                    peak_in=np.zeros((nodes, 1)),
+                    shared=nothing,
+                    hosts=np.array([number]),
+                    factors=np.ones(1),
+                    buffers=0,
+                )
+            )
+    return found
+
+
+def _between(clusters: Clusters, c: CompiledProblem, values: Array) -> Array:
+    """Return the least value (D, D) from a member of one cluster to one of another (C, C); infinite: no route."""
+    routed = c.by_devices(np.where(c.pair_routed, 0.0, np.inf), same=np.inf)
+    values = values + routed
+    return np.array([[values[np.ix_(one, other)].min() for other in clusters] for one in clusters])
