@@ -9,7 +9,10 @@
 - ``hard``: `hard` for 120 s each.
 
 A result file for each run goes to ``FOLDER/runs`` (``FOLDER/approaches`` for approaches). All parts take some twelve
-hours of one core, ``--jobs`` at a time. Ended, by whatever, and started again, it does what is missing.
+hours of one core, ``--jobs`` at a time. Ended, by whatever, and started again, it does what is missing. Afterwards::
+
+    dnnopt report FOLDER/runs --approaches FOLDER/approaches -o report.html
+    dnnopt runs FOLDER/runs -o runs.parquet        # to keep; 'dnnopt runs runs.parquet -o FOLDER/runs' unpacks it
 """
 
 from __future__ import annotations

@@ -169,12 +169,17 @@ def read_plan(path: str | Path, problem: Problem | None = None, *, allow_large: 
     data = read_data(path, None, allow_large=allow_large)
     if "placement" in data and data["placement"] is None:
         raise InputError("", file=str(path), field="placement", problem="the file has no plan")
-    plan = Plan.from_data({key: data[key] for key in PLAN_KEYS if data.get(key) is not None}, file=str(path))
+    return plan_in(data, problem, file=str(path))
+
+
+def plan_in(data: Mapping[str, Any], problem: Problem | None = None, *, file: str = "") -> Plan:
+    """Return the plan in the data of a plan or result file, which must fit `problem` where one is given."""
+    plan = Plan.from_data({key: data[key] for key in PLAN_KEYS if data.get(key) is not None}, file=file)
     if problem is not None:
         try:
             plan.check(problem)
         except InputError as error:
-            raise error.within(file=str(path)) from None
+            raise error.within(file=file) from None
     return plan
 
 

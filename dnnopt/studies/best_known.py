@@ -19,12 +19,13 @@ from dnnopt.base.errors import InputError
 from dnnopt.base.files import read_text, write_text
 from dnnopt.base.outputs import make_folder
 from dnnopt.compiled.evaluator import TOLERANCE
-from dnnopt.methods.result import OPTIMAL_GAP, read_result, relative_gap
+from dnnopt.methods.result import OPTIMAL_GAP, read_result, relative_gap, result_from_text
 from dnnopt.models.solvers.interface import Limits
 from dnnopt.problem import library
-from dnnopt.problem.plan import read_plan, write_plan
+from dnnopt.problem.plan import plan_in, read_plan, write_plan
 from dnnopt.problem.problem import Problem, load
 from dnnopt.referee import evaluate
+from dnnopt.studies.run_store import is_store, stored_records
 
 STATUSES = ("proved", "open", "infeasible")
 _SHOWN = ("dnnopt", "python", "highspy", "ortools")
@@ -248,7 +249,8 @@ def update(runs: Path, path: Path | None = None) -> Iterator[tuple[str, str]]:
     Parameters
     ----------
     runs : Path
-        A result file of ``dnnopt solve --json`` or ``dnnopt bench``, or a folder of them.
+        A result file of ``dnnopt solve --json`` or ``dnnopt bench``, a folder of them, or a Parquet file of ``dnnopt
+        runs``.
     path : Path, optional
         Of the table.
 
@@ -259,14 +261,13 @@ def update(runs: Path, path: Path | None = None) -> Iterator[tuple[str, str]]:
     """
     path = table_path() if path is None else path
     rows, names = read_table(path), library.names("problems")
-    for file in sorted(runs.rglob("*.json")) if runs.is_dir() else [runs]:
-        data = read_result(file)
+    for file, data in _results(runs):
         if data["status"] == "error" or data["problem"] not in names:
             continue
         problem = load(data["problem"])
         if data["checksum"] != problem.checksum:
             raise InputError(
-                "the checksum of the library's problem", file=str(file), field="checksum", value=data["checksum"]
+                "the checksum of the library's problem", file=file, field="checksum", value=data["checksum"]
             )
         row, better = _improved(rows.get(problem.name), problem, data, file, path.parent)
         if better:
@@ -275,8 +276,18 @@ def update(runs: Path, path: Path | None = None) -> Iterator[tuple[str, str]]:
             yield problem.name, better
 
 
+def _results(runs: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the result files at a place, with their data."""
+    if is_store(runs):
+        for place, text in stored_records(runs):
+            yield f"{runs}: {place}", result_from_text(text, file=f"{runs}: {place}")
+    else:
+        for path in sorted(runs.rglob("*.json")) if runs.is_dir() else [runs]:
+            yield str(path), read_result(path)
+
+
 def _improved(
-    old: BestKnown | None, problem: Problem, data: dict[str, Any], file: Path, folder: Path
+    old: BestKnown | None, problem: Problem, data: dict[str, Any], file: str, folder: Path
 ) -> tuple[BestKnown, str]:
     """Return the row with what a result knows better, and what that is; write the plan if it is better."""
     known = old
@@ -284,10 +295,10 @@ def _improved(
         known = BestKnown(problem.name, "open", None, None, "", "", "", "", 0.0, 0.0, "", "", problem.checksum)
     new, better, plan = known, [], None
     if data["placement"] is not None:
-        plan = read_plan(file, problem)
+        plan = plan_in(data, problem, file=file)
         judged = evaluate(problem, plan)
         if not judged.feasible:
-            raise InputError("", file=str(file), problem=f"the plan is infeasible: {judged.violations[0].message}")
+            raise InputError("", file=file, problem=f"the plan is infeasible: {judged.violations[0].message}")
         if known.objective is None or judged.objective < known.objective * (1 - _SAME):
             name = f"plans/{problem.name}.json.gz"
             new = replace(new, objective=judged.objective, plan=name, found_by=data["found_by"])
@@ -308,13 +319,13 @@ def _improved(
     if not better:
         return known, ""
     if new.objective is not None and infeasible:
-        raise InputError("", file=str(file), field="status", problem="infeasible, but a plan is known")
+        raise InputError("", file=file, field="status", problem="infeasible, but a plan is known")
     if new.objective is not None and known.status == "infeasible":
-        raise InputError("", file=str(file), problem="a plan of a problem that the table says is infeasible")
+        raise InputError("", file=file, problem="a plan of a problem that the table says is infeasible")
     if new.objective is not None and new.bound is not None:
         if new.bound > new.objective + OPTIMAL_GAP * abs(new.objective):
             words = f"the bound {new.bound!r} exceeds the known plan's objective {new.objective!r}"
-            raise InputError("", file=str(file), field="bound", problem=words)
+            raise InputError("", file=file, field="bound", problem=words)
         new = replace(new, bound=min(new.bound, new.objective))
     if plan is not None:
         make_folder((folder / new.plan).parent)

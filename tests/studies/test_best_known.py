@@ -14,6 +14,7 @@ from dnnopt.studies.bench import run_all, tasks
 from dnnopt.studies.bench_task import BenchTask, run_task
 from dnnopt.studies.best_known import confirm_values, read_table, update, verify
 from dnnopt.studies.features import features
+from dnnopt.studies.run_folders import pack_runs
 
 NAME = "resnet50-pi4-wifi-nx-wan-t4"
 
@@ -47,6 +48,20 @@ def test_results_improve_the_table_and_nothing_gets_worse(tmp_path, solved):
     assert list(update(runs(tmp_path / "c", cut, optimal), table)) == []
     assert read_table(table)[NAME] == best
     assert list(verify(table)) == [(best, None)]
+
+
+def test_a_parquet_file_improves_the_table_as_its_folder_does(tmp_path, solved):
+    pytest.importorskip("duckdb", reason='duckdb is not installed: pip install "dnnopt[store]"')
+    for name, data in zip(("cut", "optimal"), solved, strict=True):
+        place = tmp_path / "runs" / name / f"{NAME}.json"
+        place.parent.mkdir(parents=True)
+        place.write_text(dump_json(data), encoding="utf-8")
+    pack_runs([tmp_path / "runs"], tmp_path / "runs.parquet")
+    tables = [tmp_path / kind / "best.csv" for kind in ("folder", "file")]
+    for table, found in zip(tables, ("runs", "runs.parquet"), strict=True):
+        assert [name for name, _ in update(tmp_path / found, table)] == [NAME, NAME]
+    assert read_table(tables[0]) == read_table(tables[1])
+    assert all(list(verify(table)) == [(read_table(table)[NAME], None)] for table in tables)
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from dnnopt.plot.report.what_ran import what_ran
 from dnnopt.plot.timetable import makespan, timetable
 from dnnopt.problem import library
 from dnnopt.problem.networks import INPUT, OUTPUT
-from dnnopt.problem.plan import PLAN_KEYS, Plan
+from dnnopt.problem.plan import Plan, plan_in
 from dnnopt.problem.problem import Problem, load
 from dnnopt.problem.words import objective_name
 from dnnopt.referee import evaluate
@@ -268,12 +268,7 @@ def _plan(problem: Problem, run: BenchRun) -> Plan | None:
     """Return the plan of a run, which must fit the problem."""
     if run.data["placement"] is None:
         return None
-    plan = Plan.from_data({key: run.data[key] for key in PLAN_KEYS if run.data.get(key) is not None}, file=run.file)
-    try:
-        plan.check(problem)
-    except InputError as error:
-        raise error.within(file=run.file) from None
-    return plan
+    return plan_in(run.data, problem, file=run.file)
 
 
 def _best_plan(problem: Problem, runs: Mapping[str, BenchRun]) -> dict[str, Any]:
