@@ -12,7 +12,7 @@ from dnnopt.compiled.compiler import compile_problem
 from dnnopt.compiled.evaluator import Evaluator
 from dnnopt.formulations import registry
 from dnnopt.methods.bounds import chains
-from dnnopt.problem.constraints import Deadline, MaxDevices, Memory
+from dnnopt.problem.constraints import Colocate, Deadline, MaxDevices, Memory
 from dnnopt.problem.platforms import Device
 
 FORMULATIONS = ("edgewise+calls", "product+calls")
@@ -126,6 +126,24 @@ def test_the_chain_bound_is_the_optimum_of_calls_on_a_chain():
     bound = chains.chain_bound(compile_problem(made))
     assert brute_force(made).objective == 1 + 2 + 1 + 7
     assert bound == pytest.approx(1 + 2 + 1 + 7)
+
+
+def test_the_chain_bound_knows_that_a_call_has_what_is_between_its_layers_and_what_is_colocated_with_it():
+    # A call with a and d has b and c, too, whose class takes 4; a, b and d alone would fit.
+    net = network(
+        [layer(word, 3.0 if word == "w" else 1.0) for word in "wabcd"],
+        [tensor("x", "w", "c", 1), tensor("t", "a", "b c", 0), tensor("u", "b", "d", 1), tensor("v", "c", "d", 0)],
+    )
+    on = platform(
+        [Device(name="acc"), Device(name="cpu", pool=True)],
+        [link("out", sender="acc"), link("in", receiver="acc")],
+        {"acc>cpu": "out", "cpu>acc": "in"},
+    )
+    times = {"w": (0, 0), "a": (1, 20), "b": (3, 40), "c": (1, 0), "d": (1, 20)}
+    limits = [Memory(limits={"acc": 3.0}), Colocate(network=net.name, layers=("w", "c"))]
+    made = problem(net, on, times, "call", subject_to=limits)
+    bound = chains.chain_bound(compile_problem(made))
+    assert bound == pytest.approx(brute_force(made).objective)
 
 
 @settings(max_examples=30)

@@ -8,8 +8,9 @@ layers left out, is a shortest path through positions and numbers of devices use
 
 The cost of an interval under `call` is its time and that of all tensors which enter and leave it, once each; otherwise
 its time, and that of the tensor over which the path enters it. Pools run single layers, as often as they like. Memory
-counts for what is on the path and what is colocated with it; so does time, in a call. Exact where the network is nearly
-a path; never above the optimum.
+counts for what a device must have that runs the interval: its layers, those on ways from one of them to another, and
+all that is colocated with these; so does time, in a call. Exact where the network is nearly a path; never above the
+optimum.
 """
 
 from __future__ import annotations
@@ -72,7 +73,8 @@ def chain_bound(compiled: CompiledProblem) -> float | None:
     sizes = [len(members) for members in classes]
     if (len(path) + 1) ** 2 * math.prod(size + 1 for size in sizes) > _MOST_ENTRIES:
         return None
-    costs = [_interval_costs(c, path, into, members) for members in classes]
+    around = _Around(c, path)
+    costs = [_interval_costs(c, path, into, members, around) for members in classes]
     alone = c.allowed_time[path][:, pools].min(axis=1, initial=np.inf)
     values = {(0,) * len(sizes): np.where(np.arange(len(path) + 1) == 0, 0.0, np.inf)}
     best = math.inf
@@ -87,7 +89,7 @@ def chain_bound(compiled: CompiledProblem) -> float | None:
                 through = (value[:, None] + cost).min(axis=0)
                 values[more] = np.minimum(values.get(more, np.inf), through)
     largest = max((float(np.max(cost[np.isfinite(cost)], initial=0.0)) for cost in costs), default=0.0)
-    return term.weight * max(best * (1 - _ROOM) - len(path) * _ROUNDING * largest, 0.0)
+    return term.weight * max(best * (1 - _ROOM) - around.terms * _ROUNDING * largest, 0.0)
 
 
 def _heaviest_path(c: CompiledProblem, network: int) -> tuple[Index, Index]:
@@ -114,47 +116,83 @@ def _heaviest_path(c: CompiledProblem, network: int) -> tuple[Index, Index]:
     return nodes, into[nodes]
 
 
-def _interval_costs(c: CompiledProblem, path: Index, into: Index, members: list[int]) -> Array:
+class _Around:
+    """What a device has that runs an interval of a path: layers between those of the interval, and colocated ones.
+
+    A layer is between those of [a, b) where one that comes before it is at a or later, and one that comes after it
+    before b. So the intervals with a class are corners of the plane of a and b: all smaller a and larger b have it too.
+
+    Attributes
+    ----------
+    terms : int
+        How many numbers are summed for an interval, at most.
+    """
+
+    def __init__(self, c: CompiledProblem, path: Index) -> None:
+        self._size = size = len(path)
+        first, last = np.full(len(c.node_names), -1), np.full(len(c.node_names), size)
+        first[path] = last[path] = np.arange(size)
+        on_path = first >= 0
+        edges = np.argsort(c.edge_consumer, kind="stable").tolist()
+        for edge in edges:
+            u, v = int(c.edge_producer[edge]), int(c.edge_consumer[edge])
+            if not on_path[v]:
+                first[v] = max(first[v], first[u])
+        for edge in sorted(edges, key=lambda edge: -int(c.edge_producer[edge])):
+            u, v = int(c.edge_producer[edge]), int(c.edge_consumer[edge])
+            if not on_path[u]:
+                last[u] = min(last[u], last[v])
+        label = np.arange(len(c.node_names))
+        for constraint in c.constraints:
+            if isinstance(constraint, Colocation):
+                label[np.isin(label, label[list(constraint.nodes)])] = label[constraint.nodes[0]]
+        corners: dict[int, list[tuple[int, int]]] = {}
+        between = c.is_layer & (first >= 0) & (last < size)
+        for node in np.flatnonzero(between).tolist():
+            corners.setdefault(int(label[node]), []).append((int(first[node]), int(last[node])))
+        self._classes = [(np.flatnonzero(c.is_layer & (label == one)), _stairs(at)) for one, at in corners.items()]
+        self.terms = 2 * sum(len(stairs) for _, stairs in self._classes) + size
+
+    def sums(self, values: Array) -> Array:
+        """Return the sums of values of nodes (N,) from a to b, without b (V + 1, V + 1), of all that is there."""
+        total = np.zeros((self._size + 1, self._size + 1))
+        for nodes, stairs in self._classes:
+            value = float(values[nodes].sum())
+            for number, (first, last) in enumerate(stairs):
+                total[first, last + 1] += value
+                if number:  # the corner before this one has these, too
+                    total[stairs[number - 1][0], last + 1] -= value
+        return np.cumsum(np.cumsum(total[::-1], axis=0)[::-1], axis=1)
+
+
+def _stairs(corners: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Return those of some corners (largest a, least b) that are not within another one, in order of both."""
+    found: list[tuple[int, int]] = []
+    for first, last in sorted(corners, key=lambda corner: (-corner[0], corner[1])):
+        if not found or last < found[-1][1]:
+            found.append((first, last))
+    return found[::-1]
+
+
+def _interval_costs(c: CompiledProblem, path: Index, into: Index, members: list[int], around: _Around) -> Array:
     """Return what a device of a class costs for the layers from a to b, without b (V + 1, V + 1); inf: impossible."""
     device, size = members[0], len(path)
     first, last = np.arange(size + 1)[:, None], np.arange(size + 1)[None, :]
-    allowed, seconds = _mates(c, path, (~c.allowed[:, device]).astype(float)) == 0.0, c.hop_seconds
-    time = np.where(c.allowed[:, device], c.seconds[:, device], 0.0)
-    # What is barred bars its intervals below.
-    costs = _between(_mates(c, path, time) if c.execution == "call" else time[path])
+    time = np.where(c.allowed[:, device], c.seconds[:, device], 0.0)  # what is barred bars its intervals below
     if c.execution == "call":
-        costs += _call_transfers(c, path, device, seconds)
+        costs = around.sums(time) + _call_transfers(c, path, device, c.hop_seconds)
     else:
+        costs = _between(time[path])
         for position, edge in enumerate(into.tolist()):
             if edge >= 0:
-                costs[position] += _arrival(c, edge, members, seconds)
-    costs[_between((~allowed).astype(float)) > 0] = np.inf
+                costs[position] += _arrival(c, edge, members, c.hop_seconds)
+    costs[around.sums((~c.allowed[:, device]).astype(float)) > 0] = np.inf
     for limit in c.constraints:
         if isinstance(limit, MemoryLimit) and limit.device == device:
-            resident = _mates(c, path, limit.resident)
-            room = _ROOM * limit.limit + memory_room(limit.limit) + size * _ROUNDING * float(resident.sum())
-            costs[_between(resident) > limit.limit + room] = np.inf
+            resident = around.sums(limit.resident)
+            room = _ROOM * limit.limit + memory_room(limit.limit) + around.terms * _ROUNDING * float(resident.max())
+            costs[resident > limit.limit + room] = np.inf
     return np.where(first < last, costs, np.inf)
-
-
-def _mates(c: CompiledProblem, path: Index, values: Array) -> Array:
-    """Return values of nodes (N,) for those of a path, with those that are colocated with each and not on the path.
-
-    An interval has all of a class or none of it, so the first of a class on the path stands for them.
-    """
-    found = values[path].astype(float)
-    position = {node: place for place, node in reversed(list(enumerate(path.tolist())))}
-    label = np.arange(len(values))
-    for constraint in c.constraints:
-        if isinstance(constraint, Colocation):
-            label[np.isin(label, label[list(constraint.nodes)])] = label[constraint.nodes[0]]
-    first: dict[int, int] = {}
-    for node in path.tolist():
-        first.setdefault(int(label[node]), position[node])
-    for node in np.flatnonzero(c.is_layer & np.isin(label, list(first))).tolist():
-        if node not in position:
-            found[first[int(label[node])]] += values[node]
-    return found
 
 
 def _between(values: Array) -> Array:
