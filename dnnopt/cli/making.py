@@ -236,6 +236,40 @@ def generate_command(
         write_plan(made.witness, witness)
 
 
+@command("generate-operators")
+def generate_operators_command(
+    output: OutputOption,
+    size: Annotated[int, typer.Option(help="Operators, at least.")] = 200,
+    accelerators: Annotated[int, typer.Option(help="Number of accelerators, beside one processor.")] = 4,
+    training: Annotated[bool, typer.Option("--training", help="With gradients and updates; for throughput.")] = False,
+    objective: Annotated[str, typer.Option(help="throughput or latency.")] = "latency",
+    contiguous: Annotated[
+        bool,
+        typer.Option("--contiguous", help="Throughput: what a device runs of the forward operators is contiguous."),
+    ] = False,
+    room: Annotated[
+        float, typer.Option(help="Memory of all accelerators through what all operators need: below 1, some stay off.")
+    ] = 1.5,
+    seed: SeedOption = 0,
+    allow_large: AllowLargeOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Make a graph of operators in colocation classes, on accelerators and a processor that share the host's memory."""
+    from dnnopt.inputs.generators.operators import operator_graph
+
+    made = operator_graph(
+        size,
+        accelerators,
+        training=training,
+        objective=objective,
+        contiguous=contiguous,
+        room=room,
+        seed=seed,
+        allow_large=allow_large,
+    )
+    _write(made, output)
+
+
 _INTERNET = "wan, broadband, lte"
 _FLAGS = {"true": True, "false": False}
 

@@ -13,9 +13,9 @@ from dnnopt.problem.networks import Network, read_network
 from dnnopt.problem.platforms import Platform, read_platform
 from dnnopt.problem.transforms.coarsening import GRANULARITIES, coarsen
 
-# Sets of problems, from easy to hard, then those with choices beyond placement. What is in a set never changes: a new
-# choice is a new version, NAME@2.
-SETS = ("small", "core", "hard", "papers", "core@2", "hard@2")
+# Sets of problems, from easy to hard, then those with choices beyond placement, and graphs of operators. What is in a
+# set never changes: a new choice is a new version, NAME@2.
+SETS = ("small", "core", "hard", "papers", "core@2", "hard@2", "hard@3")
 _FIRST = "@1"  # small@1 is small
 ENDINGS = (".json", ".json.gz")
 _KINDS = ("networks", "platforms", "problems")

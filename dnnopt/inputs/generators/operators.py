@@ -24,7 +24,6 @@ from dnnopt.problem.problem import Problem
 _RATE, _MEMORY, _HOST = 10_000, 500, 16  # operations and bytes in a nanosecond; bytes to and from the host
 _SLOWER = 23  # a processor than an accelerator
 _TRIVIAL = 1  # nanosecond
-_MOST = 100_000  # operators
 _ENDS, _BLOCK, _BACK = 8, 25, 38  # forward operators outside blocks and in each; backward ones of a block
 _GIVEN = "Ids", "Mask"  # they have no gradient
 
@@ -39,6 +38,7 @@ def operator_graph(
     contiguous: bool = False,
     room: float = 1.5,
     seed: int = 0,
+    allow_large: bool = False,
 ) -> Problem:
     """Return a problem of the kind of MSR's operator graphs; the same arguments give the same problem everywhere.
 
@@ -56,6 +56,8 @@ def operator_graph(
     room : float
         Memory of all accelerators together, as a multiple of what all operators need: below 1, some stay on processors.
     seed : int
+    allow_large : bool
+        Whether the limits of `dnnopt.base.sizes` are lifted.
 
     Raises
     ------
@@ -73,7 +75,7 @@ def operator_graph(
     if objective == "latency" and (training or contiguous):
         what = "training" if training else "contiguous"
         raise InputError("", field=what, problem="goes with throughput")
-    check_places(min(size, _MOST), accelerators + 1)
+    check_places(size, accelerators + 1, allow_large=allow_large)
     data = operator_workload(size, accelerators, training=training, room=room, seed=seed)
     name = f"operators-{'training-' if training else ''}{size}-{accelerators}-{seed}"
     kind: Any = objective
