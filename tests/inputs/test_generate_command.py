@@ -67,8 +67,8 @@ def test_bad_knobs_are_refused(tmp_path):
 
 
 def test_commands_print_what_the_page_shows(tmp_path):
-    (block,) = re.findall(r"^```\n(\$ .*?)^```", PAGE, re.DOTALL | re.MULTILINE)
-    for words, output in re.findall(r"^\$ dnnopt (.*)\n((?:(?!\$ ).*\n)*)", block, re.MULTILINE):
+    blocks = "".join(re.findall(r"^```\n(\$ .*?)^```", PAGE, re.DOTALL | re.MULTILINE))
+    for words, output in re.findall(r"^\$ dnnopt (.*)\n((?:(?!\$ ).*\n)*)", blocks, re.MULTILINE):
         done = dnnopt(*words.split(), cwd=tmp_path)
         assert done.returncode == 0, done.stderr
         assert done.stdout == output, words

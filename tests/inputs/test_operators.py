@@ -4,7 +4,9 @@ import hashlib
 import json
 
 import pytest
+from commands import dnnopt
 
+import dnnopt as dp
 from dnnopt.base.errors import InputError
 from dnnopt.compiled.compiler import compile_problem
 from dnnopt.compiled.evaluator import Evaluator
@@ -59,6 +61,7 @@ def test_room_below_one_keeps_some_operators_off_accelerators():
     ("given", "field"),
     [
         ({"size": 0}, "size"),
+        ({"size": 10**9}, ""),
         ({"accelerators": 0}, "accelerators"),
         ({"room": 0.0}, "room"),
         ({"objective": "energy"}, "objective"),
@@ -70,3 +73,14 @@ def test_values_out_of_range_are_refused(given, field):
     with pytest.raises(InputError) as caught:
         operator_graph(**given)
     assert caught.value.field == field
+
+
+def test_the_command_writes_the_problem(tmp_path):
+    words = "--size 60 --accelerators 3 --training --objective throughput --contiguous --room 0.8 --seed 2"
+    assert dnnopt("generate-operators", "-o", tmp_path / "operators.json", *words.split()).returncode == 0
+    keys = {"training": True, "objective": "throughput", "contiguous": True, "room": 0.8, "seed": 2}
+    assert dp.read_problem(tmp_path / "operators.json") == operator_graph(60, 3, **keys)
+    refused = dnnopt("generate-operators", "-o", tmp_path / "other.json", "--training")
+    assert refused.returncode == 2
+    assert "training: goes with throughput" in refused.stderr
+    assert not (tmp_path / "other.json").exists()

@@ -16,7 +16,7 @@ from dnnopt.studies.features import features
 
 FOLDER = Path(str(library.folder("problems")))
 KNOWN = read_table()
-SIZES = {"small": 24, "core": 100, "hard": 40, "papers": 23, "core@2": 50, "hard@2": 20}
+SIZES = {"small": 24, "core": 100, "hard": 40, "papers": 23, "core@2": 50, "hard@2": 20, "hard@3": 12}
 INFEASIBLE = ("papers/edgent-exit3", "core@2/029")  # on purpose, as their provenance says
 CHOICES = {"modes", "one mode", "forms", "reach", "state", "scenarios"}
 SCRIPTS = {
@@ -24,6 +24,7 @@ SCRIPTS = {
     "core": ["make_sets"],
     "papers": ["make_papers", "make_granular"],
     "core@2": ["make_choices", "make_granular"],
+    "hard@3": ["make_operators"],
 }
 
 
@@ -46,10 +47,10 @@ def test_sets_have_their_fixed_sizes(name):
 
 
 @pytest.mark.parametrize(
-    "name", ["small", "papers", *(pytest.param(n, marks=pytest.mark.slow) for n in ("core", "core@2"))]
+    "name", ["small", "papers", *(pytest.param(n, marks=pytest.mark.slow) for n in ("core", "core@2", "hard@3"))]
 )
 def test_the_script_writes_the_files_that_are_there(name):
-    makers = [getattr(script(one), name.removesuffix("@2")) for one in SCRIPTS[name]]
+    makers = [getattr(script(one), name.partition("@")[0]) for one in SCRIPTS[name]]
     written = {data["name"]: data for make in makers for data in make()}
     assert sorted(written) == members(name)
     for problem in members(name):

@@ -33,7 +33,6 @@ from dnnopt.formulations.milp.communication.boundary import ends_of_routes
 from dnnopt.methods.bounds import stage_chains
 from dnnopt.methods.bounds.together import together_below
 from dnnopt.methods.exact import ideals
-from dnnopt.methods.heuristics.choice import best
 from dnnopt.methods.pool import Pool
 from dnnopt.methods.programs.stages import has_loads, shared_resources
 from dnnopt.models.solvers.interface import Clock, Control, Limits, Outcome
@@ -42,6 +41,8 @@ SCOPE = stage_chains.SCOPE
 SOURCE = "ideals of a relaxation"
 _TINY = 4e-7  # of the period: what all costs together may come to that are left out
 _MOST_FREE = 4  # layers that go anywhere, and count
+_MOST_ROUNDS = 5  # in which such layers are put where they are best: beside others, or
+_IDLE = 3  # on one of the devices with the least load
 
 
 def relaxations(compiled: CompiledProblem, cap: float = math.inf) -> Iterator[CompiledProblem]:
@@ -153,16 +154,34 @@ def _mender(c: CompiledProblem, relaxed: CompiledProblem) -> Callable[[Index], I
     together = {node: one.nodes for one in c.constraints if isinstance(one, Colocation) for node in one.nodes}
     groups = dict.fromkeys(together.get(node, (node,)) for node in loose)
 
+    beside = {nodes: _neighbours(c, nodes) for nodes in groups}
+
     def mend(placement: Index) -> Index:
         evaluator = evaluator_of(c)
-        for nodes in groups:
-            executors = np.flatnonzero(c.allowed[list(nodes)].all(axis=0))
-            candidates = np.tile(placement, (len(executors) + 1, 1))
-            candidates[1:, list(nodes)] = executors[:, None]
-            placement = best(evaluator, candidates)
+        for _ in range(_MOST_ROUNDS):
+            before = placement
+            for nodes in groups:
+                loads = evaluator.loads(placement[None])[0] @ c.resource_devices
+                executors = np.flatnonzero(c.allowed[list(nodes)].all(axis=0))
+                idle = executors[np.argsort(loads[c.executor_device[executors]], kind="stable")[:_IDLE]]
+                executors = np.intersect1d(executors, [*placement[beside[nodes]], *idle])
+                candidates = np.tile(placement, (len(executors) + 1, 1))
+                candidates[1:, list(nodes)] = executors[:, None]
+                uneven = (evaluator.loads(candidates) ** 2).sum(axis=1)  # where the largest load is the same
+                order = np.lexsort((uneven, evaluator.objectives(candidates), evaluator.excess(candidates)))
+                placement = candidates[order[0]]
+            if np.array_equal(before, placement):
+                break
         return placement
 
     return mend
+
+
+def _neighbours(c: CompiledProblem, nodes: tuple[int, ...]) -> Index:
+    """Return the layers with which some exchange tensors."""
+    made, used = np.isin(c.edge_producer, nodes), np.isin(c.edge_consumer, nodes)
+    found = np.unique(np.concatenate([c.edge_consumer[made], c.edge_producer[used]]))
+    return found[c.is_layer[found]]
 
 
 def _contiguous(c: CompiledProblem) -> Mask:
