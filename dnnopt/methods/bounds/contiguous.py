@@ -91,7 +91,7 @@ def bound_stages(pool: Pool, limits: Limits, control: Control) -> Outcome:
             return Outcome("no_solution")
     cap = math.inf if pool.plan is None else pool.cap
     for relaxed in relaxations(pool.compiled, cap):
-        mend = _mender(pool.compiled, relaxed)
+        mend = _mender(pool.compiled, relaxed, clock)
         outcome = ideals.search(pool, relaxed, limits.within(clock.left()), control, SOURCE, mend)
         if outcome.status == "infeasible":
             return outcome
@@ -142,8 +142,11 @@ def _without_memory(c: CompiledProblem, nodes: Sequence[int] | Index) -> Compile
     return replace(c, constraints=tuple(limits))
 
 
-def _mender(c: CompiledProblem, relaxed: CompiledProblem) -> Callable[[Index], Index] | None:
-    """Return what puts layers that the relaxation has without their costs where they are best, one after the other."""
+def _mender(c: CompiledProblem, relaxed: CompiledProblem, clock: Clock) -> Callable[[Index], Index] | None:
+    """Return what puts layers that the relaxation has without their costs where they are best, one after the other.
+
+    When the time is over, the others stay where they are.
+    """
     if Evaluator.refuses(c) is not None or not has_loads(c):
         return None
     fewer = np.flatnonzero(c.is_layer & (np.where(c.allowed, c.seconds - relaxed.seconds, 0.0) > 0.0).all(axis=1))
@@ -161,6 +164,8 @@ def _mender(c: CompiledProblem, relaxed: CompiledProblem) -> Callable[[Index], I
         for _ in range(_MOST_ROUNDS):
             before = placement
             for nodes in groups:
+                if clock.expired():
+                    return placement
                 loads = evaluator.loads(placement[None])[0] @ c.resource_devices
                 executors = np.flatnonzero(c.allowed[list(nodes)].all(axis=0))
                 idle = executors[np.argsort(loads[c.executor_device[executors]], kind="stable")[:_IDLE]]
