@@ -4,8 +4,9 @@ Tables over states grow with a power of the number of devices. Let every cluster
 memory of its members together, a layer costs on it what it costs on the best member, a copy from cluster to cluster
 what it costs between the best two, and nothing is sent within. Each plan, read as one of clusters, keeps their limits
 and costs no more. So what bounds the problem of clusters bounds the problem: here group decomposition (`groups.py`).
-Limits on metrics that are not of single devices, colocation and memory are kept, without what they say of buffers,
-activations and shared weights; all others are left out.
+Limits on metrics that are not of single devices, colocation and memory are kept (that of several devices without what
+it says of buffers, activations and shared weights), all others are left out. So there is a bound, too, where label
+search does not know a constraint, such as a deadline; devices may stay as they are, then.
 
 Plans of clusters become plans by filling the members, the one that costs least first, in the order of the layers.
 
@@ -126,21 +127,20 @@ class MergedPool:
 
 
 def finest(c: CompiledProblem) -> tuple[Clusters, CompiledProblem] | None:
-    """Return as many clusters as there are tables for, and the problem of these; None: not even two have tables."""
+    """Return as many clusters as there are tables for, and their problem; None: not even two have tables."""
     losses, room = _losses(c)
     clusters: Clusters = [(device,) for device in range(len(c.device_names))]
 
     def loss(pair: tuple[tuple[int, ...], tuple[int, ...]]) -> float:
         return float(losses[np.ix_(*pair)].max() * room[[*pair[0], *pair[1]]].sum())
 
-    while len(clusters) > 2:
+    while len(clusters) > 1:
+        if len(clusters) <= _MOST_CLUSTERS:
+            merged = with_clusters(c, clusters)
+            if groups.suits(merged) and states_of(merged) <= _MOST_STATES:
+                return clusters, merged
         first, second = min(combinations(clusters, 2), key=loss)
         clusters = sorted([one for one in clusters if one not in (first, second)] + [tuple(sorted(first + second))])
-        if len(clusters) > _MOST_CLUSTERS:
-            continue
-        merged = with_clusters(c, clusters)
-        if groups.suits(merged) and states_of(merged) <= _MOST_STATES:
-            return clusters, merged
     return None
 
 
@@ -273,8 +273,12 @@ def _memory(c: CompiledProblem, clusters: Clusters, nothing: WeightGroups) -> li
     nodes = len(c.node_names)
     found = []
     for number, members in enumerate(clusters):
-        if all(device in limits for device in members):
-            mine = [limits[device] for device in members]
+        mine = [limits[device] for device in members if device in limits]
+        if len(mine) < len(members):
+            continue
+        if len(mine) == 1 and len(mine[0].executors) == 1:
+            found.append(replace(mine[0], device=number, executors=np.array([number]), hosts=np.array([number])))
+        else:
             found.append(
                 MemoryLimit(
                     label=f"memory({'+'.join(c.device_names[device] for device in members)})",
