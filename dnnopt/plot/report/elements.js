@@ -87,8 +87,9 @@ const css = (name) => getComputedStyle(document.documentElement).getPropertyValu
 
 // A figure with its description in words, which is what a screen reader reads.
 function chart(title, traces, layout, { height = 340, note = "", onclick = null } = {}) {
-  const entries = layout.showlegend === false ? 0 : traces.filter((trace) => trace.name && trace.showlegend !== false).length;
-  const wide = document.documentElement.clientWidth, columns = Math.max(1, Math.floor((wide > 1000 ? Math.min(wide, 1400) / 2 : wide) / 175));
+  const names = layout.showlegend === false ? [] : traces.filter((trace) => trace.name && trace.showlegend !== false).map((trace) => trace.name.length), entries = names.length;
+  const wide = document.documentElement.clientWidth, room = wide > 1000 ? Math.min(wide, 1400) / 2 : wide;
+  const columns = Math.max(1, Math.floor((room - 60) / (45 + 6.5 * Math.max(8, ...names)))); // plotly gives all entries the width of the longest
   const legend = entries > 1 ? 20 * Math.ceil(entries / columns) : 0; // the figure grows by what its legend takes
   height += Math.max(0, legend - 40);
   const place = element("div", { class: "plot", role: "img", "aria-label": `${title}. ${note}`, style: `height:${height}px` });

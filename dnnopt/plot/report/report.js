@@ -122,10 +122,10 @@ function gapChart(problems, rows) {
   const cells = problems.map((problem) => rows.map((row) => { const cell = problem.cells[row.index]; return cell ? gapTo(cell[1], problem.best) : null; }));
   const z = cells.map((line) => line.map((gap) => (gap === null || !Number.isFinite(gap) ? null : Math.log10(Math.max(100 * gap, 0.01)))));
   const text = cells.map((line) => line.map((gap) => (gap === null ? "no plan" : `${percent(gap)} above the best known`)));
-  const names = rows.map((row) => row.name), height = Math.min(2400, 190 + 16 * problems.length);
-  return chart("Gaps by problem", [{ type: "heatmap", x: names, y: problems.map((problem) => problem.name), z, text, zmin: -2, zmax: 3, xgap: 1, ygap: 1, colorscale: "Viridis",
+  const names = rows.map((row) => row.name), height = 190 + (problems.length > 100 ? 13 : 16) * problems.length, narrow = document.documentElement.clientWidth < 30 * rows.length;
+  return chart("Gaps by problem", [{ type: "heatmap", x: names, y: problems.map((problem) => problem.name), z, text, zmin: -2, zmax: 3, xgap: 1, ygap: 1, colorscale: "Viridis", reversescale: document.documentElement.dataset.theme === "dark", // what is worse is nearer to the background
     colorbar: { tickvals: [-2, -1, 0, 1, 2, 3], ticktext: ["0", "0.1 %", "1 %", "10 %", "100 %", "10×"], thickness: 10, lenmode: "pixels", len: 260, y: 1, yanchor: "top" }, hovertemplate: "%{y} by %{x}: %{text}<extra></extra>" }],
-  { xaxis: { tickangle: -45, side: "top", type: "category", tickfont: { size: 10 } }, yaxis: { autorange: "reversed", type: "category", tickfont: { size: 10 } } },
+  { xaxis: { tickangle: narrow ? -90 : -45, side: "top", type: "category", dtick: 1, tickfont: { size: narrow ? 9 : 10 } }, yaxis: { autorange: "reversed", type: "category", dtick: 1, tickfont: { size: 9 } } },
   { height, note: "Empty: no plan. A click opens the problem.", onclick: (event) => { location.hash = `#/problem/${encodeURIComponent(event.points[0].y)}`; } });
 }
 
