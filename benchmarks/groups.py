@@ -94,7 +94,7 @@ def main() -> None:
         row["one device"] = root_bound(c, prices, singles, options.steps)
         row["clusters"] = root_bound(c, prices, clusters, options.steps)
         row["all groups"] = root_bound(c, prices, every, options.steps)
-        for units in (16, 256, 1024):
+        for units in (16, 64, 1024):
             row[f"clusters, {units} units"] = root_bound(c, prices, clusters, options.steps, units)
         row["clusters, no mean"] = root_bound(c, prices, clusters, options.steps, mean=0.0)
         found = Decomposition(c, DeviceGroups.of(c, clusters))
