@@ -158,8 +158,12 @@ def add_contiguity(build: Build, constraint: Contiguity) -> None:
     if direct:
         y = build.y[direct]
         columns = np.stack([y, np.broadcast_to(before, y.shape)], axis=2)
-        labels = [edge_labels(c)[edge] for edge in direct]
-        model.add_rows(f"forwards({network})", columns, [1.0, -1.0], upper=0.0, axes=lambda: (labels, pair_labels(c)))
+
+        def axes() -> tuple[list[str], list[str]]:
+            labels = edge_labels(c)
+            return [labels[edge] for edge in direct], pair_labels(c)
+
+        model.add_rows(f"forwards({network})", columns, [1.0, -1.0], upper=0.0, axes=axes)
     paths = [edge for edge in constraint.edges if edge not in number or build.moves.pairs is None]
     if paths:
         at = at_device(c, build.x, build.model)
