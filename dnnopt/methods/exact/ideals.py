@@ -53,6 +53,7 @@ SCOPE = Scope(
 MOST_IDEALS = 100_000
 MOST_LOOSE = 6  # layers that go anywhere: each doubles the ideals
 _MOST_ENTRIES = 10_000_000  # ideals times sets of devices
+_MOST_HELD = 50_000_000  # ideals times items
 _FIRST_STEP = 0.02  # of the threshold above the bound; then twice as much, and so on
 _CLOSE = 1e-9
 
@@ -71,7 +72,8 @@ def refuses(compiled: CompiledProblem) -> str | None:
     found = _geometry(c)
     if isinstance(found, str):
         return found
-    items, most = _items(c), _most_ideals(c, found[1])
+    items = _items(c)
+    most = _most_ideals(c, found[1], items)
     loose = sum(not one.follows for one in items.loose)
     if loose > MOST_LOOSE:
         item = next(one.item for one in items.loose if not one.follows)
@@ -106,11 +108,11 @@ def _geometry(c: CompiledProblem) -> tuple[Ends, Line | None] | str:
     return ends if isinstance(line, str) else (ends_in_line(c), line)
 
 
-def _most_ideals(c: CompiledProblem, line: Line | None) -> int:
+def _most_ideals(c: CompiledProblem, line: Line | None, items: Items) -> int:
     sets = len(c.device_names) + 1
     if line is None:
         sets = math.prod(len(members) + 1 for members in device_classes(c))
-    return min(MOST_IDEALS, max(1, _MOST_ENTRIES // sets))
+    return min(MOST_IDEALS, max(1, _MOST_ENTRIES // sets), max(1, _MOST_HELD // len(items.before)))
 
 
 def run(pool: Pool, limits: Limits, control: Control) -> Outcome:
@@ -236,7 +238,7 @@ class _Program:
         prices = walk.prices(time)
         work = np.where(np.isinf(time), np.inf, prices * finite).min(axis=1)
         self.bound = float(work.sum()) if self.has_loads else -math.inf
-        order = IdealOrder(items, _most_ideals(c, line), work)
+        order = IdealOrder(items, _most_ideals(c, line, items), work)
         stages = Stages(c, items, order.held, ends, first)
         crossing = [] if line is None else crossings(c, items, order.held, line)
         self._program = IdealProgram(order, [(stages, number) for number in range(len(first))], walk, prices, crossing)
