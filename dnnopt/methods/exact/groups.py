@@ -32,7 +32,7 @@ from dnnopt.models.solvers.interface import Clock, Control, Limits, Outcome
 SCOPE = FOLLOWED
 SOURCE = "group decomposition"
 # Steps of the first ascent and of later ones, the length of the first step in means of what a layer costs, and how much
-# shorter the last one is. Where an ascent gains next to nothing, steps are shorter from then on.
+# shorter the last one is. Each later ascent has shorter steps than the one before.
 _FIRST, _LATER = (300, 6.0, 0.005), (1000, 1.0, 0.02)
 _FINEST = 2  # how often the grid of memory is refined, to twice as many units
 _STALLED, _SHORTER, _SHORTEST = 3e-4, 0.3, 1e-3
@@ -115,6 +115,8 @@ class GroupSearch:
         self._lagrangian: Lagrangian | None = None
         self._multipliers: Array | None = None
         self._turn, self._width, self._finer, self._length = 0, 0, 0, 1.0
+        self._changed = True  # multipliers, or what is left, since the last beam
+        self._took = 0.0  # seconds, of the last beam
 
     def run(self, limits: Limits, gap: float = math.inf) -> Outcome:
         """Search until the time is up, nothing is left, or the gap is larger than `gap` after an ascent."""
@@ -179,24 +181,28 @@ class GroupSearch:
         self._turn += 1
         stalled = bound - value < _STALLED * abs(bound)
         self._finer = min(self._finer + int(stalled or steps == wanted), _FINEST)
-        if stalled:
+        self._changed |= bound > value
+        if stalled or self._turn > 1:
             self._length *= _SHORTER
 
     def _beams(self, search: LabelSearch, seconds: float) -> None:
-        """Search in beams, the last of which takes about as long as the ascent did; longer where little is missing."""
-        for width in _WIDTHS:
-            if width < self._width / _WIDTHS_BACK:
-                continue
+        """Search in beams, the last of which takes about as long as the ascent did; longer where little is missing.
+
+        Where nothing has changed since, they are wider than the last ones.
+        """
+        begin = self._width / _WIDTHS_BACK if self._changed else self._width + 1
+        for width in (width for width in _WIDTHS if width >= begin):
+            near = self.pool.is_closed(_NEAR)
+            if not self._changed and _GROWTH * self._took > seconds * (_LONGER if near else 1.0):
+                break
             start = time.perf_counter()
             found = search.run(width, self._cap(), self.clock, self.control)
+            self._width, self._took, self._changed = width, time.perf_counter() - start, False
             for placement in found.placements:
                 if self.pool.accepts(self.pool.offer_placement(placement, SOURCE)):
                     break
             self._add_bound(found.bound)
-            self._width = width
-            next_one = _GROWTH * (time.perf_counter() - start)
-            near = self.pool.is_closed(_NEAR)
-            if self._done() or next_one > seconds * (_LONGER if near else 1.0):
+            if self._done():
                 break
 
     def _forbid(self, costs: Array) -> None:
@@ -204,7 +210,9 @@ class GroupSearch:
         cap = self._cap()
         if math.isinf(cap):
             return
-        self.kept = replace(self.kept, allowed=self.kept.allowed & (costs <= cap + _ROOM * abs(cap)))
+        allowed = self.kept.allowed & (costs <= cap + _ROOM * abs(cap))
+        self._changed |= bool((allowed != self.kept.allowed).any())
+        self.kept = replace(self.kept, allowed=allowed)
         if not self.kept.allowed.any(axis=1).all():
             self._add_bound(math.inf)
 
