@@ -128,20 +128,27 @@ def _cheaper_side(leaves, enters, cost, other, shift, row, sides):
 
 
 @njit(cache=True)
+def _side_step(walk, goes_on, choices, entries, shifts, step, following, now, sides):
+    """Fill in the rows of the states before a step, and their sides, from those after it."""
+    here = walk.states_at[step]
+    move = walk.moves_at[step]
+    for state in range(walk.states_at[step + 1] - here):
+        cost = _cost(walk, step, state, 0, choices, entries)
+        other = _cost(walk, step, state, 1, choices, entries)
+        shift = shifts[step, 1 if goes_on[here + state] else 0]
+        leaves, enters = following[walk.to[move]], following[walk.to[move + 1]]
+        _cheaper_side(leaves, enters, cost, other, shift, now[state], sides[state])
+        move += 2
+
+
+@njit(cache=True)
 def _side_table(walk, goes_on, choices, entries, shifts, out):
     steps = len(walk.moves_at) - 1
-    sides = np.empty(out.shape[1], dtype=np.uint8)
+    sides = np.empty((np.diff(walk.states_at).max(), out.shape[1]), dtype=np.uint8)
     out[walk.states_at[steps]] = 0.0
     for step in range(steps - 1, -1, -1):
-        here, after = walk.states_at[step], walk.states_at[step + 1]
-        move = walk.moves_at[step]
-        for state in range(after - here):
-            cost = _cost(walk, step, state, 0, choices, entries)
-            other = _cost(walk, step, state, 1, choices, entries)
-            shift = shifts[step, 1 if goes_on[here + state] else 0]
-            leaves, enters = out[after + walk.to[move]], out[after + walk.to[move + 1]]
-            _cheaper_side(leaves, enters, cost, other, shift, out[here + state], sides)
-            move += 2
+        now, following = out[walk.states_at[step] :], out[walk.states_at[step + 1] :]
+        _side_step(walk, goes_on, choices, entries, shifts, step, following, now, sides)
 
 
 @njit(cache=True)
@@ -159,15 +166,8 @@ def _side_optimum(walk, goes_on, choices, entries, shifts, rows, sides, chosen, 
     now, following = rows[0], rows[1]
     following[0] = 0.0
     for step in range(steps - 1, -1, -1):
-        here, after = walk.states_at[step], walk.states_at[step + 1]
-        move = walk.moves_at[step]
-        for state in range(after - here):
-            cost = _cost(walk, step, state, 0, choices, entries)
-            other = _cost(walk, step, state, 1, choices, entries)
-            shift = shifts[step, 1 if goes_on[here + state] else 0]
-            leaves, enters = following[walk.to[move]], following[walk.to[move + 1]]
-            _cheaper_side(leaves, enters, cost, other, shift, now[state], sides[here + state])
-            move += 2
+        mine = sides[walk.states_at[step] :]
+        _side_step(walk, goes_on, choices, entries, shifts, step, following, now, mine)
         now, following = following, now
     state, left = 0, size - 2
     for step in range(steps):
