@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,7 +27,11 @@ _ROOM = 1.1  # beyond the largest ratio
 
 @checked
 def performance_profile(
-    found: SetComparison | str | Path, of: str = "objective", *, axes: Axes | None = None
+    found: SetComparison | str | Path,
+    of: str = "objective",
+    *,
+    methods: Sequence[str] = (),
+    axes: Axes | None = None,
 ) -> Figure:
     """Draw for each method the share of problems that it solves within a factor of the best method, over the factor.
 
@@ -37,9 +42,12 @@ def performance_profile(
     Parameters
     ----------
     found : SetComparison, str or Path
-        What ``compare --over`` has written: its folder of results, or its file of ``--json``.
+        What ``compare --over`` or ``bench`` has written: a folder of results, a Parquet file of these (``dnnopt
+        runs``), or the file of ``compare --over --json``.
     of : {"objective", "time"}
         Of the plans, or of how long the methods took that found one at most 1 % above the best known.
+    methods : sequence of str
+        Just these; by default all. Problems on which one of them has no result are left out.
     axes : matplotlib Axes, optional
         Where to draw, instead of a new figure.
 
@@ -49,6 +57,12 @@ def performance_profile(
         If there is nothing to compare, for another word, or if matplotlib is not installed.
     """
     found = found if isinstance(found, SetComparison) else read_set_comparison(found)
+    for method in methods:
+        if method not in found.gaps:
+            raise InputError(f"one of {', '.join(found.gaps)}", field="methods", value=method)
+    if methods:
+        gaps, seconds = ({method: of_all[method] for method in methods} for of_all in (found.gaps, found.seconds))
+        found = SetComparison(tuple(row for row in found.rows if row.method in methods), gaps, seconds)
     ratios = {method: list(one.values()) for method, one in found.ratios(of).items()}
     problems = max(map(len, ratios.values()), default=0)
     if not problems:

@@ -24,6 +24,8 @@ from dnnopt.studies.bench import tasks
 from dnnopt.studies.bench_task import BenchTask
 from dnnopt.studies.best_known import BestKnown, read_table
 from dnnopt.studies.comparison import HEURISTIC_LIMIT, excess
+from dnnopt.studies.run_folders import read_runs
+from dnnopt.studies.run_store import is_store
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -278,19 +280,16 @@ def summarise(results: Iterable[tuple[str, Mapping[str, Any]]], by: str = "execu
 
 
 def read_set_comparison(path: str | Path) -> SetComparison:
-    """Return what ``compare --over`` has written: its folder of results, or its file of ``--json``.
+    """Return what ``compare --over`` has written: its file of ``--json``, or its folder of results, also as Parquet.
 
     Raises
     ------
     InputError
-        If there is neither.
+        If there is none of these.
     """
     path = Path(path)
-    if path.is_dir():
-        files = sorted(path.glob("*/**/*.json"))
-        if not files:
-            raise InputError("", file=str(path), problem="has no results METHOD/PROBLEM.json of compare --over")
-        return summarise(((file.relative_to(path).parts[0], read_data(file, "result")) for file in files), _ALL)
+    if path.is_dir() or is_store(path):
+        return summarise(((run.method, run.data) for run in read_runs(path)), _ALL)
     if path.suffix.lower() in (".csv", ".md", ".tex"):
         words = "a table has no values of single problems: name the folder (--output) or the file of --json"
         raise InputError("", file=str(path), problem=words)

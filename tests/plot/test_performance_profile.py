@@ -70,6 +70,9 @@ def test_folder_and_file_that_compare_wrote_are_drawn_alike(tmp_path):
     assert set(drawn) == {"single-cut", "greedy"}
     assert lines(dp.plot.performance_profile(record)) == drawn
     assert set(lines(dp.plot.performance_profile(str(runs), "time"))) == set(drawn)
+    assert set(lines(dp.plot.performance_profile(runs, methods=["greedy"]))) == {"greedy"}
+    with pytest.raises(dp.InputError, match=r"methods: got 'heft', expected one of greedy, single-cut"):
+        dp.plot.performance_profile(runs, methods=["greedy", "heft"])
     with pytest.raises(dp.InputError, match=r"runs.csv: a table has no values of single problems: name the folder"):
         dp.plot.performance_profile(table)
 
