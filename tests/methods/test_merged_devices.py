@@ -53,8 +53,8 @@ def test_no_plan_costs_less_than_its_plan_of_clusters_nor_breaks_a_limit_there()
         seen["clusters"] += len(clusters) < len(c.device_names)
 
     check()
-    assert seen["plans"] >= 15
-    assert seen["clusters"] >= 10
+    assert seen["plans"] >= 8
+    assert seen["clusters"] >= 4
 
 
 def test_the_bound_of_any_clusters_is_one_and_filled_members_are_placements():
@@ -90,9 +90,9 @@ def test_the_bound_of_any_clusters_is_one_and_filled_members_are_placements():
         seen["plan"] += pool.objective is not None
 
     check()
-    assert seen["bound"] >= 8
-    assert seen["optimum"] >= 2
-    assert seen["plan"] >= 3
+    assert seen["bound"] >= 5
+    assert seen["optimum"] >= 1
+    assert seen["plan"] >= 2
 
 
 def test_a_problem_that_no_clusters_can_solve_has_no_plan():
