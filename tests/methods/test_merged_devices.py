@@ -29,7 +29,7 @@ def random_clusters(count, draw):
 def test_no_plan_costs_less_than_its_plan_of_clusters_nor_breaks_a_limit_there():
     seen = Counter()
 
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=120, deadline=None)
     @given(DRAWN, st.integers(0, 2**32))
     def check(one, seed):
         draw = np.random.default_rng(seed)
@@ -60,7 +60,7 @@ def test_no_plan_costs_less_than_its_plan_of_clusters_nor_breaks_a_limit_there()
 def test_the_bound_of_any_clusters_is_one_and_filled_members_are_placements():
     seen = Counter()
 
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=120, deadline=None)
     @given(DRAWN, st.integers(0, 2**32))
     def check(one, seed):
         draw = np.random.default_rng(seed)
@@ -90,15 +90,15 @@ def test_the_bound_of_any_clusters_is_one_and_filled_members_are_placements():
         seen["plan"] += pool.objective is not None
 
     check()
-    assert seen["bound"] >= 5
+    assert seen["bound"] >= 4
     assert seen["optimum"] >= 1
-    assert seen["plan"] >= 2
+    assert seen["plan"] >= 1
 
 
 def test_a_problem_that_no_clusters_can_solve_has_no_plan():
     seen = Counter()
 
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=120, deadline=None)
     @given(DRAWN)
     def check(one):
         c = compile_problem(one).at_stage(0, {})
@@ -115,4 +115,4 @@ def test_a_problem_that_no_clusters_can_solve_has_no_plan():
             assert evaluate(one, pool.plan).feasible
 
     check()
-    assert seen["runs"] >= 3
+    assert seen["runs"] >= 2
