@@ -245,7 +245,7 @@ def test_remote_processes_end_with_the_bench(tmp_path, calm, number):
     process.send_signal(number)
     _, errors = process.communicate(timeout=LONG)
     if number != signal.SIGKILL:
-        assert (process.returncode, errors.splitlines()[-1]) == (130, "dnnopt: interrupted")
+        assert (process.returncode, errors.splitlines()[-1:]) == (130, ["dnnopt: interrupted"])
     until(lambda: not any(child.is_running() for child in started))
     assert worker.is_running()
     assert not [path for path in (tmp_path / "runs").rglob("*") if path.is_file()]
