@@ -56,6 +56,7 @@ def restated(problem: Problem, by: Factors) -> Problem:
     return problem.model_copy(
         update={
             "networks": tuple(_network(network, by) for network in problem.networks),
+            "shared_weights": tuple(_times(one, bytes=by.bytes) for one in problem.shared_weights),
             "platform": platform,
             "profile": _profile(problem.profile, by),
             "minimize": tuple(_term(term, by) for term in problem.minimize),

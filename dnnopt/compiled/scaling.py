@@ -65,6 +65,10 @@ def choose_units(compiled: CompiledProblem, known: Index | None = None) -> Units
     units.setdefault("bytes", unit_for(float(compiled.tensor_bytes.sum())))
     objectives = np.append(np.abs(evaluator.objectives(placements)), compiled.cap)
     objective = max(_least(objectives), compiled.floor)
+    if objective <= 0:  # all that is known is 0: then weights say how large it may be
+        objective = max(
+            (abs(term.weight) * units.get(unit_of(term), 1.0) for term in compiled.objective[0]), default=0.0
+        )
     other = {unit: value for unit, value in units.items() if unit not in ("s", "bytes", "J", "USD", "")}
     return Units(units["s"], units["bytes"], units.get("J", 1.0), units.get("USD", 1.0), unit_for(objective), other)
 

@@ -146,6 +146,8 @@ def _far_apart(c: CompiledProblem) -> str:
         positive = [(value, place) for value, place in values if value > 0]
         if positive:
             ends.append((unit, min(positive), max(positive)))
+    if not ends:
+        return "weights are too large for MILP solvers; constraint programming and exact methods have no such limit"
     unit, (least, at_least), (most, at_most) = max(ends, key=lambda end: end[2][0] / end[1][0])
     return (
         f"{most:g} {unit} ({at_most}) and {least:g} {unit} ({at_least}) are too far apart for MILP solvers, and no "
