@@ -16,7 +16,6 @@ there, and what it costs to send a tensor from one to the other and back.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field, replace
 from itertools import combinations
 
@@ -29,9 +28,10 @@ from dnnopt.compiled.logical import Colocation
 from dnnopt.compiled.metrics import Array, Index, LinearMetric
 from dnnopt.compiled.scope import Scope
 from dnnopt.methods.exact import groups
+from dnnopt.methods.groups.families import distances
 from dnnopt.methods.pool import Pool
 from dnnopt.methods.programs.rows import linear_costs
-from dnnopt.methods.programs.slots import StepBuilder
+from dnnopt.methods.programs.slots import StepBuilder, count_states
 from dnnopt.methods.result import OPTIMAL_GAP
 from dnnopt.models.solvers.interface import Control, Limits, Outcome
 
@@ -106,12 +106,8 @@ class MergedPool:
 
     def offer_placement(self, placement: Index, source: str) -> float:
         """Take a plan that keeps the limits; return its objective. The pool is offered the plan with members filled."""
-        c = self.compiled
         self.pool.offer_placement(fill_members(self.pool.compiled, self.clusters, placement), SOURCE)
-        evaluator = evaluator_of(c)
-        alpha, beta = linear_costs(c)
-        copies = evaluator.copies_by_link(evaluator.edge_pairs(placement[None]))[0]
-        value = float(alpha[np.arange(len(placement)), placement].sum() + (beta * copies).sum())
+        value = float(evaluator_of(self.compiled).objectives(placement[None])[0])
         self.objective = value if self.objective is None else min(self.objective, value)
         return value
 
@@ -137,7 +133,7 @@ def finest(c: CompiledProblem) -> tuple[Clusters, CompiledProblem] | None:
     while len(clusters) > 1:
         if len(clusters) <= _MOST_CLUSTERS:
             merged = with_clusters(c, clusters)
-            if groups.suits(merged) and states_of(merged) <= _MOST_STATES:
+            if groups.suits(merged) and count_states(StepBuilder(merged).steps()) <= _MOST_STATES:
                 return clusters, merged
         first, second = min(combinations(clusters, 2), key=loss)
         clusters = sorted([one for one in clusters if one not in (first, second)] + [tuple(sorted(first + second))])
@@ -147,11 +143,12 @@ def finest(c: CompiledProblem) -> tuple[Clusters, CompiledProblem] | None:
 def fill_members(c: CompiledProblem, clusters: Clusters, placement: Index) -> Index:
     """Return a placement with the nodes of each cluster on its members, which may be too small for them."""
     alpha = np.where(c.allowed, linear_costs(c)[0], np.inf)
+    cheapest = _least(c, alpha, [(device,) for device in range(len(c.device_names))])
     limits = {one.device: one for one in c.constraints if isinstance(one, MemoryLimit)}
     found = placement.copy()
     for cluster, members in enumerate(clusters):
         nodes = np.flatnonzero(placement == cluster)
-        costs = np.stack([alpha[:, c.executor_device == device].min(axis=1) for device in members])  # (members, N)
+        costs = cheapest[:, members].T  # (members, N)
         order = np.argsort(costs[:, nodes].sum(axis=1), kind="stable")
         room = np.array([limits[device].limit if device in limits else np.inf for device in members])
         held = np.stack([limits[device].resident if device in limits else np.zeros(len(alpha)) for device in members])
@@ -166,16 +163,10 @@ def fill_members(c: CompiledProblem, clusters: Clusters, placement: Index) -> In
     return found
 
 
-def states_of(c: CompiledProblem) -> int:
-    """Return how many states tables have, over all steps; groups must not refuse the problem."""
-    return sum(math.prod(step.sizes) for step in StepBuilder(c).steps())
-
-
 def _losses(c: CompiledProblem) -> tuple[Array, Array]:
     """Return about what is lost if two devices are merged (D, D), and which share of all fits on each device (D,)."""
-    alpha, _ = linear_costs(c)
     count = len(c.device_names)
-    layers = np.stack([np.where(c.allowed, alpha, np.inf)[:, c.executor_device == i].min(axis=1) for i in range(count)])
+    layers = _least(c, linear_costs(c)[0], [(device,) for device in range(count)]).T
     largest = np.where(np.isfinite(layers), layers, 0.0).max()
     layers = np.where(np.isfinite(layers), layers, largest)
     share = np.ones(count)
@@ -183,58 +174,50 @@ def _losses(c: CompiledProblem) -> tuple[Array, Array]:
         if isinstance(limit, MemoryLimit):
             share[limit.device] = min(1.0, limit.limit / max(float(limit.resident.sum()), 1e-300))
     difference = np.abs(layers[:, None] - layers[None]).sum(axis=2) * np.minimum(share[:, None], share[None])
-    sending = _between([(device,) for device in range(count)], c, c.by_devices(_pair_costs(c)))
-    far = np.where(np.isfinite(sending), sending, 0.0).max(initial=0.0) * 10.0
-    sending = np.where(np.isfinite(sending), sending, far)
-    return difference + _MOVES * (sending + sending.T), share
-
-
-def _pair_costs(c: CompiledProblem) -> Array:
-    """Return what a tensor costs in the mean over each pair of devices (P,)."""
-    _, beta = linear_costs(c)
-    return c.pair_uses_link @ beta.mean(axis=0) if len(beta) else np.zeros(len(c.pair_origin))
+    return difference + _MOVES * distances(c), share
 
 
 def with_clusters(c: CompiledProblem, clusters: Clusters) -> CompiledProblem:
     """Return the problem of clusters of devices, which no plan of the problem costs less than."""
     count, nodes, tensors = len(clusters), len(c.node_names), len(c.tensor_names)
-    routes = _between(clusters, c, c.by_devices(np.where(c.pair_routed, 0.0, np.inf)))
-    pairs = [(i, j) for i in range(count) for j in range(count) if i != j and np.isfinite(routes[i, j])]
-    number = {pair: position for position, pair in enumerate(pairs)}
+    routed = np.isfinite(_between(c, np.zeros(len(c.pair_origin)), clusters))
+    pairs = np.argwhere(routed & ~np.eye(count, dtype=bool))
+    number = {(i, j): position for position, (i, j) in enumerate(pairs.tolist())}
     numbers = np.arange(count)
+    names = tuple(_name(c, one) for one in clusters)
     nothing = WeightGroups((), np.zeros(0), np.zeros((0, nodes), dtype=bool))
 
-    def least(values: Array) -> Array:
-        """Return the least of each node's values (N, k) in each cluster."""
-        allowed = np.where(c.allowed, values, np.inf)
-        return np.stack([allowed[:, np.isin(c.executor_device, one)].min(axis=1) for one in clusters], axis=1)
-
     def merged(metric: LinearMetric) -> LinearMetric:
-        alpha = least(metric.alpha)
-        charges = [
-            np.array([_between(clusters, c, c.by_devices(c.pair_uses_link @ charge))[pair] for pair in pairs])
+        alpha = _least(c, metric.alpha, clusters)
+        per_copy, per_byte = (
+            _between(c, c.pair_uses_link @ charge, clusters)[pairs[:, 0], pairs[:, 1]]
             for charge in (metric.per_copy, metric.per_byte)
-        ]
-        alpha = np.where(np.isfinite(alpha), alpha, 0.0)
-        seen = np.zeros(tensors)
-        return replace(metric, alpha=alpha, per_copy=charges[0], per_byte=charges[1], gamma=seen, on_event=np.zeros(0))
+        )
+        return replace(
+            metric,
+            alpha=np.where(np.isfinite(alpha), alpha, 0.0),
+            per_copy=per_copy,
+            per_byte=per_byte,
+            gamma=np.zeros(tensors),
+            on_event=np.zeros(0),
+        )
 
-    time = least(c.time)
+    limits = [replace(one, metric=merged(one.metric)) for one in c.constraints if isinstance(one, LinearLimit)]
     return replace(
         c,
         execution="sequential",
-        time=time,
+        time=_least(c, c.time, clusters),
         energy=np.zeros((nodes, count)),
         allowed=np.stack([c.allowed[:, np.isin(c.executor_device, one)].any(axis=1) for one in clusters], axis=1),
-        executor_names=tuple("+".join(c.device_names[device] for device in one) for one in clusters),
+        executor_names=names,
         executor_device=numbers,
         executor_host=numbers,
-        host_names=tuple("+".join(c.device_names[device] for device in one) for one in clusters),
+        host_names=names,
         host_device=numbers,
-        device_names=tuple("+".join(c.device_names[device] for device in one) for one in clusters),
+        device_names=names,
         device_tier=np.zeros(count, dtype=np.int64),
         device_trusted=np.ones(count, dtype=bool),
-        link_names=tuple(f"{i}-{j}" for i, j in pairs),
+        link_names=tuple(f"{i}-{j}" for i, j in number),
         link_bandwidth=np.full(len(pairs), np.inf),
         link_latency=np.zeros(len(pairs)),
         link_trusted=np.ones(len(pairs), dtype=bool),
@@ -248,11 +231,7 @@ def with_clusters(c: CompiledProblem, clusters: Clusters) -> CompiledProblem:
         objective=(tuple(replace(term, metric=merged(term.metric)) for term in _linear(c)),),
         constraints=(
             *(one for one in c.constraints if isinstance(one, Colocation)),
-            *(
-                replace(one, metric=merged(one.metric))
-                for one in c.constraints
-                if isinstance(one, LinearLimit) and merged(one.metric).alpha.any()
-            ),
+            *(one for one in limits if one.metric.alpha.any()),
             *_memory(c, clusters, nothing),
         ),
         shared_weights=nothing,
@@ -281,7 +260,7 @@ def _memory(c: CompiledProblem, clusters: Clusters, nothing: WeightGroups) -> li
         else:
             found.append(
                 MemoryLimit(
-                    label=f"memory({'+'.join(c.device_names[device] for device in members)})",
+                    label=f"memory({_name(c, members)})",
                     device=number,
                     limit=sum(one.limit for one in mine),
                     executors=np.array([number]),
@@ -296,8 +275,17 @@ def _memory(c: CompiledProblem, clusters: Clusters, nothing: WeightGroups) -> li
     return found
 
 
-def _between(clusters: Clusters, c: CompiledProblem, values: Array) -> Array:
-    """Return the least value (D, D) from a member of one cluster to one of another (C, C); infinite: no route."""
-    routed = c.by_devices(np.where(c.pair_routed, 0.0, np.inf), same=np.inf)
-    values = values + routed
-    return np.array([[values[np.ix_(one, other)].min() for other in clusters] for one in clusters])
+def _name(c: CompiledProblem, members: tuple[int, ...]) -> str:
+    return "+".join(c.device_names[device] for device in members)
+
+
+def _least(c: CompiledProblem, values: Array, clusters: Clusters) -> Array:
+    """Return the least of each node's values (N, k) in each cluster (N, C); infinite: it may not be there."""
+    allowed = np.where(c.allowed, values, np.inf)
+    return np.stack([allowed[:, np.isin(c.executor_device, one)].min(axis=1) for one in clusters], axis=1)
+
+
+def _between(c: CompiledProblem, values: Array, clusters: Clusters) -> Array:
+    """Return the least value (P,) from a member of one cluster to one of another (C, C); infinite: no route."""
+    table = c.by_devices(np.where(c.pair_routed, values, np.inf), same=np.inf)
+    return np.array([[table[np.ix_(one, other)].min() for other in clusters] for one in clusters])

@@ -141,7 +141,7 @@ class GroupSearch:
         while not self._done():
             groups = DeviceGroups.of(self.kept, family(self.pool.compiled))
             decomposition = Decomposition(self.kept, groups, UNITS << self._finer)
-            before, start = int(self.kept.allowed.sum()), time.perf_counter()
+            start = time.perf_counter()
             if self._multipliers is None:  # easy problems end here
                 self._multipliers = decomposition.start(self._lagrangian.prices)
                 self._beams(LabelSearch(self.kept, decomposition.completions(self._multipliers)), _EASY)
@@ -153,8 +153,7 @@ class GroupSearch:
             if self._done():
                 break
             self._forbid(decomposition.marginals(self._multipliers))
-            unchanged = before == self.kept.allowed.sum() and self._length < _SHORTEST
-            if unchanged and self._width == _WIDTHS[-1]:
+            if not self._changed and self._length < _SHORTEST and self._width == _WIDTHS[-1]:
                 break
             if gap < math.inf and not self.pool.is_closed(gap):
                 break

@@ -255,10 +255,9 @@ class Decomposition:
                     best, found = value, mean.copy()
         return best, found
 
-    def _side_tables(self, multipliers: Array) -> Array:
-        """Return the tables of groups (G, side states, units + 2)."""
+    def _side_tables(self, costs: tuple[Array, Array]) -> Array:
+        """Return the tables of groups (G, side states, units + 2) by what `_side_costs` returns."""
         tables = np.zeros((len(self._least), self.sides.walk.states_at[-1], self.units + 2))
-        costs = self._side_costs(multipliers)
         self._loops.side_tables(self.sides.walk, self.sides.goes_on, *costs, self._shifts, tables)
         return tables
 
@@ -268,13 +267,13 @@ class Decomposition:
         found = np.full(self.c.allowed.shape, np.inf)
         if not np.isfinite(total):
             return found
-        walk, sides, count, tables = self.joint.walk, self.sides.walk, len(self._least), self._side_tables(multipliers)
+        walk, sides, count = self.joint.walk, self.sides.walk, len(self._least)
         parts = float(self._table[0] + self._least.sum())
         least = np.zeros(len(self.joint.nodes))
         self._loops.joint_marginals(walk, *self._joint_costs(multipliers), self._table, least)
         side = np.zeros((count, 2 * len(self.sides.nodes)))
         costs = self._side_costs(multipliers)
-        self._loops.side_marginals(sides, self.sides.goes_on, *costs, self._shifts, tables, side)
+        self._loops.side_marginals(sides, self.sides.goes_on, *costs, self._shifts, self._side_tables(costs), side)
         place = np.zeros(len(self.sides.nodes), dtype=np.int64)
         place[self.sides.nodes] = np.arange(len(place))
         at = 2 * place[self.joint.nodes][:, None] + self.joint.inside  # (choices, G)
@@ -301,7 +300,7 @@ class Decomposition:
             np.array([prices @ self.limits[1:]]),
             tables,
             unused.copy(),
-            self._side_tables(multipliers),
+            self._side_tables(self._side_costs(multipliers)),
             rows,
             share,
         )

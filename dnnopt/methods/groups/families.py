@@ -19,7 +19,7 @@ def family(c: CompiledProblem) -> list[tuple[int, ...]]:
     """
     limited = sorted({limit.device for limit in c.constraints if isinstance(limit, MemoryLimit) and limit.limit > 0})
     listed: list[tuple[int, ...]] = [(device,) for device in limited]
-    distance = _distances(c)
+    distance = distances(c)
     clusters = list(listed)
     while len(clusters) > 2:
         first, second = min(combinations(clusters, 2), key=lambda pair: distance[np.ix_(*pair)].mean())
@@ -29,8 +29,8 @@ def family(c: CompiledProblem) -> list[tuple[int, ...]]:
     return listed
 
 
-def _distances(c: CompiledProblem) -> Array:
-    """Return what a tensor costs in the mean between two devices (D, D)."""
+def distances(c: CompiledProblem) -> Array:
+    """Return what a tensor costs in the mean between two devices, there and back (D, D); much: there is no route."""
     _, beta = linear_costs(c)
     mean = c.by_devices(c.pair_uses_link @ (beta.sum(axis=0) / max(1, len(beta))))
     routed = c.by_devices(c.pair_routed)

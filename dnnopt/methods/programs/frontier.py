@@ -12,7 +12,6 @@ one for each device.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from functools import cached_property
 
@@ -32,7 +31,7 @@ from dnnopt.compiled.metrics import Array, Index
 from dnnopt.compiled.scope import Scope
 from dnnopt.methods.programs import rows as sums
 from dnnopt.methods.programs.rows import PlanSum
-from dnnopt.methods.programs.slots import FrontierStep, SlotUse, StepBuilder, TooManyStatesError
+from dnnopt.methods.programs.slots import FrontierStep, SlotUse, StepBuilder, TooManyStatesError, count_states
 
 SCOPE = Scope(
     enforces=frozenset(
@@ -67,7 +66,7 @@ class Frontier:
         builder = StepBuilder(compiled)
         self.sets = builder.sets
         self.steps = builder.steps()
-        self.states = sum(math.prod(step.sizes) for step in self.steps)
+        self.states = count_states(self.steps)
 
     @staticmethod
     def refuses(compiled: CompiledProblem) -> str | None:

@@ -114,6 +114,11 @@ class FrontierStep:
         return np.where(possible, state, -1)
 
 
+def count_states(steps: Sequence[FrontierStep]) -> int:
+    """Return how many states tables have, over all steps."""
+    return sum(math.prod(step.sizes) for step in steps)
+
+
 class _Copies:
     """The device of a producer, and for each of its tensors that are still to be used the devices that have it."""
 
