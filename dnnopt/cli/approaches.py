@@ -28,6 +28,7 @@ from dnnopt.cli.options import (
     engine_options,
     memory_of_each,
     refuse_beside,
+    refuse_without,
 )
 from dnnopt.cli.target import Target, command, read_named
 
@@ -182,9 +183,7 @@ def approaches_command(
         return
     if not problems:
         raise InputError("", field="PROBLEMS", problem="missing: sets or problems of the library, or --own")
-    for option, given in {"--network": network, "--platform": platform}.items():
-        if given:
-            raise InputError("", field=option, problem="goes with --own")
+    refuse_without("--own", {"--network": network, "--platform": platform})
     from dnnopt.approaches.scores import SEARCH_LIMIT, score
     from dnnopt.cli.progress import counter
     from dnnopt.studies.bench import outcome

@@ -20,15 +20,17 @@ from dnnopt.cli.options import (
     LatexOption,
     MarkdownOption,
     MemoryLimitOption,
+    OverOutputOption,
     OversubscribeOption,
+    OverThreadsOption,
     SchedulerOption,
     SeedOption,
     VerboseOption,
     engine_given,
     engine_options,
-    is_given,
     memory_of_each,
     refuse_beside,
+    refuse_without,
 )
 from dnnopt.cli.solving import exit_for
 from dnnopt.cli.target import OptionalTarget, command
@@ -54,18 +56,13 @@ def compare_command(
     time_limit: Annotated[float, typer.Option("--time-limit", "-t", help="Seconds for each other method.")] = 60.0,
     heuristic_limit: Annotated[float, typer.Option(help="Seconds for each heuristic.")] = 2.0,
     gap: GapOption = _GAP,
-    threads: Annotated[
-        int | None, typer.Option(help="Default: one for each processor; with --over, one for each run.")
-    ] = None,
+    threads: OverThreadsOption = None,
     seed: SeedOption = 0,
     over: Annotated[
         list[str] | None,
         typer.Option(help="Instead of one problem: this set (or problem) of the library; may be repeated."),
     ] = None,
-    output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", help="With --over: folder for results; what is there is not redone."),
-    ] = None,
+    output: OverOutputOption = None,
     jobs: JobsOption = 1,
     again: AgainOption = False,
     scheduler: SchedulerOption = None,
@@ -102,10 +99,7 @@ def compare_command(
     if problem is None:
         raise InputError("", field="TARGET", problem="missing: a problem, or --over")
     of_sets = {"--output": output, "--memory-limit": memory_limit, "--by": by != _BY}
-    of_sets |= engine_given(jobs, again, scheduler, oversubscribe)
-    for option, given in of_sets.items():
-        if is_given(given):
-            raise InputError("", field=option, problem="goes with --over")
+    refuse_without("--over", of_sets | engine_given(jobs, again, scheduler, oversubscribe))
     _compare_one(problem, method, formulation, time_limit, heuristic_limit, gap, threads, seed, json, files, html)
 
 

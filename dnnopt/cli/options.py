@@ -51,16 +51,31 @@ def refuse_beside(other: str, given: Mapping[str, Any]) -> None:
     InputError
         For the first option that is given.
     """
-    from dnnopt.base.errors import InputError
-
-    for option, value in given.items():
-        if is_given(value):
-            raise InputError("", field=option, problem=f"does not go with {other}")
+    _refuse(given, f"does not go with {other}")
 
 
 def is_given(value: Any) -> bool:
     """Return whether an option that has no value of its own was typed."""
     return value is not None and value is not False and value != []
+
+
+def refuse_without(needed: str, given: Mapping[str, Any]) -> None:
+    """Refuse options that would do nothing without another one, which is not given.
+
+    Raises
+    ------
+    InputError
+        For the first option that is given.
+    """
+    _refuse(given, f"goes with {needed}")
+
+
+def _refuse(given: Mapping[str, Any], problem: str) -> None:
+    from dnnopt.base.errors import InputError
+
+    for option, value in given.items():
+        if is_given(value):
+            raise InputError("", field=option, problem=problem)
 
 
 def whole(text: str, least: int) -> int:
@@ -161,6 +176,12 @@ HtmlOption = Annotated[
         help="A page there that shows it: one file, for any browser, without a network.",
         callback=checked_page,
     ),
+]
+OverThreadsOption = Annotated[
+    int | None, typer.Option(help="Default: one for each processor; with --over, one for each run.")
+]
+OverOutputOption = Annotated[
+    Path | None, typer.Option("--output", "-o", help="With --over: folder for results; what is there is not redone.")
 ]
 MemoryLimitOption = Annotated[
     str | None,

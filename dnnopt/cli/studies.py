@@ -22,7 +22,9 @@ from dnnopt.cli.options import (
     LatexOption,
     MarkdownOption,
     MemoryLimitOption,
+    OverOutputOption,
     OversubscribeOption,
+    OverThreadsOption,
     SchedulerOption,
     SeedOption,
     SolverOption,
@@ -31,9 +33,9 @@ from dnnopt.cli.options import (
     VerboseOption,
     engine_given,
     engine_options,
-    is_given,
     memory_of_each,
     refuse_beside,
+    refuse_without,
 )
 from dnnopt.cli.target import OptionalTarget, command
 from dnnopt.cli.typed import named
@@ -51,18 +53,13 @@ def formulations_command(
         list[str] | None, typer.Option("--formulation", "-f", help="Just this one; may be repeated.")
     ] = None,
     time_limit: Annotated[float, typer.Option("--time-limit", "-t", help="Seconds for each.")] = 60.0,
-    threads: Annotated[
-        int | None, typer.Option(help="Default: one for each processor; with --over, one for each run.")
-    ] = None,
+    threads: OverThreadsOption = None,
     seed: SeedOption = 0,
     over: Annotated[
         list[str] | None,
         typer.Option(help="Instead of one problem: the LP bounds of this set (or problem); may be repeated."),
     ] = None,
-    output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", help="With --over: folder for results; what is there is not redone."),
-    ] = None,
+    output: OverOutputOption = None,
     jobs: JobsOption = 1,
     again: AgainOption = False,
     scheduler: SchedulerOption = None,
@@ -94,9 +91,7 @@ def formulations_command(
     if problem is None:
         raise InputError("", field="TARGET", problem="missing: a problem, or --over")
     of_sets = {"--output": output, "--memory-limit": memory_limit}
-    for option, given in (of_sets | engine_given(jobs, again, scheduler, oversubscribe)).items():
-        if is_given(given):
-            raise InputError("", field=option, problem="goes with --over")
+    refuse_without("--over", of_sets | engine_given(jobs, again, scheduler, oversubscribe))
     result = compare_formulations(
         problem,
         formulation or (),
