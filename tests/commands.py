@@ -16,6 +16,8 @@ from dnnopt.cli import app
 # The runner makes all commands anew for each run, which takes longer than many of them.
 testing._get_command = cache(testing._get_command)
 
+LONG = 120  # seconds until something that must happen is taken for what never does, on a machine however busy
+
 
 @dataclass(frozen=True)
 class Run:
@@ -40,6 +42,15 @@ def dnnopt_process(*words, cwd=None):
     command = [sys.executable, "-m", "dnnopt", *map(str, words)]
     run = subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=120, stdin=subprocess.DEVNULL)
     return Run(run.returncode, run.stdout, run.stderr)
+
+
+def until(happens):
+    """Wait until a function returns something that is true, and return it."""
+    end = time.monotonic() + LONG
+    while not (found := happens()):
+        assert time.monotonic() < end, "it never happened"
+        time.sleep(0.05)
+    return found
 
 
 def wait_until_it_searches(process, seconds=2.5):

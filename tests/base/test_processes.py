@@ -9,25 +9,15 @@ import time
 from pathlib import Path
 
 import pytest
-from commands import wait_until_it_searches
+from commands import LONG, until, wait_until_it_searches
 
 from dnnopt.base.children import Child
 from dnnopt.base.interrupts import leave, stop_on_interrupt
 from dnnopt.models.solvers.interface import Control
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="no /proc to find processes in")
-LONG = 120  # seconds until something that must happen is taken for what never does
 HARD = ["densenet121", "--platform", "pi4-lan-nano-nx-wan-t4", "-m", "pi=8MiB", "-m", "nano=8MiB", "-m", "nx=16MiB"]
 HARD += ["-m", "t4=16MiB", "--formulation", "product", "--threads", "1"]
-
-
-def until(happens):
-    """Wait until a function returns something that is true, and return it."""
-    end = time.monotonic() + LONG
-    while not (found := happens()):
-        assert time.monotonic() < end, "it never happened"
-        time.sleep(0.05)
-    return found
 
 
 def parents():

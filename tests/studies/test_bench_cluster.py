@@ -20,7 +20,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from commands import dnnopt
+from commands import LONG, dnnopt, until
 from pages import DOCS, page
 
 import dnnopt as dp
@@ -34,7 +34,6 @@ pytest.importorskip("distributed", reason="Dask's distributed is not installed")
 psutil = pytest.importorskip("psutil")
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals")
 
-LONG = 120.0  # seconds in which anything here ends, on a machine however busy
 NAMES = [f"small/{number:03}" for number in range(1, 5)]
 SETTINGS = {
     "DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": "3s",
@@ -49,15 +48,6 @@ def parent(number):
 if os.getenv("DEADLY"):
     os.kill(parent(os.getppid()), signal.SIGKILL)
 """
-
-
-def until(happens):
-    """Wait until a function returns something that is true, and return it."""
-    end = time.monotonic() + LONG
-    while not (found := happens()):
-        assert time.monotonic() < end, "it never happened"
-        time.sleep(0.05)
-    return found
 
 
 class Machines:
