@@ -114,7 +114,7 @@ def run_formulation(
         if formulation.value != "plan":
             add_bound(bound)
         if objective is not None and lazy is None and not inexact:
-            pool.report_incumbent(objective * unit, source)
+            pool.report_incumbent(suited.lifted(objective) * unit, source)
         if pool.is_cut_off(limits.gap):
             watched.stop.set()
 

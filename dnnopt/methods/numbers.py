@@ -65,7 +65,11 @@ class Suited:
         """Return a solver's bound, in the model's units, less what tolerances may come to where it is below a unit."""
         if isinstance(self.model, LinearModel) and abs(bound) < 1.0:
             bound = bound - _TOLERANCE if abs(bound) > _TOLERANCE else min(bound, 0.0)
-        return max(bound, self._least)
+        return self.lifted(bound)
+
+    def lifted(self, value: float) -> float:
+        """Return a value of the objective in the model's units, or 0 where rounding alone took it below."""
+        return max(value, self._least)
 
     @cached_property
     def _least(self) -> float:

@@ -19,6 +19,7 @@ from dnnopt.base.errors import NumbersError
 from dnnopt.compiled.compiler import compile_problem
 from dnnopt.compiled.scaling import choose_units
 from dnnopt.formulations import registry
+from dnnopt.methods import formulated
 from dnnopt.methods.exact import EXACT
 from dnnopt.methods.formulated import run_formulation
 from dnnopt.methods.pool import Pool
@@ -244,3 +245,18 @@ def test_auto_goes_on_with_what_takes_such_numbers(execution):
     result = dp.solve(one, threads=1, time_limit=5)
     assert result.objective == pytest.approx(brute_force(idling("parallel")).objective)
     assert result.bound is None or result.bound <= result.objective
+
+
+def test_a_solver_that_reports_less_than_nothing_is_taken_to_mean_nothing(monkeypatch):
+    one = problem(network("l"), platform("d"), {"l": [1.0]}, minimize=dp.cost())
+    run = formulated.solver_of("highs", "milp")
+
+    def rounding(model, limits, start, control):
+        control.report(-2e-12, None)
+        return run(model, limits, start, control)
+
+    monkeypatch.setattr(formulated, "solver_of", lambda *_: rounding)
+    compiled = compile_problem(one)
+    pool = Pool(one, compiled)
+    run_formulation(pool, registry.formulation("product", compiled), "highs", ONE_THREAD, Control())
+    assert min(event.objective for event in pool.trace if event.objective is not None) == 0.0
