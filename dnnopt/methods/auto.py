@@ -25,14 +25,14 @@ import numpy as np
 
 from dnnopt.compiled.compiled import CompiledProblem
 from dnnopt.compiled.compiler import compile_problem
-from dnnopt.compiled.constraints import LinearTerm, ObjectiveLimit, WorstLeakageTerm
+from dnnopt.compiled.constraints import LinearTerm, MemoryLimit, ObjectiveLimit, WorstLeakageTerm
 from dnnopt.compiled.evaluator import Evaluator
 from dnnopt.compiled.needs import needs_critical_path
 from dnnopt.compiled.presolve import presolve
 from dnnopt.compiled.scaling import total_load
 from dnnopt.formulations import registry
 from dnnopt.formulations.formulation import Formulation
-from dnnopt.methods.bounds import merged_devices
+from dnnopt.methods.bounds import critical_paths, merged_devices
 from dnnopt.methods.bounds.chains import add_chain_bound
 from dnnopt.methods.bounds.contiguous import bound_stages
 from dnnopt.methods.bounds.destructive import destructive_bound
@@ -61,11 +61,13 @@ _GLANCE = 0.03, 3.0
 _PLAINER = 0.1, 10.0
 _PROPAGATION = 0.2, 20.0
 _SUM = 0.1, 10.0
-_GROUPS, _GROUPS_ON_PATHS = (0.06, 8.0), (0.2, 20.0)  # searches for critical paths need longer
+_GROUPS, _GROUPS_ON_PATHS = (0.06, 8.0), (0.15, 20.0)  # searches for critical paths need longer
 _SEARCHES = (("local-search", (0.03, 3.0)), ("neighbourhood-search", (0.08, 10.0)))
 _LABELS = 0.3, 60.0
 _DECOMPOSITION = 0.3, 300.0
 _CLUSTERS = 0.3, 100.0
+_PATHS, _MORE_PATHS = (0.2, 60.0), (0.3, 150.0)
+_FAR = 0.1  # gap from which on no formulation closes it
 _CLOSE = 0.05  # gap within which it is not left for searches
 _RELAXATION = 0.15, 20.0
 _BOUND = 0.25, 30.0
@@ -147,6 +149,7 @@ class _Auto:
         self.clock = Clock(limits.time_limit)
         self.kept = pool.compiled  # the problem, without choices that are too expensive
         self.groups: groups.GroupSearch | None = None
+        self.paths: critical_paths.PathSearch | None = None
 
     def run(self) -> Outcome:
         outcome = _NOTHING
@@ -166,8 +169,11 @@ class _Auto:
                 yield from (self._decompose(_DECOMPOSITION), self._propagation_if_close)
                 yield from (self._decompose(_DECOMPOSITION), self._propagation)
             else:
-                yield from (self._propagation, self._sequential, self._improvement, self._labels, self._clusters)
+                yield from (self._propagation, self._sequential, self._follow_paths, self._improvement)
+                yield from (self._follow_paths_on, self._labels, self._clusters)
             yield from (self._escapes, self._maximum)
+            if not self.pool.is_closed(_FAR):
+                yield self._follow_paths_on
         yield self._whole
 
     def _done(self) -> bool:
@@ -228,6 +234,27 @@ class _Auto:
             return outcome
 
         return phase
+
+    def _follow_paths(self) -> Outcome:
+        """Search with the tables of groups of devices for critical paths, where memory is tight."""
+        c = self.pool.compiled
+        tight = any(isinstance(one, MemoryLimit) and one.limit > 0 for one in c.constraints)
+        if c.execution != "parallel" or not tight or critical_paths.refuses(c) is not None:
+            return _NOTHING
+        self.paths = critical_paths.PathSearch(self.pool, self.kept, self.control)
+        return self._run_paths(_PATHS)
+
+    def _follow_paths_on(self) -> Outcome:
+        """Go on with that, where it seems to end soon, or much is missing."""
+        if self.paths is None or not (self.paths.promising or not self.pool.is_closed(_FAR)):
+            return _NOTHING
+        return self._run_paths(_MORE_PATHS)
+
+    def _run_paths(self, part: tuple[float, float]) -> Outcome:
+        assert self.paths is not None
+        outcome = self.paths.run(self._part(part))
+        self.kept = self.paths.kept
+        return outcome
 
     def _plainer(self) -> Outcome:
         """Search for plans in first modes and with plain tensors."""

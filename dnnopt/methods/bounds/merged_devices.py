@@ -37,7 +37,7 @@ from dnnopt.models.solvers.interface import Control, Limits, Outcome
 
 SCOPE = Scope(relaxes=True, terms=frozenset({LinearTerm}), choices=True)
 SOURCE = "merged devices"
-_MOST_STATES = 400_000  # over all steps
+MOST_STATES = 400_000  # over all steps
 _MOST_CLUSTERS = 8
 _MOVES = 2.0  # so often a tensor goes from one device to another and back, for the choice of clusters
 
@@ -49,11 +49,16 @@ def refuses(compiled: CompiledProblem) -> str | None:
     reason = SCOPE.refuses(compiled)
     if reason is None and compiled.transport != "unicast":
         return f"{compiled.transport} transport"
-    if reason is None and (compiled.made is not None or compiled.barred_moves is not None or len(compiled.events)):
+    return reason or unmergeable(compiled)
+
+
+def unmergeable(compiled: CompiledProblem) -> str | None:
+    """Return what terms, or forms of tensors, there are that are not those of merged devices."""
+    if compiled.made is not None or compiled.barred_moves is not None or len(compiled.events):
         return "forms of tensors"
-    if reason is None and any(isinstance(term, LinearTerm) and term.weight < 0 for term in compiled.objective[0]):
+    if any(isinstance(term, LinearTerm) and term.weight < 0 for term in compiled.objective[0]):
         return "terms with negative weights"
-    return reason
+    return None
 
 
 def bound_merged(pool: Pool, compiled: CompiledProblem, limits: Limits, control: Control) -> Outcome:
@@ -85,6 +90,8 @@ class MergedPool:
     clusters : list of tuple of int
     compiled : CompiledProblem
         The merged one.
+    source : str
+        What raises the bound.
     objective : float, optional
         Of its best plan.
     """
@@ -92,6 +99,7 @@ class MergedPool:
     pool: Pool
     clusters: Clusters
     compiled: CompiledProblem
+    source: str = SOURCE
     objective: float | None = field(default=None, init=False)
     _bound: float = field(default=-np.inf, init=False)
 
@@ -119,11 +127,11 @@ class MergedPool:
         """Keep a bound, and hand it on."""
         self._bound = max(self._bound, bound)
         if np.isfinite(bound):
-            self.pool.add_bound(min(bound, self.pool.cap), SOURCE)
+            self.pool.add_bound(min(bound, self.pool.cap), self.source)
 
 
-def finest(c: CompiledProblem) -> tuple[Clusters, CompiledProblem] | None:
-    """Return as many clusters as there are tables for, and their problem; None: not even two have tables."""
+def finest(c: CompiledProblem, most: int = _MOST_CLUSTERS) -> tuple[Clusters, CompiledProblem] | None:
+    """Return as many clusters (`most`) as there are tables for, and their problem; None: not even two have tables."""
     losses, room = _losses(c)
     clusters: Clusters = [(device,) for device in range(len(c.device_names))]
 
@@ -131,9 +139,9 @@ def finest(c: CompiledProblem) -> tuple[Clusters, CompiledProblem] | None:
         return float(losses[np.ix_(*pair)].max() * room[[*pair[0], *pair[1]]].sum())
 
     while len(clusters) > 1:
-        if len(clusters) <= _MOST_CLUSTERS:
+        if len(clusters) <= most:
             merged = with_clusters(c, clusters)
-            if groups.suits(merged) and count_states(StepBuilder(merged).steps()) <= _MOST_STATES:
+            if groups.suits(merged) and count_states(StepBuilder(merged).steps()) <= MOST_STATES:
                 return clusters, merged
         first, second = min(combinations(clusters, 2), key=loss)
         clusters = sorted([one for one in clusters if one not in (first, second)] + [tuple(sorted(first + second))])

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -34,14 +35,18 @@ SOURCE = "group decomposition"
 # Steps of the first ascent and of later ones, the length of the first step in means of what a layer costs, and how much
 # shorter the last one is. Each later ascent has shorter steps than the one before.
 _FIRST, _LATER = (300, 6.0, 0.005), (1000, 1.0, 0.02)
+_SLOWER = 0.3  # pace of weights in the second ascent
+_LONGER_FIRST = 1500  # steps, where weights are sought, too
 _FINEST = 2  # how often the grid of memory is refined, to twice as many units
-_STALLED, _SHORTER, _SHORTEST = 3e-4, 0.3, 1e-3
+_STALLED, _SHORTER, _SHORTEST = 3e-4, 0.3, 0.1
 _SHARE = 0.4  # of the time that is left, for one ascent at most
-_WIDTHS = (30, 100, 300, 1000, 3000, 10_000, 30_000, 100_000)
+_WIDTHS = (30, 100, 300, 1000, 3000, 10_000, 30_000, 100_000, 300_000)
 _WIDTHS_BACK, _GROWTH = 30, 5.0  # where beams begin again, and how much longer the next wider one takes
 _NEAR, _LONGER = 0.01, 3.0  # within this gap, beams may take so many times longer
 _EASY = 0.5  # seconds, for the first beams
 _PRICES = 0.1, 2.0  # a share of the time, and seconds
+_BEAMS = 4.0
+_OFFERED = 20  # plans of a beam
 _BETTER = 0.5 * OPTIMAL_GAP
 _ROOM = 1e-9
 
@@ -102,6 +107,8 @@ class GroupSearch:
     compiled : CompiledProblem
         Of the pool, perhaps without choices that are too expensive for its cap.
     control : Control
+    decomposition : callable
+        Makes the decomposition of what is left, for groups and units of memory.
 
     Attributes
     ----------
@@ -109,14 +116,27 @@ class GroupSearch:
         What is left of the problem.
     """
 
-    def __init__(self, pool: PlansAndBounds, compiled: CompiledProblem, control: Control) -> None:
-        self.pool, self.kept, self.control = pool, compiled, control
-        self._infeasible = False
+    def __init__(
+        self,
+        pool: PlansAndBounds,
+        compiled: CompiledProblem,
+        control: Control,
+        decomposition: Callable[[CompiledProblem, DeviceGroups, int], Decomposition] = Decomposition,
+    ) -> None:
+        self.pool, self.kept, self.control, self._decomposition = pool, compiled, control, decomposition
+        self._infeasible = self._ended = False
         self._lagrangian: Lagrangian | None = None
         self._multipliers: Array | None = None
         self._turn, self._width, self._finer, self._length = 0, 0, 0, 1.0
+        self._settled = False  # whether ascents do not help any more
         self._changed = True  # multipliers, or what is left, since the last beam
         self._took = 0.0  # seconds, of the last beam
+        self._reached, self._gain = -math.inf, math.inf  # its bound, and by how much that is better than the one before
+
+    @property
+    def promising(self) -> bool:
+        """Whether a few more beams may close the gap, if each raises the bound as much as the last one."""
+        return not self._ended and self._cap() - self._reached <= _BEAMS * self._gain
 
     def run(self, limits: Limits, gap: float = math.inf) -> Outcome:
         """Search until the time is up, nothing is left, or the gap is larger than `gap` after an ascent."""
@@ -140,20 +160,22 @@ class GroupSearch:
                 self._forbid(self._lagrangian.marginals(self._part(*_PRICES), self.control).nodes)
         while not self._done():
             groups = DeviceGroups.of(self.kept, family(self.pool.compiled))
-            decomposition = Decomposition(self.kept, groups, UNITS << self._finer)
+            decomposition = self._decomposition(self.kept, groups, UNITS << self._finer)
             start = time.perf_counter()
             if self._multipliers is None:  # easy problems end here
                 self._multipliers = decomposition.start(self._lagrangian.prices)
-                self._beams(LabelSearch(self.kept, decomposition.completions(self._multipliers)), _EASY)
+                self._beams(decomposition, _EASY)
                 if self._done():
                     break
-            self._ascend(decomposition)
+            if self._changed or not self._settled:
+                self._ascend(decomposition)
             seconds = time.perf_counter() - start
-            self._beams(LabelSearch(self.kept, decomposition.completions(self._multipliers)), seconds)
+            self._beams(decomposition, seconds)
             if self._done():
                 break
             self._forbid(decomposition.marginals(self._multipliers))
-            if not self._changed and self._length < _SHORTEST and self._width == _WIDTHS[-1]:
+            self._ended = not self._changed and self._settled and self._width == _WIDTHS[-1]
+            if self._ended:
                 break
             if gap < math.inf and not self.pool.is_closed(gap):
                 break
@@ -167,6 +189,8 @@ class GroupSearch:
         each = max(time.perf_counter() - start, 1e-4)
         left = self.clock.left()
         wanted, step, fall = _LATER if self._turn else _FIRST
+        if not self._turn and decomposition.size > decomposition.prices_end:
+            wanted = _LONGER_FIRST
         steps = wanted if left is None else min(wanted, 1 + int(_SHARE * left / each))
         cap = self._cap()
         bound, self._multipliers = decomposition.ascend(
@@ -175,33 +199,42 @@ class GroupSearch:
             self._length * step * abs(value) / len(self.kept.node_names),
             fall,
             lambda bound: bound > cap or self.clock.expired() or self.control.stop.is_set(),
+            _SLOWER * self._length if self._turn else 1.0,
         )
         self._add_bound(bound)
         self._turn += 1
         stalled = bound - value < _STALLED * abs(bound)
         self._finer = min(self._finer + int(stalled or steps == wanted), _FINEST)
-        self._changed |= bound > value
+        self._changed |= not stalled
         if stalled or self._turn > 1:
             self._length *= _SHORTER
+        follows = decomposition.size > decomposition.prices_end
+        self._settled = (stalled and self._length < _SHORTEST) or follows
 
-    def _beams(self, search: LabelSearch, seconds: float) -> None:
+    def _beams(self, decomposition: Decomposition, seconds: float) -> None:
         """Search in beams, the last of which takes about as long as the ascent did; longer where little is missing.
 
         Where nothing has changed since, they are wider than the last ones.
         """
+        assert self._multipliers is not None
+        problem = decomposition.problem(self._multipliers)
+        search = LabelSearch(problem, decomposition.completions(self._multipliers))
         begin = self._width / _WIDTHS_BACK if self._changed else self._width + 1
         for width in (width for width in _WIDTHS if width >= begin):
             near = self.pool.is_closed(_NEAR)
-            if not self._changed and _GROWTH * self._took > seconds * (_LONGER if near else 1.0):
+            enough = seconds * (_LONGER if near else 1.0)
+            if not self._changed and not self._settled and _GROWTH * self._took > enough:
                 break
             start = time.perf_counter()
             found = search.run(width, self._cap(), self.clock, self.control)
             self._width, self._took, self._changed = width, time.perf_counter() - start, False
-            for placement in found.placements:
+            least = min(found.bound, found.least)
+            self._gain, self._reached = least - self._reached, least
+            for placement in found.placements[:_OFFERED]:
                 if self.pool.accepts(self.pool.offer_placement(placement, SOURCE)):
                     break
-            self._add_bound(found.bound)
-            if self._done():
+            self._add_bound(least)
+            if self._done() or self._settled:
                 break
 
     def _forbid(self, costs: Array) -> None:

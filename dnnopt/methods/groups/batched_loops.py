@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 import numpy as np
 
 from dnnopt.compiled.metrics import Array, Index, Mask
-from dnnopt.methods.groups.steps import Crossings, Walk
+from dnnopt.methods.groups.steps import Crossings, Incoming, Walk
 
 
 def charge_crossings(events: Crossings, prices: Array, out: Array) -> None:
@@ -188,3 +189,22 @@ def undominated(state: Index, values: Array, leaders: int) -> Mask:
         leader = np.minimum(np.append(following, len(state))[np.minimum(leader + 1, len(state))], ends)
         leader = np.where(leader >= ends, len(state), leader)
     return alive
+
+
+def sum_paths(into: Incoming, nodes: Array, edges: Array, out: Array) -> None:
+    """Fill in the logarithm of the sum, over all paths to each node, of what they weigh (N,)."""
+    for node, (here, after) in enumerate(pairwise(into.starts.tolist())):
+        out[node] = nodes[node]
+        if here < after:
+            mine = into.edges[here:after]
+            out[node] += np.logaddexp.reduce(out[into.producers[mine]] + edges[mine])
+
+
+def share_paths(into: Incoming, nodes: Array, edges: Array, sums: Array, flow: Array, out: Array) -> None:
+    """Fill in the flow of each edge, and add to that of nodes (N,) what goes through them to those that have some."""
+    for node in range(len(nodes) - 1, -1, -1):
+        mine = into.edges[into.starts[node] : into.starts[node + 1]]
+        if len(mine) and flow[node] > 0.0:
+            origins = into.producers[mine]
+            out[mine] = flow[node] * np.exp(sums[origins] + edges[mine] - (sums[node] - nodes[node]))
+            np.add.at(flow, origins, out[mine])

@@ -249,3 +249,31 @@ def undominated(state, values, leaders):
             first[known] = label
             known += 1
     return alive
+
+
+@njit(cache=True)
+def sum_paths(into, nodes, edges, out):
+    for node in range(len(nodes)):
+        first, last = into.starts[node], into.starts[node + 1]
+        out[node] = nodes[node]
+        if first < last:
+            most = -np.inf
+            for position in range(first, last):
+                edge = into.edges[position]
+                most = max(most, out[into.producers[edge]] + edges[edge])
+            total = 0.0
+            for position in range(first, last):
+                edge = into.edges[position]
+                total += np.exp(out[into.producers[edge]] + edges[edge] - most)
+            out[node] += most + np.log(total)
+
+
+@njit(cache=True)
+def share_paths(into, nodes, edges, sums, flow, out):
+    for node in range(len(nodes) - 1, -1, -1):
+        if flow[node] > 0.0:
+            for position in range(into.starts[node], into.starts[node + 1]):
+                edge = into.edges[position]
+                origin = into.producers[edge]
+                out[edge] = flow[node] * np.exp(sums[origin] + edges[edge] - (sums[node] - nodes[node]))
+                flow[origin] += out[edge]

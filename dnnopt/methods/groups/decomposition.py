@@ -32,6 +32,7 @@ from dnnopt.compiled.constraints import MemoryLimit
 from dnnopt.compiled.metrics import Array, Index, Mask
 from dnnopt.methods.groups.loops import loops, loops_for
 from dnnopt.methods.groups.steps import joint_of, sides_of
+from dnnopt.methods.programs.arrivals import Arrivals
 from dnnopt.methods.programs.frontier import Frontier
 from dnnopt.methods.programs.rows import rows_of
 
@@ -111,6 +112,8 @@ class Decomposition:
     ----------
     size : int
         How many multipliers there are.
+    prices_end : int
+        How many of them, the first ones, are prices.
     """
 
     def __init__(self, compiled: CompiledProblem, groups: DeviceGroups, units: int = UNITS) -> None:
@@ -130,7 +133,7 @@ class Decomposition:
         self.units = units = max(1, min(units, _MOST_CELLS // max(1, rows_of_grids) - 2))
         nodes, tensors, count = len(compiled.node_names), len(compiled.tensor_names), len(groups.members)
         self._shape = nodes, tensors, count
-        self.size = (nodes + 2 * tensors + 1) * count + len(self.priced) - 1
+        self.size = self.prices_end = (nodes + 2 * tensors + 1) * count + len(self.priced) - 1
         self._placed, self._sent = self.joint.placed[:, self.priced], self.joint.sent[:, self.priced]
         self._shifts, self.fractions = groups.grid(self.sides.nodes, units)
         inside = _may(compiled)[self.sides.nodes]  # (N, D)
@@ -153,7 +156,7 @@ class Decomposition:
             multipliers[:first].reshape(nodes, count),
             multipliers[first:second].reshape(2 * tensors, count),
             multipliers[second:third],
-            multipliers[third:],
+            multipliers[third : self.prices_end],
         )
 
     def start(self, prices: Array) -> Array:
@@ -215,7 +218,13 @@ class Decomposition:
         return total, gradient
 
     def ascend(
-        self, multipliers: Array, steps: int, step: float, fall: float, ends: Callable[[float], bool]
+        self,
+        multipliers: Array,
+        steps: int,
+        step: float,
+        fall: float,
+        ends: Callable[[float], bool],
+        pace: float = 1.0,
     ) -> tuple[float, Array]:
         """Return the best bound found, and its multipliers.
 
@@ -229,20 +238,25 @@ class Decomposition:
             The last step is this much smaller.
         ends : callable
             Called with the best bound at every step: whether to end there.
+        pace : float
+            The first step of multipliers that are no prices, as a share of the longest.
         """
         self._loops = loops()
         _, _, v, prices = self.split(current := multipliers.copy())
         best, gradient = self.value(current)
         found = current.copy()
-        first, second, mean = np.zeros(self.size), np.zeros(self.size), current.copy()
+        prices_end = self.prices_end
+        first, second, mean = np.zeros(prices_end), np.zeros(prices_end), current.copy()
         looks = max(1, steps // _LOOKS)
         for number in range(1, steps + 1):
             if ends(best):
                 break
-            first += (1.0 - _FIRST) * (gradient - first)
-            second += (1.0 - _SECOND) * (gradient * gradient - second)
-            length = step * fall ** (number / steps) / (1.0 - _FIRST**number)
-            current += length * first / (np.sqrt(second / (1.0 - _SECOND**number)) + _SMALL)
+            direction, shrunk = gradient[:prices_end], fall ** (number / steps)
+            first += (1.0 - _FIRST) * (direction - first)
+            second += (1.0 - _SECOND) * (direction * direction - second)
+            length = step * shrunk / (1.0 - _FIRST**number)
+            current[:prices_end] += length * first / (np.sqrt(second / (1.0 - _SECOND**number)) + _SMALL)
+            self.turn_weights(current[prices_end:], gradient[prices_end:], pace * shrunk)
             np.maximum(v, 0.0, out=v)
             np.maximum(prices, 0.0, out=prices)
             mean += (1.0 - _MEAN) * (current - mean)
@@ -254,6 +268,9 @@ class Decomposition:
                 if value > best:
                     best, found = value, mean.copy()
         return best, found
+
+    def turn_weights(self, weights: Array, gradient: Array, length: float) -> None:
+        """Take a step, of a relative length, with the multipliers that are no prices: here are none."""
 
     def _side_tables(self, costs: tuple[Array, Array]) -> Array:
         """Return the tables of groups (G, side states, units + 2) by what `_side_costs` returns."""
@@ -281,9 +298,18 @@ class Decomposition:
         found[self.joint.nodes, self.joint.executors] = total + (least - parts)
         return found
 
+    def problem(self, multipliers: Array) -> CompiledProblem:
+        """Return the problem that multipliers bound, of which the objective is one sum."""
+        return self.c
+
+    def arrivals(self, multipliers: Array) -> Arrivals | None:
+        """Return what follows times in labels, where the objective is no sum itself."""
+        return None
+
     def completions(self, multipliers: Array) -> GroupCompletions:
-        """Return what the rest of a plan costs at least."""
+        """Return what the rest of a plan of `problem` costs at least."""
         self.value(multipliers)
+        sums = rows_of(self.problem(multipliers))
         _, _, unused, prices = self.split(multipliers)
         weights = np.zeros((1, len(self.frontier.rows)))
         weights[0, self.priced] = [1.0, *prices]
@@ -295,7 +321,7 @@ class Decomposition:
         share = self.groups.members[:, devices] * sizes / self.groups.memory[:, None]
         return GroupCompletions(
             self,
-            self.frontier,
+            self.frontier.with_rows((*sums.objective, *sums.limits)),
             weights,
             np.array([prices @ self.limits[1:]]),
             tables,
@@ -303,6 +329,7 @@ class Decomposition:
             self._side_tables(self._side_costs(multipliers)),
             rows,
             share,
+            self.arrivals(multipliers),
         )
 
 
@@ -322,6 +349,7 @@ class GroupCompletions:
         Numbers of their rows.
     share : array (G, limits of memory)
         What part of a group's memory that of a device is; 0 where it is no member.
+    arrivals : Arrivals, optional
     """
 
     of: Decomposition
@@ -333,6 +361,7 @@ class GroupCompletions:
     side_tables: Array
     memory: Index
     share: Array
+    arrivals: Arrivals | None
 
     def beside(self, after: int, state: Index, values: Array, device: Index) -> Array:
         """Return what groups add (B,) after so many steps, for states and sums of rows (B, R)."""

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from dnnopt.compiled.metrics import Array, Index, Mask
 from dnnopt.methods.groups import batched_loops
-from dnnopt.methods.groups.steps import Crossings, Walk
+from dnnopt.methods.groups.steps import Crossings, Incoming, Walk
 
 _MANY = 5000
 
@@ -60,6 +60,15 @@ class Loops(Protocol):
         self, walk: Walk, goes_on: Mask, choices: Array, entries: Array, shifts: Index, tables: Array, out: Array
     ) -> None:
         """Fill in the least cost with each node on each side (G, 2N)."""
+
+    def sum_paths(self, into: Incoming, nodes: Array, edges: Array, out: Array) -> None:
+        """Fill in the logarithm of the sum, over all paths to each node, of what they weigh (N,).
+
+        A path weighs the exponential of the sum of `nodes` (N,) and `edges` (E,) along it.
+        """
+
+    def share_paths(self, into: Incoming, nodes: Array, edges: Array, sums: Array, flow: Array, out: Array) -> None:
+        """Fill in the flow of each edge (E,), and add to that of nodes (N,) what goes through them to where some is."""
 
     def undominated(self, state: Index, values: Array, leaders: int) -> Mask:
         """Return which labels (B,) none of the first few, which are not dominated either, is nowhere worse than.

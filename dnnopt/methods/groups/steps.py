@@ -91,6 +91,22 @@ class _Flat:
         )
 
 
+class Incoming(NamedTuple):
+    """The edges into each node, whose producers come before it: compressed rows.
+
+    Attributes
+    ----------
+    starts : array (N + 1,)
+    edges : array (E,)
+    producers : array (E,)
+        Of each edge, by its number.
+    """
+
+    starts: Index
+    edges: Index
+    producers: Index
+
+
 class Crossings(NamedTuple):
     """Which tensors leave groups or enter them in which entries: compressed rows of (kind · T + tensor) · g + group."""
 

@@ -13,6 +13,7 @@ one for each device.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from functools import cached_property
 
 import numpy as np
@@ -67,6 +68,16 @@ class Frontier:
         self.sets = builder.sets
         self.steps = builder.steps()
         self.states = count_states(self.steps)
+
+    def with_rows(self, rows: Sequence[PlanSum]) -> Frontier:
+        """Return the same steps with other rows."""
+        other = copy(self)
+        other.rows = tuple(rows)
+        other.alpha = np.stack([row.alpha for row in rows], axis=-1)
+        other._per_feature = other._features()
+        other._sent = {}
+        other.__dict__.pop("left", None)
+        return other
 
     @staticmethod
     def refuses(compiled: CompiledProblem) -> str | None:

@@ -25,6 +25,7 @@ from dnnopt.compiled.constraints import MemoryLimit
 from dnnopt.compiled.metrics import Array, Index, Mask
 from dnnopt.methods.groups.loops import loops_for
 from dnnopt.methods.programs import rows as sums
+from dnnopt.methods.programs.arrivals import Arrivals, LabelTimes
 from dnnopt.methods.programs.frontier import Frontier
 from dnnopt.methods.programs.rows import rows_of
 from dnnopt.methods.programs.slots import FrontierStep
@@ -58,6 +59,10 @@ class Completions(Protocol):
     def tables(self) -> list[Array]:
         """Return what the rest costs at least but for `beside` (states, 1), for each step."""
 
+    @property
+    def arrivals(self) -> Arrivals | None:
+        """Return what follows times, where the objective has latencies that the rows only have means of."""
+
     def beside(self, after: int, state: Index, values: Array, device: Index) -> Array:
         """Return what is added to the tables (B,), after so many steps, for labels whose last node is on `device`."""
 
@@ -72,10 +77,13 @@ class LabelResult:
         The best first.
     bound : float
         No plan is below it, but those found and those above the cap.
+    least : float
+        The objective of the best; infinite: there is none.
     """
 
     placements: Index
     bound: float
+    least: float = np.inf
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,6 +103,7 @@ class _Labels:
         Bounds of the objective.
     values : array (B, R)
     peaks : array (B, K)
+    times : LabelTimes, optional
     """
 
     parent: Index
@@ -104,9 +113,12 @@ class _Labels:
     lower: Array
     values: Array
     peaks: Array
+    times: LabelTimes | None = None
 
     def take(self, chosen: Index | Mask) -> _Labels:
-        return _Labels(*(getattr(self, field.name)[chosen] for field in fields(self)))
+        arrays = {field.name: getattr(self, field.name) for field in fields(self)}
+        times = None if self.times is None else self.times.take(chosen)
+        return _Labels(**{name: array[chosen] for name, array in arrays.items() if name != "times"}, times=times)
 
 
 class LabelSearch:
@@ -132,6 +144,7 @@ class LabelSearch:
         self.limits = np.array([row.limit for row in rows.limits])
         self._samples: list[tuple[int, Index, Array]] = []
         self.completions = None if isinstance(prices, np.ndarray) else prices
+        self.arrivals = None if self.completions is None else self.completions.arrivals
         if isinstance(prices, np.ndarray):
             self.frontier = Frontier(compiled, (*rows.objective, *rows.limits))
             self._set_prices(prices)
@@ -222,7 +235,7 @@ class LabelSearch:
         enough = np.concatenate([np.full(self.weighed, floor if self.weighed > 1 else -np.inf), self._beside_peaks])
         first, rows, peaked, count = np.zeros(1, dtype=np.int64), len(most), len(self._peaked), len(self.weights)
         root = np.zeros((1, count)), np.array([self.bound]), np.zeros((1, rows)), np.zeros((1, peaked))
-        labels = _Labels(first, first, first, *root)
+        labels = _Labels(first, first, first, *root, None if self.arrivals is None else self.arrivals.start())
         least_left, most_left = self.frontier.left
         left_out = np.inf
         trail: list[tuple[Index, Index]] = []
@@ -240,8 +253,9 @@ class LabelSearch:
             self._samples.append((number, labels.state[:_SAMPLES], labels.values[:_SAMPLES]))
             if not len(labels.lower):
                 return LabelResult(nowhere, min(left_out, cap))
-        best = np.argsort(labels.values[:, : self.weighed].max(axis=1), kind="stable")
-        return LabelResult(self._placements(trail, best), min(left_out, cap))
+        objectives = labels.values[:, : self.weighed].max(axis=1) if labels.times is None else labels.times.objectives
+        best = np.argsort(objectives, kind="stable")
+        return LabelResult(self._placements(trail, best), min(left_out, cap), float(objectives.min()))
 
     def _children(
         self, number: int, step: FrontierStep, labels: _Labels, cap: float, most: int
@@ -263,6 +277,11 @@ class LabelSearch:
             values = self._values(step, labels, digits, parent, executors[chosen])
             lower = lower + self.completions.beside(number + 1, state, values, devices[chosen])[:, None]
         lower = lower.max(axis=1)
+        starts = slack = np.zeros(0)
+        if self.arrivals is not None and labels.times is not None:
+            at, late = self.arrivals.of_children(step, labels.times, digits, executors)
+            starts, slack = at[parent, chosen], late[parent, chosen]
+            lower = lower + labels.times.slack[parent] + slack
         below = np.flatnonzero(lower <= cap)
         order = below[np.argsort(lower[below], kind="stable")]
         out = float(lower[order[most]]) if len(order) > most else np.inf
@@ -273,7 +292,10 @@ class LabelSearch:
         if len(self._peaked):
             here = devices[chosen][:, None] == self._peak_at
             peaks = np.maximum(peaks, here * self._peak[:, step.node])
-        return _Labels(parent, executors[chosen], state[order], weighed[order], lower[order], values, peaks), out
+        times, executor = None, executors[chosen]
+        if self.arrivals is not None and labels.times is not None:
+            times = self.arrivals.after(step, labels.times, digits, parent, executor, starts[order], slack[order])
+        return _Labels(parent, executor, state[order], weighed[order], lower[order], values, peaks, times), out
 
     def _values(
         self, step: FrontierStep, labels: _Labels, digits: Sequence[Index], parent: Index, executor: Index
@@ -307,5 +329,8 @@ def _undominated(labels: _Labels, enough: Array) -> Index:
     """
     order = np.argsort(labels.state, kind="stable")  # within a state by bounds, as they are
     state = labels.state[order]
-    values = np.concatenate([np.maximum(labels.values, enough), labels.peaks], axis=1)[order]
+    columns = [np.maximum(labels.values, enough), labels.peaks]
+    if labels.times is not None:  # for the mean of paths, which is the first row
+        columns = [columns[0][:, 1:], labels.peaks, labels.times.columns]
+    values = np.concatenate(columns, axis=1)[order]
     return np.sort(order[loops_for(len(state)).undominated(state, values, _LEADERS)])
