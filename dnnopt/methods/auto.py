@@ -25,7 +25,7 @@ import numpy as np
 
 from dnnopt.compiled.compiled import CompiledProblem
 from dnnopt.compiled.compiler import compile_problem
-from dnnopt.compiled.constraints import LinearTerm, MemoryLimit, ObjectiveLimit, WorstLeakageTerm
+from dnnopt.compiled.constraints import LinearTerm, ObjectiveLimit, WorstLeakageTerm
 from dnnopt.compiled.evaluator import Evaluator
 from dnnopt.compiled.needs import needs_critical_path
 from dnnopt.compiled.presolve import presolve
@@ -238,8 +238,7 @@ class _Auto:
     def _follow_paths(self) -> Outcome:
         """Search with the tables of groups of devices for critical paths, where memory is tight."""
         c = self.pool.compiled
-        tight = any(isinstance(one, MemoryLimit) and one.limit > 0 for one in c.constraints)
-        if c.execution != "parallel" or not tight or critical_paths.refuses(c) is not None:
+        if c.execution != "parallel" or not critical_paths.is_tight(c):
             return _NOTHING
         self.paths = critical_paths.PathSearch(self.pool, self.kept, self.control)
         return self._run_paths(_PATHS)

@@ -18,6 +18,7 @@ from dnnopt.formulations import registry
 from dnnopt.formulations.hops import not_a_tree
 from dnnopt.methods.auto import place_by_sum
 from dnnopt.methods.bounds.chains import add_chain_bound
+from dnnopt.methods.bounds.critical_paths import PathSearch, is_tight
 from dnnopt.methods.bounds.loads import add_load_bound
 from dnnopt.methods.formulated import default_solver, is_too_large, run_formulation
 from dnnopt.methods.heuristics.annealing import anneal
@@ -34,7 +35,9 @@ _EXACT = 0.25, 30.0
 _SUM_TIME = 0.2, 30.0
 _ANNEALING = 0.25, 30.0
 _SEQUENCING = 0.05, 10.0
+_PATHS = 0.3, 150.0
 _SECOND = 0.6, 300.0
+_FAR = 0.1  # gap from which on paths are looked at
 # Up to so many layers CP-SAT is better at the whole than MILP.
 _MOST_FOR_CP = 150
 _MOST_FOR_SEQUENCING = 2500  # layers: pairs of them on a device are put in order
@@ -75,6 +78,7 @@ class _Scheduled:
             return outcome
         place_by_sum(self.pool, self._limits(_SUM_TIME), self.control)
         self._anneal()
+        self._follow_paths()
         if not solved and not self._done():
             outcome = self._relax(_SECOND)
         if self._done():
@@ -131,6 +135,13 @@ class _Scheduled:
         for name, placement in anneal(evaluator_of(self.compiled), self.pool.best.placement, effort):
             self.pool.offer_placement(placement, name)
         self._sequence()
+
+    def _follow_paths(self) -> None:
+        """Raise the bound by that of paths, for which nothing is ever busy, where much is missing."""
+        if not self.pool.is_closed(_FAR) and not self._done() and is_tight(self.compiled):
+            reduced = presolve(self.compiled, self.pool.cap)
+            if not reduced.infeasible:
+                PathSearch(self.pool, reduced.compiled, self.control).run(self._limits(_PATHS))
 
     def _search(self, limits: Limits) -> Outcome:
         """Search by an exact formulation for what is left between plan and bound."""

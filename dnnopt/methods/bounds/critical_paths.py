@@ -52,6 +52,12 @@ def refuses(compiled: CompiledProblem) -> str | None:
     return unmergeable(compiled)
 
 
+def is_tight(compiled: CompiledProblem) -> bool:
+    """Return whether there are limits on memory, which the bound is for, in a problem that has such a bound."""
+    limited = any(isinstance(one, MemoryLimit) and one.limit > 0 for one in compiled.constraints)
+    return limited and refuses(compiled) is None
+
+
 class PathSearch:
     """A search that can be interrupted and go on.
 
