@@ -9,61 +9,77 @@ from brute_force import ROUNDING, brute_force
 from builders import link, network, platform, problem, tensor
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scheduled_optimum import scheduled_optimum
 from strategies import problems
 
 import dnnopt as dp
 from dnnopt.compiled.compiler import compile_problem
-from dnnopt.compiled.constraints import LinearLimit, MemoryLimit
+from dnnopt.compiled.constraints import DeadlineLimit, LatencyTerm, MaxTerm
 from dnnopt.compiled.evaluator import evaluator_of
-from dnnopt.compiled.logical import Colocation, DeviceCount, Separation, TierOrder
-from dnnopt.methods.bounds.critical_paths import PathSearch, maxima_of, refuses, split
+from dnnopt.methods.bounds.critical_paths import (
+    PathSearch,
+    maxima_of,
+    refuses,
+    with_tensors_of_edges,
+    without_latencies,
+)
 from dnnopt.methods.exact import groups
 from dnnopt.methods.groups import batched_loops
 from dnnopt.methods.groups.decomposition import DeviceGroups
 from dnnopt.methods.groups.families import family
-from dnnopt.methods.groups.flows import PathFlow, incoming
+from dnnopt.methods.groups.flows import PathTerms, incoming
 from dnnopt.methods.groups.loops import loops
 from dnnopt.methods.pool import Pool
+from dnnopt.methods.programs.frontier import Frontier
 from dnnopt.methods.programs.label_search import LabelSearch
 from dnnopt.methods.solving import solve
 from dnnopt.models.solvers.interface import Clock, Control, Limits
-from dnnopt.problem.constraints import Memory
-from dnnopt.problem.objectives import energy, largest, latency
+from dnnopt.problem.constraints import Deadline, Memory
+from dnnopt.problem.objectives import energy, largest, latency, traffic
 
 MANY = 10**6
-KEPT = (LinearLimit, MemoryLimit, Colocation, Separation, TierOrder, DeviceCount)
 PAIR = platform("p q", [link("w")], {"p>q": "w", "q>p": "w"})
 
 
 @st.composite
-def in_tight_memory(draw):
+def in_tight_memory(draw, most_placements=120):
     """Draw problems whose latency is the longest path, on devices that all have a limit on memory."""
-    one = draw(problems(("parallel",), most_placements=120, largest_spread=2))
-    kept = [limit for limit in one.subject_to if not isinstance(limit, Memory)]
+    one = draw(problems(("parallel",), most_placements=most_placements, largest_spread=2))
+    kept = [limit for limit in one.subject_to if not isinstance(limit, Memory | Deadline)]
     total = sum(layer.weights or 0.0 for net in one.networks for layer in net.layers) or 1.0
     share = st.sampled_from((0.4, 0.7, 1.0, 2.0))
     limits = {device: total * draw(share) + 1.0 for device in one.platform.device_names()}
-    terms = [latency(), latency() + 0.25 * energy(), 2.0 * largest(latency())]
-    return one.replace(minimize=draw(st.sampled_from(terms)), subject_to=[*kept, Memory(limits=limits)])
+    one = one.replace(subject_to=[*kept, Memory(limits=limits)])
+    goals = [latency(), latency() + 0.25 * energy(), 2.0 * largest(latency()), traffic() + 0.01 * latency(), traffic()]
+    one = one.replace(minimize=draw(st.sampled_from(goals)))
+    c = compile_problem(one.replace(subject_to=[]))
+    if c.allowed.any(axis=1).all() and draw(st.booleans()):
+        placements = np.array([[draw(st.sampled_from(np.flatnonzero(row).tolist())) for row in c.allowed]])
+        latencies = evaluator_of(c).latencies(placements)[0]
+        times = [max(float(value), 1e-9) * draw(st.sampled_from((0.9, 1.0, 1.3))) for value in latencies]
+        networks = [net.replace(deadline=time) for net, time in zip(one.networks, times, strict=True)]
+        one = one.replace(networks=networks, subject_to=[*one.subject_to, Deadline()])
+    return one
 
 
 DRAWN = in_tight_memory()
 
 
 def by_paths(one):
-    """Return the problem compiled, that with a tensor for each edge, and flows there; None where it is not suited."""
+    """Return the problem compiled, what is left of it beside latencies, and these; None where it is not suited."""
     c = compile_problem(one).at_stage(0, {})
     if refuses(c) is not None or not c.allowed.any(axis=1).all():
         return c, None, None
-    by_edges = split(c)
-    if not groups.suits(by_edges):
+    others = without_latencies(c)
+    if not groups.suits(others):
         return c, None, None
-    return c, by_edges, PathFlow(by_edges.objective[0][0].metric, maxima_of(c))
+    deadlines = tuple((limit.network, limit.limit) for limit in c.constraints if isinstance(limit, DeadlineLimit))
+    return c, others, PathTerms(c.seconds, c.edge_seconds, maxima_of(c), deadlines)
 
 
-def decomposition_of(by_edges, flow):
+def decomposition_of(others, paths):
     """Return the decomposition by all groups."""
-    return flow.decomposition(by_edges, DeviceGroups.of(by_edges, family(by_edges)), 64)
+    return paths.decomposition(others, DeviceGroups.of(others, family(others)), 64)
 
 
 def random_multipliers(decomposition, draw, size):
@@ -78,38 +94,38 @@ def random_multipliers(decomposition, draw, size):
 def test_no_flow_and_no_prices_give_a_bound_above_the_optimum():
     seen = Counter()
 
-    @settings(max_examples=80, deadline=None)
+    @settings(max_examples=100, deadline=None)
     @given(DRAWN, st.integers(0, 2**32))
     def check(one, seed):
         draw = np.random.default_rng(seed)
-        c, by_edges, flow = by_paths(one)
+        c, others, paths = by_paths(one)
         best = brute_force(one)
-        if by_edges is None or best.objective is None:
+        if others is None or best.objective is None:
             return
-        decomposition = decomposition_of(by_edges, flow)
+        decomposition = decomposition_of(others, paths)
         room = ROUNDING * abs(best.objective) + 1e-300
         multipliers = random_multipliers(decomposition, draw, abs(best.objective) or 1.0)
         value, _ = decomposition.value(multipliers)
         ascended, multipliers = decomposition.ascend(multipliers, 30, abs(best.objective), 0.1, lambda bound: False)
         assert value <= ascended <= best.objective + room
         marginals = decomposition.marginals(multipliers)
-        mean = evaluator_of(decomposition.problem(multipliers))
         for plan in best.plans:
             placement = c.placement(plan)
             assert (marginals[np.arange(len(placement)), placement] <= best.objective + room).all()
-            assert mean.objectives(placement[None])[0] <= best.objective + room
         seen["bound"] += 1
+        seen["deadline"] += bool(paths.deadlines)
         seen["close"] += ascended >= 0.9 * best.objective
 
     check()
     assert seen["bound"] >= 8
+    assert seen["deadline"] >= 2
     assert seen["close"] >= 2
 
 
-def test_searches_end_with_the_optimum_where_nothing_is_relaxed_and_with_bounds_elsewhere():
+def test_searches_end_with_the_optimum_where_nothing_is_left_out_and_with_bounds_elsewhere():
     seen = Counter()
 
-    @settings(max_examples=150, deadline=None)
+    @settings(max_examples=200, deadline=None)
     @given(DRAWN, st.integers(0, 2**32))
     def check(one, seed):
         draw = np.random.default_rng(seed)
@@ -134,88 +150,141 @@ def test_searches_end_with_the_optimum_where_nothing_is_relaxed_and_with_bounds_
                 placement = c.placement(plan)
                 assert search.kept.allowed[np.arange(len(placement)), placement].all()
         seen["bound"] += pool.bound is not None
-        relaxed = len(one.minimize) > 1 or any(
-            not isinstance(limit, KEPT) or (isinstance(limit, MemoryLimit) and limit.buffers) for limit in c.constraints
-        )
-        if pool.bound is not None and not relaxed and not any(limit.metric.sends for limit in linear_limits(c)):
+        if pool.bound is not None and pool.objective is not None and is_whole(c):
             assert pool.bound >= best.objective - 1e-6 * abs(best.objective)
+            assert pool.objective <= best.objective + 1e-6 * abs(best.objective)
             seen["optimum"] += 1
+            seen["deadline"] += any(isinstance(limit, DeadlineLimit) for limit in c.constraints)
 
     check()
     assert seen["bound"] >= 20
     assert seen["optimum"] >= 10
+    assert seen["deadline"] >= 2
 
 
-def linear_limits(c):
-    """Return the limits on metrics."""
-    return [limit for limit in c.constraints if isinstance(limit, LinearLimit)]
+def is_whole(c):
+    """Return whether nothing of a problem is left out."""
+    others = without_latencies(c)
+    walked = {id(limit) for limit in others.constraints}
+    terms = all(isinstance(term, LatencyTerm | MaxTerm) or not term.metric.exposes for term in c.objective[0])
+    limits = all(id(limit) in walked or isinstance(limit, DeadlineLimit) for limit in c.constraints)
+    return terms and limits and Frontier.refuses(others) is None
 
 
-def test_labels_know_the_latency_of_every_plan():
+def test_schedules_are_not_better_than_the_bound_of_paths():
+    seen = Counter()
+
+    @settings(max_examples=60, deadline=None)
+    @given(in_tight_memory(most_placements=30))
+    def check(parallel):
+        one = parallel.model_copy(update={"execution": "scheduled"})
+        c = compile_problem(one).at_stage(0, {})
+        if refuses(c) is not None:
+            return
+        pool = Pool(one, c)
+        PathSearch(pool, c, Control()).run(Limits(20.0))
+        best = scheduled_optimum(one)
+        if best is not None and pool.bound is not None:
+            assert pool.bound <= best + ROUNDING * abs(best) + 1e-300
+            seen["bound"] += 1
+
+    check()
+    assert seen["bound"] >= 5
+
+
+def test_labels_know_the_objective_of_every_plan():
     seen = Counter()
 
     @settings(max_examples=80, deadline=None)
     @given(DRAWN, st.integers(0, 2**32))
     def check(one, seed):
         draw = np.random.default_rng(seed)
-        c, by_edges, flow = by_paths(one)
-        if by_edges is None or len(one.minimize) > 1:  # what copies cost is spread over edges
+        c, others, paths = by_paths(one)
+        if others is None:
             return
         placement = np.array([draw.choice(np.flatnonzero(row)) for row in c.allowed])
-        if evaluator_of(by_edges).excess(placement[None])[0] > 0:
+        late = any(evaluator_of(c).latencies(placement[None])[0, a] > limit for a, limit in paths.deadlines)
+        if evaluator_of(others).excess(placement[None])[0] > 0:
             return
         only = np.zeros_like(c.allowed)
         only[np.arange(len(placement)), placement] = True
-        decomposition = decomposition_of(replace(by_edges, allowed=only), flow)
+        decomposition = decomposition_of(replace(others, allowed=only), paths)
         multipliers = random_multipliers(decomposition, draw, 1.0)
-        search = LabelSearch(decomposition.problem(multipliers), decomposition.completions(multipliers))
+        search = LabelSearch(decomposition.c, decomposition.completions(multipliers))
         found = search.run(MANY, np.inf, Clock(20.0), Control())
-        true = evaluator_of(c).objectives(placement[None])[0]
-        assert found.least == pytest.approx(true, rel=1e-9, abs=1e-300)
-        seen["plans"] += 1
+        seen["late" if late else "plans"] += 1
+        if late:
+            assert np.isinf(found.least)
+        elif is_whole(c):
+            true = evaluator_of(c).objectives(placement[None])[0]
+            assert found.least == pytest.approx(true, rel=1e-9, abs=1e-300)
 
     check()
     assert seen["plans"] >= 8
+    assert seen["late"] >= 1
+
+
+def diamond():
+    """Return a problem of four layers, two of which run side by side."""
+    net = network("a b c d", [tensor("t", "a", "b c", 1), tensor("u", "b", "d", 1), tensor("v", "c", "d", 1)])
+    return problem(net, PAIR, dict.fromkeys("abcd", (1, 1)), "parallel")
 
 
 @pytest.mark.parametrize("way", [batched_loops, loops()], ids=["numpy", "numba"])
 def test_flows_are_means_of_paths(way):
-    diamond = network("a b c d", [tensor("t", "a", "b c", 1), tensor("u", "b", "d", 1), tensor("v", "c", "d", 1)])
-    c = split(compile_problem(problem(diamond, PAIR, dict.fromkeys("abcd", (1, 1)), "parallel")))
-    flow = PathFlow(c.objective[0][0].metric, np.array([[2.0]]))
-    nodes, edges = np.zeros(len(c.node_names)), np.zeros(len(c.tensor_names))
+    c = compile_problem(diamond())
+    paths = PathTerms(c.seconds, c.edge_seconds, np.array([[2.0]]))
+    nodes, edges = np.zeros(len(c.node_names)), np.zeros(len(c.edges))
     nodes[c.node_names.index("b")] = np.log(3.0)
-    found, over = flow.of(c, nodes, edges, way)
-    assert dict(zip(c.node_names, found.tolist(), strict=True)) == pytest.approx({"a": 2, "b": 1.5, "c": 0.5, "d": 2})
+    flow = paths.flow(c, nodes, edges, way)
+    assert flow.masses.tolist() == [2.0]
+    found = dict(zip(c.node_names, flow.nodes.tolist(), strict=True))
+    assert {name: found[name] for name in "abcd"} == pytest.approx({"a": 1, "b": 0.75, "c": 0.25, "d": 1})
     into = incoming(c)
-    for node in range(len(found)):
+    for node in range(len(c.node_names)):
         mine = into.edges[into.starts[node] : into.starts[node + 1]]
-        assert not len(mine) or over[mine].sum() == pytest.approx(found[node])
+        assert not len(mine) or flow.edges[mine].sum() == pytest.approx(flow.nodes[node])
 
 
-def test_of_two_tensors_from_layer_to_layer_the_larger_counts():
-    net = network("a b", [tensor("t", "a", "b", 1), tensor("u", "a", "b", 5)])
-    c = split(compile_problem(problem(net, PAIR, {"a": (1, 1), "b": (1, 1)}, "parallel")))
-    assert c.tensor_bytes.tolist() == [5.0]
+def test_tensors_of_edges_take_as_long():
+    c = without_latencies(compile_problem(diamond()))
+    by_edges = with_tensors_of_edges(c)
+    assert (by_edges.edge_producer == c.edge_producer).all()
+    assert (by_edges.edge_consumer == c.edge_consumer).all()
+    assert (by_edges.edge_seconds == c.edge_seconds).all()
 
 
-def test_layers_that_do_not_fit_together_are_seen_before_anything_is_branched_on():
+def chain_in_three(execution="parallel", **fields):
+    """Return twelve layers in a row, of which four fit on each of three devices."""
     names = [f"l{number}" for number in range(12)]
     net = network(
         [dp.Layer(name=name, weights=1.0) for name in names],
         [tensor(f"t{number}", names[number], names[number + 1], 2.0) for number in range(11)],
+        **fields,
     )
     on = platform("p q r", [link("w")], {f"{i}>{j}": "w" for i in "pqr" for j in "pqr" if i != j})
-    one = problem(
-        net,
-        on,
-        dict.fromkeys(names, (1.0, 1.0, 3.0)),
-        "parallel",
-        subject_to=[Memory(limits=dict.fromkeys("pqr", 4.0))],
-    )
+    limits = [Memory(limits=dict.fromkeys("pqr", 4.0)), *([Deadline()] if "deadline" in fields else [])]
+    return problem(net, on, dict.fromkeys(names, (1.0, 1.0, 3.0)), execution, subject_to=limits)
+
+
+def test_layers_that_do_not_fit_together_are_seen_before_anything_is_branched_on():
+    one = chain_in_three()
     c = compile_problem(one)
     pool = Pool(one, c)
     PathSearch(pool, c, Control()).run(Limits(20.0))
     assert pool.objective == pytest.approx(4 + 4 + 12 + 2 * 2)
     assert pool.bound == pytest.approx(pool.objective, rel=1e-6)
     assert solve(one, time_limit=20).status == "optimal"
+
+
+@pytest.mark.parametrize(("deadline", "best"), [(100.0, 4.0), (24.0, 4.0), (23.0, None)])
+def test_deadlines_are_kept_to_the_second(deadline, best):
+    one = chain_in_three(deadline=deadline).replace(minimize=traffic())
+    c = compile_problem(one)
+    pool = Pool(one, c)
+    outcome = PathSearch(pool, c, Control()).run(Limits(20.0))
+    assert pool.objective == best
+    if best is None:
+        assert outcome.status == "infeasible"
+    else:
+        assert pool.bound == pytest.approx(best, rel=1e-6)

@@ -1,16 +1,13 @@
 """The bound of paths: what a flow along a network takes, on devices whose memory is tight.
 
 Latency with all things at once is that of the longest path, and at least that of a mean of paths: one sum, for which
-group decomposition has a bound (see `flows.py`), where there are many devices after merging some (see
-`merged_devices.py`). So layers that do not fit together count, which formulations hardly see before they branch. Every
-edge is a tensor of its own here: what the objective charges for copies it charges, divided by the number of consumers,
-for each. Limits on memory (without what is sent) and on sums are kept; where no devices are merged, colocation,
-separation, tiers and numbers of devices, too.
+group decomposition has a bound (see `flows.py`); a deadline is a limit on such a sum. Layers that do not fit together
+count so, which formulations hardly see before they branch. Where there are too many devices for tables, some are merged
+(see `merged_devices.py`).
 
 Labels follow when layers end (see `arrivals.py`). So where nothing of the problem is left out, the search proves the
-best plan.
-
-Plans of the sum are good ones for paths, too.
+best plan. Left out are constraints that a walk along the network does not keep track of, and what busy devices and
+links add.
 """
 
 from __future__ import annotations
@@ -20,15 +17,33 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from dnnopt.compiled.compiled import CompiledProblem
-from dnnopt.compiled.constraints import LatencyTerm, LinearLimit, LinearTerm, MaxTerm, MemoryLimit, ObjectiveTerm
+from dnnopt.compiled.constraints import (
+    CompiledConstraint,
+    DeadlineLimit,
+    LatencyTerm,
+    LinearLimit,
+    LinearTerm,
+    MaxTerm,
+    MemoryLimit,
+    ObjectiveTerm,
+)
 from dnnopt.compiled.evaluator import evaluator_of
-from dnnopt.compiled.logical import Colocation, DeviceCount, Separation, TierOrder
+from dnnopt.compiled.logical import CutCount
 from dnnopt.compiled.metrics import Array, Index, LinearMetric
 from dnnopt.compiled.scope import Scope
-from dnnopt.methods.bounds.merged_devices import MOST_STATES, Clusters, MergedPool, fill_members, finest, unmergeable
+from dnnopt.methods.bounds.merged_devices import (
+    MOST_STATES,
+    Clusters,
+    MergedPool,
+    fill_members,
+    finest,
+    unmergeable,
+    with_clusters,
+)
 from dnnopt.methods.exact import groups
-from dnnopt.methods.groups.flows import PathFlow
+from dnnopt.methods.groups.flows import PathTerms
 from dnnopt.methods.pool import Pool
+from dnnopt.methods.programs.frontier import Frontier
 from dnnopt.methods.programs.slots import StepBuilder, count_states
 from dnnopt.models.solvers.interface import Control, Limits, Outcome
 
@@ -47,8 +62,10 @@ def refuses(compiled: CompiledProblem) -> str | None:
     if not all(isinstance(term, LinearTerm) or _latencies(term) for term in compiled.objective[0]):
         return "the largest of several objectives that are not all latencies"
     maxima = maxima_of(compiled)
-    if not maxima.any() or (maxima < 0).any() or ((maxima > 0).sum(axis=0) > 1).any():
-        return "no latencies, or the same one in several terms"
+    if (maxima < 0).any() or ((maxima > 0).sum(axis=0) > 1).any():
+        return "the same latency in several terms"
+    if not maxima.any() and not any(isinstance(one, DeadlineLimit) for one in compiled.constraints):
+        return "neither latencies nor deadlines"
     return unmergeable(compiled)
 
 
@@ -78,16 +95,24 @@ class PathSearch:
     def __init__(self, pool: Pool, compiled: CompiledProblem, control: Control) -> None:
         self.kept = compiled
         self._search: groups.GroupSearch | None = None
-        by_edges = split(compiled)
-        found = as_they_are(by_edges) or finest(by_edges, _MOST_CLUSTERS)
-        if found is not None:
-            clusters, merged = found
-            self._as_they_are = len(clusters) == len(compiled.device_names)
-            first = merged.objective[0][0]
-            assert isinstance(first, LinearTerm)
-            flow = PathFlow(first.metric, maxima_of(compiled))
-            relay = _PathPool(pool, clusters, merged, SOURCE, by_edges=by_edges)
-            self._search = groups.GroupSearch(relay, flow.uniform(merged), control, flow.decomposition)
+        others = without_latencies(compiled)
+        if not _copies_matter(others):
+            others = with_tensors_of_edges(others)
+        by_time = _with_all_seconds(others)
+        clusters = as_they_are(others)
+        self._as_they_are = clusters is not None
+        nodes, edges = compiled.seconds, compiled.edge_seconds
+        if clusters is None:
+            found = finest(by_time, _MOST_CLUSTERS)
+            if found is None:
+                return
+            clusters = found[0]
+            nodes, edges = _merged_seconds(compiled, clusters)
+            others = with_clusters(others, clusters)
+        deadlines = tuple((one.network, one.limit) for one in compiled.constraints if isinstance(one, DeadlineLimit))
+        paths = PathTerms(nodes, edges, maxima_of(compiled), deadlines)
+        relay = _PathPool(pool, clusters, others, SOURCE, by_time=by_time)
+        self._search = groups.GroupSearch(relay, others, control, paths.decomposition, paths.about(others))
 
     @property
     def promising(self) -> bool:
@@ -99,36 +124,42 @@ class PathSearch:
         if self._search is None:
             return Outcome("no_solution")
         outcome = self._search.run(limits)
-        if self._as_they_are and not self.kept.has_choices:
+        if self._as_they_are:
             self.kept = replace(self.kept, allowed=self.kept.allowed & self._search.kept.allowed)
         return Outcome("infeasible" if outcome.status == "infeasible" else "no_solution")
 
 
-def as_they_are(c: CompiledProblem) -> tuple[Clusters, CompiledProblem] | None:
-    """Return all devices as clusters, and the problem itself; None: there are no tables for so many."""
-    devices = len(c.device_names)
-    if devices > _MOST_CLUSTERS or not groups.suits(c) or count_states(StepBuilder(c).steps()) > MOST_STATES:
-        return None
-    return [(device,) for device in range(devices)], c
-
-
 @dataclass(eq=False)
 class _PathPool(MergedPool):
-    """Plans and bounds of the sum: a plan's own sum says nothing of how good any other may be."""
+    """Plans of clusters of devices, and bounds.
 
-    by_edges: CompiledProblem | None = None
+    Attributes
+    ----------
+    by_time : CompiledProblem, optional
+        The problem before devices were merged, with all seconds as the objective.
+    """
+
+    by_time: CompiledProblem | None = None
 
     def offer_placement(self, placement: Index, source: str) -> float:
         """Offer the pool the plan with members filled, if it is better than what it has."""
-        assert self.by_edges is not None
-        filled = fill_members(self.by_edges, self.clusters, placement)
+        assert self.by_time is not None
+        filled = fill_members(self.by_time, self.clusters, placement)
         if evaluator_of(self.pool.compiled).objectives(filled[None])[0] < self.pool.cap:
             self.pool.offer_placement(filled, SOURCE)
         return np.inf
 
 
+def as_they_are(c: CompiledProblem) -> Clusters | None:
+    """Return all devices as clusters; None: there are no tables for so many."""
+    devices = len(c.device_names)
+    if devices > _MOST_CLUSTERS or not groups.suits(c) or count_states(StepBuilder(c).steps()) > MOST_STATES:
+        return None
+    return [(device,) for device in range(devices)]
+
+
 def maxima_of(c: CompiledProblem) -> Array:
-    """Return the weight of each network's latency in each term with such (M, A)."""
+    """Return the weight of each network's latency in each term of the objective with such (M, A)."""
     found = []
     for term in c.objective[0]:
         parts = _latencies(term)
@@ -136,7 +167,7 @@ def maxima_of(c: CompiledProblem) -> Array:
             weights = np.zeros(len(c.network_names))
             np.add.at(weights, [part.network for part in parts], [term.weight * part.weight for part in parts])
             found.append(weights)
-    return np.array(found)
+    return np.array(found).reshape(len(found), len(c.network_names))
 
 
 def _latencies(term: ObjectiveTerm) -> list[LatencyTerm]:
@@ -149,47 +180,73 @@ def _latencies(term: ObjectiveTerm) -> list[LatencyTerm]:
     return []
 
 
-def split(c: CompiledProblem) -> CompiledProblem:
-    """Return the problem with a tensor for each edge, of several between two nodes the largest.
+def without_latencies(c: CompiledProblem) -> CompiledProblem:
+    """Return the problem of all other terms, and of those constraints that a walk along the network keeps track of."""
+    terms = [
+        replace(term, metric=replace(term.metric, gamma=np.zeros_like(term.metric.gamma)))
+        for term in c.objective[0]
+        if isinstance(term, LinearTerm)
+    ]
+    nothing = LinearTerm(1.0, c.zero_metric("nothing", ""))
+    others = replace(c, objective=((nothing, *terms),), constraints=(), cap=np.inf, floor=-np.inf)
 
-    The objective's first term is the sum of all seconds, for that of latencies.
-    """
-    seconds = c.copy_seconds[c.edge_tensor].max(axis=1, initial=0.0)
-    order = np.lexsort((-seconds, c.edge_consumer, c.edge_producer))
-    ends = np.stack([c.edge_producer[order], c.edge_consumer[order]])
-    first = np.append(True, (ends[:, 1:] != ends[:, :-1]).any(axis=0))[: len(order)]
-    kept = order[first]
-    tensor, count = c.edge_tensor[kept], len(kept)
-    moves = c.forbidden_moves
-    if moves is not None:
-        moves = np.logical_or.reduceat(moves[order], np.flatnonzero(first), axis=0) if count else moves[:0]
+    def is_followed(constraint: CompiledConstraint) -> bool:
+        return Frontier.refuses(replace(others, constraints=(constraint,))) is None
 
-    def spread(metric: LinearMetric) -> LinearMetric:
-        return replace(metric, scale=metric.scale[tensor] / c.fan_out[tensor], gamma=np.zeros(count))
+    return replace(others, constraints=tuple(one for one in c.constraints if is_followed(one)))
 
-    by_edges = replace(
+
+def _copies_matter(c: CompiledProblem) -> bool:
+    """Return whether it matters which consumers share a copy of a tensor."""
+    metrics = [term.metric for term in c.objective[0] if isinstance(term, LinearTerm)]
+    metrics += [one.metric for one in c.constraints if isinstance(one, LinearLimit)]
+    held = any(isinstance(one, MemoryLimit) and one.buffers for one in c.constraints)
+    return held or any(metric.sends for metric in metrics) or any(isinstance(one, CutCount) for one in c.constraints)
+
+
+def with_tensors_of_edges(c: CompiledProblem) -> CompiledProblem:
+    """Return a problem in which copies do not matter with a tensor for each edge: fewer states, and more prices."""
+    tensor, count = c.edge_tensor, len(c.edges)
+
+    def by_edge(metric: LinearMetric) -> LinearMetric:
+        return replace(metric, scale=metric.scale[tensor], gamma=metric.gamma[tensor])
+
+    limits = [one for one in c.constraints if isinstance(one, LinearLimit)]
+    others = [one for one in c.constraints if not isinstance(one, LinearLimit)]
+    return replace(
         c,
-        execution="sequential",
         transport="unicast",
-        tensor_names=tuple(f"{c.node_names[u]} > {c.node_names[v]}" for u, v in ends.T[first]),
+        tensor_names=tuple(
+            f"{c.tensor_names[t]} > {c.node_names[v]}" for t, v in zip(tensor, c.edge_consumer, strict=True)
+        ),
         tensor_network=c.tensor_network[tensor],
         tensor_bytes=c.tensor_bytes[tensor],
         tensor_share=c.tensor_share[tensor],
         tensor_number=c.tensor_number[tensor],
         tensor_whole=c.tensor_whole[tensor],
         sensitivity=c.sensitivity[tensor],
-        producer=c.edge_producer[kept],
+        producer=c.edge_producer,
         use_tensor=np.arange(count),
-        use_consumer=c.edge_consumer[kept],
-        forbidden_moves=moves,
-        constraints=(
-            *(one for one in c.constraints if isinstance(one, Colocation | Separation | TierOrder | DeviceCount)),
-            *(replace(one, buffers=0) for one in c.constraints if isinstance(one, MemoryLimit)),
-            *(replace(one, metric=spread(one.metric)) for one in c.constraints if isinstance(one, LinearLimit)),
+        use_consumer=c.edge_consumer,
+        objective=tuple(
+            tuple(replace(term, metric=by_edge(term.metric)) for term in terms if isinstance(term, LinearTerm))
+            for terms in c.objective
         ),
-        cap=np.inf,
-        floor=-np.inf,
+        constraints=(*others, *(replace(one, metric=by_edge(one.metric)) for one in limits)),
     )
-    all_seconds = by_edges.busy("seconds", np.ones(len(c.device_names)), np.ones(len(c.link_names)))
-    others = [replace(term, metric=spread(term.metric)) for term in c.objective[0] if isinstance(term, LinearTerm)]
-    return replace(by_edges, objective=((LinearTerm(1.0, all_seconds), *others),))
+
+
+def _with_all_seconds(c: CompiledProblem) -> CompiledProblem:
+    seconds = c.busy("seconds", np.ones(len(c.device_names)), np.ones(len(c.link_names)))
+    return replace(c, objective=((LinearTerm(1.0, seconds), *c.objective[0]),))
+
+
+def _merged_seconds(c: CompiledProblem, clusters: Clusters) -> tuple[Array, Array]:
+    """Return the least seconds of nodes in clusters (N, C), and of edges between two of these (E, pairs)."""
+    time = np.where(c.allowed, c.time, np.inf)
+    nodes = np.stack([time[:, np.isin(c.executor_device, one)].min(axis=1) for one in clusters], axis=1)
+    table = c.by_devices(np.where(c.pair_routed, c.edge_seconds, np.inf), same=np.inf)
+    pairs = [(one, other) for one in clusters for other in clusters if one is not other]
+    between = [table[:, one][:, :, other].min(axis=(1, 2)) for one, other in pairs]
+    edges = np.stack(between, axis=1) if between else np.zeros((len(c.edges), 0))
+    return np.where(np.isfinite(nodes), nodes, 0.0), np.where(np.isfinite(edges), edges, 0.0)

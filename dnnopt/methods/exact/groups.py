@@ -46,6 +46,7 @@ _NEAR, _LONGER = 0.01, 3.0  # within this gap, beams may take so many times long
 _EASY = 0.5  # seconds, for the first beams
 _PRICES = 0.1, 2.0  # a share of the time, and seconds
 _BEAMS = 4.0
+_LEAST_SIZE = 0.05
 _OFFERED = 20  # plans of a beam
 _BETTER = 0.5 * OPTIMAL_GAP
 _ROOM = 1e-9
@@ -109,6 +110,8 @@ class GroupSearch:
     control : Control
     decomposition : callable
         Makes the decomposition of what is left, for groups and units of memory.
+    like : CompiledProblem, optional
+        A problem with the same limits and about the same objective, for the first prices.
 
     Attributes
     ----------
@@ -122,8 +125,10 @@ class GroupSearch:
         compiled: CompiledProblem,
         control: Control,
         decomposition: Callable[[CompiledProblem, DeviceGroups, int], Decomposition] = Decomposition,
+        like: CompiledProblem | None = None,
     ) -> None:
-        self.pool, self.kept, self.control, self._decomposition = pool, compiled, control, decomposition
+        self.pool, self.kept, self.control = pool, compiled, control
+        self._decomposition, self._like = decomposition, like
         self._infeasible = self._ended = False
         self._lagrangian: Lagrangian | None = None
         self._multipliers: Array | None = None
@@ -153,11 +158,12 @@ class GroupSearch:
 
     def _search(self, gap: float) -> None:
         if self._lagrangian is None:
-            self._lagrangian = Lagrangian(self.kept)
+            self._lagrangian = Lagrangian(self.kept if self._like is None else self._like)
             self._lagrangian.maximize(self._part(*_PRICES), self.control, self._cap())
-            self._add_bound(self._lagrangian.bound)
-            if not self._done():
-                self._forbid(self._lagrangian.marginals(self._part(*_PRICES), self.control).nodes)
+            if self._like is None:
+                self._add_bound(self._lagrangian.bound)
+                if not self._done():
+                    self._forbid(self._lagrangian.marginals(self._part(*_PRICES), self.control).nodes)
         while not self._done():
             groups = DeviceGroups.of(self.kept, family(self.pool.compiled))
             decomposition = self._decomposition(self.kept, groups, UNITS << self._finer)
@@ -193,10 +199,11 @@ class GroupSearch:
             wanted = _LONGER_FIRST
         steps = wanted if left is None else min(wanted, 1 + int(_SHARE * left / each))
         cap = self._cap()
+        size = max(abs(value), 0.0 if math.isinf(cap) else _LEAST_SIZE * abs(cap))
         bound, self._multipliers = decomposition.ascend(
             self._multipliers,
             steps,
-            self._length * step * abs(value) / len(self.kept.node_names),
+            self._length * step * size / len(self.kept.node_names),
             fall,
             lambda bound: bound > cap or self.clock.expired() or self.control.stop.is_set(),
             _SLOWER * self._length if self._turn else 1.0,
@@ -217,8 +224,7 @@ class GroupSearch:
         Where nothing has changed since, they are wider than the last ones.
         """
         assert self._multipliers is not None
-        problem = decomposition.problem(self._multipliers)
-        search = LabelSearch(problem, decomposition.completions(self._multipliers))
+        search = LabelSearch(self.kept, decomposition.completions(self._multipliers))
         begin = self._width / _WIDTHS_BACK if self._changed else self._width + 1
         for width in (width for width in _WIDTHS if width >= begin):
             near = self.pool.is_closed(_NEAR)

@@ -21,7 +21,7 @@ mean of its iterates is mostly better than any of them.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -34,7 +34,7 @@ from dnnopt.methods.groups.loops import loops, loops_for
 from dnnopt.methods.groups.steps import joint_of, sides_of
 from dnnopt.methods.programs.arrivals import Arrivals
 from dnnopt.methods.programs.frontier import Frontier
-from dnnopt.methods.programs.rows import rows_of
+from dnnopt.methods.programs.rows import PlanSum, rows_of
 
 UNITS = 256
 _SLACK = 1e-8  # of memory: what the referee takes for a plan within the limit is one here
@@ -107,6 +107,8 @@ class Decomposition:
     groups : DeviceGroups
     units : int
         Of memory, in the grids of groups: with twice as many no bound is worse. Fewer, if tables would be too large.
+    more : sequence of PlanSum
+        Further limits.
 
     Attributes
     ----------
@@ -116,17 +118,20 @@ class Decomposition:
         How many of them, the first ones, are prices.
     """
 
-    def __init__(self, compiled: CompiledProblem, groups: DeviceGroups, units: int = UNITS) -> None:
+    def __init__(
+        self, compiled: CompiledProblem, groups: DeviceGroups, units: int = UNITS, more: Sequence[PlanSum] = ()
+    ) -> None:
         self.c, self.groups = compiled, groups
         rows = rows_of(compiled)
+        limits = (*rows.limits, *more)
         self._loops = loops_for(0)
-        self.frontier = Frontier(compiled, (*rows.objective, *rows.limits))
+        self.frontier = Frontier(compiled, (*rows.objective, *limits))
         # Rows with prices: the objective, and all limits but those of memory. A device's own row is its first.
         self.priced = np.array([number for number, row in enumerate(self.frontier.rows) if row.memory is None])
         self._memory = {
             row.device: number for number, row in reversed([*enumerate(self.frontier.rows)]) if row.memory is not None
         }
-        self.limits = np.array([0.0, *(row.limit for row in rows.limits)])[self.priced]
+        self.limits = np.array([0.0, *(row.limit for row in limits)])[self.priced]
         self.joint = joint_of(self.frontier, groups.members)
         self.sides = sides_of(self.frontier, groups.members)
         rows_of_grids = len(groups.memory) * int(self.sides.walk.states_at[-1])
@@ -163,7 +168,8 @@ class Decomposition:
         """Return the multipliers with the Lagrangian bound of prices (rows of the objective and of limits)."""
         multipliers = np.zeros(self.size)
         u, _, v, others = self.split(multipliers)
-        others[:] = prices[self.priced[1:]]
+        known = self.priced[1:][self.priced[1:] < len(prices)]
+        others[: len(known)] = prices[known]
         for number, members in enumerate(self.groups.members):
             if members.sum() == 1:
                 price = float(prices[self._memory[int(members.argmax())]])
@@ -298,18 +304,17 @@ class Decomposition:
         found[self.joint.nodes, self.joint.executors] = total + (least - parts)
         return found
 
-    def problem(self, multipliers: Array) -> CompiledProblem:
-        """Return the problem that multipliers bound, of which the objective is one sum."""
-        return self.c
+    def followed(self, multipliers: Array) -> Frontier:
+        """Return the frontier with the rows that multipliers bound."""
+        return self.frontier
 
     def arrivals(self, multipliers: Array) -> Arrivals | None:
         """Return what follows times in labels, where the objective is no sum itself."""
         return None
 
     def completions(self, multipliers: Array) -> GroupCompletions:
-        """Return what the rest of a plan of `problem` costs at least."""
+        """Return what the rest of a plan costs at least."""
         self.value(multipliers)
-        sums = rows_of(self.problem(multipliers))
         _, _, unused, prices = self.split(multipliers)
         weights = np.zeros((1, len(self.frontier.rows)))
         weights[0, self.priced] = [1.0, *prices]
@@ -321,7 +326,7 @@ class Decomposition:
         share = self.groups.members[:, devices] * sizes / self.groups.memory[:, None]
         return GroupCompletions(
             self,
-            self.frontier.with_rows((*sums.objective, *sums.limits)),
+            self.followed(multipliers),
             weights,
             np.array([prices @ self.limits[1:]]),
             tables,

@@ -18,12 +18,12 @@ import numpy as np
 
 from dnnopt.compiled.metrics import Array, Index, Mask
 from dnnopt.methods.programs.frontier import Frontier
-from dnnopt.methods.programs.slots import FrontierStep
+from dnnopt.methods.programs.slots import FrontierStep, SlotUse
 
 
 @dataclass(frozen=True, eq=False)
 class LabelTimes:
-    """LabelTimes in labels.
+    """Times in labels.
 
     Attributes
     ----------
@@ -62,16 +62,28 @@ class Arrivals:
     Attributes
     ----------
     frontier : Frontier
-        With two rows: all seconds, and the other terms of the objective. A tensor for each edge.
-    over : array (E,)
-        The flow over each edge.
+        With one row: the other terms of the objective.
+    nodes : array (N, k)
+        Seconds of nodes in executors.
+    edges : array (E, P + 1)
+        Seconds of edges over pairs of devices; none over the last.
+    weights : array (E,)
+        What a second of slack at each edge adds to the bound.
     maxima : array (M, A)
         The weight of each network's latency in each maximum.
+    latest : array (N, k)
+        When a node must start at the latest.
+    means : array
+        Numbers of the rows that are means of paths.
     """
 
     frontier: Frontier
-    over: Array
+    nodes: Array
+    edges: Array
+    weights: Array
     maxima: Array
+    latest: Array
+    means: Index
 
     def start(self) -> LabelTimes:
         """Return those of the label before the first step."""
@@ -82,19 +94,23 @@ class Arrivals:
     ) -> tuple[Array, Array]:
         """Return when the step's node starts in each executor (B, h), and the slack that this adds."""
         devices = self.frontier.c.executor_device[executors]
-        arrivals, flows = [], []
-        for use in step.uses:
-            if use.tensors:
-                codes = np.arange(len(use.after))[:, None]
-                seconds = self.frontier.sent(use, codes, devices)[..., 0]
-                arrivals.append(times.ends[:, use.axis, None] + seconds[digits[use.axis]])
-                flows.append(self.over[use.tensors[0]])
-        if not arrivals:
-            nothing = np.zeros((len(times.slack), len(executors)))
-            return nothing, nothing
-        starts = np.max(arrivals, axis=0)
-        slack = sum((flow * (starts - one) for flow, one in zip(flows, arrivals, strict=True)), np.zeros(starts.shape))
+        starts = np.zeros((len(times.slack), len(executors)))
+        arrivals = [
+            (edge, times.ends[:, use.axis, None] + seconds[digits[use.axis]])
+            for use in step.uses
+            for edge, seconds in self.seconds(use, devices)
+        ]
+        for _, arrival in arrivals:
+            np.maximum(starts, arrival, out=starts)
+        slack = np.zeros(starts.shape)
+        for edge, arrival in arrivals:
+            slack += self.weights[edge] * (starts - arrival)
         return starts, slack
+
+    def seconds(self, use: SlotUse, devices: Index) -> list[tuple[int, Array]]:
+        """Return the edges of a use, with their seconds from each code to each device (codes, devices)."""
+        pairs = self.frontier.c.pair_number[use.origins][:, devices] if use.edges else use.origins
+        return [(edge, self.edges[edge][pairs]) for edge in use.edges]
 
     def after(
         self,
@@ -108,12 +124,10 @@ class Arrivals:
     ) -> LabelTimes:
         """Return those of children of labels, given the starts and slacks of each child (B,)."""
         frontier = self.frontier
-        seconds = frontier.alpha[step.node, executor, 0]
-        others = frontier.alpha[step.node, executor, 1].copy()
+        others = frontier.alpha[step.node, executor, 0].copy()
         for use in step.uses:
-            if use.tensors:
-                others += frontier.sent(use, digits[use.axis][parent], frontier.c.executor_device[executor])[..., 1]
-        end = starts + seconds
+            others += frontier.sent(use, digits[use.axis][parent], frontier.c.executor_device[executor])[..., 0]
+        end = starts + self.nodes[step.node, executor]
         left = {use.axis for use in step.uses if not use.kept}
         kept = [axis for axis in range(times.ends.shape[1]) if axis not in left]
         begun = step.slots_after[len(kept) :]

@@ -62,7 +62,7 @@ class Frontier:
         self.c = compiled
         self.rows = tuple(rows)
         self.alpha = np.stack([row.alpha for row in rows], axis=-1)  # (N, k, R)
-        self._per_feature = self._features()
+        self._per_feature, self._per_edge = self._features(), self._edges()
         self._sent: dict[int, Array] = {}  # of uses, by their ids
         builder = StepBuilder(compiled)
         self.sets = builder.sets
@@ -74,7 +74,7 @@ class Frontier:
         other = copy(self)
         other.rows = tuple(rows)
         other.alpha = np.stack([row.alpha for row in rows], axis=-1)
-        other._per_feature = other._features()
+        other._per_feature, other._per_edge = other._features(), other._edges()
         other._sent = {}
         other.__dict__.pop("left", None)
         return other
@@ -112,6 +112,15 @@ class Frontier:
             table[:, -1, number] = row.copy * c.tensor_whole
         return table
 
+    def _edges(self) -> Array | None:
+        """Return what each edge adds to the rows over each pair of devices (E, P + 1, R); nothing over the last."""
+        listed = [row.per_edge for row in self.rows]
+        if all(values is None for values in listed):
+            return None
+        nothing = np.zeros((len(self.c.edges), len(self.c.pair_origin)))
+        table = np.stack([nothing if values is None else values for values in listed], axis=-1)
+        return np.pad(table, ((0, 0), (0, 1), (0, 0)))
+
     def sent(self, use: SlotUse, digits: Index, devices: Index) -> Array:
         """Return what uses of a slot add to the rows (..., R), for its codes and the node's devices (broadcast)."""
         if use.after.size * len(self.rows) <= _MOST_KEPT:
@@ -124,6 +133,10 @@ class Frontier:
         total = np.zeros((*np.broadcast_shapes(digits.shape, devices.shape), len(self.rows)))
         for tensor, features in zip(use.tensors, use.sent, strict=True):
             total += features[digits, devices] @ self._per_feature[tensor]
+        if self._per_edge is not None and use.edges:
+            pairs = self.c.pair_number[use.origins[digits], devices]
+            for edge in use.edges:
+                total += self._per_edge[edge][pairs]
         return total
 
     def weighed(self, use: SlotUse, weights: Array) -> Array:
@@ -131,6 +144,10 @@ class Frontier:
         total = np.zeros((*use.after.shape, len(weights)))
         for tensor, features in zip(use.tensors, use.sent, strict=True):
             total += features @ (self._per_feature[tensor] @ weights.T)
+        if self._per_edge is not None and use.edges:
+            pairs = self.c.pair_number[use.origins]
+            for edge in use.edges:
+                total += (self._per_edge[edge] @ weights.T)[pairs]
         total[use.after < 0] = np.inf
         return total
 
@@ -145,6 +162,9 @@ class Frontier:
                 for tensor, features in zip(use.tensors, use.sent, strict=True):
                     highest = features.reshape(-1, features.shape[-1]).max(axis=0)
                     most[number] += highest @ self._per_feature[tensor]
+                if self._per_edge is not None:
+                    for edge in use.edges:
+                        most[number] += self._per_edge[edge].max(axis=0)
         return _after_each(least), _after_each(most)
 
     def tables(self, weights: Array) -> list[Array]:

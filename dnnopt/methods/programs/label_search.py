@@ -27,7 +27,7 @@ from dnnopt.methods.groups.loops import loops_for
 from dnnopt.methods.programs import rows as sums
 from dnnopt.methods.programs.arrivals import Arrivals, LabelTimes
 from dnnopt.methods.programs.frontier import Frontier
-from dnnopt.methods.programs.rows import rows_of
+from dnnopt.methods.programs.rows import PlanSums, rows_of
 from dnnopt.methods.programs.slots import FrontierStep
 from dnnopt.models.solvers.interface import Clock, Control
 
@@ -130,7 +130,7 @@ class LabelSearch:
         `refuses` must not refuse it.
     prices : array (M, rows), or Completions
         Weights of the rows of the objective (each sums to 1), then prices of the limits, of `rows_of(compiled)`; or
-        what bounds the rest of a plan instead.
+        what bounds the rest of a plan instead, for an objective of one row.
 
     Raises
     ------
@@ -139,7 +139,10 @@ class LabelSearch:
 
     def __init__(self, compiled: CompiledProblem, prices: Array | Completions) -> None:
         self.c = compiled
-        rows = rows_of(compiled)
+        if isinstance(prices, np.ndarray):
+            rows = rows_of(compiled)
+        else:
+            rows = PlanSums(prices.frontier.rows[:1], prices.frontier.rows[1:])
         self.weighed = len(rows.objective)
         self.limits = np.array([row.limit for row in rows.limits])
         self._samples: list[tuple[int, Index, Array]] = []
@@ -246,7 +249,7 @@ class LabelSearch:
             labels, out = self._children(number, step, labels, most[0], _SPARE * width)
             left_out = min(left_out, out)
             labels = labels.take(self._fits(labels, most - least_left[number]))
-            labels = labels.take(_undominated(labels, enough - most_left[number]))
+            labels = labels.take(_undominated(labels, enough - most_left[number], self.arrivals))
             left_out = min(left_out, float(labels.lower[width:].min(initial=np.inf)))
             labels = labels.take(np.arange(min(width, len(labels.lower))))
             trail.append((labels.parent, labels.executor))
@@ -282,6 +285,7 @@ class LabelSearch:
             at, late = self.arrivals.of_children(step, labels.times, digits, executors)
             starts, slack = at[parent, chosen], late[parent, chosen]
             lower = lower + labels.times.slack[parent] + slack
+            lower[starts > self.arrivals.latest[step.node, executors][chosen]] = np.inf
         below = np.flatnonzero(lower <= cap)
         order = below[np.argsort(lower[below], kind="stable")]
         out = float(lower[order[most]]) if len(order) > most else np.inf
@@ -322,7 +326,7 @@ class LabelSearch:
         return placements
 
 
-def _undominated(labels: _Labels, enough: Array) -> Index:
+def _undominated(labels: _Labels, enough: Array, arrivals: Arrivals | None) -> Index:
     """Return the labels that none of the first ones in the same state is at least as good as.
 
     `enough` (R,): what does not matter, because no limit can be broken from there.
@@ -330,7 +334,7 @@ def _undominated(labels: _Labels, enough: Array) -> Index:
     order = np.argsort(labels.state, kind="stable")  # within a state by bounds, as they are
     state = labels.state[order]
     columns = [np.maximum(labels.values, enough), labels.peaks]
-    if labels.times is not None:  # for the mean of paths, which is the first row
-        columns = [columns[0][:, 1:], labels.peaks, labels.times.columns]
+    if labels.times is not None and arrivals is not None:  # they say more than rows of means of paths
+        columns = [np.delete(columns[0], arrivals.means, axis=1), labels.peaks, labels.times.columns]
     values = np.concatenate(columns, axis=1)[order]
     return np.sort(order[loops_for(len(state)).undominated(state, values, _LEADERS)])

@@ -48,6 +48,8 @@ class PlanSum:
         How often the bytes of each tensor that `device` sends or receives count too.
     memory : MemoryLimit, optional
         Whose row it is.
+    per_edge : array (E, P), optional
+        What each edge adds that goes over a pair of devices, whether a copy is there already or not.
     """
 
     alpha: Array
@@ -58,6 +60,7 @@ class PlanSum:
     peaks: Array | None = None
     buffers: float = 0.0
     memory: MemoryLimit | None = None
+    per_edge: Array | None = None
 
     def within(self, limit: float) -> PlanSum:
         """Return the row with a limit on it, both divided by its size."""
@@ -70,6 +73,7 @@ class PlanSum:
             limit=limit / size,
             peaks=None if self.peaks is None else self.peaks / size,
             buffers=self.buffers / size,
+            per_edge=None if self.per_edge is None else self.per_edge / size,
         )
 
     def plus(self, other: PlanSum, weight: float = 1.0) -> PlanSum:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,14 +62,20 @@ class SlotUse:
     sent : tuple of arrays (codes, D, F)
         Features of the copies of each tensor: how often each link is used, which devices send or receive it for the
         first time, and the number of copies.
+    edges : tuple of int
+        Those of the network that are used.
+    origins : array (codes,)
+        The producer's device.
     """
 
     axis: int
     after: Index
     kept: bool
-    tensors: tuple[int, ...]
-    over: tuple[bool, ...]
-    sent: tuple[NDArray[np.float32], ...]
+    tensors: tuple[int, ...] = ()
+    over: tuple[bool, ...] = ()
+    sent: tuple[NDArray[np.float32], ...] = ()
+    edges: tuple[int, ...] = ()
+    origins: Index = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,7 +156,8 @@ class _Copies:
         for edge in edges:
             after = np.where(builder.passes[edge][origin], after, -1)
         self.codes = list(codes)
-        return SlotUse(axis, after if self.left else np.minimum(after, 0), bool(self.left), tuple(tensors), over, sent)
+        after = after if self.left else np.minimum(after, 0)
+        return SlotUse(axis, after, bool(self.left), tuple(tensors), over, sent, tuple(edges), origin)
 
     def now(self) -> Slot:
         """Return what the slot holds."""
@@ -197,7 +204,7 @@ class _Group:
                 if self._permits(code, device):
                     after[number, device] = codes.setdefault(self._code(code[0], device), len(codes))
         self.codes = list(codes) or self.codes[:1]  # one at least, even if nothing leads to it
-        return SlotUse(axis, after if self.left else np.minimum(after, 0), bool(self.left), (), (), ())
+        return SlotUse(axis, after if self.left else np.minimum(after, 0), bool(self.left))
 
     def now(self) -> Slot:
         """Return what the slot holds: nothing of a producer."""
