@@ -88,8 +88,9 @@ class PathTerms:
         loops.share_paths(into, nodes, edges, sums, flow, over)
         masses = np.zeros(len(total))
         for weights in self.maxima:
-            share = np.where(weights > 0, np.exp(total - total[weights > 0].max(initial=-np.inf)), 0.0)
-            masses += weights * share / max(float(share.sum()), _TINY)
+            mine = np.flatnonzero(weights > 0)
+            share = np.exp(total[mine] - total[mine].max(initial=-np.inf))
+            masses[mine] += weights[mine] * share / max(float(share.sum()), _TINY)
         return Flow(flow, over, masses)
 
     def about(self, c: CompiledProblem) -> CompiledProblem:
