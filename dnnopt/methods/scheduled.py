@@ -28,17 +28,18 @@ from dnnopt.methods.sequencing import sequence
 from dnnopt.models.solvers.interface import Clock, Control, Limits, Outcome
 
 RELAXATION = "edgewise+modules"
-_EXACT_FORMULATIONS = "cp-schedule", "edgewise+disjunctive"
+_CP, _MILP = "cp-schedule", "edgewise+disjunctive"
 # Shares of the time, and seconds where there is no limit.
 _FIRST = 0.1, 10.0
 _EXACT = 0.25, 30.0
+_GLANCE = 0.15, 20.0
 _SUM_TIME = 0.2, 30.0
 _ANNEALING = 0.25, 30.0
 _SEQUENCING = 0.05, 10.0
 _PATHS = 0.3, 150.0
 _SECOND = 0.6, 300.0
 _FAR = 0.1  # gap from which on paths are looked at
-# Up to so many layers CP-SAT is better at the whole than MILP.
+# Up to so many layers CP-SAT is better at the whole than MILP; it proves some of the others at once.
 _MOST_FOR_CP = 150
 _MOST_FOR_SEQUENCING = 2500  # layers: pairs of them on a device are put in order
 
@@ -72,8 +73,9 @@ class _Scheduled:
         if self._done() or (outcome.status == "infeasible" and self.pool.plan is None):
             return outcome
         solved = outcome.status in ("optimal", "infeasible")
-        if solved:
-            outcome = self._search(self._limits(_EXACT))
+        outcome = self._search(self._limits(_EXACT if solved else _GLANCE), (_CP,))
+        if solved and not self._for_cp and not self._done():
+            outcome = self._search(self._limits(_EXACT), (_MILP,))
         if self._done():
             return outcome
         place_by_sum(self.pool, self._limits(_SUM_TIME), self.control)
@@ -83,7 +85,12 @@ class _Scheduled:
             outcome = self._relax(_SECOND)
         if self._done():
             return outcome
-        return self._search(self.limits.within(self.clock.left()))
+        return self._search(self.limits.within(self.clock.left()), (_CP, _MILP) if self._for_cp else (_MILP, _CP))
+
+    @property
+    def _for_cp(self) -> bool:
+        """Whether CP-SAT is better at the whole than MILP."""
+        return int(self.compiled.is_layer.sum()) <= _MOST_FOR_CP
 
     def _limits(self, share: tuple[float, float]) -> Limits:
         """Return limits for a part of the run: a share of all the time, or of what is left of it."""
@@ -143,13 +150,12 @@ class _Scheduled:
             if not reduced.infeasible:
                 PathSearch(self.pool, reduced.compiled, self.control).run(self._limits(_PATHS))
 
-    def _search(self, limits: Limits) -> Outcome:
-        """Search by an exact formulation for what is left between plan and bound."""
+    def _search(self, limits: Limits, names: tuple[str, ...]) -> Outcome:
+        """Search by the first of some formulations that takes it for what is left between plan and bound."""
         cap = self.pool.cap
         reduced = presolve(self.compiled, cap)
         if reduced.infeasible:
             return self._nothing_below(cap)
-        names = _EXACT_FORMULATIONS if self.compiled.is_layer.sum() <= _MOST_FOR_CP else _EXACT_FORMULATIONS[::-1]
         able = registry.supporting(self.compiled)
         outcome = Outcome("no_solution", message=registry.why_not(self.compiled, names))
         floor = -math.inf if self.pool.bound is None else self.pool.bound
