@@ -124,8 +124,11 @@ def _chooses_more(problem: Problem) -> bool:
 
 def _refusal(approach: Approach, problem: Problem) -> str:
     """Return what its algorithm does not support; "": nothing."""
-    if len(problem.networks) > 1 and approach.plan is not None:
-        return "several networks"
+    if approach.plan is not None:  # a rule of its own, which places the layers of a network on devices
+        if len(problem.networks) > 1:
+            return "several networks"
+        if any(device.modes for device in problem.platform.devices):
+            return "devices with modes"
     compiled = compile_problem(problem)
     if approach.method in EXACT:
         return EXACT[approach.method].refuses(compiled) or ""

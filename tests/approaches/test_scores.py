@@ -12,6 +12,7 @@ from small_settings import chain, gpus, graph, two
 import dnnopt as dp
 from dnnopt.approaches import approach_named, as_seen, plan_for, read_scores, score
 from dnnopt.approaches.settings import at_end
+from dnnopt.problem.modes import Mode
 
 SERVED = {"neurosurgeon": "sequential", "exo": "sequential", "msr": "pipelined"}
 
@@ -57,6 +58,9 @@ def test_an_algorithm_serves_what_its_own_problem_is_like():
     assert why_not("dads", problem(chain(), gpus(3))).startswith("its algorithm does not support a choice")
     twice = dp.Problem([chain(), chain().replace(name="other")], two(), "sequential", dp.latency())
     assert why_not("exo", twice) == "its algorithm does not support several networks"
+    where = two()
+    slow = where.replace(devices=[one.replace(modes=[Mode(name="slow")]) for one in where.devices])
+    assert why_not("exo", problem(chain(), slow)) == "its algorithm does not support devices with modes"
 
 
 def test_a_plan_for_any_problem_is_judged_with_what_its_algorithm_does_not_know():
