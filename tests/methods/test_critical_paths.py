@@ -35,7 +35,7 @@ from dnnopt.methods.programs.label_search import LabelSearch
 from dnnopt.methods.solving import solve
 from dnnopt.models.solvers.interface import Clock, Control, Limits
 from dnnopt.problem.constraints import Deadline, Memory
-from dnnopt.problem.objectives import energy, largest, latency, traffic
+from dnnopt.problem.objectives import energy, in_order, largest, latency, traffic
 
 MANY = 10**6
 PAIR = platform("p q", [link("w")], {"p>q": "w", "q>p": "w"})
@@ -288,3 +288,17 @@ def test_deadlines_are_kept_to_the_second(deadline, best):
         assert outcome.status == "infeasible"
     else:
         assert pool.bound == pytest.approx(best, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("first", "cap", "best"), [(traffic(), 1.0, 4.0), (largest(traffic()), 1.0, 4.0), (energy(), 0, 4)]
+)
+def test_limits_on_objectives_of_higher_priority_are_kept_with_the_tensors_they_are_about(first, cap, best):
+    net = network([dp.Layer(name=name, weights=1.0) for name in "abc"], [tensor("t", "a", "b c", 1.0)])
+    one = problem(net, PAIR, {"a": (1, 5), "b": (2, 2), "c": (2, 2)}, "parallel")
+    one = one.replace(subject_to=[Memory(limits={"p": 1.0, "q": 3.0})], minimize=in_order(first, latency()))
+    c, caps = compile_problem(one), {0: cap}
+    pool = Pool(one, c.at_stage(1, caps), 1, caps)
+    PathSearch(pool, pool.compiled, Control()).run(Limits(20.0))
+    assert pool.objective == pytest.approx(best)
+    assert pool.bound == pytest.approx(best, rel=1e-6)

@@ -25,7 +25,9 @@ from dnnopt.compiled.constraints import (
     LinearTerm,
     MaxTerm,
     MemoryLimit,
+    ObjectiveLimit,
     ObjectiveTerm,
+    PeriodTerm,
 )
 from dnnopt.compiled.evaluator import evaluator_of
 from dnnopt.compiled.logical import CutCount
@@ -198,10 +200,13 @@ def without_latencies(c: CompiledProblem) -> CompiledProblem:
 
 def _copies_matter(c: CompiledProblem) -> bool:
     """Return whether it matters which consumers share a copy of a tensor."""
-    metrics = [term.metric for term in c.objective[0] if isinstance(term, LinearTerm)]
+    terms = [*c.objective[0], *(term for one in c.constraints if isinstance(one, ObjectiveLimit) for term in one.terms)]
+    terms += [part for term in terms if isinstance(term, MaxTerm) for part in term.parts]
+    metrics = [term.metric for term in terms if isinstance(term, LinearTerm)]
     metrics += [one.metric for one in c.constraints if isinstance(one, LinearLimit)]
     held = any(isinstance(one, MemoryLimit) and one.buffers for one in c.constraints)
-    return held or any(metric.sends for metric in metrics) or any(isinstance(one, CutCount) for one in c.constraints)
+    counted = any(isinstance(one, CutCount) for one in c.constraints)
+    return held or counted or any(isinstance(term, PeriodTerm) for term in terms) or any(one.sends for one in metrics)
 
 
 def with_tensors_of_edges(c: CompiledProblem) -> CompiledProblem:
@@ -211,8 +216,25 @@ def with_tensors_of_edges(c: CompiledProblem) -> CompiledProblem:
     def by_edge(metric: LinearMetric) -> LinearMetric:
         return replace(metric, scale=metric.scale[tensor], gamma=metric.gamma[tensor])
 
-    limits = [one for one in c.constraints if isinstance(one, LinearLimit)]
-    others = [one for one in c.constraints if not isinstance(one, LinearLimit)]
+    def part_of_edges(part: LinearTerm | LatencyTerm) -> LinearTerm | LatencyTerm:
+        return replace(part, metric=by_edge(part.metric)) if isinstance(part, LinearTerm) else part
+
+    def of_edges(term: ObjectiveTerm) -> ObjectiveTerm:
+        match term:
+            case LinearTerm():
+                return part_of_edges(term)
+            case MaxTerm():
+                return replace(term, parts=tuple(map(part_of_edges, term.parts)))
+        return term
+
+    def limit_of_edges(limit: CompiledConstraint) -> CompiledConstraint:
+        match limit:
+            case LinearLimit():
+                return replace(limit, metric=by_edge(limit.metric))
+            case ObjectiveLimit():
+                return replace(limit, terms=tuple(map(of_edges, limit.terms)))
+        return limit
+
     return replace(
         c,
         transport="unicast",
@@ -228,11 +250,8 @@ def with_tensors_of_edges(c: CompiledProblem) -> CompiledProblem:
         producer=c.edge_producer,
         use_tensor=np.arange(count),
         use_consumer=c.edge_consumer,
-        objective=tuple(
-            tuple(replace(term, metric=by_edge(term.metric)) for term in terms if isinstance(term, LinearTerm))
-            for terms in c.objective
-        ),
-        constraints=(*others, *(replace(one, metric=by_edge(one.metric)) for one in limits)),
+        objective=tuple(tuple(map(of_edges, terms)) for terms in c.objective),
+        constraints=tuple(map(limit_of_edges, c.constraints)),
     )
 
 
