@@ -34,7 +34,7 @@ from dnnopt.methods.programs.frontier import Frontier
 from dnnopt.methods.programs.label_search import LabelSearch
 from dnnopt.methods.solving import solve
 from dnnopt.models.solvers.interface import Clock, Control, Limits
-from dnnopt.problem.constraints import Deadline, Memory
+from dnnopt.problem.constraints import Deadline, Memory, Placement
 from dnnopt.problem.objectives import energy, in_order, largest, latency, traffic
 
 MANY = 10**6
@@ -302,3 +302,29 @@ def test_limits_on_objectives_of_higher_priority_are_kept_with_the_tensors_they_
     PathSearch(pool, pool.compiled, Control()).run(Limits(20.0))
     assert pool.objective == pytest.approx(best)
     assert pool.bound == pytest.approx(best, rel=1e-6)
+
+
+def test_copies_that_share_links_are_not_charged_more_where_devices_are_merged(monkeypatch):
+    monkeypatch.setattr(groups, "_WIDTHS", (1,))  # the best plan of clusters alone
+    names = [f"d{number}" for number in range(12)]
+    links = [link(f"{way}-{name}") for name in names for way in ("up", "down")]
+    pairs = [(i, j) for i in names for j in names if i != j]
+    far = {f"{i}>{j}": "far0 far1 far2 far3 far4" for i, j in pairs if "d3" in (i, j)}
+    near = {f"{i}>{j}": f"up-{i} down-{j}" for i, j in pairs if "d3" not in (i, j)}
+    on = platform(" ".join(names), [*links, *(link(f"far{number}") for number in range(5))], near | far)
+    net = network([dp.Layer(name=name, weights=1.0) for name in "abcd"], [tensor("t", "a", "b c d", 1.0)])
+    places = {"a": ["d5"], "b": ["d7", "d3"], "c": ["d9", "d3"], "d": ["d11", "d3"]}
+    limits = Memory(limits={name: 3.0 if name == "d3" else 1.0 for name in names})
+    one = problem(
+        net,
+        on,
+        dict.fromkeys("abcd", (1.0,) * 12),
+        "parallel",
+        subject_to=[limits, *(Placement(layer=name, allowed=allowed) for name, allowed in places.items())],
+    ).replace(minimize=traffic() + 0.01 * latency(), transport="multicast")
+    c = compile_problem(one)
+    best = evaluator_of(c).objectives(np.array([[5, 7, 9, 11]]))[0]
+    pool = Pool(one, c)
+    PathSearch(pool, c, Control()).run(Limits(5.0))
+    assert best == pytest.approx(4.04)
+    assert pool.bound is None or pool.bound <= best * (1.0 + 1e-9)

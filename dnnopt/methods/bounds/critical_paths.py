@@ -105,6 +105,8 @@ class PathSearch:
         self._as_they_are = clusters is not None
         nodes, edges = compiled.seconds, compiled.edge_seconds
         if clusters is None:
+            if others.transport == "multicast":  # copies share links on their ways, which clusters do not have
+                return
             found = finest(by_time, _MOST_CLUSTERS)
             if found is None:
                 return
