@@ -53,7 +53,7 @@ SCOPE = Scope(
     relaxes=True, terms=frozenset({LinearTerm, LatencyTerm, MaxTerm}), latencies=frozenset({"parallel", "scheduled"})
 )
 SOURCE = "critical paths"
-_MOST_CLUSTERS = 12
+_MOST_CLUSTERS = 10  # as many devices as the tree program takes, which the first prices come from
 
 
 def refuses(compiled: CompiledProblem) -> str | None:
