@@ -385,8 +385,8 @@ def _run_exact(pool: Pool, name: str, limits: Limits, control: Control) -> Outco
 
 def _starts(c: CompiledProblem) -> tuple[str, ...]:
     """Return the baselines that give a plan to start from; the last one only where there is none."""
-    by_class = ("class-segments",) if c.execution in ("call", "pipelined") else ()
-    return ("all-on-one", *by_class, "single-cut", "multi-cut", "greedy")
+    more = {"call": ("class-segments",), "pipelined": ("class-segments",), "scheduled": ("etf",)}
+    return ("all-on-one", *more.get(c.execution, ()), "single-cut", "multi-cut", "greedy")
 
 
 def _run_baseline(pool: Pool, name: str, effort: Effort) -> None:
