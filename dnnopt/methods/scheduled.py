@@ -2,7 +2,8 @@
 
 Placements: baselines, the optimum of the sum of all times (one thing at a time), annealing, and those of the
 relaxation's solutions; each with its list schedule, the best with its best schedule. Bounds: the relaxation `modules`,
-after presolve with the best plan. What is left goes to an exact formulation.
+after presolve with the best plan, and that of critical paths where much is missing. What is left goes to an exact
+formulation.
 """
 
 from __future__ import annotations

@@ -103,7 +103,7 @@ class PathSearch:
         by_time = _with_all_seconds(others)
         clusters = as_they_are(others)
         self._as_they_are = clusters is not None
-        nodes, edges = compiled.seconds, compiled.edge_seconds
+        edges = compiled.edge_seconds
         if clusters is None:
             if others.transport == "multicast":  # copies share links on their ways, which clusters do not have
                 return
@@ -111,10 +111,10 @@ class PathSearch:
             if found is None:
                 return
             clusters = found[0]
-            nodes, edges = _merged_seconds(compiled, clusters)
+            edges = _edge_seconds_between(compiled, clusters)
             others = with_clusters(others, clusters)
         deadlines = tuple((one.network, one.limit) for one in compiled.constraints if isinstance(one, DeadlineLimit))
-        paths = PathTerms(nodes, edges, maxima_of(compiled), deadlines)
+        paths = PathTerms(others.seconds, edges, maxima_of(compiled), deadlines)
         relay = _PathPool(pool, clusters, others, SOURCE, by_time=by_time)
         self._search = groups.GroupSearch(relay, others, control, paths.decomposition, paths.about(others))
 
@@ -262,12 +262,10 @@ def _with_all_seconds(c: CompiledProblem) -> CompiledProblem:
     return replace(c, objective=((LinearTerm(1.0, seconds), *c.objective[0]),))
 
 
-def _merged_seconds(c: CompiledProblem, clusters: Clusters) -> tuple[Array, Array]:
-    """Return the least seconds of nodes in clusters (N, C), and of edges between two of these (E, pairs)."""
-    time = np.where(c.allowed, c.time, np.inf)
-    nodes = np.stack([time[:, np.isin(c.executor_device, one)].min(axis=1) for one in clusters], axis=1)
+def _edge_seconds_between(c: CompiledProblem, clusters: Clusters) -> Array:
+    """Return the least seconds of edges between two clusters (E, pairs)."""
     table = c.by_devices(np.where(c.pair_routed, c.edge_seconds, np.inf), same=np.inf)
     pairs = [(one, other) for one in clusters for other in clusters if one is not other]
     between = [table[:, one][:, :, other].min(axis=(1, 2)) for one, other in pairs]
     edges = np.stack(between, axis=1) if between else np.zeros((len(c.edges), 0))
-    return np.where(np.isfinite(nodes), nodes, 0.0), np.where(np.isfinite(edges), edges, 0.0)
+    return np.where(np.isfinite(edges), edges, 0.0)

@@ -195,7 +195,8 @@ class GroupSearch:
         each = max(time.perf_counter() - start, 1e-4)
         left = self.clock.left()
         wanted, step, fall = _LATER if self._turn else _FIRST
-        if not self._turn and decomposition.size > decomposition.prices_end:
+        follows = decomposition.size > decomposition.prices_end
+        if not self._turn and follows:
             wanted = _LONGER_FIRST
         steps = wanted if left is None else min(wanted, 1 + int(_SHARE * left / each))
         cap = self._cap()
@@ -215,7 +216,6 @@ class GroupSearch:
         self._changed |= not stalled
         if stalled or self._turn > 1:
             self._length *= _SHORTER
-        follows = decomposition.size > decomposition.prices_end
         self._settled = (stalled and self._length < _SHORTEST) or follows
 
     def _beams(self, decomposition: Decomposition, seconds: float) -> None:
