@@ -195,7 +195,7 @@ def test_schedules_are_not_better_than_the_bound_of_paths():
 def test_labels_know_the_objective_of_every_plan():
     seen = Counter()
 
-    @settings(max_examples=80, deadline=None)
+    @settings(max_examples=300, deadline=None)
     @given(DRAWN, st.integers(0, 2**32))
     def check(one, seed):
         draw = np.random.default_rng(seed)
@@ -203,7 +203,9 @@ def test_labels_know_the_objective_of_every_plan():
         if others is None:
             return
         placement = np.array([draw.choice(np.flatnonzero(row)) for row in c.allowed])
-        late = any(evaluator_of(c).latencies(placement[None])[0, a] > limit for a, limit in paths.deadlines)
+        late = any(
+            evaluator_of(c).latencies(placement[None])[0, a] > limit * (1 + 1e-8) for a, limit in paths.deadlines
+        )
         if evaluator_of(others).excess(placement[None])[0] > 0:
             return
         only = np.zeros_like(c.allowed)
