@@ -195,7 +195,7 @@ def test_schedules_are_not_better_than_the_bound_of_paths():
 def test_labels_know_the_objective_of_every_plan():
     seen = Counter()
 
-    @settings(max_examples=300, deadline=None)
+    @settings(max_examples=100, deadline=None)
     @given(DRAWN, st.integers(0, 2**32))
     def check(one, seed):
         draw = np.random.default_rng(seed)
