@@ -20,8 +20,8 @@ import dnnopt as dp
 from dnnopt.compiled.compiled import CompiledProblem
 from dnnopt.compiled.compiler import compile_problem
 from dnnopt.methods.groups import batched_loops, decomposition
-from dnnopt.methods.groups.decomposition import UNITS, Decomposition, DeviceGroups
-from dnnopt.methods.groups.families import family
+from dnnopt.methods.groups.decomposition import UNITS, Decomposition
+from dnnopt.methods.groups.families import DeviceGroups, family
 from dnnopt.methods.groups.loops import loops
 from dnnopt.methods.programs.label_search import LabelSearch
 from dnnopt.methods.programs.lagrangian import Lagrangian

@@ -96,7 +96,7 @@ def _is_automorphism(c: CompiledProblem, i: int, j: int) -> bool:
     """Return whether exchanging two devices, and their links with them, maps the problem to itself."""
     device = np.arange(len(c.device_names))
     device[[i, j]] = device[[j, i]]
-    link = _exchanged_links(c, device)
+    link = exchanged_links(c, device)
     if link is None or not _moves_alike(c, device):
         return False
     for values in (c.link_bandwidth, c.link_latency, c.link_trusted):
@@ -121,7 +121,7 @@ def _moves_alike(c: CompiledProblem, device: Index) -> bool:
     return bool(np.array_equal(c.forbidden_moves, c.forbidden_moves[:, pair]))
 
 
-def _exchanged_links(c: CompiledProblem, device: Index) -> Index | None:
+def exchanged_links(c: CompiledProblem, device: Index) -> Index | None:
     """Return which link takes each link's place (L,) when devices are exchanged; None: that is not one to one."""
     link = np.full(len(c.link_names), -1)
     for i in range(len(device)):

@@ -25,8 +25,7 @@ from dnnopt.methods.bounds.critical_paths import (
 )
 from dnnopt.methods.exact import groups
 from dnnopt.methods.groups import batched_loops
-from dnnopt.methods.groups.decomposition import DeviceGroups
-from dnnopt.methods.groups.families import family
+from dnnopt.methods.groups.families import DeviceGroups, family
 from dnnopt.methods.groups.flows import PathTerms, incoming
 from dnnopt.methods.groups.loops import loops
 from dnnopt.methods.pool import Pool

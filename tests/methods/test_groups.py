@@ -15,8 +15,8 @@ from dnnopt.compiled.compiler import compile_problem
 from dnnopt.compiled.constraints import MemoryLimit
 from dnnopt.methods.exact import groups
 from dnnopt.methods.groups import batched_loops
-from dnnopt.methods.groups.decomposition import UNITS, Decomposition, DeviceGroups
-from dnnopt.methods.groups.families import family
+from dnnopt.methods.groups.decomposition import UNITS, Decomposition
+from dnnopt.methods.groups.families import DeviceGroups, family
 from dnnopt.methods.groups.loops import loops
 from dnnopt.methods.programs.label_search import LabelSearch
 from dnnopt.methods.solving import solve
@@ -168,7 +168,8 @@ def test_a_run_of_layers_takes_no_more_units_than_its_bytes():
     for _ in range(200):
         held = draw.choice([0.0, 1.0, 3.0, 1e3, draw.random() * 100], size=12)
         memory_ = float(held.sum() * draw.uniform(0.2, 1.5) + 1e-3)
-        groups_ = DeviceGroups(np.ones((1, 1), dtype=bool), np.array([memory_]), held[:, None])
+        one = np.ones((1, 1), dtype=bool)
+        groups_ = DeviceGroups(one, np.array([memory_]), held[:, None], np.ones(1), one, np.zeros(1, dtype=np.int64))
         shifts = groups_.grid(np.arange(12), UNITS)[0][0]
         first, last = sorted(draw.choice(13, size=2, replace=False))
         units = shifts[first, 0] + shifts[first + 1 : last, 1].sum()

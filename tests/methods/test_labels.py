@@ -57,10 +57,10 @@ def test_more_layers_apart_than_devices_are_infeasible():
 
 def test_networks_are_too_wide_where_cuts_are_counted():
     # One by one, only the device of each producer matters; for cuts, also which devices have its tensor already.
-    words = "abcdefgh"
-    net = network([*map(layer, words), layer("y"), layer("z")], [tensor(f"t{u}", u, "y z", 1) for u in words])
+    words = "abcdefghijk"
+    net = network([*map(layer, f"{words}xyz")], [tensor(f"t{u}", u, "x y z", 1) for u in words])
     on = platform("p q r", [link("w")], {f"{i}>{j}": "w" for i in "pqr" for j in "pqr" if i != j})
-    one = problem(net, on, dict.fromkeys([*words, "y", "z"], (1, 2, 3)), transport="per_edge")
+    one = problem(net, on, dict.fromkeys(f"{words}xyz", (1, 2, 3)), transport="per_edge")
     assert labels.refuses(compile_problem(one)) is None
     counted = compile_problem(one.replace(subject_to=[MaxCuts(limit=3)]))
     assert labels.refuses(counted) == "more than 2,000,000 states of what is alive at once"

@@ -46,7 +46,7 @@ from dnnopt.methods.exact import groups
 from dnnopt.methods.groups.flows import PathTerms
 from dnnopt.methods.pool import Pool
 from dnnopt.methods.programs.frontier import Frontier
-from dnnopt.methods.programs.slots import StepBuilder, count_states
+from dnnopt.methods.programs.slots import count_states
 from dnnopt.models.solvers.interface import Control, Limits, Outcome
 
 SCOPE = Scope(
@@ -116,7 +116,9 @@ class PathSearch:
         deadlines = tuple((one.network, one.limit) for one in compiled.constraints if isinstance(one, DeadlineLimit))
         paths = PathTerms(others.seconds, edges, maxima_of(compiled), deadlines)
         relay = _PathPool(pool, clusters, others, SOURCE, by_time=by_time)
-        self._search = groups.GroupSearch(relay, others, control, paths.decomposition, paths.about(others))
+        self._search = groups.GroupSearch(
+            relay, others, control, paths.decomposition, paths.about(others), paths.alike(others)
+        )
 
     @property
     def promising(self) -> bool:
@@ -157,7 +159,7 @@ class _PathPool(MergedPool):
 def as_they_are(c: CompiledProblem) -> Clusters | None:
     """Return all devices as clusters; None: there are no tables for so many."""
     devices = len(c.device_names)
-    if devices > _MOST_CLUSTERS or not groups.suits(c) or count_states(StepBuilder(c).steps()) > MOST_STATES:
+    if devices > _MOST_CLUSTERS or not groups.suits(c) or count_states(c) > MOST_STATES:
         return None
     return [(device,) for device in range(devices)]
 

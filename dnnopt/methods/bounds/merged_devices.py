@@ -31,7 +31,7 @@ from dnnopt.methods.exact import groups
 from dnnopt.methods.groups.families import distances
 from dnnopt.methods.pool import Pool
 from dnnopt.methods.programs.rows import linear_costs
-from dnnopt.methods.programs.slots import StepBuilder, count_states
+from dnnopt.methods.programs.slots import count_states
 from dnnopt.methods.result import OPTIMAL_GAP
 from dnnopt.models.solvers.interface import Control, Limits, Outcome
 
@@ -141,7 +141,7 @@ def finest(c: CompiledProblem, most: int = _MOST_CLUSTERS) -> tuple[Clusters, Co
     while len(clusters) > 1:
         if len(clusters) <= most:
             merged = with_clusters(c, clusters)
-            if groups.suits(merged) and count_states(StepBuilder(merged).steps()) <= MOST_STATES:
+            if groups.suits(merged) and count_states(merged) <= MOST_STATES:
                 return clusters, merged
         first, second = min(combinations(clusters, 2), key=loss)
         clusters = sorted([one for one in clusters if one not in (first, second)] + [tuple(sorted(first + second))])

@@ -16,13 +16,16 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Protocol
 
+import numpy as np
+
 from dnnopt.compiled.compiled import CompiledProblem
 from dnnopt.compiled.constraints import MemoryLimit
 from dnnopt.compiled.metrics import Array, Index
 from dnnopt.compiled.presolve import presolve
-from dnnopt.methods.groups.decomposition import UNITS, Decomposition, DeviceGroups
-from dnnopt.methods.groups.families import family
+from dnnopt.methods.groups.decomposition import UNITS, Decomposition
+from dnnopt.methods.groups.families import DeviceGroups, family
 from dnnopt.methods.pool import Pool
+from dnnopt.methods.programs.alike import alike_devices, levelled
 from dnnopt.methods.programs.frontier import SCOPE as FOLLOWED
 from dnnopt.methods.programs.label_search import LabelSearch
 from dnnopt.methods.programs.lagrangian import Lagrangian
@@ -54,7 +57,7 @@ _ROOM = 1e-9
 
 def refuses(compiled: CompiledProblem) -> str | None:
     """Return why the problem is not of this kind, or None."""
-    reason = LabelSearch.refuses(compiled) or Lagrangian.refuses(compiled)
+    reason = LabelSearch.refuses(compiled)
     if reason is None and len(rows_of(compiled).objective) > 1:
         return "an objective that is the largest of several sums"
     return reason
@@ -112,6 +115,8 @@ class GroupSearch:
         Makes the decomposition of what is left, for groups and units of memory.
     like : CompiledProblem, optional
         A problem with the same limits and about the same objective, for the first prices.
+    classes : list of lists of int, optional
+        Devices that are alike; by default found in the problem.
 
     Attributes
     ----------
@@ -126,11 +131,14 @@ class GroupSearch:
         control: Control,
         decomposition: Callable[[CompiledProblem, DeviceGroups, int], Decomposition] = Decomposition,
         like: CompiledProblem | None = None,
+        classes: list[list[int]] | None = None,
     ) -> None:
-        self.pool, self.kept, self.control = pool, compiled, control
+        rows = rows_of(compiled)
+        self._classes = alike_devices(pool.compiled, (*rows.objective, *rows.limits)) if classes is None else classes
+        self.pool, self.kept, self.control = pool, levelled(compiled, self._classes), control
         self._decomposition, self._like = decomposition, like
         self._infeasible = self._ended = False
-        self._lagrangian: Lagrangian | None = None
+        self._prices: Array | None = None
         self._multipliers: Array | None = None
         self._turn, self._width, self._finer, self._length = 0, 0, 0, 1.0
         self._settled = False  # whether ascents do not help any more
@@ -150,26 +158,22 @@ class GroupSearch:
         if reduced.infeasible:
             self._add_bound(math.inf)
         else:
-            self.kept = reduced.compiled
+            self.kept = levelled(reduced.compiled, self._classes)
             self._search(gap)
         if self._infeasible:
             return Outcome("infeasible")
         return Outcome("no_solution" if self.pool.objective is None else "feasible")
 
     def _search(self, gap: float) -> None:
-        if self._lagrangian is None:
-            self._lagrangian = Lagrangian(self.kept if self._like is None else self._like)
-            self._lagrangian.maximize(self._part(*_PRICES), self.control, self._cap())
-            if self._like is None:
-                self._add_bound(self._lagrangian.bound)
-                if not self._done():
-                    self._forbid(self._lagrangian.marginals(self._part(*_PRICES), self.control).nodes)
+        if self._prices is None:
+            self._prices = self._first_prices()
+        listed = family(self.pool.compiled, self._classes)
         while not self._done():
-            groups = DeviceGroups.of(self.kept, family(self.pool.compiled))
+            groups = DeviceGroups.of(self.kept, listed, self._classes)
             decomposition = self._decomposition(self.kept, groups, UNITS << self._finer)
             start = time.perf_counter()
             if self._multipliers is None:  # easy problems end here
-                self._multipliers = decomposition.start(self._lagrangian.prices)
+                self._multipliers = decomposition.start(self._prices)
                 self._beams(decomposition, _EASY)
                 if self._done():
                     break
@@ -185,6 +189,20 @@ class GroupSearch:
                 break
             if gap < math.inf and not self.pool.is_closed(gap):
                 break
+
+    def _first_prices(self) -> Array:
+        """Return prices of limits without groups; 0 where there are too many devices for them."""
+        like = self.kept if self._like is None else self._like
+        if Lagrangian.refuses(like) is not None:
+            rows = rows_of(like)
+            return np.zeros(len(rows.objective) + len(rows.limits))
+        lagrangian = Lagrangian(like)
+        lagrangian.maximize(self._part(*_PRICES), self.control, self._cap())
+        if self._like is None:
+            self._add_bound(lagrangian.bound)
+            if not self._done():
+                self._forbid(lagrangian.marginals(self._part(*_PRICES), self.control).nodes)
+        return lagrangian.prices
 
     def _ascend(self, decomposition: Decomposition) -> None:
         """Improve the multipliers, for a while."""
@@ -249,8 +267,8 @@ class GroupSearch:
         if math.isinf(cap):
             return
         allowed = self.kept.allowed & (costs <= cap + _ROOM * abs(cap))
-        self._changed |= bool((allowed != self.kept.allowed).any())
-        self.kept = replace(self.kept, allowed=allowed)
+        before, self.kept = self.kept, levelled(replace(self.kept, allowed=allowed), self._classes)
+        self._changed |= bool((before.allowed != self.kept.allowed).any())
         if not self.kept.allowed.any(axis=1).all():
             self._add_bound(math.inf)
 

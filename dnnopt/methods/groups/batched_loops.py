@@ -15,14 +15,14 @@ def charge_crossings(events: Crossings, prices: Array, out: Array) -> None:
     """Add to each entry of `out` (G, entries) the prices (G, events) of its events."""
     entry = np.repeat(np.arange(out.shape[1]), np.diff(events.starts))
     for mine, total in zip(prices, out, strict=True):
-        total += np.bincount(entry, weights=mine[events.events], minlength=len(total))
+        total += np.bincount(entry, weights=events.counts * mine[events.events], minlength=len(total))
 
 
 def count_crossings(events: Crossings, entries: Index, out: Array) -> None:
-    """Add 1 to `out` (G, events) for each event of the entries (G, uses)."""
+    """Add counts to `out` (G, events) for each event of the entries (G, uses)."""
     for mine, total in zip(entries, out, strict=True):
         times = np.bincount(mine, minlength=len(events.starts) - 1)
-        total += np.bincount(events.events, np.repeat(times, np.diff(events.starts)), minlength=len(total))
+        total += np.bincount(events.events, events.counts * np.repeat(times, np.diff(events.starts)), minlength=len(total))
 
 
 def _steps(walk: Walk, choices: Array, entries: Array) -> Iterator[tuple[int, Index, Array]]:

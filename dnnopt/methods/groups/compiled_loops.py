@@ -8,22 +8,22 @@ from numba import njit
 
 @njit(cache=True)
 def charge_crossings(events, prices, out):
-    starts, listed = events
+    starts, listed, often = events
     for group in range(len(prices)):
         for entry in range(len(starts) - 1):
             total = 0.0
             for position in range(starts[entry], starts[entry + 1]):
-                total += prices[group, listed[position]]
+                total += often[position] * prices[group, listed[position]]
             out[group, entry] += total
 
 
 @njit(cache=True)
 def count_crossings(events, entries, out):
-    starts, listed = events
+    starts, listed, often = events
     for group in range(len(entries)):
         for entry in entries[group]:
             for position in range(starts[entry], starts[entry + 1]):
-                out[group, listed[position]] += 1.0
+                out[group, listed[position]] += often[position]
 
 
 @njit(cache=True)

@@ -30,6 +30,7 @@ import numpy as np
 from dnnopt.compiled.compiled import CompiledProblem
 from dnnopt.compiled.constraints import MemoryLimit
 from dnnopt.compiled.metrics import Array, Index, Mask
+from dnnopt.methods.groups.families import DeviceGroups
 from dnnopt.methods.groups.loops import loops, loops_for
 from dnnopt.methods.groups.steps import joint_of, sides_of
 from dnnopt.methods.programs.arrivals import Arrivals
@@ -37,56 +38,12 @@ from dnnopt.methods.programs.frontier import Frontier
 from dnnopt.methods.programs.rows import PlanSum, rows_of
 
 UNITS = 256
-_SLACK = 1e-8  # of memory: what the referee takes for a plan within the limit is one here
 _FIRST, _SECOND, _SMALL = 0.95, 0.999, 1e-3  # of Adam; gradients are whole numbers
 _MEAN = 0.98
 _LOOKS = 6  # at the mean of the iterates
 _ROUNDING = 1e-9
 _ROOM = 1e-6  # units
 _MOST_CELLS = 30_000_000  # of grids, in all states of all groups
-
-
-@dataclass(frozen=True, eq=False)
-class DeviceGroups:
-    """DeviceGroups of devices with limited memory.
-
-    Attributes
-    ----------
-    members : array (G, D)
-    memory : array (G,)
-        Bytes.
-    held : array (N, G)
-        Bytes of each node, on the member where they are least, whether it may be there or not: so multipliers keep
-        their meaning when choices go.
-    """
-
-    members: Mask
-    memory: Array
-    held: Array
-
-    @classmethod
-    def of(cls, c: CompiledProblem, listed: list[tuple[int, ...]]) -> DeviceGroups:
-        """Return them; every device must have a limit above 0."""
-        limits = {limit.device: limit for limit in reversed(c.constraints) if isinstance(limit, MemoryLimit)}
-        members = np.zeros((len(listed), len(c.device_names)), dtype=bool)
-        held = np.zeros((len(c.node_names), len(listed)))
-        for number, devices in enumerate(listed):
-            members[number, list(devices)] = True
-            held[:, number] = np.min([limits[device].resident for device in devices], axis=0)
-        memory = np.array([sum(limits[device].limit for device in devices) for devices in listed], dtype=float)
-        return cls(members, memory, held)
-
-    def grid(self, order: Index, count: int) -> tuple[Index, Array]:
-        """Return the units, of so many, that nodes in this order take (G, N, 2), and fractions of sums (G, N + 1).
-
-        Where a node begins a run of nodes in the group, it takes the first number, later in a run the second one.
-        """
-        held = self.held[order].T
-        units = np.concatenate([np.zeros((len(held), 1)), held.cumsum(axis=1)], axis=1)
-        units *= count / (self.memory * (1.0 + _SLACK))[:, None]
-        low, high = np.floor(units), np.ceil(units)
-        shifts = np.stack([low[:, 1:] - high[:, :-1], low[:, 1:] - low[:, :-1]], axis=-1)
-        return np.minimum(shifts, count + 2).astype(np.int64), units - low
 
 
 def _may(c: CompiledProblem) -> Mask:
@@ -125,15 +82,16 @@ class Decomposition:
         rows = rows_of(compiled)
         limits = (*rows.limits, *more)
         self._loops = loops_for(0)
-        self.frontier = Frontier(compiled, (*rows.objective, *limits))
+        self.frontier = Frontier(compiled, (*rows.objective, *limits), list(groups.classes))
+        assert self.frontier.alike.classes == list(groups.classes)
         # Rows with prices: the objective, and all limits but those of memory. A device's own row is its first.
         self.priced = np.array([number for number, row in enumerate(self.frontier.rows) if row.memory is None])
         self._memory = {
             row.device: number for number, row in reversed([*enumerate(self.frontier.rows)]) if row.memory is not None
         }
         self.limits = np.array([0.0, *(row.limit for row in limits)])[self.priced]
-        self.joint = joint_of(self.frontier, groups.members)
-        self.sides = sides_of(self.frontier, groups.members)
+        self.joint = joint_of(self.frontier, groups)
+        self.sides = sides_of(self.frontier, groups.every)
         rows_of_grids = len(groups.memory) * int(self.sides.walk.states_at[-1])
         self.units = units = max(1, min(units, _MOST_CELLS // max(1, rows_of_grids) - 2))
         nodes, tensors, count = len(compiled.node_names), len(compiled.tensor_names), len(groups.members)
@@ -170,12 +128,19 @@ class Decomposition:
         u, _, v, others = self.split(multipliers)
         known = self.priced[1:][self.priced[1:] < len(prices)]
         others[: len(known)] = prices[known]
+        others[:] = self._levelled(others)
         for number, members in enumerate(self.groups.members):
             if members.sum() == 1:
                 price = float(prices[self._memory[int(members.argmax())]])
                 v[number] = price
                 u[:, number] = -price * self.groups.held[:, number] / self.groups.memory[number]
         return multipliers
+
+    def _levelled(self, prices: Array) -> Array:
+        """Return means of prices over rows that exchanges of devices turn into each other."""
+        orbits = self.frontier.alike.orbits[self.priced[1:]]
+        counts = np.maximum(np.bincount(orbits), 1)
+        return np.asarray((np.bincount(orbits, prices, len(counts)) / counts)[orbits])
 
     def _joint_costs(self, multipliers: Array) -> tuple[Array, Array]:
         u, crossing, _, prices = self.split(multipliers)
@@ -205,22 +170,24 @@ class Decomposition:
             sides, goes_on, *side_costs, self._shifts, self.units, self._least, self._sides_chosen, self._sides_used
         )
         _, _, charged, priced = self.split(multipliers)
-        parts = np.array([self._table[0], *self._least])
+        often = self.groups.weights
+        parts = np.array([self._table[0], *(often * self._least)])
         if not np.isfinite(parts).all():
             return np.inf, gradient
-        total = float(parts.sum() - charged.sum() - priced @ self.limits[1:])
-        total -= _ROUNDING * float(np.abs(parts).sum() + charged.sum() + priced.sum())
+        total = float(parts.sum() - often @ charged - priced @ self.limits[1:])
+        total -= _ROUNDING * float(np.abs(parts).sum() + often @ charged + priced.sum())
         self._loops.joint_plan(walk, *costs, self._table, self._chosen, self._used[0])
         self._loops.count_crossings(self.joint.events, self._used, crossing.reshape(1, -1))
         crossed = np.zeros(crossing.T.shape)
         self._loops.count_crossings(self.sides.events, self._sides_used, crossed)
         crossing *= -1.0
-        crossing += crossed.T
+        crossing += often * crossed.T
         chosen = self._chosen + walk.choices_at[:-1]
-        u[self.sides.nodes] = self._sides_chosen.T
+        u[self.sides.nodes] = often * self._sides_chosen.T
         u[self.joint.nodes[chosen]] -= self.joint.inside[chosen]
-        unused[:] = (self._share * self._sides_chosen).sum(axis=1) - 1.0
+        unused[:] = often * ((self._share * self._sides_chosen).sum(axis=1) - 1.0)
         prices[:] = (self._placed[chosen].sum(axis=0) + self._sent[self._used[0]].sum(axis=0) - self.limits)[1:]
+        prices[:] = self._levelled(prices)
         return total, gradient
 
     def ascend(
@@ -291,7 +258,7 @@ class Decomposition:
         if not np.isfinite(total):
             return found
         walk, sides, count = self.joint.walk, self.sides.walk, len(self._least)
-        parts = float(self._table[0] + self._least.sum())
+        parts = float(self._table[0] + self.groups.weights @ self._least)
         least = np.zeros(len(self.joint.nodes))
         self._loops.joint_marginals(walk, *self._joint_costs(multipliers), self._table, least)
         side = np.zeros((count, 2 * len(self.sides.nodes)))
@@ -299,9 +266,14 @@ class Decomposition:
         self._loops.side_marginals(sides, self.sides.goes_on, *costs, self._shifts, self._side_tables(costs), side)
         place = np.zeros(len(self.sides.nodes), dtype=np.int64)
         place[self.sides.nodes] = np.arange(len(place))
-        at = 2 * place[self.joint.nodes][:, None] + self.joint.inside  # (choices, G)
-        least += side[np.arange(count), at].sum(axis=1)
+        out, inside = side.reshape(count, -1, 2)[:, place[self.joint.nodes]].transpose(2, 1, 0)  # (choices, G)
+        part = self.joint.inside
+        rest = self.groups.weights - part
+        least += (part * np.where(part > 0, inside, 0.0)).sum(axis=1)
+        least += (rest * np.where(rest > _ROOM, out, 0.0)).sum(axis=1)
         found[self.joint.nodes, self.joint.executors] = total + (least - parts)
+        for members in self.frontier.alike.classes:
+            found[:, members] = found[:, members].min(axis=1)[:, None]
         return found
 
     def followed(self, multipliers: Array) -> Frontier:
@@ -323,7 +295,7 @@ class Decomposition:
         devices, rows = (np.array(list(which), dtype=np.int64) for which in (self._memory, self._memory.values()))
         limits = [self.frontier.rows[number].memory for number in self._memory.values()]
         sizes = np.array([limit.limit for limit in limits if limit is not None])
-        share = self.groups.members[:, devices] * sizes / self.groups.memory[:, None]
+        share = self.groups.every[:, devices] * sizes / self.groups.memory[self.groups.stands, None]
         return GroupCompletions(
             self,
             self.followed(multipliers),
@@ -352,7 +324,7 @@ class GroupCompletions:
     side_tables : array (G, side states, units + 2)
     memory : array (limits of memory,)
         Numbers of their rows.
-    share : array (G, limits of memory)
+    share : array (A, limits of memory)
         What part of a group's memory that of a device is; 0 where it is no member.
     arrivals : Arrivals, optional
     """
@@ -370,11 +342,14 @@ class GroupCompletions:
 
     def beside(self, after: int, state: Index, values: Array, device: Index) -> Array:
         """Return what groups add (B,) after so many steps, for states and sums of rows (B, R)."""
-        of, sides = self.of, self.of.sides
-        mine = sides.images[:, of.joint.walk.states_at[after] + state] + sides.walk.states_at[after]  # (G, B)
+        of, sides, groups = self.of, self.of.sides, self.of.groups
+        mine = np.zeros((len(groups.every), len(state)), dtype=np.int64)
+        for axis, codes, image in sides.images[after]:
+            mine = mine * codes + image[:, self.frontier.steps[after].digits[axis, state]]
         used = self.share @ values[:, self.memory].T
-        in_run = of.groups.members[:, device] * of.fractions[:, after, None]
+        in_run = groups.every[:, device] * of.fractions[groups.stands, after, None]
         left = np.floor(of.units * (1.0 - used) + in_run + _ROOM)
         units = np.clip(left, 0, of.units + 1).astype(np.int64)
-        part = self.side_tables[np.arange(len(mine))[:, None], mine, units] + self.unused[:, None] * (used - 1.0)
-        return np.asarray(np.where(left < 0, np.inf, part).sum(axis=0))
+        part = self.side_tables[groups.stands[:, None], mine + sides.walk.states_at[after], units]
+        part = part + self.unused[groups.stands, None] * (used - 1.0)
+        return np.asarray(groups.share_of_each.sum(axis=1) @ np.where(left < 0, np.inf, part))

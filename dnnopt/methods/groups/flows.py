@@ -22,12 +22,14 @@ import numpy as np
 from dnnopt.compiled.compiled import CompiledProblem, kept
 from dnnopt.compiled.constraints import LinearTerm
 from dnnopt.compiled.metrics import Array, Index
-from dnnopt.methods.groups.decomposition import Decomposition, DeviceGroups
+from dnnopt.methods.groups.decomposition import Decomposition
+from dnnopt.methods.groups.families import DeviceGroups
 from dnnopt.methods.groups.loops import Loops, loops_for
 from dnnopt.methods.groups.steps import Incoming
+from dnnopt.methods.programs.alike import alike_devices
 from dnnopt.methods.programs.arrivals import Arrivals
 from dnnopt.methods.programs.frontier import Frontier
-from dnnopt.methods.programs.rows import PlanSum
+from dnnopt.methods.programs.rows import PlanSum, rows_of
 
 _TURN = 10.0  # what a step adds to θ of a mean path at most
 _ROOM = 1e-9
@@ -75,6 +77,14 @@ class PathTerms:
     def decomposition(self, c: CompiledProblem, groups: DeviceGroups, units: int) -> PathDecomposition:
         """Return the decomposition of what is left of the problem."""
         return PathDecomposition(c, groups, units, self)
+
+    def alike(self, c: CompiledProblem) -> list[list[int]]:
+        """Return the classes of devices whose exchange changes neither the problem nor any path's length."""
+        draw = np.random.default_rng(0)  # what is true of one path that weighs all nodes and edges is true of all
+        sizes = len(c.node_names), len(c.edges)
+        anywhere = Flow(*map(draw.random, sizes), np.ones(len(c.network_names)))
+        rows = rows_of(c)
+        return alike_devices(c, (*rows.objective, *rows.limits, self.mean(c, anywhere, anywhere.masses)))
 
     def flow(self, c: CompiledProblem, nodes: Array, edges: Array, loops: Loops) -> Flow:
         """Return the flow given θ of nodes (N,) and of edges (E,)."""
@@ -183,7 +193,9 @@ class PathDecomposition(Decomposition):
             for use, devices in uses:
                 edge = use.edges[number] if number < len(use.edges) else -1
                 pairs = (
-                    c.pair_number[use.origins][:, devices] if edge >= 0 else np.full((len(use.after), len(devices)), -1)
+                    c.pair_number[use.slot.origins][:, devices]
+                    if edge >= 0
+                    else np.full((use.shape[0], len(devices)), -1)
                 )
                 edges.append(np.full(pairs.size, edge))
                 seconds.append(padded[edge][pairs].ravel())

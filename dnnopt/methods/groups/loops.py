@@ -21,10 +21,10 @@ class Loops(Protocol):
     """What both ways have."""
 
     def charge_crossings(self, events: Crossings, prices: Array, out: Array) -> None:
-        """Add to each entry of `out` (G, entries) the prices (G, events) of its events."""
+        """Add to each entry of `out` (G, entries) the prices (G, events) of its events, as often as these happen."""
 
     def count_crossings(self, events: Crossings, entries: Index, out: Array) -> None:
-        """Add 1 to `out` (G, events) for each event of the entries (G, uses)."""
+        """Add to `out` (G, events) how often each event happens in the entries (G, uses)."""
 
     def joint_table(self, walk: Walk, choices: Array, entries: Array, out: Array) -> None:
         """Fill in the least cost from each state to the end (states,)."""

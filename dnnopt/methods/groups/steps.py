@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from dnnopt.compiled.metrics import Array, Index, Mask
+from dnnopt.methods.groups.families import DeviceGroups
 from dnnopt.methods.programs.frontier import Frontier
 from dnnopt.methods.programs.slots import Slot, SlotUse
 
@@ -108,10 +109,19 @@ class Incoming(NamedTuple):
 
 
 class Crossings(NamedTuple):
-    """Which tensors leave groups or enter them in which entries: compressed rows of (kind · T + tensor) · g + group."""
+    """Which tensors leave groups or enter them in which entries: compressed rows of (kind · T + tensor) · g + group.
+
+    Attributes
+    ----------
+    starts : array (entries + 1,)
+    events : array
+    counts : array
+        How often each happens: of groups that are alike, one has the multipliers of all.
+    """
 
     starts: Index
     events: Index
+    counts: Array
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,7 +135,7 @@ class JointProgram:
     placed : array (choices, R)
         What each choice adds to the rows.
     inside : array (choices, G)
-        Whether it is in each group.
+        How much of it is in each group.
     sent : array (entries, R)
         What each entry adds to the rows.
     events : Crossings
@@ -135,36 +145,38 @@ class JointProgram:
     nodes: Index
     executors: Index
     placed: Array
-    inside: Mask
+    inside: Array
     sent: Array
     events: Crossings
 
 
-def joint_of(frontier: Frontier, members: Mask) -> JointProgram:
-    """Return the joint program of groups (G, D)."""
+def joint_of(frontier: Frontier, groups: DeviceGroups) -> JointProgram:
+    """Return the joint program."""
     c, rows = frontier.c, len(frontier.rows)
     flat = _Flat()
     nodes, executors, placed, inside, sent = [], [], [], [], []
-    events: list[tuple[Index, Index]] = []  # entry, event
-    slots: tuple[Slot, ...] = ()
+    events: list[tuple[Index, Index, Array]] = []  # entry, event, how often
+    known: dict[tuple[int, ...], tuple[Index, Index, Index, Array]] = {}
     for step in frontier.steps:
         hosts = np.flatnonzero(c.allowed[step.node])
         devices = c.executor_device[hosts]
         nodes.append(np.full(len(hosts), step.node))
         executors.append(hosts)
         placed.append(frontier.alpha[step.node, hosts])
-        inside.append(members[:, devices].T)
-        digits = _digits(step.sizes)
+        inside.append(groups.parts[:, devices].T)
         first = flat.entries[-1]
         for use in step.uses:
-            codes = len(use.after)
+            codes, _ = use.shape
             sent.append(frontier.sent(use, np.arange(codes)[:, None], devices).reshape(-1, rows))
-            entry, event = _crossings(slots[use.axis], use, devices, members, len(c.tensor_names))
-            events.append((entry + first, event))
+            for tensor in dict.fromkeys(use.tensors):
+                key = id(use.slot.codes), use.slot.bits.get(tensor, 0), *devices.tolist()
+                if key not in known:
+                    known[key] = _crossings(use, tensor, devices, groups)
+                entry, kind, group, often = known[key]
+                event = (kind * len(c.tensor_names) + tensor) * len(groups.memory) + group
+                events.append((entry + first, event, often))
             first += codes * len(hosts)
-        to = step.after(digits, devices)
-        flat.add(to, [(digits[use.axis], len(use.after) * len(hosts)) for use in step.uses])
-        slots = step.slots_after
+        flat.add(step.to[:, devices], [(step.digits[use.axis], use.shape[0] * len(hosts)) for use in step.uses])
     return JointProgram(
         flat.walk(),
         np.concatenate(nodes),
@@ -176,35 +188,28 @@ def joint_of(frontier: Frontier, members: Mask) -> JointProgram:
     )
 
 
-def _crossings(slot: Slot, use: SlotUse, devices: Index, members: Mask, tensors: int) -> tuple[Index, Index]:
-    """Return which tensors leave or enter which groups for the first time: entries of the use, and events."""
-    groups = len(members)
-    bits = (members << np.arange(members.shape[1])).sum(axis=1)
-    entries: list[Index] = []
-    events: list[Index] = []
-    if slot.producer < 0:
-        nothing = np.zeros(0, dtype=np.int64)
-        return nothing, nothing
-    codes = np.array(slot.codes)
-    origin_in, device_in = members.T[codes[:, 0]], members.T[devices]  # (codes, G), (devices, G)
-    for tensor in use.tensors:
-        had = codes[:, 1 + slot.tensors.index(tensor)][:, None]
-        leaves = (origin_in & (had & ~bits == 0))[:, None] & ~device_in[None]
-        enters = (~origin_in & (had & bits == 0))[:, None] & device_in[None]
-        for kind, crossed in ((LEAVES, leaves), (ENTERS, enters)):
-            code, device, group = np.nonzero(crossed)
-            entries.append(code * len(devices) + device)
-            events.append((kind * tensors + tensor) * groups + group)
-    return np.concatenate(entries), np.concatenate(events)
+def _crossings(use: SlotUse, tensor: int, devices: Index, groups: DeviceGroups) -> tuple[Index, Index, Index, Array]:
+    """Return how often a tensor leaves or enters groups for the first time: entries of the use, kinds, groups, counts.
+    """
+    every = groups.every
+    had = use.slot.had(tensor)  # (codes, D)
+    origin_in, device_in = every.T[use.slot.origins], every.T[devices]  # (codes, A), (devices, A)
+    kept_in = (had[:, None] <= every).all(axis=2)
+    kept_out = ~(had[:, None] & every).any(axis=2)
+    leaves = (origin_in & kept_in)[:, None] & ~device_in[None]
+    enters = (~origin_in & kept_out)[:, None] & device_in[None]
+    often = np.stack([leaves, enters]).astype(float) @ groups.share_of_each  # (2, codes, devices, G)
+    kind, code, device, group = np.nonzero(often)
+    return code * len(devices) + device, kind, group, often[kind, code, device, group]
 
 
-def _compressed(found: Sequence[tuple[Index, Index]], entries: int) -> Crossings:
+def _compressed(found: Sequence[tuple[Index, Index, Array]], entries: int) -> Crossings:
     empty = np.zeros(0, dtype=np.int64)
-    entry = np.concatenate([empty, *(one for one, _ in found)])
-    event = np.concatenate([empty, *(one for _, one in found)])
+    entry, event = (np.concatenate([empty, *(one[part] for one in found)]).astype(np.int64) for part in (0, 1))
     order = np.argsort(entry, kind="stable")
     starts = np.concatenate([[0], np.cumsum(np.bincount(entry, minlength=entries))])
-    return Crossings(starts.astype(np.int64), event[order])
+    often = np.concatenate([np.zeros(0), *(one for _, _, one in found)])
+    return Crossings(starts.astype(np.int64), event[order], often[order])
 
 
 @dataclass(frozen=True, eq=False)
@@ -220,29 +225,30 @@ class SideProgram:
         Whether the node before a step is in the group, as its state tells.
     events : Crossings
         Of one group: kind · T + tensor.
-    images : array (G, joint states)
-        The state of each joint one, counted from the first before the step.
+    images : list of lists of (int, int, array (A, codes))
+        Before each step, and at the end: for each slot of a producer its axis, the number of codes of sides, and the
+        code of sides in each group of all for each code of the slot.
     """
 
     walk: Walk
     nodes: Index
     goes_on: Mask
     events: Crossings
-    images: Index
+    images: list[list[tuple[int, int, Index]]]
 
 
-def sides_of(frontier: Frontier, members: Mask) -> SideProgram:
-    """Return the program of sides of groups (G, D)."""
-    tensors, groups = len(frontier.c.tensor_names), len(members)
+def sides_of(frontier: Frontier, every: Mask) -> SideProgram:
+    """Return the program of sides; images are those of so many groups (A, D)."""
+    tensors = len(frontier.c.tensor_names)
     flat = _Flat()
-    events: list[tuple[Index, Index]] = []
+    events: list[tuple[Index, Index, Array]] = []
     goes_on: list[Mask] = []
-    images = [np.zeros((groups, 1), dtype=np.int64)]
-    slots: tuple[Slot, ...] = ()
+    images: list[list[tuple[int, int, Index]]] = [[]]
     codes: dict[int, list[_Code]] = {}  # of the producers in slots: side, then whether each tensor has crossed
+    known: dict[tuple[object, ...], Index] = {}
     before = -1
     for step in frontier.steps:
-        producers = [slot.producer for slot in slots if slot.producer >= 0]
+        producers = [slot.producer for slot in step.slots if slot.producer >= 0]
         digit = dict(zip(producers, _digits([len(codes[producer]) for producer in producers]), strict=True))
         count = len(next(iter(digit.values()))) if digit else 1
         runs = np.zeros(count, dtype=bool)
@@ -252,33 +258,33 @@ def sides_of(frontier: Frontier, members: Mask) -> SideProgram:
         uses: list[tuple[Index, int]] = []
         moved: dict[int, Index] = {}  # the codes after the step (codes, 2)
         for use in step.uses:
-            slot = slots[use.axis]
-            if slot.producer >= 0:
-                first = flat.entries[-1] + sum(entries for _, entries in uses)
-                after, following, entry, event = _side_use(slot, use, codes[slot.producer], frontier.sets, tensors)
-                uses.append((digit[slot.producer], after.size))
-                events.append((entry + first, event))
-                codes[slot.producer], moved[slot.producer] = following, after
+            producer = use.slot.producer
+            first = flat.entries[-1] + sum(entries for _, entries in uses)
+            after, following, entry, event = _side_use(use, codes[producer], tensors)
+            uses.append((digit[producer], after.size))
+            events.append((entry + first, event, np.ones(len(event))))
+            codes[producer], moved[producer] = following, after
         to = np.zeros((count, 2), dtype=np.int64)
         for slot in step.slots_after:
             if slot.producer == step.node:
-                codes[step.node] = [(side, *(0 for _ in slot.tensors)) for side in (0, 1)]
+                codes[step.node] = [(side, *(0 for _ in slot.bits)) for side in (0, 1)]
                 to = 2 * to + np.arange(2)
             elif slot.producer >= 0:
                 mine = digit[slot.producer]
                 to *= len(codes[slot.producer])
                 to += moved[slot.producer][mine] if slot.producer in moved else mine[:, None]
         flat.add(to, uses)
-        slots, before = step.slots_after, step.node
-        images.append(_images(slots, step.sizes_after, codes, members))
+        before = step.node
+        images.append([])
+        for axis, slot in enumerate(step.slots_after):
+            if slot.producer >= 0:
+                mine_now = codes[slot.producer]
+                key = id(slot.codes), tuple(slot.bits.values()), tuple(mine_now)
+                if key not in known:
+                    known[key] = _image(slot, mine_now, every)
+                images[-1].append((axis, len(mine_now), known[key]))
     order = np.array([step.node for step in frontier.steps])
-    return SideProgram(
-        flat.walk(),
-        order,
-        np.concatenate(goes_on),
-        _compressed(events, flat.entries[-1]),
-        np.concatenate(images, axis=1),
-    )
+    return SideProgram(flat.walk(), order, np.concatenate(goes_on), _compressed(events, flat.entries[-1]), images)
 
 
 def _digits(sizes: Sequence[int]) -> tuple[Index, ...]:
@@ -286,43 +292,37 @@ def _digits(sizes: Sequence[int]) -> tuple[Index, ...]:
     return tuple(np.unravel_index(np.arange(int(np.prod(sizes))), tuple(sizes))) if sizes else ()
 
 
-def _side_use(
-    slot: Slot, use: SlotUse, codes: list[_Code], sets: bool, tensors: int
-) -> tuple[Index, list[_Code], Index, Index]:
+def _side_use(use: SlotUse, codes: list[_Code], tensors: int) -> tuple[Index, list[_Code], Index, Index]:
     """Return the codes after a use (codes, 2), the list of these, and entries and events of what crosses."""
     number: dict[_Code, int] = {}
     after = np.zeros((len(codes), 2), dtype=np.int64)
     entries, events = [], []
-    for place, code in enumerate(codes):
+    places = {tensor: 1 + place for place, tensor in enumerate(use.slot.bits)}
+    for position, code in enumerate(codes):
         for side in (0, 1):
             following = list(code)
             for tensor, over in zip(use.tensors, use.over, strict=True):
-                at = 1 + slot.tensors.index(tensor)
-                if side != code[0] and not code[at]:
-                    entries.append(2 * place + side)
+                at = places.get(tensor, 0)
+                if side != code[0] and not (at and code[at]):
+                    entries.append(2 * position + side)
                     events.append((LEAVES if code[0] else ENTERS) * tensors + tensor)
-                    following[at] = int(sets)
-                if over:
+                    if at:
+                        following[at] = 1
+                if over and at:
                     following[at] = 0
-            after[place, side] = number.setdefault(tuple(following), len(number))
+            after[position, side] = number.setdefault(tuple(following), len(number))
     return after, list(number), np.array(entries, dtype=np.int64), np.array(events, dtype=np.int64)
 
 
-def _images(slots: Sequence[Slot], sizes: Sequence[int], codes: dict[int, list[_Code]], members: Mask) -> Index:
-    """Return the state of sides (G, states) for every joint state."""
-    bits = (members << np.arange(members.shape[1])).sum(axis=1)
-    image = np.zeros((len(members), int(np.prod(sizes))), dtype=np.int64)
-    for slot, digit in zip(slots, _digits(sizes), strict=True):
-        if slot.producer >= 0:
-            place = {code: number for number, code in enumerate(codes[slot.producer])}
-            table = np.zeros((len(bits), len(slot.codes)), dtype=np.int64)
-            for number, mask in enumerate(bits.tolist()):
-                table[number] = [place[_side_of(code, mask)] for code in slot.codes]
-            image = image * len(place) + table[:, digit]
-    return image
-
-
-def _side_of(code: _Code, mask: int) -> _Code:
-    """Return the code of a group (bits of its devices) for one of the frontier."""
-    inside = mask >> code[0] & 1
-    return (inside, *(int(bool(had & (~mask if inside else mask))) for had in code[1:]))
+def _image(slot: Slot, codes: list[_Code], every: Mask) -> Index:
+    """Return the code of sides in each group (A, codes) for each code of a slot."""
+    inside = every[:, slot.origins]  # (A, codes)
+    parts = [inside]
+    for tensor in slot.bits:
+        had = slot.had(tensor)
+        parts.append(np.where(inside, (had & ~every[:, None]).any(axis=2), (had & every[:, None]).any(axis=2)))
+    key = sum(part.astype(np.int64) << place for place, part in enumerate(parts))
+    number = {sum(bit << place for place, bit in enumerate(code)): at for at, code in enumerate(codes)}
+    table = np.zeros(1 << len(parts), dtype=np.int64)
+    table[list(number)] = list(number.values())
+    return np.asarray(table[key])

@@ -11,7 +11,6 @@ each, that is what all latencies come to.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -90,7 +89,7 @@ class Arrivals:
         return LabelTimes(np.zeros(1), np.zeros((1, 0)), np.zeros((1, len(self.maxima) + 1)))
 
     def of_children(
-        self, step: FrontierStep, times: LabelTimes, digits: Sequence[Index], executors: Index
+        self, step: FrontierStep, times: LabelTimes, digits: Index, executors: Index
     ) -> tuple[Array, Array]:
         """Return when the step's node starts in each executor (B, h), and the slack that this adds."""
         devices = self.frontier.c.executor_device[executors]
@@ -109,14 +108,14 @@ class Arrivals:
 
     def seconds(self, use: SlotUse, devices: Index) -> list[tuple[int, Array]]:
         """Return the edges of a use, with their seconds from each code to each device (codes, devices)."""
-        pairs = self.frontier.c.pair_number[use.origins][:, devices] if use.edges else use.origins
+        pairs = self.frontier.c.pair_number[use.slot.origins][:, devices]
         return [(edge, self.edges[edge][pairs]) for edge in use.edges]
 
     def after(
         self,
         step: FrontierStep,
         times: LabelTimes,
-        digits: Sequence[Index],
+        digits: Index,
         parent: Index,
         executor: Index,
         starts: Array,
@@ -128,11 +127,9 @@ class Arrivals:
         for use in step.uses:
             others += frontier.sent(use, digits[use.axis][parent], frontier.c.executor_device[executor])[..., 0]
         end = starts + self.nodes[step.node, executor]
-        left = {use.axis for use in step.uses if not use.kept}
-        kept = [axis for axis in range(times.ends.shape[1]) if axis not in left]
-        begun = step.slots_after[len(kept) :]
+        begun = step.slots_after[len(step.kept) :]
         columns = [end if slot.producer >= 0 else np.zeros(len(end)) for slot in begun]
-        ends = np.concatenate([times.ends[parent][:, kept], *(column[:, None] for column in columns)], axis=1)
+        ends = np.concatenate([times.ends[parent][:, step.kept], *(column[:, None] for column in columns)], axis=1)
         sums = times.sums[parent]
         sums[:, -1] += others
         if all(slot.producer < 0 for slot in begun):

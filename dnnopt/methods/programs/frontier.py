@@ -3,15 +3,17 @@
 After each step a *slot* holds, for every producer with tensors that are still to be used, its device and, for each such
 tensor, the set of devices that have it already; so every copy is charged once. Further slots hold the device of layers
 that must go together, those taken by layers that must be apart, and all that are in use where their number is limited.
-The *state* is what all slots hold. Tables over states are exact sums to the end (dynamic programming, backwards);
-labels walk forwards (see `label_search.py`).
+The *state* is what all slots hold; where devices are alike, one state stands for all that exchanges lead to (see
+`slots.py`). Tables over states are exact sums to the end (dynamic programming, backwards); labels walk forwards (see
+`label_search.py`).
 
-Slots come from the network's structure alone, so networks with few tensors alive at once have few states: a chain has
-one for each device.
+States are those that can be reached, so networks with few tensors alive at once have few: a chain has one for each
+device, or one for all that are alike.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from copy import copy
 from functools import cached_property
@@ -30,9 +32,11 @@ from dnnopt.compiled.constraints import (
 from dnnopt.compiled.logical import Colocation, CutCount, DeviceCount, Separation, TierOrder
 from dnnopt.compiled.metrics import Array, Index
 from dnnopt.compiled.scope import Scope
+from dnnopt.compiled.symmetry import identical_devices
 from dnnopt.methods.programs import rows as sums
+from dnnopt.methods.programs.alike import RowExchanges
 from dnnopt.methods.programs.rows import PlanSum
-from dnnopt.methods.programs.slots import FrontierStep, SlotUse, StepBuilder, TooManyStatesError, count_states
+from dnnopt.methods.programs.slots import FrontierStep, SlotUse, StepBuilder, TooManyStatesError, steps_of
 
 SCOPE = Scope(
     enforces=frozenset(
@@ -51,6 +55,8 @@ class Frontier:
     ----------
     compiled : CompiledProblem
     rows : sequence of PlanSum
+    classes : list of lists of int, optional
+        Devices that can be exchanged; by default all that are alike. Those that rows tell apart stay as they are.
 
     Raises
     ------
@@ -58,16 +64,25 @@ class Frontier:
         If there are more than `MOST_STATES` over all steps.
     """
 
-    def __init__(self, compiled: CompiledProblem, rows: Sequence[PlanSum]) -> None:
+    def __init__(
+        self, compiled: CompiledProblem, rows: Sequence[PlanSum], classes: list[list[int]] | None = None
+    ) -> None:
         self.c = compiled
         self.rows = tuple(rows)
         self.alpha = np.stack([row.alpha for row in rows], axis=-1)  # (N, k, R)
         self._per_feature, self._per_edge = self._features(), self._edges()
         self._sent: dict[int, Array] = {}  # of uses, by their ids
-        builder = StepBuilder(compiled)
-        self.sets = builder.sets
-        self.steps = builder.steps()
-        self.states = count_states(self.steps)
+        self.alike = RowExchanges.of(compiled, self.rows, identical_devices(compiled) if classes is None else classes)
+        builder, steps = steps_of(compiled)
+        if builder.classes != self.alike.classes:
+            builder = StepBuilder(compiled, self.alike.classes)
+            steps = builder.steps()
+        if isinstance(steps, str):
+            raise TooManyStatesError(steps)
+        self.sets, self.steps = builder.sets, steps
+        self.states = sum(step.states for step in steps)
+        self.exchanges = builder.exchanges
+        self.sources = self.alike.sources(self.exchanges)
 
     def with_rows(self, rows: Sequence[PlanSum]) -> Frontier:
         """Return the same steps with other rows."""
@@ -94,11 +109,8 @@ class Frontier:
     @staticmethod
     def too_wide(compiled: CompiledProblem) -> str | None:
         """Return why the network is too wide for tables over states, or None."""
-        try:
-            StepBuilder(compiled).steps()
-        except TooManyStatesError as error:
-            return str(error)
-        return None
+        _, steps = steps_of(compiled)
+        return steps if isinstance(steps, str) else None
 
     def _features(self) -> Array:
         """Return what each feature of a copy adds to the rows (T, F, R): links, devices that have it, copies."""
@@ -123,9 +135,9 @@ class Frontier:
 
     def sent(self, use: SlotUse, digits: Index, devices: Index) -> Array:
         """Return what uses of a slot add to the rows (..., R), for its codes and the node's devices (broadcast)."""
-        if use.after.size * len(self.rows) <= _MOST_KEPT:
+        if math.prod(use.shape) * len(self.rows) <= _MOST_KEPT:
             if id(use) not in self._sent:
-                self._sent[id(use)] = self._sum_sent(use, *np.ogrid[: use.after.shape[0], : use.after.shape[1]])
+                self._sent[id(use)] = self._sum_sent(use, *np.ogrid[: use.shape[0], : use.shape[1]])
             return self._sent[id(use)][digits, devices]
         return self._sum_sent(use, digits, devices)
 
@@ -134,21 +146,20 @@ class Frontier:
         for tensor, features in zip(use.tensors, use.sent, strict=True):
             total += features[digits, devices] @ self._per_feature[tensor]
         if self._per_edge is not None and use.edges:
-            pairs = self.c.pair_number[use.origins[digits], devices]
+            pairs = self.c.pair_number[use.slot.origins[digits], devices]
             for edge in use.edges:
                 total += self._per_edge[edge][pairs]
         return total
 
     def weighed(self, use: SlotUse, weights: Array) -> Array:
-        """Return what uses of a slot add to weighted sums of rows (codes, D, M); inf where the device is forbidden."""
-        total = np.zeros((*use.after.shape, len(weights)))
+        """Return what uses of a slot add to weighted sums of rows (codes, D, M)."""
+        total = np.zeros((*use.shape, len(weights)))
         for tensor, features in zip(use.tensors, use.sent, strict=True):
             total += features @ (self._per_feature[tensor] @ weights.T)
         if self._per_edge is not None and use.edges:
-            pairs = self.c.pair_number[use.origins]
+            pairs = self.c.pair_number[use.slot.origins]
             for edge in use.edges:
                 total += (self._per_edge[edge] @ weights.T)[pairs]
-        total[use.after < 0] = np.inf
         return total
 
     @cached_property
@@ -165,6 +176,9 @@ class Frontier:
                 if self._per_edge is not None:
                     for edge in use.edges:
                         most[number] += self._per_edge[edge].max(axis=0)
+        for orbit in range(int(self.alike.orbits.max(initial=-1)) + 1):
+            mine = self.alike.orbits == orbit
+            least[:, mine], most[:, mine] = least[:, mine].min(axis=1)[:, None], most[:, mine].max(axis=1)[:, None]
         return _after_each(least), _after_each(most)
 
     def tables(self, weights: Array) -> list[Array]:
@@ -172,35 +186,25 @@ class Frontier:
 
         The first is that from before the first step; the last, of zeros, that after the last step.
         """
-        c = self.c
-        table = np.zeros(len(weights))
-        found = [table.reshape(-1, len(weights))]
+        table = np.zeros((1, len(weights)))
+        found = [table]
         for step in reversed(self.steps):
             table = self._before(step, table, weights)
-            found.append(table.reshape(-1, len(weights)))
-        assert len(found) == len(c.node_names) + 1
+            found.append(table)
         return found[::-1]
 
     def _before(self, step: FrontierStep, after: Array, weights: Array) -> Array:
         """Return the table before a step from that after it."""
         c = self.c
-        before = np.full((*step.sizes, len(weights)), np.inf)
-        charges = [self.weighed(use, weights) for use in step.uses]
+        before = np.full((step.states, len(weights)), np.inf)
+        charges = [(step.digits[use.axis], self.weighed(use, weights)) for use in step.uses]
         for executor in np.flatnonzero(c.allowed[step.node]):
             device = c.executor_device[executor]
-            table = after
-            for codes in reversed(step.begun):
-                table = table[..., codes[device], :]
-            for use in sorted(step.uses, key=lambda use: use.axis):
-                if use.kept:
-                    table = np.take(table, np.maximum(use.after[:, device], 0), axis=use.axis)
-                else:
-                    table = np.expand_dims(table, use.axis)
-            table = table + weights @ self.alpha[step.node, executor]
-            for use, charge in zip(step.uses, charges, strict=True):
-                shape = [1] * len(step.sizes) + [len(weights)]
-                shape[use.axis] = step.sizes[use.axis]
-                table = table + charge[:, device].reshape(shape)
+            to = step.to[:, device]
+            table = after[to] + weights @ self.alpha[step.node, executor]
+            for digits, charge in charges:
+                table += charge[digits, device]
+            table[to < 0] = np.inf
             np.minimum(before, table, out=before)
         return before
 

@@ -8,13 +8,13 @@ Lagrangian sums to the end bound what any plan that begins like this comes to:
 
 Labels go whose bound is above the cap, that break a limit, or that another one in the same state is nowhere worse than
 (Irnich, Desaulniers: Shortest path problems with resource constraints, 2005). Of the rest the `width` with the least
-bounds go on: a beam. If none was left out, what is found is optimal, or nothing is below the cap; otherwise the least
+bounds go on: a beam. Where devices are alike, labels are kept as if these had been exchanged until what is open comes
+first, then what is full least (see `LabelOrder`). If none was left out, what is found is optimal, or nothing is below the cap; otherwise the least
 bound of those left out is a bound.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Protocol
 
@@ -27,6 +27,7 @@ from dnnopt.methods.groups.loops import loops_for
 from dnnopt.methods.programs import rows as sums
 from dnnopt.methods.programs.arrivals import Arrivals, LabelTimes
 from dnnopt.methods.programs.frontier import Frontier
+from dnnopt.methods.programs.label_order import LabelOrder
 from dnnopt.methods.programs.rows import PlanSums, rows_of
 from dnnopt.methods.programs.slots import FrontierStep
 from dnnopt.models.solvers.interface import Clock, Control
@@ -38,6 +39,7 @@ _SPARE = 4
 _MOST_PEAKS = 100  # numbers that each label keeps beside its sums
 _SAMPLES = 4  # labels of each step on which prices are chosen
 _MOST_ENTRIES = 30_000_000
+_MOST_PLANS = 200
 
 
 class Completions(Protocol):
@@ -103,6 +105,8 @@ class _Labels:
         Bounds of the objective.
     values : array (B, R)
     peaks : array (B, K)
+    becomes : array (B, D)
+        Which device each one has become in the step; without columns where none are alike.
     times : LabelTimes, optional
     """
 
@@ -113,6 +117,7 @@ class _Labels:
     lower: Array
     values: Array
     peaks: Array
+    becomes: Index
     times: LabelTimes | None = None
 
     def take(self, chosen: Index | Mask) -> _Labels:
@@ -165,11 +170,17 @@ class LabelSearch:
         # What is left of the limits beside the largest peaks.
         self._beside_peaks = self.limits.copy()
         np.subtract.at(self._beside_peaks, self._peaked, self._peak.max(axis=-1, initial=0.0))
+        self._order = LabelOrder.of(self.frontier, self.weighed + self._peaked) if self.frontier.alike.classes else None
 
     def _set_prices(self, prices: Array) -> None:
-        self.weights = prices[: max(1, _MOST_ENTRIES // self.frontier.states)]
+        self.weights = self._levelled(prices[: max(1, _MOST_ENTRIES // self.frontier.states)])
         self.charged = self.weights[:, self.weighed :] @ self.limits
         self.tables = self.frontier.tables(self.weights)
+
+    def _levelled(self, prices: Array) -> Array:
+        """Return means of prices (M, R) over rows that exchanges of devices turn into each other."""
+        same = self.frontier.alike.orbits[:, None] == self.frontier.alike.orbits
+        return np.asarray(prices @ (same / same.sum(axis=0)))
 
     def choose_prices(self, candidates: Array, cap: float, most: int) -> None:
         """Take those prices that together bound the labels of the last run best (greedily), at most so many.
@@ -180,6 +191,7 @@ class LabelSearch:
         if not self._samples:
             return
         candidates = np.concatenate([self.weights, candidates])[: max(1, _MOST_ENTRIES // self.frontier.states)]
+        candidates = self._levelled(candidates)
         tables = self.frontier.tables(candidates)
         charged = candidates[:, self.weighed :] @ self.limits
         bounds = np.concatenate(
@@ -237,11 +249,11 @@ class LabelSearch:
         most = most + _ROOM * np.abs(most)
         enough = np.concatenate([np.full(self.weighed, floor if self.weighed > 1 else -np.inf), self._beside_peaks])
         first, rows, peaked, count = np.zeros(1, dtype=np.int64), len(most), len(self._peaked), len(self.weights)
-        root = np.zeros((1, count)), np.array([self.bound]), np.zeros((1, rows)), np.zeros((1, peaked))
+        root = np.zeros((1, count)), np.array([self.bound]), np.zeros((1, rows)), np.zeros((1, peaked)), first[:, None]
         labels = _Labels(first, first, first, *root, None if self.arrivals is None else self.arrivals.start())
         least_left, most_left = self.frontier.left
         left_out = np.inf
-        trail: list[tuple[Index, Index]] = []
+        trail: list[tuple[Index, Index, Index]] = []
         self._samples = []
         for number, step in enumerate(self.frontier.steps):
             if clock.expired() or control.stop.is_set():
@@ -252,12 +264,12 @@ class LabelSearch:
             labels = labels.take(_undominated(labels, enough - most_left[number], self.arrivals))
             left_out = min(left_out, float(labels.lower[width:].min(initial=np.inf)))
             labels = labels.take(np.arange(min(width, len(labels.lower))))
-            trail.append((labels.parent, labels.executor))
+            trail.append((labels.parent, labels.executor, labels.becomes))
             self._samples.append((number, labels.state[:_SAMPLES], labels.values[:_SAMPLES]))
             if not len(labels.lower):
                 return LabelResult(nowhere, min(left_out, cap))
         objectives = labels.values[:, : self.weighed].max(axis=1) if labels.times is None else labels.times.objectives
-        best = np.argsort(objectives, kind="stable")
+        best = np.argsort(objectives, kind="stable")[:_MOST_PLANS]
         return LabelResult(self._placements(trail, best), min(left_out, cap), float(objectives.min()))
 
     def _children(
@@ -268,17 +280,21 @@ class LabelSearch:
         executors = np.flatnonzero(c.allowed[step.node])
         devices = c.executor_device[executors]
         weighed = labels.weighed[:, None, :] + (frontier.alpha[step.node, executors] @ self.weights.T)
-        digits = np.unravel_index(labels.state, step.sizes) if step.sizes else ()
-        state = np.broadcast_to(step.after(digits, devices), weighed.shape[:2])
-        for use in sorted(step.uses, key=lambda use: use.axis):
+        digits = step.digits[:, labels.state]
+        state = step.to[labels.state][:, devices]
+        if self._order is not None:
+            state[self._order.repeats(step, labels.state, labels.values, labels.peaks)[:, devices]] = -1
+        for use in step.uses:
             weighed = weighed + frontier.weighed(use, self.weights)[digits[use.axis]][:, devices]
         parent, chosen = np.nonzero(state >= 0)
         state, weighed = state[parent, chosen], weighed[parent, chosen]
+        turns = None if step.turns is None else step.turns[labels.state[parent], devices[chosen]]
         lower = weighed + self.tables[number + 1][state] - self.charged
         values: Array | None = None
         if self.completions is not None:
-            values = self._values(step, labels, digits, parent, executors[chosen])
-            lower = lower + self.completions.beside(number + 1, state, values, devices[chosen])[:, None]
+            values = self._values(step, labels, digits, parent, executors[chosen], turns)
+            device = devices[chosen] if turns is None else frontier.exchanges[turns, devices[chosen]]
+            lower = lower + self.completions.beside(number + 1, state, values, device)[:, None]
         lower = lower.max(axis=1)
         starts = slack = np.zeros(0)
         if self.arrivals is not None and labels.times is not None:
@@ -286,29 +302,41 @@ class LabelSearch:
             starts, slack = at[parent, chosen], late[parent, chosen]
             lower = lower + labels.times.slack[parent] + slack
             lower[starts > self.arrivals.latest[step.node, executors][chosen]] = np.inf
-        below = np.flatnonzero(lower <= cap)
+        below = np.flatnonzero((lower <= cap) & np.isfinite(lower))
         order = below[np.argsort(lower[below], kind="stable")]
         out = float(lower[order[most]]) if len(order) > most else np.inf
         order = order[:most]
-        parent, chosen = parent[order], chosen[order]
-        values = self._values(step, labels, digits, parent, executors[chosen]) if values is None else values[order]
+        parent, chosen, state = parent[order], chosen[order], state[order]
+        executor, turns = executors[chosen], None if turns is None else turns[order]
+        values = self._values(step, labels, digits, parent, executor, turns) if values is None else values[order]
         peaks = labels.peaks[parent]
         if len(self._peaked):
             here = devices[chosen][:, None] == self._peak_at
             peaks = np.maximum(peaks, here * self._peak[:, step.node])
-        times, executor = None, executors[chosen]
+        becomes = np.zeros((len(order), 0), dtype=np.int64)
+        if self._order is not None:
+            steps = frontier.steps[number + 1 : number + 2]
+            absent = steps[0].absent[state] if steps else np.ones((len(state), len(c.device_names)), dtype=bool)
+            peaks, becomes = self._order.put(absent, values, peaks, turns)
+        times = None
         if self.arrivals is not None and labels.times is not None:
             times = self.arrivals.after(step, labels.times, digits, parent, executor, starts[order], slack[order])
-        return _Labels(parent, executor, state[order], weighed[order], lower[order], values, peaks, times), out
+        return _Labels(parent, executor, state, weighed[order], lower[order], values, peaks, becomes, times), out
 
     def _values(
-        self, step: FrontierStep, labels: _Labels, digits: Sequence[Index], parent: Index, executor: Index
+        self,
+        step: FrontierStep,
+        labels: _Labels,
+        digits: Index,
+        parent: Index,
+        executor: Index,
+        turns: Index | None,
     ) -> Array:
-        """Return the sums of rows (B, R) of children of labels."""
+        """Return the sums of rows (B, R) of children of labels, after exchanges of devices (B,)."""
         values: Array = labels.values[parent] + self.frontier.alpha[step.node, executor]
         for use in step.uses:
             values += self.frontier.sent(use, digits[use.axis][parent], self.c.executor_device[executor])
-        return values
+        return values if turns is None else np.take_along_axis(values, self.frontier.sources[turns], axis=1)
 
     def _fits(self, labels: _Labels, most: Array) -> Mask:
         """Return which labels have at most so much in each row (R,)."""
@@ -317,12 +345,22 @@ class LabelSearch:
             used[:, self.weighed + number] += peaks
         return np.all(used <= most, axis=1)
 
-    def _placements(self, trail: list[tuple[Index, Index]], labels: Index) -> Index:
+    def _placements(self, trail: list[tuple[Index, Index, Index]], labels: Index) -> Index:
         """Return the placements (B, N) of labels after the last step."""
         placements = np.zeros((len(labels), len(self.c.node_names)), dtype=np.int64)
-        for step, (parent, executor) in zip(reversed(self.frontier.steps), reversed(trail), strict=True):
+        taken = []
+        for step, (parent, executor, becomes) in zip(reversed(self.frontier.steps), reversed(trail), strict=True):
             placements[:, step.node] = executor[labels]
+            taken.append(becomes[labels])
             labels = parent[labels]
+        if self._order is None:
+            return placements
+        rows = np.arange(len(labels))[:, None]
+        really = np.tile(np.arange(len(self.c.device_names)), (len(labels), 1))  # which device each one stands for
+        for step, becomes in zip(self.frontier.steps, reversed(taken), strict=True):
+            placements[:, step.node] = really[rows[:, 0], placements[:, step.node]]
+            before = really.copy()
+            really[rows, becomes] = before
         return placements
 
 

@@ -1,5 +1,10 @@
 """Slots of the frontier: what is remembered of each producer, and of constraints, from step to step.
 
+A slot says something of each device by itself: that a producer is there, that a tensor was sent there, that a layer of
+a group is there. Such *marks* of all slots are the state. Devices that are alike (see `symmetry.py`) can be exchanged:
+of states that differ by that alone one stands for all, in which those of a class come in the order of their marks. So
+there are few states even where many devices are alike: four open tensors on eight of a kind have 15, not 4,096.
+
 The steps that `StepBuilder` makes come from the network's structure, the routes and which devices layers may have.
 """
 
@@ -7,18 +12,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dnnopt.compiled.compiled import CompiledProblem
+from dnnopt.compiled.compiled import CompiledProblem, kept
 from dnnopt.compiled.constraints import CompiledConstraint, MemoryLimit
 from dnnopt.compiled.logical import Colocation, CutCount, DeviceCount, Separation, TierOrder
 from dnnopt.compiled.metrics import Index, Mask
+from dnnopt.compiled.symmetry import identical_devices
 
 MOST_STATES = 2_000_000
-_Code = tuple[int, ...]
+_MOST_MOVES = 3_000_000  # that are looked at one by one, which takes some 2 s; those of steps that are alike are not
+_MOST_MARKS = 200_000_000  # of the states after one step, before those are put together that are the same
+_MOST_CODES = MOST_STATES // 100
+_MOST_BITS = 62
+_FEW = 1000
+_MARK = np.int16
 
 
 class TooManyStatesError(ValueError):
@@ -27,34 +40,41 @@ class TooManyStatesError(ValueError):
 
 @dataclass(frozen=True, eq=False)
 class Slot:
-    """What is remembered of a producer with tensors that are still to be used.
+    """What is remembered of a producer with tensors that are still to be used, or of a constraint.
 
     Attributes
     ----------
     producer : int
-        -1: the slot is of a constraint, and has neither tensors nor codes.
-    tensors : tuple of int
-    codes : tuple of tuples of int
-        Device of the producer, then for each tensor the devices that have it, as bits; 0 after its last use.
+        -1: the slot is of a constraint.
+    bits : dict of int to int
+        The mark of devices that have a tensor already; where there is none, that does not matter.
+    codes : array (codes, D)
+        Marks; the producer's device has a 1.
     """
 
-    producer: int = -1
-    tensors: tuple[int, ...] = ()
-    codes: tuple[_Code, ...] = ()
+    producer: int
+    bits: dict[int, int]
+    codes: Index
+
+    @cached_property
+    def origins(self) -> Index:
+        """The producer's device (codes,)."""
+        return np.asarray((self.codes & 1).argmax(axis=1))
+
+    def had(self, tensor: int) -> Mask:
+        """Return which devices have a tensor already (codes, D)."""
+        return np.asarray(self.codes & self.bits.get(tensor, 0) > 0)
 
 
 @dataclass(frozen=True, eq=False)
 class SlotUse:
-    """What a node's device does to one slot.
+    """What a node's device does to the slot of a producer.
 
     Attributes
     ----------
     axis : int
         Of the slot, among those before the step.
-    after : array (codes, D)
-        The slot's next code for each device; -1: the device is forbidden. 0 where the slot ends.
-    kept : bool
-        Whether the slot goes on.
+    slot : Slot
     tensors : tuple of int
         What is sent.
     over : tuple of bool
@@ -64,18 +84,20 @@ class SlotUse:
         first time, and the number of copies.
     edges : tuple of int
         Those of the network that are used.
-    origins : array (codes,)
-        The producer's device.
     """
 
     axis: int
-    after: Index
-    kept: bool
-    tensors: tuple[int, ...] = ()
-    over: tuple[bool, ...] = ()
-    sent: tuple[NDArray[np.float32], ...] = ()
-    edges: tuple[int, ...] = ()
-    origins: Index = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    slot: Slot
+    tensors: tuple[int, ...]
+    over: tuple[bool, ...]
+    sent: tuple[NDArray[np.float32], ...]
+    edges: tuple[int, ...]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Numbers of codes and of devices."""
+        codes, devices = self.slot.codes.shape
+        return codes, devices
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,133 +107,138 @@ class FrontierStep:
     Attributes
     ----------
     node : int
-    sizes, sizes_after : tuple of int
-        Number of codes of each slot before the step, and after it.
+    slots, slots_after : tuple of Slot
+        Before the step, and after it: those that go on, then those that begin.
+    kept : tuple of int
+        Which ones go on.
+    digits : array (slots, S)
+        The code of each slot in every state before the step.
     uses : tuple of SlotUse
-    begun : tuple of arrays (D,)
-        The first code of each slot that begins, for each device of the node; these slots come last.
-    slots_after : tuple of Slot
+    to : array (S, D)
+        The state after the step for each device of the node; -1: the device is forbidden.
+    turns : array (S, D), optional
+        The number of the exchange of devices that leads there; none: devices stay as they are.
+    absent : array (S, D)
+        Devices without any mark before the step.
     """
 
     node: int
-    sizes: tuple[int, ...]
-    sizes_after: tuple[int, ...]
-    uses: tuple[SlotUse, ...]
-    begun: tuple[Index, ...]
+    slots: tuple[Slot, ...]
     slots_after: tuple[Slot, ...]
+    kept: tuple[int, ...]
+    digits: Index
+    uses: tuple[SlotUse, ...]
+    to: Index
+    turns: Index | None
+    absent: Mask
 
-    def after(self, digits: Sequence[Index], devices: Index) -> Index:
-        """Return the states after the step (B, devices) from the codes of all slots (B,) each; -1: forbidden."""
-        state = np.zeros((len(digits[0]) if digits else 1, len(devices)), dtype=np.int64)
-        possible = np.ones(state.shape, dtype=bool)
-        by_axis = {use.axis: use for use in self.uses}
-        sizes = iter(self.sizes_after)
-        for axis, digit in enumerate(digits):
-            use = by_axis.get(axis)
-            if use is None:
-                state = state * next(sizes) + digit[:, None]
-                continue
-            code = use.after[digit][:, devices]
-            possible &= code >= 0
-            if use.kept:
-                state = state * next(sizes) + np.maximum(code, 0)
-        for codes in self.begun:
-            state = state * next(sizes) + codes[devices]
-        return np.where(possible, state, -1)
+    @property
+    def states(self) -> int:
+        """How many there are before the step."""
+        return len(self.to)
 
 
-def count_states(steps: Sequence[FrontierStep]) -> int:
-    """Return how many states tables have, over all steps."""
-    return sum(math.prod(step.sizes) for step in steps)
+class _Action(NamedTuple):
+    """What a node's device does to a slot.
+
+    Attributes
+    ----------
+    kept : bool
+        Whether the slot goes on.
+    passes : bytes
+        Of a producer that is used: whether its device may send to the node's (D, D).
+    adds, clears : int
+        Marks: those of the node's device, if it is not the producer's, and those that nobody needs any more.
+    kind : type, optional
+        Of the constraint that looks at the node.
+    limit : int
+        Of the constraint.
+    """
+
+    kept: bool = True
+    passes: bytes = b""
+    adds: int = 0
+    clears: int = 0
+    kind: type[CompiledConstraint] | None = None
+    limit: int = 0
+
+
+class _States:
+    """Marks of all slots in every state (S, slots, D), and how many bits those of each slot have."""
+
+    def __init__(self, marks: Index, bits: tuple[int, ...]) -> None:
+        self.marks, self.bits = marks, bits
+        self.codes: list[Index] = []
+        digits = np.zeros((marks.shape[1], len(marks)), dtype=np.int64)
+        for axis in range(len(bits)):
+            codes, digits[axis] = _distinct(marks[:, axis])
+            if len(codes) > _MOST_CODES:
+                raise TooManyStatesError(f"more than {_MOST_CODES:,} states of one tensor")
+            self.codes.append(codes)
+        self.digits = digits
+        self.absent = ~marks.any(axis=1)
 
 
 class _Copies:
-    """The device of a producer, and for each of its tensors that are still to be used the devices that have it."""
+    """The slot of a producer in the making."""
 
     def __init__(self, builder: StepBuilder, producer: int, edges: list[int]) -> None:
         c = builder.c
         self.builder, self.producer = builder, producer
-        self.tensors = list(dict.fromkeys(c.edge_tensor[edges].tolist()))
-        self.uses_left = {tensor: int((c.edge_tensor[edges] == tensor).sum()) for tensor in self.tensors}
-        self.codes: list[_Code] = [(device, *(0 for _ in self.tensors)) for device in builder.devices(producer)]
+        tensors = c.edge_tensor[edges].tolist()
+        self.uses_left = {tensor: tensors.count(tensor) for tensor in dict.fromkeys(tensors)}
+        several = [tensor for tensor, uses in self.uses_left.items() if uses > 1] if builder.sets else []
+        self.bits = {tensor: 2 << place for place, tensor in enumerate(several)}
         self.left = len(set(c.edge_consumer[edges].tolist()))
 
-    def begin(self) -> Index:
-        """Return the code of each device of the producer (D,)."""
-        number = np.zeros(len(self.builder.c.device_names), dtype=np.int64)
-        number[[code[0] for code in self.codes]] = np.arange(len(self.codes))
-        return number
-
-    def use(self, axis: int, node: int, edges: list[int]) -> SlotUse:
-        """Return what a consumer does, and go on to the codes after it."""
-        builder, c = self.builder, self.builder.c
-        tensors = c.edge_tensor[edges].tolist()
+    def use(self, axis: int, node: int, edges: list[int], codes: Index) -> tuple[SlotUse, _Action]:
+        """Return what a consumer does."""
+        builder = self.builder
+        tensors = tuple(builder.c.edge_tensor[edges].tolist())
         for tensor in tensors:
             self.uses_left[tensor] -= 1
         self.left -= 1
-        places = tuple(self.tensors.index(tensor) for tensor in tensors)
         over = tuple(self.uses_left[tensor] == 0 for tensor in tensors)
-        codes, after, sent = builder.moved(tuple(self.codes), places, over, builder.devices(node))
-        origin = np.array([code[0] for code in self.codes], dtype=np.int64)
-        for edge in edges:
-            after = np.where(builder.passes[edge][origin], after, -1)
-        self.codes = list(codes)
-        after = after if self.left else np.minimum(after, 0)
-        return SlotUse(axis, after, bool(self.left), tuple(tensors), over, sent, tuple(edges), origin)
+        slot = self.now(codes)
+        sent = tuple(builder.features(slot, tensor, builder.devices(node)) for tensor in tensors)
+        passes = np.logical_and.reduce(builder.passes[edges])
+        used = list(zip(tensors, over, strict=True))
+        adds = sum(self.bits.get(tensor, 0) for tensor, last in used if not last)
+        clears = sum(self.bits.get(tensor, 0) for tensor, last in used if last)
+        use = SlotUse(axis, slot, tensors, over, sent, tuple(edges))
+        return use, _Action(bool(self.left), passes.tobytes(), adds, clears)
 
-    def now(self) -> Slot:
+    def now(self, codes: Index) -> Slot:
         """Return what the slot holds."""
-        return Slot(self.producer, tuple(self.tensors), tuple(self.codes))
+        return Slot(self.producer, self.bits, codes)
+
+    @property
+    def width(self) -> int:
+        """Bits of marks."""
+        return 1 + len(self.bits)
 
 
 class _Group:
-    """The device of a group of nodes that go together, or the devices that nodes have taken."""
+    """The slot of a constraint in the making: where its nodes are."""
 
-    def __init__(self, constraint: CompiledConstraint, nodes: Sequence[int], devices: int) -> None:
-        self.constraint, self.devices = constraint, devices
-        self.codes = [self._code(0, device) for device in range(devices)]
-        self.left = len(nodes) - 1
-
-    def _code(self, before: int, device: int) -> _Code:
-        match self.constraint:
-            case Colocation():
-                return (device,)
-            case Separation(at_most=most):  # how many are on each device, as digits
-                return (before + (most + 1) ** device,)
-        return (before | 1 << device,)
-
-    def _permits(self, code: _Code, device: int) -> bool:
-        match self.constraint:
-            case Colocation():
-                return code[0] == device
+    def __init__(self, constraint: CompiledConstraint, nodes: Sequence[int]) -> None:
+        self.constraint, self.left = constraint, len(nodes) - 1
+        self.limit = 1
+        match constraint:
             case Separation(at_most=most):
-                return code[0] // (most + 1) ** device % (most + 1) < most
-            case DeviceCount():
-                return (code[0] | 1 << device).bit_count() <= self.constraint.limit
-        raise AssertionError(self.constraint)
+                self.limit = most
+            case DeviceCount(limit=most):
+                self.limit = most
+        self.width = self.limit.bit_length() if isinstance(constraint, Separation) else 1
 
-    def begin(self) -> Index:
-        """Return the code of each device of the first member (D,)."""
-        return np.arange(self.devices)
-
-    def use(self, axis: int) -> SlotUse:
-        """Return what a member does, and go on to the codes after it."""
+    def use(self) -> _Action:
+        """Return what a member does."""
         self.left -= 1
-        codes: dict[_Code, int] = {}
-        after = np.full((len(self.codes), self.devices), -1)
-        for number, code in enumerate(self.codes):
-            for device in range(self.devices):
-                if self._permits(code, device):
-                    after[number, device] = codes.setdefault(self._code(code[0], device), len(codes))
-        self.codes = list(codes) or self.codes[:1]  # one at least, even if nothing leads to it
-        return SlotUse(axis, after if self.left else np.minimum(after, 0), bool(self.left))
+        return _Action(bool(self.left), kind=type(self.constraint), limit=self.limit)
 
-    def now(self) -> Slot:
+    def now(self, codes: Index) -> Slot:
         """Return what the slot holds: nothing of a producer."""
-        return Slot()
-
-
-_Moved = tuple[tuple[_Code, ...], Index, tuple[NDArray[np.float32], ...]]
+        return Slot(-1, {}, codes)
 
 
 def _counts_sets(c: CompiledProblem) -> bool:
@@ -223,10 +250,20 @@ def _counts_sets(c: CompiledProblem) -> bool:
 
 
 class StepBuilder:
-    """Makes the steps of a problem."""
+    """Makes the steps of a problem.
 
-    def __init__(self, c: CompiledProblem) -> None:
+    Parameters
+    ----------
+    c : CompiledProblem
+    classes : list of lists of int, optional
+        Devices that can be exchanged; by default all that are alike.
+
+    """
+
+    def __init__(self, c: CompiledProblem, classes: list[list[int]] | None = None) -> None:
         self.c, self.sets = c, _counts_sets(c)
+        self.classes = identical_devices(c) if classes is None else classes
+        self._numbers = {tuple(range(len(c.device_names))): 0}
         self.edges_into: list[list[int]] = [[] for _ in c.node_names]
         self.edges_from: list[list[int]] = [[] for _ in c.node_names]
         for edge, (u, v) in enumerate(zip(c.edge_producer.tolist(), c.edge_consumer.tolist(), strict=True)):
@@ -234,7 +271,11 @@ class StepBuilder:
             self.edges_into[v].append(edge)
         self.passes = self._passes()
         self.route = np.ascontiguousarray(np.moveaxis(c.by_devices(c.pair_uses_link.T), 0, -1))
-        self._cache: dict[tuple[object, ...], _Moved] = {}
+        self._devices = [tuple(np.unique(c.executor_device[row]).tolist()) for row in c.allowed]
+        self._features: dict[tuple[object, ...], NDArray[np.float32]] = {}
+        self._known: dict[tuple[object, ...], _States] = {}
+        self._looked_at = 0  # moves
+        self._moves: dict[tuple[object, ...], tuple[_States, Index, Index | None]] = {}
 
     def _passes(self) -> Mask:
         """Return whether each edge may have its ends on two devices (E, D, D)."""
@@ -245,72 +286,37 @@ class StepBuilder:
             moves = moves & ~(between[:, None] & down)
         return c.by_devices(moves, same=True)
 
+    @property
+    def exchanges(self) -> Index:
+        """Which device each one becomes (K, D), for each number of `FrontierStep.turns`."""
+        return np.array(list(self._numbers))
+
     def devices(self, node: int) -> tuple[int, ...]:
         """Return the devices on which a node may be."""
-        return tuple(np.unique(self.c.executor_device[self.c.allowed[node]]).tolist())
+        return self._devices[node]
 
-    def moved(
-        self, codes: tuple[_Code, ...], places: tuple[int, ...], over: tuple[bool, ...], to: tuple[int, ...]
-    ) -> _Moved:
-        """Return the codes after a use, which follows which on each device, and the features of what is sent.
+    def features(self, slot: Slot, tensor: int, to: tuple[int, ...]) -> NDArray[np.float32]:
+        """Return the features (codes, D, F) of what is sent if a tensor is used on devices."""
+        key = slot.codes.shape, slot.codes.tobytes(), slot.bits.get(tensor, 0), to
+        if key not in self._features:
+            self._features[key] = self._features_of(slot.origins, slot.had(tensor), to)
+        return self._features[key]
 
-        Parameters
-        ----------
-        codes : tuple of codes
-            A producer's device, then for each of its tensors a set of devices.
-        places : tuple of int
-            The tensors that are used, by their places in a code (less 1).
-        over : tuple of bool
-            Whether that is their last use.
-        to : tuple of int
-            Devices of the consumer.
-        """
-        key = (codes, places, over, to)
-        if key not in self._cache:
-            self._cache[key] = self._moved(codes, places, over, to)
-        return self._cache[key]
-
-    def _moved(
-        self, codes: tuple[_Code, ...], places: tuple[int, ...], over: tuple[bool, ...], to: tuple[int, ...]
-    ) -> _Moved:
-        c = self.c
-        size, links = len(c.device_names), len(c.link_names)
-        number: dict[_Code, int] = {}
-        after = np.full((len(codes), size), -1)
-        sent = [np.zeros((len(codes), size, links + size + 1), dtype=np.float32) for _ in places]
-        for position, code in enumerate(codes):
-            origin = code[0]
-            for device in to:
-                following = list(code)
-                for features, place, last in zip(sent, places, over, strict=True):
-                    had = code[place + 1]
-                    if device != origin:
-                        here = features[position, device]
-                        here[:links] = self._new_links(origin, had, device)
-                        here[links + origin] = had == 0
-                        if not had >> device & 1:
-                            here[links + device] = here[-1] = 1.0
-                    if last:
-                        following[place + 1] = 0
-                    elif self.sets and device != origin:
-                        following[place + 1] = had | 1 << device
-                after[position, device] = number.setdefault(tuple(following), len(number))
-        if len(number) > MOST_STATES // 100:
-            raise TooManyStatesError(f"more than {MOST_STATES // 100:,} states of one tensor")
-        return tuple(number), after, tuple(sent)
-
-    def _new_links(self, origin: int, had: int, device: int) -> Mask:
-        """Return over which links a tensor goes to a device when others have it already."""
-        if self.c.transport == "per_edge":
-            links: Mask = self.route[origin, device]
-            return links
-        if had >> device & 1:
-            return np.zeros(len(self.c.link_names), dtype=bool)
-        links = self.route[origin, device]
-        if self.c.transport == "multicast" and had:
-            reached = [self.route[origin, other] for other in range(len(self.c.device_names)) if had >> other & 1]
-            links = links & ~np.any(reached, axis=0)
-        return links
+    def _features_of(self, origins: Index, had: Mask, to: tuple[int, ...]) -> NDArray[np.float32]:
+        size, links = len(self.c.device_names), len(self.c.link_names)
+        numbers = np.arange(len(origins))
+        sent = np.zeros((len(origins), size, links + size + 1), dtype=np.float32)
+        routes = self.route[origins]  # (codes, D, L)
+        new = routes if self.c.transport == "per_edge" else routes & ~had[..., None]
+        if self.c.transport == "multicast":
+            new = new & ~(routes & had[..., None]).any(axis=1)[:, None]
+        sent[..., :links] = new
+        sent[numbers, :, links + origins] = ~had.any(axis=1)[:, None]
+        sent[:, np.arange(size), links + np.arange(size)] = ~had
+        sent[..., -1] = ~had
+        sent[numbers, origins] = 0.0
+        sent[:, sorted(set(range(size)).difference(to))] = 0.0
+        return sent
 
     def order(self) -> Iterator[int]:
         """Yield the nodes in a topological order that keeps few codes open (greedily)."""
@@ -339,7 +345,13 @@ class StepBuilder:
                     ready.append(consumer)
 
     def steps(self) -> list[FrontierStep]:
-        """Return the steps."""
+        """Return the steps.
+
+        Raises
+        ------
+        TooManyStatesError
+            If there are more than `MOST_STATES` over all steps, or about as many that look different.
+        """
         c = self.c
         groups: dict[int, list[int]] = {}  # node: numbers of the groups that it is in
         nodes_of: list[tuple[CompiledConstraint, list[int]]] = []
@@ -353,43 +365,173 @@ class StepBuilder:
                 for node in members:
                     groups.setdefault(node, []).append(len(nodes_of))
                 nodes_of.append((constraint, list(members)))
-        open_slots: list[tuple[str, int]] = []
-        slots: dict[tuple[str, int], _Copies | _Group] = {}
+        open_slots: list[_Copies | _Group] = []
+        copies: dict[int, _Copies] = {}
+        together: dict[int, _Group] = {}
         steps: list[FrontierStep] = []
-        states = 0
+        states, count = self._states(np.zeros((1, 0, len(c.device_names)), dtype=_MARK), ()), 0
         for node in self.order():
-            sizes = tuple(len(slots[key].codes) for key in open_slots)
+            slots = tuple(slot.now(codes) for slot, codes in zip(open_slots, states.codes, strict=True))
+            actions = [_Action()] * len(open_slots)
             uses: list[SlotUse] = []
-            begun: list[Index] = []
-            beginning: list[tuple[str, int]] = []
+            begun: list[_Copies | _Group] = []
             by_producer: dict[int, list[int]] = {}
             for edge in self.edges_into[node]:
                 by_producer.setdefault(int(c.edge_producer[edge]), []).append(edge)
             for producer, edges in by_producer.items():
-                slot = slots["copies", producer]
-                assert isinstance(slot, _Copies)
-                uses.append(slot.use(open_slots.index(("copies", producer)), node, edges))
+                axis = open_slots.index(copies[producer])
+                use, actions[axis] = copies[producer].use(axis, node, edges, states.codes[axis])
+                uses.append(use)
             for number in groups.get(node, []):
-                key = ("group", number)
-                if key in slots:
-                    group = slots[key]
-                    assert isinstance(group, _Group)
-                    uses.append(group.use(open_slots.index(key)))
+                if number in together:
+                    actions[open_slots.index(together[number])] = together[number].use()
                 else:
-                    group = _Group(*nodes_of[number], len(c.device_names))
-                    slots[key] = group
-                    beginning.append(key)
-                    begun.append(group.begin())
+                    together[number] = _Group(*nodes_of[number])
+                    begun.append(together[number])
             if self.edges_from[node]:
-                copies = _Copies(self, node, self.edges_from[node])
-                slots["copies", node] = copies
-                beginning.append(("copies", node))
-                begun.append(copies.begin())
-            open_slots = [key for key in open_slots if slots[key].left] + beginning
-            sizes_after = tuple(len(slots[key].codes) for key in open_slots)
-            after = tuple(slots[key].now() for key in open_slots)
-            steps.append(FrontierStep(node, sizes, sizes_after, tuple(uses), tuple(begun), after))
-            states += math.prod(sizes_after)
-            if states > MOST_STATES:
-                raise TooManyStatesError(f"more than {MOST_STATES:,} states of what is alive at once")
+                copies[node] = _Copies(self, node, self.edges_from[node])
+                begun.append(copies[node])
+            kept = tuple(axis for axis, action in enumerate(actions) if action.kept)
+            open_slots = [open_slots[axis] for axis in kept] + begun
+            widths = tuple(slot.width for slot in begun)
+            after, to, turns = self._after(states, tuple(actions), self.devices(node), widths)
+            slots_after = tuple(slot.now(codes) for slot, codes in zip(open_slots, after.codes, strict=True))
+            digits, absent = states.digits, states.absent
+            steps.append(FrontierStep(node, slots, slots_after, kept, digits, tuple(uses), to, turns, absent))
+            states, count = after, count + len(after.marks)
+            if count > MOST_STATES:
+                raise _too_many()
         return steps
+
+    def _states(self, marks: Index, bits: tuple[int, ...]) -> _States:
+        """Return the states, the same ones for the same marks."""
+        key = marks.shape, marks.tobytes(), bits
+        if key not in self._known:
+            self._known[key] = _States(marks, bits)
+        return self._known[key]
+
+    def _after(
+        self, states: _States, actions: tuple[_Action, ...], devices: tuple[int, ...], begun: tuple[int, ...]
+    ) -> tuple[_States, Index, Index | None]:
+        """Return the states after a step, where each device leads from each state, and by which exchange."""
+        key = id(states), actions, devices, begun
+        if key not in self._moves:
+            self._moves[key] = self._moved(states, actions, devices, begun)
+        return self._moves[key]
+
+    def _moved(
+        self, states: _States, actions: tuple[_Action, ...], devices: tuple[int, ...], begun: tuple[int, ...]
+    ) -> tuple[_States, Index, Index | None]:
+        count, _, size = states.marks.shape
+        here, bits = np.array(devices, dtype=np.int64), tuple(
+            bit for bit, action in zip(states.bits, actions, strict=True) if action.kept
+        )
+        width = max(1, len(bits) + len(begun))
+        self._looked_at += count * len(here)
+        if count * len(here) * size * width > _MOST_MARKS or self._looked_at > _MOST_MOVES:
+            raise _too_many()
+        mine = np.arange(size) == here[:, None]  # (devices, D)
+        possible = np.ones((count, len(here)), dtype=bool)
+        marks = np.zeros((count, len(here), len(bits) + len(begun), size), dtype=_MARK)
+        column = 0
+        for axis, action in enumerate(actions):
+            now = states.marks[:, axis]
+            if action.passes:
+                passes = np.frombuffer(action.passes, dtype=bool).reshape(size, size)
+                possible &= passes[(now & 1).argmax(axis=1)][:, here]
+            elif action.kind is Colocation:
+                possible &= now[:, here] == 1
+            elif action.kind is Separation:
+                possible &= now[:, here] < action.limit
+            elif action.kind is DeviceCount:
+                possible &= (now > 0).sum(axis=1)[:, None] + (now[:, here] == 0) <= action.limit
+            if not action.kept:
+                continue
+            following = marks[:, :, column]
+            following[:] = now[:, None]
+            if action.adds:
+                following |= action.adds * (mine & (now & 1 == 0)[:, None])
+            if action.clears:
+                following &= ~action.clears
+            if action.kind is Separation:
+                following += mine
+            elif action.kind is DeviceCount:
+                following |= mine
+            column += 1
+        marks[:, :, column:] = mine[:, None]
+        bits += begun
+        to = np.full((count, size), -1, dtype=np.int32)
+        reached = marks[possible]
+        turns = self._put_in_order(reached, bits)
+        if not len(reached):  # nothing is, but tables have a state at least
+            return self._states(np.zeros((1, len(bits), size), dtype=_MARK), bits), to, None
+        after, numbers = _distinct(reached)
+        if len(after) > MOST_STATES:
+            raise _too_many()
+        state, device = np.nonzero(possible)
+        to[state, here[device]] = numbers
+        turned = None
+        if turns is not None:
+            turned = np.zeros(to.shape, dtype=np.int32)
+            turned[state, here[device]] = turns
+        return self._states(after, bits), to, turned
+
+    def _put_in_order(self, marks: Index, bits: tuple[int, ...]) -> Index | None:
+        """Exchange devices of each class so that more marks come first, in place; return the exchanges' numbers."""
+        if not self.classes or sum(bits) > _MOST_BITS or not len(marks):
+            return None
+        shifts = np.cumsum((0, *bits[:-1])) if bits else np.zeros(0, dtype=np.int64)
+        becomes = np.tile(np.arange(marks.shape[2], dtype=_MARK), (len(marks), 1))
+        for members in self.classes:
+            own = marks[:, :, members]
+            signatures = np.zeros((len(own), len(members)), dtype=np.int64)
+            for axis, shift in enumerate(shifts.tolist()):
+                signatures += own[:, axis].astype(np.int64) << shift
+            if (signatures[:, 1:] <= signatures[:, :-1]).all():
+                continue
+            order = np.argsort(-signatures, axis=1, kind="stable")
+            marks[:, :, members] = np.take_along_axis(own, order[:, None], axis=2)
+            becomes[np.arange(len(marks))[:, None], np.array(members)[order]] = members
+        found, turns = _distinct(becomes)
+        known = [self._numbers.setdefault(tuple(one), len(self._numbers)) for one in found.tolist()]
+        return np.array(known)[turns] if known != [0] else None
+
+
+@kept
+def steps_of(c: CompiledProblem) -> tuple[StepBuilder, list[FrontierStep] | str]:
+    """Return what makes the steps of a problem, and the steps; or why there are none."""
+    builder = StepBuilder(c)
+    try:
+        return builder, builder.steps()
+    except TooManyStatesError as error:
+        return builder, str(error)
+
+
+def count_states(c: CompiledProblem) -> float:
+    """Return how many states tables have, over all steps; infinite: too many."""
+    _, steps = steps_of(c)
+    return math.inf if isinstance(steps, str) else sum(step.states for step in steps)
+
+
+def _too_many() -> TooManyStatesError:
+    return TooManyStatesError(f"more than {MOST_STATES:,} states of what is alive at once")
+
+
+def _distinct(rows: Index) -> tuple[Index, Index]:
+    """Return the distinct ones of some arrays of whole numbers (B, ...), and which of them each one is."""
+    many = rows.reshape(len(rows), -1)
+    weights = np.random.default_rng(0).integers(1, 2**62, many.shape[1]) | 1
+    keys = (many * weights).sum(axis=1) if len(many) < _FEW else _dot(many, weights)
+    _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
+    found, inverse = rows[first], inverse.ravel()
+    if not (found[inverse] == rows).all():  # different ones with the same key
+        found, inverse = np.unique(many, axis=0, return_inverse=True)
+        found = found.reshape(-1, *rows.shape[1:])
+    return found, inverse.ravel()
+
+
+def _dot(many: Index, weights: Index) -> Index:
+    keys = np.zeros(len(many), dtype=np.int64)
+    for column, weight in zip(many.T, weights, strict=True):
+        keys += column * weight
+    return keys
