@@ -205,6 +205,43 @@ def alike(draw, **options):
 
 
 @st.composite
+def alike_in_memory(draw, minimise=LINEAR, follows=labels.refuses, **options):
+    """Draw problems on three to five devices that are alike, with limits on memory, and others that are followed."""
+    one = draw(alike(**{"most_placements": 250, "largest_spread": 2} | options))
+    names = one.platform.device_names()
+    names += tuple("stuv"[: draw(integers(max(0, 3 - len(names)), 2))])
+    if sum(len(net.layers) for net in one.networks) > 5:
+        names = names[:3]
+    first, *_ = one.platform.devices
+    wire = next((one for one in one.platform.links), link("w", trusted=True))
+    ends = {f"{i}-up": (i, None) for i in names} | {f"{i}-down": (None, i) for i in names}
+    routes = [Route(origin=i, destination=j, links=(f"{i}-up", f"{j}-down")) for i, j in permutations(names, 2)]
+    time = {
+        network: {layer: dict.fromkeys(names, next(iter(row.values()))) for layer, row in rows.items()}
+        for network, rows in one.profile.time.items()
+    }
+    held = [layer.weights or 0.0 for net in one.networks for layer in net.layers]
+    one = one.replace(
+        platform=one.platform.replace(
+            devices=[first.replace(name=name) for name in names],
+            links=[wire.replace(name=name, sender=i, receiver=j) for name, (i, j) in ends.items()],
+            routes=routes,
+        ),
+        profile=one.profile.replace(time=time),
+        minimize=draw(minimise),
+        subject_to=(),
+    )
+    kinds = draw(lists(sampled_from(sorted(CONSTRAINTS)), max_size=2))
+    others = [draw(CONSTRAINTS[kind](one)) for kind in kinds]
+    limit = max(max(held) * 1.1, sum(held) / len(names) * draw(sampled_from((1.1, 1.5, 2.0)))) or 1.0
+    memory = constraints.memory(
+        draw(sampled_from(("weights", "weights", "weights+activations"))), limits=dict.fromkeys(names, limit)
+    )
+    limits = [limit for limit in others if follows(compile_problem(one.replace(subject_to=[limit]))) is None]
+    return one.replace(subject_to=[memory, *limits])
+
+
+@st.composite
 def weighed(draw, **options):
     """Draw problems whose objectives are in very large or very small units."""
     one = draw(problems(**options))

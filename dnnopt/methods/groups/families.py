@@ -105,12 +105,13 @@ def family(c: CompiledProblem, classes: Sequence[list[int]] = ()) -> list[tuple[
     """Return devices with a limit on memory alone, and clusters of those between which sending is cheap.
 
     Clusters are agglomerated by the mean cost of a tensor between two devices, either way. Of devices that are alike
-    there is one alone, two, and all, and these stay together.
+    there is one alone (pairs, or all of them, have better bounds at last, and multipliers that take three times as
+    long to find), and clusters have all or none.
     """
     limited = {limit.device for limit in c.constraints if isinstance(limit, MemoryLimit) and limit.limit > 0}
     alike = [members for members in classes if limited.issuperset(members)]
     lone = [(device,) for device in sorted(limited.difference(*alike))]
-    listed = lone + [tuple(members[:count]) for members in alike for count in _sizes(len(members))]
+    listed = lone + [(members[0],) for members in alike]
     distance = distances(c)
     clusters = lone + [tuple(members) for members in alike]
     while len(clusters) > 2:
@@ -119,11 +120,6 @@ def family(c: CompiledProblem, classes: Sequence[list[int]] = ()) -> list[tuple[
         clusters = [one for one in clusters if one not in (first, second)] + [joined]
         listed.append(joined)
     return listed
-
-
-def _sizes(count: int) -> list[int]:
-    """Return how many of so many devices that are alike groups have."""
-    return sorted({1, 2, count})
 
 
 def distances(c: CompiledProblem) -> Array:
