@@ -33,12 +33,13 @@ from dnnopt.compiled.evaluator import evaluator_of
 from dnnopt.compiled.logical import CutCount
 from dnnopt.compiled.metrics import Array, Index, LinearMetric
 from dnnopt.compiled.scope import Scope
+from dnnopt.methods.bounds.light_tensors import with_edges
 from dnnopt.methods.bounds.merged_devices import (
-    MOST_STATES,
     Clusters,
     MergedPool,
     fill_members,
-    finest,
+    lightened,
+    relaxed,
     unmergeable,
     with_clusters,
 )
@@ -46,14 +47,12 @@ from dnnopt.methods.exact import groups
 from dnnopt.methods.groups.flows import PathTerms
 from dnnopt.methods.pool import Pool
 from dnnopt.methods.programs.frontier import Frontier
-from dnnopt.methods.programs.slots import count_states
 from dnnopt.models.solvers.interface import Control, Limits, Outcome
 
 SCOPE = Scope(
     relaxes=True, terms=frozenset({LinearTerm, LatencyTerm, MaxTerm}), latencies=frozenset({"parallel", "scheduled"})
 )
 SOURCE = "critical paths"
-_MOST_CLUSTERS = 10  # as many devices as the tree program takes, which the first prices come from
 
 
 def refuses(compiled: CompiledProblem) -> str | None:
@@ -97,21 +96,22 @@ class PathSearch:
     def __init__(self, pool: Pool, compiled: CompiledProblem, control: Control) -> None:
         self.kept = compiled
         self._search: groups.GroupSearch | None = None
+        self._has_all_devices = False
         others = without_latencies(compiled)
         if not _copies_matter(others):
             others = with_tensors_of_edges(others)
         by_time = _with_all_seconds(others)
-        clusters = as_they_are(others)
-        self._as_they_are = clusters is not None
-        edges = compiled.edge_seconds
-        if clusters is None:
-            if others.transport == "multicast":  # copies share links on their ways, which clusters do not have
+        clusters: Clusters = [(device,) for device in range(len(others.device_names))]
+        keep, self._has_all_devices = lightened(others)
+        if not self._has_all_devices:
+            found = relaxed(by_time) if others.transport != "multicast" else None
+            if found is None:  # copies share links on their ways, which merged devices do not have
                 return
-            found = finest(by_time, _MOST_CLUSTERS)
-            if found is None:
-                return
-            clusters = found[0]
-            edges = _edge_seconds_between(compiled, clusters)
+            clusters, keep = found.clusters, found.keep
+        others, fewer = with_edges(others, keep), with_edges(compiled, keep)
+        edges = fewer.edge_seconds
+        if not self._has_all_devices:
+            edges = _edge_seconds_between(fewer, clusters)
             others = with_clusters(others, clusters)
         deadlines = tuple((one.network, one.limit) for one in compiled.constraints if isinstance(one, DeadlineLimit))
         paths = PathTerms(others.seconds, edges, maxima_of(compiled), deadlines)
@@ -130,7 +130,7 @@ class PathSearch:
         if self._search is None:
             return Outcome("no_solution")
         outcome = self._search.run(limits)
-        if self._as_they_are:
+        if self._has_all_devices:
             self.kept = replace(self.kept, allowed=self.kept.allowed & self._search.kept.allowed)
         return Outcome("infeasible" if outcome.status == "infeasible" else "no_solution")
 
@@ -154,14 +154,6 @@ class _PathPool(MergedPool):
         if evaluator_of(self.pool.compiled).objectives(filled[None])[0] < self.pool.cap:
             self.pool.offer_placement(filled, SOURCE)
         return np.inf
-
-
-def as_they_are(c: CompiledProblem) -> Clusters | None:
-    """Return all devices as clusters; None: there are no tables for so many."""
-    devices = len(c.device_names)
-    if devices > _MOST_CLUSTERS or not groups.suits(c) or count_states(c) > MOST_STATES:
-        return None
-    return [(device,) for device in range(devices)]
 
 
 def maxima_of(c: CompiledProblem) -> Array:

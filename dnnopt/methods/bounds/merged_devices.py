@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from itertools import combinations
+from typing import NamedTuple
 
 import numpy as np
 
@@ -25,8 +26,9 @@ from dnnopt.compiled.compiled import CompiledProblem
 from dnnopt.compiled.constraints import LinearLimit, LinearTerm, MemoryLimit, WeightGroups
 from dnnopt.compiled.evaluator import evaluator_of
 from dnnopt.compiled.logical import Colocation
-from dnnopt.compiled.metrics import Array, Index, LinearMetric
+from dnnopt.compiled.metrics import Array, Index, LinearMetric, Mask
 from dnnopt.compiled.scope import Scope
+from dnnopt.methods.bounds.light_tensors import lighter, with_edges
 from dnnopt.methods.exact import groups
 from dnnopt.methods.groups.families import distances
 from dnnopt.methods.pool import Pool
@@ -37,8 +39,7 @@ from dnnopt.models.solvers.interface import Control, Limits, Outcome
 
 SCOPE = Scope(relaxes=True, terms=frozenset({LinearTerm}), choices=True)
 SOURCE = "merged devices"
-MOST_STATES = 400_000  # over all steps
-_MOST_CLUSTERS = 8
+_MOST_MOVES = 6_500_000  # states over all steps, times devices
 _MOVES = 2.0  # so often a tensor goes from one device to another and back, for the choice of clusters
 
 Clusters = list[tuple[int, ...]]
@@ -62,7 +63,7 @@ def unmergeable(compiled: CompiledProblem) -> str | None:
 
 
 def bound_merged(pool: Pool, compiled: CompiledProblem, limits: Limits, control: Control) -> Outcome:
-    """Offer the pool the bound of clusters of devices: as many as there are tables for.
+    """Offer the pool the bound of fewer tensors or fewer devices: as many as there are tables for.
 
     Parameters
     ----------
@@ -72,11 +73,11 @@ def bound_merged(pool: Pool, compiled: CompiledProblem, limits: Limits, control:
     limits : Limits
     control : Control
     """
-    found = finest(compiled)
+    found = relaxed(compiled)
     if found is None:
         return Outcome("no_solution")
-    clusters, merged = found
-    outcome = groups.GroupSearch(MergedPool(pool, clusters, merged), merged, control).run(limits)
+    relay = MergedPool(pool, found.clusters, found.compiled)
+    outcome = groups.GroupSearch(relay, found.compiled, control).run(limits)
     return Outcome("infeasible" if outcome.status == "infeasible" else "no_solution")
 
 
@@ -130,22 +131,54 @@ class MergedPool:
             self.pool.add_bound(min(bound, self.pool.cap), self.source)
 
 
-def finest(c: CompiledProblem, most: int = _MOST_CLUSTERS) -> tuple[Clusters, CompiledProblem] | None:
-    """Return as many clusters (`most`) as there are tables for, and their problem; None: not even two have tables."""
-    losses, room = _losses(c)
+class Relaxed(NamedTuple):
+    """A problem with few states.
+
+    Attributes
+    ----------
+    compiled : CompiledProblem
+    clusters : Clusters
+        The devices that each of its devices stands for.
+    keep : array (E,)
+        Which edges it has.
+    """
+
+    compiled: CompiledProblem
+    clusters: Clusters
+    keep: Mask
+
+
+def relaxed(c: CompiledProblem) -> Relaxed | None:
+    """Return a problem for which there are tables, without light tensors, or else with merged devices; None: none."""
     clusters: Clusters = [(device,) for device in range(len(c.device_names))]
+    merged = with_clusters(c, clusters)
+    keep, fits = lightened(merged)
+    merged = with_edges(merged, keep)
+    losses, room = _losses(c)
 
     def loss(pair: tuple[tuple[int, ...], tuple[int, ...]]) -> float:
         return float(losses[np.ix_(*pair)].max() * room[[*pair[0], *pair[1]]].sum())
 
-    while len(clusters) > 1:
-        if len(clusters) <= most:
-            merged = with_clusters(c, clusters)
-            if groups.suits(merged) and count_states(merged) <= MOST_STATES:
-                return clusters, merged
+    while not fits and len(clusters) > 2:
         first, second = min(combinations(clusters, 2), key=loss)
         clusters = sorted([one for one in clusters if one not in (first, second)] + [tuple(sorted(first + second))])
-    return None
+        merged = with_clusters(with_edges(c, keep), clusters)
+        fits = has_tables(merged)
+    return Relaxed(merged, clusters, keep) if fits else None
+
+
+def lightened(c: CompiledProblem) -> tuple[Mask, bool]:
+    """Return the edges to keep for which there are tables, and whether there are; if not, as few as possible."""
+    keep = np.ones(len(c.edges), dtype=bool)
+    for keep in lighter(c):
+        if has_tables(with_edges(c, keep)):
+            return keep, True
+    return keep, False
+
+
+def has_tables(c: CompiledProblem) -> bool:
+    """Return whether there are tables for a problem that are not too large to be computed many times."""
+    return groups.suits(c) and count_states(c) * len(c.device_names) <= _MOST_MOVES
 
 
 def fill_members(c: CompiledProblem, clusters: Clusters, placement: Index) -> Index:

@@ -22,7 +22,9 @@ def count_crossings(events: Crossings, entries: Index, out: Array) -> None:
     """Add counts to `out` (G, events) for each event of the entries (G, uses)."""
     for mine, total in zip(entries, out, strict=True):
         times = np.bincount(mine, minlength=len(events.starts) - 1)
-        total += np.bincount(events.events, events.counts * np.repeat(times, np.diff(events.starts)), minlength=len(total))
+        total += np.bincount(
+            events.events, events.counts * np.repeat(times, np.diff(events.starts)), minlength=len(total)
+        )
 
 
 def _steps(walk: Walk, choices: Array, entries: Array) -> Iterator[tuple[int, Index, Array]]:

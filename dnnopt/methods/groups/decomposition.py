@@ -28,7 +28,6 @@ from itertools import pairwise
 import numpy as np
 
 from dnnopt.compiled.compiled import CompiledProblem
-from dnnopt.compiled.constraints import MemoryLimit
 from dnnopt.compiled.metrics import Array, Index, Mask
 from dnnopt.methods.groups.families import DeviceGroups
 from dnnopt.methods.groups.loops import loops, loops_for

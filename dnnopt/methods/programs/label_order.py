@@ -43,7 +43,11 @@ class LabelOrder:
                 memory = [frontier.rows[row[0]].memory is None for row in rows]
                 rows = rows[np.argsort(memory, kind="stable")]
                 counts = [range(int((peaked == row[0]).sum())) for row in rows]
-                at = [np.searchsorted(peaked, row) + place for row, count in zip(rows, counts, strict=True) for place in count]
+                at = [
+                    np.searchsorted(peaked, row) + place
+                    for row, count in zip(rows, counts, strict=True)
+                    for place in count
+                ]
                 families.append((members, rows, np.array(at, dtype=np.int64).reshape(len(at), len(members))))
         return cls(frontier, peaked, families)
 

@@ -26,8 +26,7 @@ from dnnopt.compiled.metrics import Index, Mask
 from dnnopt.compiled.symmetry import identical_devices
 
 MOST_STATES = 2_000_000
-_MOST_MOVES = 3_000_000  # that are looked at one by one, which takes some 2 s; those of steps that are alike are not
-_MOST_MARKS = 200_000_000  # of the states after one step, before those are put together that are the same
+_MOST_MARKS = 80_000_000  # that are looked at, which takes a second or two; those of steps that are alike count once
 _MOST_CODES = MOST_STATES // 100
 _MOST_BITS = 62
 _FEW = 1000
@@ -274,7 +273,7 @@ class StepBuilder:
         self._devices = [tuple(np.unique(c.executor_device[row]).tolist()) for row in c.allowed]
         self._features: dict[tuple[object, ...], NDArray[np.float32]] = {}
         self._known: dict[tuple[object, ...], _States] = {}
-        self._looked_at = 0  # moves
+        self._looked_at = 0  # marks
         self._moves: dict[tuple[object, ...], tuple[_States, Index, Index | None]] = {}
 
     def _passes(self) -> Mask:
@@ -318,8 +317,28 @@ class StepBuilder:
         sent[:, sorted(set(range(size)).difference(to))] = 0.0
         return sent
 
-    def order(self) -> Iterator[int]:
-        """Yield the nodes in a topological order that keeps few codes open (greedily)."""
+    def order(self) -> list[int]:
+        """Return the nodes in a topological order that keeps few codes open: found greedily, or that of their numbers."""
+        numbers = list(range(len(self.c.node_names)))
+        return min(list(self._greedy()), numbers, key=self._width) if len(self.c.edges) else numbers
+
+    def _width(self, order: list[int]) -> float:
+        """Return about how many states there are in an order of the nodes, with four devices."""
+        c = self.c
+        at = np.argsort(order)
+        first, last = np.full((2, len(order)), -1)
+        end = at[c.edge_consumer]
+        first[:] = len(order)
+        np.minimum.at(first, c.edge_producer, end)
+        np.maximum.at(last, c.edge_producer, end)
+        changes = np.zeros(len(order) + 1)
+        producers = np.unique(c.edge_producer)
+        np.add.at(changes, at[producers], 1.0)
+        np.add.at(changes, first[producers], 1.0)  # from the first use on it matters which devices have a tensor
+        np.add.at(changes, last[producers], -2.0)
+        return float((4.0 ** changes.cumsum().clip(max=_MOST_BITS)).sum())
+
+    def _greedy(self) -> Iterator[int]:
         c = self.c
         producers = [{int(c.edge_producer[edge]) for edge in edges} for edges in self.edges_into]
         consumers = [list(dict.fromkeys(c.edge_consumer[edges].tolist())) for edges in self.edges_from]
@@ -423,12 +442,12 @@ class StepBuilder:
         self, states: _States, actions: tuple[_Action, ...], devices: tuple[int, ...], begun: tuple[int, ...]
     ) -> tuple[_States, Index, Index | None]:
         count, _, size = states.marks.shape
-        here, bits = np.array(devices, dtype=np.int64), tuple(
-            bit for bit, action in zip(states.bits, actions, strict=True) if action.kept
+        here, bits = (
+            np.array(devices, dtype=np.int64),
+            tuple(bit for bit, action in zip(states.bits, actions, strict=True) if action.kept),
         )
-        width = max(1, len(bits) + len(begun))
-        self._looked_at += count * len(here)
-        if count * len(here) * size * width > _MOST_MARKS or self._looked_at > _MOST_MOVES:
+        self._looked_at += count * len(here) * size * max(1, len(bits) + len(begun))
+        if self._looked_at > _MOST_MARKS:
             raise _too_many()
         mine = np.arange(size) == here[:, None]  # (devices, D)
         possible = np.ones((count, len(here)), dtype=bool)
