@@ -14,8 +14,8 @@ from dataclasses import replace
 import numpy as np
 
 from dnnopt.compiled.compiled import CompiledProblem
-from dnnopt.compiled.metrics import Mask
-from dnnopt.methods.programs.slots import StepBuilder
+from dnnopt.compiled.metrics import Index, Mask
+from dnnopt.methods.programs.steps import StepBuilder
 
 _OPEN = (6, 5, 4, 3)  # producers; one with several readers counts twice, as it matters which devices have its tensors
 
@@ -41,12 +41,12 @@ def with_edges(c: CompiledProblem, keep: Mask) -> CompiledProblem:
     return replace(c, use_tensor=c.use_tensor[uses], use_consumer=c.use_consumer[uses], forbidden_moves=moves)
 
 
-def _thinned(c: CompiledProblem, keep: Mask, begin: Mask, end: Mask, most: int) -> Mask:
+def _thinned(c: CompiledProblem, keep: Mask, begin: Index, end: Index, most: int) -> Mask:
     """Return which edges to keep so that at most so many producers are open after every step."""
     keep = keep.copy()
     bytes_ = c.tensor_bytes[c.edge_tensor]
 
-    def over(step: int) -> tuple[Mask, Mask, int]:
+    def over(step: int) -> tuple[Index, Index, int]:
         """Return the edges over a step, the producers of these, and how many these count."""
         edges = np.flatnonzero(keep & (begin <= step) & (end > step))
         producers = np.unique(c.edge_producer[edges])

@@ -33,7 +33,7 @@ from dnnopt.methods.exact import groups
 from dnnopt.methods.groups.families import distances
 from dnnopt.methods.pool import Pool
 from dnnopt.methods.programs.rows import linear_costs
-from dnnopt.methods.programs.slots import count_states
+from dnnopt.methods.programs.steps import count_states
 from dnnopt.methods.result import OPTIMAL_GAP
 from dnnopt.models.solvers.interface import Control, Limits, Outcome
 

@@ -110,7 +110,7 @@ def family(c: CompiledProblem, classes: Sequence[list[int]] = ()) -> list[tuple[
     """
     limited = {limit.device for limit in c.constraints if isinstance(limit, MemoryLimit) and limit.limit > 0}
     alike = [members for members in classes if limited.issuperset(members)]
-    lone = [(device,) for device in sorted(limited.difference(*alike))]
+    lone: list[tuple[int, ...]] = [(device,) for device in sorted(limited.difference(*alike))]
     listed = lone + [(members[0],) for members in alike]
     distance = distances(c)
     clusters = lone + [tuple(members) for members in alike]

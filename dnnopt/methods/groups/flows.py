@@ -82,7 +82,7 @@ class PathTerms:
         """Return the classes of devices whose exchange changes neither the problem nor any path's length."""
         draw = np.random.default_rng(0)  # what is true of one path that weighs all nodes and edges is true of all
         sizes = len(c.node_names), len(c.edges)
-        anywhere = Flow(*map(draw.random, sizes), np.ones(len(c.network_names)))
+        anywhere = Flow(draw.random(sizes[0]), draw.random(sizes[1]), np.ones(len(c.network_names)))
         rows = rows_of(c)
         return alike_devices(c, (*rows.objective, *rows.limits, self.mean(c, anywhere, anywhere.masses)))
 

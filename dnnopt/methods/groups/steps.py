@@ -189,7 +189,7 @@ def joint_of(frontier: Frontier, groups: DeviceGroups) -> JointProgram:
 
 
 def _crossings(use: SlotUse, tensor: int, devices: Index, groups: DeviceGroups) -> tuple[Index, Index, Index, Array]:
-    """Return how often a tensor leaves or enters groups for the first time: entries of the use, kinds, groups, counts."""
+    """Return entries of a use, kinds, groups, and how often a tensor leaves or enters these for the first time."""
     every = groups.every
     had = use.slot.had(tensor)  # (codes, D)
     origin_in, device_in = every.T[use.slot.origins], every.T[devices]  # (codes, A), (devices, A)

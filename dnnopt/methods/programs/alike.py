@@ -109,14 +109,14 @@ def levelled(c: CompiledProblem, classes: Sequence[list[int]]) -> CompiledProble
     allowed = c.allowed.copy()
     number = np.arange(len(c.device_names))
     for members in classes:
-        allowed[:, members] = allowed[:, members].any(axis=1)[:, None]
+        allowed[:, members] = allowed[:, members].any(axis=1, keepdims=True)
         number[members] = members[0]
     moves = c.forbidden_moves
     if moves is not None and classes:
         moves = moves.copy()
         kinds = number[c.pair_origin] * len(number) + number[c.pair_destination]
         for kind in np.unique(kinds):
-            moves[:, kinds == kind] = moves[:, kinds == kind].all(axis=1)[:, None]
+            moves[:, kinds == kind] = moves[:, kinds == kind].all(axis=1, keepdims=True)
     return replace(c, allowed=allowed, forbidden_moves=moves)
 
 

@@ -36,7 +36,8 @@ from dnnopt.compiled.symmetry import identical_devices
 from dnnopt.methods.programs import rows as sums
 from dnnopt.methods.programs.alike import RowExchanges
 from dnnopt.methods.programs.rows import PlanSum
-from dnnopt.methods.programs.slots import FrontierStep, SlotUse, StepBuilder, TooManyStatesError, steps_of
+from dnnopt.methods.programs.slots import FrontierStep, SlotUse, TooManyStatesError
+from dnnopt.methods.programs.steps import StepBuilder, steps_of
 
 SCOPE = Scope(
     enforces=frozenset(
@@ -81,7 +82,7 @@ class Frontier:
             raise TooManyStatesError(steps)
         self.sets, self.steps = builder.sets, steps
         self.states = sum(step.states for step in steps)
-        self.exchanges = builder.exchanges
+        self.exchanges = builder.moves.exchanges
         self.sources = self.alike.sources(self.exchanges)
 
     def with_rows(self, rows: Sequence[PlanSum]) -> Frontier:

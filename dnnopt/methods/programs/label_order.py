@@ -8,6 +8,7 @@ that takes less of everything dominates.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -62,7 +63,7 @@ class LabelOrder:
         absent = step.absent[state]
         identity = np.arange(found.shape[1])
         for members in self.frontier.alike.classes:
-            for one, other in zip(members[:-1], members[1:], strict=True):
+            for one, other in pairwise(members):
                 both = absent[:, one] & absent[:, other]
                 if both.any():
                     becomes = identity.copy()

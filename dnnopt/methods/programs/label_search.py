@@ -8,9 +8,8 @@ Lagrangian sums to the end bound what any plan that begins like this comes to:
 
 Labels go whose bound is above the cap, that break a limit, or that another one in the same state is nowhere worse than
 (Irnich, Desaulniers: Shortest path problems with resource constraints, 2005). Of the rest the `width` with the least
-bounds go on: a beam. Where devices are alike, labels are kept as if these had been exchanged until what is open comes
-first, then what is full least (see `LabelOrder`). If none was left out, what is found is optimal, or nothing is below the cap; otherwise the least
-bound of those left out is a bound.
+bounds go on: a beam. If none was left out, what is found is optimal, or nothing is below the cap; otherwise the least
+bound of those left out is a bound. Where devices are alike, labels are kept in one order of these (see `LabelOrder`).
 """
 
 from __future__ import annotations
