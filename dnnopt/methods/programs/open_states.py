@@ -50,7 +50,7 @@ class Action(NamedTuple):
     limit: int = 0
 
 
-class States:
+class OpenStates:
     """Marks of all slots in every state (S, slots, D), and how many bits those of each slot have."""
 
     def __init__(self, marks: _Numbers, bits: tuple[int, ...]) -> None:
@@ -67,7 +67,7 @@ class States:
 
 
 class StateMoves:
-    """States, and how steps lead from some to others.
+    """OpenStates, and how steps lead from some to others.
 
     Parameters
     ----------
@@ -80,28 +80,28 @@ class StateMoves:
         self.classes = classes
         self._numbers = {tuple(range(devices)): 0}
         self._looked_at = 0  # marks
-        self._known: dict[tuple[object, ...], States] = {}
-        self._moves: dict[tuple[object, ...], tuple[States, Index, Index | None]] = {}
+        self._known: dict[tuple[object, ...], OpenStates] = {}
+        self._moves: dict[tuple[object, ...], tuple[OpenStates, Index, Index | None]] = {}
 
     @property
     def exchanges(self) -> Index:
         """Which device each one becomes (K, D), for each number of `FrontierStep.turns`."""
         return np.array(list(self._numbers))
 
-    def root(self, devices: int) -> States:
+    def root(self, devices: int) -> OpenStates:
         """Return the state before the first step."""
         return self.states(np.zeros((1, 0, devices), dtype=_MARK), ())
 
-    def states(self, marks: _Numbers, bits: tuple[int, ...]) -> States:
+    def states(self, marks: _Numbers, bits: tuple[int, ...]) -> OpenStates:
         """Return the states, the same ones for the same marks."""
         key = marks.shape, marks.tobytes(), bits
         if key not in self._known:
-            self._known[key] = States(marks, bits)
+            self._known[key] = OpenStates(marks, bits)
         return self._known[key]
 
     def after(
-        self, states: States, actions: tuple[Action, ...], devices: tuple[int, ...], begun: tuple[int, ...]
-    ) -> tuple[States, Index, Index | None]:
+        self, states: OpenStates, actions: tuple[Action, ...], devices: tuple[int, ...], begun: tuple[int, ...]
+    ) -> tuple[OpenStates, Index, Index | None]:
         """Return the states after a step, where each device leads from each state, and by which exchange."""
         key = id(states), actions, devices, begun
         if key not in self._moves:
@@ -109,8 +109,8 @@ class StateMoves:
         return self._moves[key]
 
     def _moved(
-        self, states: States, actions: tuple[Action, ...], devices: tuple[int, ...], begun: tuple[int, ...]
-    ) -> tuple[States, Index, Index | None]:
+        self, states: OpenStates, actions: tuple[Action, ...], devices: tuple[int, ...], begun: tuple[int, ...]
+    ) -> tuple[OpenStates, Index, Index | None]:
         count, _, size = states.marks.shape
         here, bits = (
             np.array(devices, dtype=np.int64),
