@@ -304,7 +304,7 @@ class _Auto:
         return outcome if outcome.status == "infeasible" else self._prices()
 
     def _clusters(self) -> Outcome:
-        """Raise the bound by that of fewer devices, where there are too many for tables."""
+        """Raise the bound by that of fewer tensors or devices, where there are too many for tables."""
         c = self.pool.compiled
         if self._has_labels or self.pool.is_closed(_CLOSE) or merged_devices.refuses(c) is not None:
             return _NOTHING
