@@ -1,9 +1,10 @@
 """The bound of merged devices: sums on fewer devices, each of which stands for several.
 
 Tables over states grow with a power of the number of devices, but for those that are alike. Where there are none even
-without light tensors (see `light_tensors.py`), devices are merged. Let every cluster be one device: it has the memory of its members together, a layer costs on it what it costs on the best member, a copy from cluster to cluster
-what it costs between the best two, and nothing is sent within. Each plan, read as one of clusters, keeps their limits
-and costs no more. So what bounds the problem of clusters bounds the problem: here group decomposition (`groups.py`).
+without light tensors (see `light_tensors.py`), devices are merged. Let every cluster be one device: it has the memory
+of its members together, a layer costs on it what it costs on the best member, a copy from cluster to cluster what it
+costs between the best two, and nothing is sent within. Each plan, read as one of clusters, keeps their limits and costs
+no more. So what bounds the problem of clusters bounds the problem: here group decomposition (`groups.py`).
 Limits on metrics that are not of single devices, colocation and memory are kept (that of several devices without what
 it says of buffers, activations and shared weights), all others are left out. So there is a bound, too, where label
 search does not know a constraint, such as contiguity; devices stay as they are, then.
