@@ -93,6 +93,7 @@ def draw(number: int, count: int) -> list:
         special.weighed(**placed),
         special.alike(**placed | {"executions": chosen}),
         special.alike(**scheduled),
+        *[special.alike_in_memory(executions=chosen)] * 2,
         *[special.pipelines(**usual)] * 2,
         *(
             kind(**usual)
