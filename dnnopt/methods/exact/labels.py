@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from dnnopt.compiled.compiled import CompiledProblem
 from dnnopt.compiled.presolve import presolve
 from dnnopt.methods.pool import Pool
+from dnnopt.methods.programs.alike import alike_devices, levelled
 from dnnopt.methods.programs.frontier import SCOPE as FOLLOWED
 from dnnopt.methods.programs.label_search import LabelSearch
 from dnnopt.methods.programs.lagrangian import Lagrangian, below
@@ -62,7 +63,9 @@ class _Search:
         self._first = math.inf  # bound
         self._known: dict[float, LabelSearch] = {}  # searches below caps that are still looked at
         self._factors: tuple[float, ...] = _CAPS
-        self._largest = len(rows_of(pool.compiled).objective) > 1
+        rows = rows_of(pool.compiled)
+        self._largest = len(rows.objective) > 1
+        self._classes = alike_devices(pool.compiled, (*rows.objective, *rows.limits))
 
     def run(self, promise: bool = False) -> Outcome:
         self._factors = _FEW_CAPS if promise else _CAPS
@@ -130,6 +133,7 @@ class _Search:
         if lagrangian.bound > cap:
             return None
         kept = below(reduced.compiled, lagrangian.marginals(self._part(), self.control), cap)
+        kept = levelled(kept, self._classes)
         if not kept.allowed.any(axis=1).all():
             self._add_bound(cap)
             return None

@@ -36,7 +36,7 @@ from dnnopt.compiled.symmetry import identical_devices
 from dnnopt.methods.programs import rows as sums
 from dnnopt.methods.programs.alike import RowExchanges
 from dnnopt.methods.programs.rows import PlanSum
-from dnnopt.methods.programs.slots import FrontierStep, SlotUse, TooManyStatesError
+from dnnopt.methods.programs.slots import FrontierStep, SlotUse
 from dnnopt.methods.programs.steps import StepBuilder, steps_of
 
 SCOPE = Scope(
@@ -75,11 +75,9 @@ class Frontier:
         self._sent: dict[int, Array] = {}  # of uses, by their ids
         self.alike = RowExchanges.of(compiled, self.rows, identical_devices(compiled) if classes is None else classes)
         builder, steps = steps_of(compiled)
-        if builder.classes != self.alike.classes:
-            builder = StepBuilder(compiled, self.alike.classes)
+        if isinstance(steps, str) or builder.classes != self.alike.classes:
+            builder = StepBuilder(compiled, self.alike.classes, patient=True)
             steps = builder.steps()
-        if isinstance(steps, str):
-            raise TooManyStatesError(steps)
         self.sets, self.steps = builder.sets, steps
         self.states = sum(step.states for step in steps)
         self.exchanges = builder.moves.exchanges

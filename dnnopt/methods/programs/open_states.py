@@ -21,7 +21,7 @@ _MOST_MARKS = 80_000_000  # that are looked at, which takes a second or two
 _MOST_CODES = MOST_STATES // 100
 _MOST_BITS = 62
 _FEW = 1000
-_MARK = np.int16
+_MARK, _MOST_BITS_EACH = np.int16, 15
 _Numbers = NDArray[Any]  # whole ones, of any size
 
 
@@ -54,6 +54,8 @@ class OpenStates:
     """Marks of all slots in every state (S, slots, D), and how many bits those of each slot have."""
 
     def __init__(self, marks: _Numbers, bits: tuple[int, ...]) -> None:
+        if max(bits, default=0) > _MOST_BITS_EACH:
+            raise too_many()
         self.marks, self.bits = marks, bits
         self.codes: list[Index] = []
         digits = np.zeros((marks.shape[1], len(marks)), dtype=np.int64)
@@ -67,17 +69,19 @@ class OpenStates:
 
 
 class StateMoves:
-    """OpenStates, and how steps lead from some to others.
+    """States, and how steps lead from some to others.
 
     Parameters
     ----------
     devices : int
     classes : sequence of lists of int
         Devices that can be exchanged.
+    most : float
+        Marks to be looked at; a second or two by default.
     """
 
-    def __init__(self, devices: int, classes: Sequence[list[int]]) -> None:
-        self.classes = classes
+    def __init__(self, devices: int, classes: Sequence[list[int]], most: float = _MOST_MARKS) -> None:
+        self.classes, self._most = classes, most
         self._numbers = {tuple(range(devices)): 0}
         self._looked_at = 0  # marks
         self._known: dict[tuple[object, ...], OpenStates] = {}
@@ -112,12 +116,10 @@ class StateMoves:
         self, states: OpenStates, actions: tuple[Action, ...], devices: tuple[int, ...], begun: tuple[int, ...]
     ) -> tuple[OpenStates, Index, Index | None]:
         count, _, size = states.marks.shape
-        here, bits = (
-            np.array(devices, dtype=np.int64),
-            tuple(bit for bit, action in zip(states.bits, actions, strict=True) if action.kept),
-        )
+        here = np.array(devices, dtype=np.int64)
+        bits = tuple(bit for bit, action in zip(states.bits, actions, strict=True) if action.kept)
         self._looked_at += count * len(here) * size * max(1, len(bits) + len(begun))
-        if self._looked_at > _MOST_MARKS:
+        if self._looked_at > self._most:
             raise too_many()
         mine = np.arange(size) == here[:, None]  # (devices, D)
         possible = np.ones((count, len(here)), dtype=bool)

@@ -100,13 +100,15 @@ class StepBuilder:
     c : CompiledProblem
     classes : list of lists of int, optional
         Devices that can be exchanged; by default all that are alike.
-
+    patient : bool
+        Whether to go on where that takes more than a second or two.
     """
 
-    def __init__(self, c: CompiledProblem, classes: list[list[int]] | None = None) -> None:
+    def __init__(self, c: CompiledProblem, classes: list[list[int]] | None = None, patient: bool = False) -> None:
         self.c, self.sets = c, _counts_sets(c)
         self.classes = identical_devices(c) if classes is None else classes
-        self.moves = StateMoves(len(c.device_names), self.classes)
+        most = {"most": math.inf} if patient else {}
+        self.moves = StateMoves(len(c.device_names), self.classes, **most)
         self.edges_into: list[list[int]] = [[] for _ in c.node_names]
         self.edges_from: list[list[int]] = [[] for _ in c.node_names]
         for edge, (u, v) in enumerate(zip(c.edge_producer.tolist(), c.edge_consumer.tolist(), strict=True)):
