@@ -36,7 +36,7 @@ from dnnopt.methods.pool import Pool
 from dnnopt.methods.programs.rows import linear_costs
 from dnnopt.methods.programs.steps import count_states
 from dnnopt.methods.result import OPTIMAL_GAP
-from dnnopt.models.solvers.interface import Control, Limits, Outcome
+from dnnopt.models.solvers.interface import Clock, Control, Limits, Outcome
 
 SCOPE = Scope(relaxes=True, terms=frozenset({LinearTerm}), choices=True)
 SOURCE = "merged devices"
@@ -74,11 +74,12 @@ def bound_merged(pool: Pool, compiled: CompiledProblem, limits: Limits, control:
     limits : Limits
     control : Control
     """
-    found = relaxed(compiled)
+    clock = Clock(limits.time_limit)
+    found = relaxed(compiled, clock)
     if found is None:
         return Outcome("no_solution")
     relay = MergedPool(pool, found.clusters, found.compiled)
-    outcome = groups.GroupSearch(relay, found.compiled, control).run(limits)
+    outcome = groups.GroupSearch(relay, found.compiled, control).run(limits.within(clock.left()))
     return Outcome("infeasible" if outcome.status == "infeasible" else "no_solution")
 
 
@@ -149,8 +150,11 @@ class Relaxed(NamedTuple):
     keep: Mask
 
 
-def relaxed(c: CompiledProblem) -> Relaxed | None:
-    """Return a problem for which there are tables, without light tensors, or else with merged devices; None: none."""
+def relaxed(c: CompiledProblem, clock: Clock | None = None) -> Relaxed | None:
+    """Return a problem for which there are tables, without light tensors, or else with merged devices.
+
+    None: there is none, or it was not found in time.
+    """
     clusters: Clusters = [(device,) for device in range(len(c.device_names))]
     merged = with_clusters(c, clusters)
     keep, fits = lightened(merged)
@@ -160,7 +164,7 @@ def relaxed(c: CompiledProblem) -> Relaxed | None:
     def loss(pair: tuple[tuple[int, ...], tuple[int, ...]]) -> float:
         return float(losses[np.ix_(*pair)].max() * room[[*pair[0], *pair[1]]].sum())
 
-    while not fits and len(clusters) > 2:
+    while not fits and len(clusters) > 2 and not (clock and clock.expired()):
         first, second = min(combinations(clusters, 2), key=loss)
         clusters = sorted([one for one in clusters if one not in (first, second)] + [tuple(sorted(first + second))])
         merged = with_clusters(with_edges(c, keep), clusters)

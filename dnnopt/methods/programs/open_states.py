@@ -17,7 +17,7 @@ from dnnopt.compiled.metrics import Index
 from dnnopt.methods.programs.slots import TooManyStatesError
 
 MOST_STATES = 2_000_000
-_MOST_MARKS = 80_000_000  # that are looked at, which takes a second or two
+_MOST_MARKS = 50_000_000  # that are looked at, which takes about a second
 _MOST_CODES = MOST_STATES // 100
 _MOST_BITS = 62
 _FEW = 1000
@@ -77,7 +77,7 @@ class StateMoves:
     classes : sequence of lists of int
         Devices that can be exchanged.
     most : float
-        Marks to be looked at; a second or two by default.
+        Marks to be looked at; by default about a second.
     """
 
     def __init__(self, devices: int, classes: Sequence[list[int]], most: float = _MOST_MARKS) -> None:

@@ -101,7 +101,7 @@ class StepBuilder:
     classes : list of lists of int, optional
         Devices that can be exchanged; by default all that are alike.
     patient : bool
-        Whether to go on where that takes more than a second or two.
+        Whether to go on where that takes more than about a second.
     """
 
     def __init__(self, c: CompiledProblem, classes: list[list[int]] | None = None, patient: bool = False) -> None:
