@@ -240,7 +240,8 @@ class _Auto:
         c = self.pool.compiled
         if c.execution != "parallel" or not critical_paths.is_tight(c):
             return _NOTHING
-        self.paths = critical_paths.PathSearch(self.pool, self.kept, self.control)
+        clock = Clock(self._part(_PATHS).time_limit)
+        self.paths = critical_paths.PathSearch(self.pool, self.kept, self.control, clock)
         return self._run_paths(_PATHS)
 
     def _follow_paths_on(self) -> Outcome:

@@ -149,7 +149,10 @@ class _Scheduled:
         if not self.pool.is_closed(_FAR) and not self._done() and is_tight(self.compiled):
             reduced = presolve(self.compiled, self.pool.cap)
             if not reduced.infeasible:
-                PathSearch(self.pool, reduced.compiled, self.control).run(self._limits(_PATHS))
+                limits = self._limits(_PATHS)
+                clock = Clock(limits.time_limit)
+                search = PathSearch(self.pool, reduced.compiled, self.control, clock)
+                search.run(limits.within(clock.left()))
 
     def _search(self, limits: Limits, names: tuple[str, ...]) -> Outcome:
         """Search by the first of some formulations that takes it for what is left between plan and bound."""

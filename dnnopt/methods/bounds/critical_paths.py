@@ -47,7 +47,7 @@ from dnnopt.methods.exact import groups
 from dnnopt.methods.groups.flows import PathTerms
 from dnnopt.methods.pool import Pool
 from dnnopt.methods.programs.frontier import Frontier
-from dnnopt.models.solvers.interface import Control, Limits, Outcome
+from dnnopt.models.solvers.interface import Clock, Control, Limits, Outcome
 
 SCOPE = Scope(
     relaxes=True, terms=frozenset({LinearTerm, LatencyTerm, MaxTerm}), latencies=frozenset({"parallel", "scheduled"})
@@ -86,6 +86,8 @@ class PathSearch:
     compiled : CompiledProblem
         Of the pool, perhaps without choices that are too expensive for its cap; `refuses` must not refuse it.
     control : Control
+    clock : Clock, optional
+        The time there is to find a problem with few states.
 
     Attributes
     ----------
@@ -93,7 +95,7 @@ class PathSearch:
         What is left of the problem.
     """
 
-    def __init__(self, pool: Pool, compiled: CompiledProblem, control: Control) -> None:
+    def __init__(self, pool: Pool, compiled: CompiledProblem, control: Control, clock: Clock | None = None) -> None:
         self.kept = compiled
         self._search: groups.GroupSearch | None = None
         self._has_all_devices = False
@@ -102,9 +104,9 @@ class PathSearch:
             others = with_tensors_of_edges(others)
         by_time = _with_all_seconds(others)
         clusters: Clusters = [(device,) for device in range(len(others.device_names))]
-        keep, self._has_all_devices = lightened(others)
+        keep, self._has_all_devices = lightened(others, clock)
         if not self._has_all_devices:
-            found = relaxed(by_time) if others.transport != "multicast" else None
+            found = relaxed(by_time, clock) if others.transport != "multicast" else None
             if found is None:  # copies share links on their ways, which merged devices do not have
                 return
             clusters, keep = found.clusters, found.keep

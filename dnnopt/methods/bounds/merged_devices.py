@@ -157,7 +157,7 @@ def relaxed(c: CompiledProblem, clock: Clock | None = None) -> Relaxed | None:
     """
     clusters: Clusters = [(device,) for device in range(len(c.device_names))]
     merged = with_clusters(c, clusters)
-    keep, fits = lightened(merged)
+    keep, fits = lightened(merged, clock)
     merged = with_edges(merged, keep)
     losses, room = _losses(c)
 
@@ -172,10 +172,12 @@ def relaxed(c: CompiledProblem, clock: Clock | None = None) -> Relaxed | None:
     return Relaxed(merged, clusters, keep) if fits else None
 
 
-def lightened(c: CompiledProblem) -> tuple[Mask, bool]:
+def lightened(c: CompiledProblem, clock: Clock | None = None) -> tuple[Mask, bool]:
     """Return the edges to keep for which there are tables, and whether there are; if not, as few as possible."""
     keep = np.ones(len(c.edges), dtype=bool)
     for keep in lighter(c):
+        if clock and clock.expired():
+            break
         if has_tables(with_edges(c, keep)):
             return keep, True
     return keep, False

@@ -143,7 +143,7 @@ class GroupSearch:
         self._turn, self._width, self._finer, self._length = 0, 0, 0, 1.0
         self._settled = False  # whether ascents do not help any more
         self._changed = True  # multipliers, or what is left, since the last beam
-        self._took = 0.0  # seconds, of the last beam
+        self._took = self._building = 0.0  # seconds, of the last beam, and of the tables before it
         self._reached, self._gain = -math.inf, math.inf  # its bound, and by how much that is better than the one before
 
     @property
@@ -168,10 +168,12 @@ class GroupSearch:
         if self._prices is None:
             self._prices = self._first_prices()
         listed = family(self.pool.compiled, self._classes)
-        while not self._done():
+        while not self._done() and not self._is_short():
+            begin = time.perf_counter()
             groups = DeviceGroups.of(self.kept, listed, self._classes)
             decomposition = self._decomposition(self.kept, groups, UNITS << self._finer)
             start = time.perf_counter()
+            self._building = start - begin
             if self._multipliers is None:  # easy problems end here
                 self._multipliers = decomposition.start(self._prices)
                 self._beams(decomposition, _EASY)
@@ -181,7 +183,7 @@ class GroupSearch:
                 self._ascend(decomposition)
             seconds = time.perf_counter() - start
             self._beams(decomposition, seconds)
-            if self._done():
+            if self._done() or self._is_short():
                 break
             self._forbid(decomposition.marginals(self._multipliers))
             self._ended = not self._changed and self._settled and self._width == _WIDTHS[-1]
@@ -287,6 +289,11 @@ class GroupSearch:
     def _done(self) -> bool:
         closed = self._infeasible or self.pool.is_closed(self.limits.gap)
         return closed or self.clock.expired() or self.control.stop.is_set()
+
+    def _is_short(self) -> bool:
+        """Return whether there is less time left than the last tables took to build."""
+        left = self.clock.left()
+        return left is not None and left < self._building
 
     def _part(self, share: float, most: float) -> Limits:
         left = self.clock.left()
