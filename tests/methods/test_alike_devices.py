@@ -6,6 +6,7 @@ from itertools import combinations, permutations
 import numpy as np
 import pytest
 from brute_force import ROUNDING, brute_force
+from builders import layer, link, network, platform, problem, tensor
 from examples import check_until
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -27,6 +28,7 @@ from dnnopt.methods.programs.label_search import LabelSearch
 from dnnopt.methods.programs.rows import rows_of
 from dnnopt.methods.solving import solve
 from dnnopt.models.solvers.interface import Clock, Control, Limits
+from dnnopt.problem.constraints import memory
 from dnnopt.problem.objectives import latency, period
 from dnnopt.referee import evaluate
 
@@ -232,3 +234,45 @@ def test_what_one_device_may_have_all_that_are_alike_may_have():
         seen["alike"] += bool(classes)
 
     check_until(check, lambda: seen["alike"] >= 10)
+
+
+def hub(names):
+    """Return devices, each with a link up and one down."""
+    links = [link(f"{name}-{way}") for name in names for way in ("up", "down")]
+    routes = {f"{i}>{j}": f"{i}-up {j}-down" for i, j in permutations(names, 2)}
+    return platform(" ".join(names), links, routes)
+
+
+@pytest.mark.parametrize("method", ["groups", "labels"])
+def test_several_limits_on_memory_may_come_in_another_order_on_devices_that_are_alike(method):
+    net = network([layer("a", 6, 10), layer("b", 6, 10)], [tensor("t", "a", "b", 1)])
+    limits = [
+        memory("weights", limits={"p": 10}),
+        memory("weights+activations", limits={"p": 20, "q": 20}),
+        memory("weights", limits={"q": 10}),
+    ]
+    result = solve(problem(net, hub("pq"), dict.fromkeys("ab", (1, 1)), subject_to=limits), method=method)
+    assert (result.status, result.objective) == ("optimal", 4)
+
+
+def test_a_device_may_have_a_limit_of_0_and_another_one():
+    net = network([layer("a", 0, 10), layer("b", 0, 10)], [tensor("t", "a", "b", 1)])
+    limits = [memory("weights", limits={"p": 0}), memory("weights+activations", limits={"p": 20, "q": 20})]
+    result = solve(problem(net, hub("pq"), dict.fromkeys("ab", (1, 1)), subject_to=limits), method="groups")
+    assert (result.status, result.objective) == ("optimal", 2)
+
+
+@pytest.mark.parametrize("method", ["groups", "labels"])
+def test_a_layer_may_have_many_tensors_that_several_layers_read(method):
+    net = network("a b c", [tensor(f"t{number}", "a", "b c", 1) for number in range(40)])
+    result = solve(problem(net, hub("pq"), dict.fromkeys("abc", (1, 2))), method=method)
+    assert (result.status, result.objective) == ("optimal", 3)
+
+
+def test_too_many_tensors_that_different_layers_read_are_refused():
+    readers = [f"r{number}" for number in range(16)]
+    tensors = [tensor(f"t{number}", "a", f"{readers[number]} z", 1) for number in range(16)]
+    words = ["a", *readers, "z"]
+    one = problem(network([*map(layer, words)], tensors), hub("pq"), dict.fromkeys(words, (1, 2)))
+    assert labels.refuses(compile_problem(one)) == "more than 2,000,000 states of what is alive at once"
+    assert solve(one, time_limit=20).status == "optimal"

@@ -191,7 +191,7 @@ def joint_of(frontier: Frontier, groups: DeviceGroups) -> JointProgram:
 def _crossings(use: SlotUse, tensor: int, devices: Index, groups: DeviceGroups) -> tuple[Index, Index, Index, Array]:
     """Return entries of a use, kinds, groups, and how often a tensor leaves or enters these for the first time."""
     every = groups.every
-    had = use.slot.had(tensor)  # (codes, D)
+    had = use.slot.had(use.slot.bits.get(tensor, 0))  # (codes, D)
     origin_in, device_in = every.T[use.slot.origins], every.T[devices]  # (codes, A), (devices, A)
     kept_in = (had[:, None] <= every).all(axis=2)
     kept_out = ~(had[:, None] & every).any(axis=2)
@@ -266,7 +266,7 @@ def sides_of(frontier: Frontier, every: Mask) -> SideProgram:
         to = np.zeros((count, 2), dtype=np.int64)
         for slot in step.slots_after:
             if slot.producer == step.node:
-                codes[step.node] = [(side, *(0 for _ in slot.bits)) for side in (0, 1)]
+                codes[step.node] = [(side, *(0 for _ in slot.marks)) for side in (0, 1)]
                 to = 2 * to + np.arange(2)
             elif slot.producer >= 0:
                 mine = digit[slot.producer]
@@ -278,7 +278,7 @@ def sides_of(frontier: Frontier, every: Mask) -> SideProgram:
         for axis, slot in enumerate(step.slots_after):
             if slot.producer >= 0:
                 mine_now = codes[slot.producer]
-                key = id(slot.codes), tuple(slot.bits.values()), tuple(mine_now)
+                key = id(slot.codes), tuple(slot.marks), tuple(mine_now)
                 if key not in known:
                     known[key] = _image(slot, mine_now, every)
                 images[-1].append((axis, len(mine_now), known[key]))
@@ -296,7 +296,7 @@ def _side_use(use: SlotUse, codes: list[_Code], tensors: int) -> tuple[Index, li
     number: dict[_Code, int] = {}
     after = np.zeros((len(codes), 2), dtype=np.int64)
     entries, events = [], []
-    places = {tensor: 1 + place for place, tensor in enumerate(use.slot.bits)}
+    places = {tensor: 1 + use.slot.marks.index(mark) for tensor, mark in use.slot.bits.items()}
     for position, code in enumerate(codes):
         for side in (0, 1):
             following = list(code)
@@ -317,8 +317,8 @@ def _image(slot: Slot, codes: list[_Code], every: Mask) -> Index:
     """Return the code of sides in each group (A, codes) for each code of a slot."""
     inside = every[:, slot.origins]  # (A, codes)
     parts = [inside]
-    for tensor in slot.bits:
-        had = slot.had(tensor)
+    for mark in slot.marks:
+        had = slot.had(mark)
         parts.append(np.where(inside, (had & ~every[:, None]).any(axis=2), (had & every[:, None]).any(axis=2)))
     key = sum(part.astype(np.int64) << place for place, part in enumerate(parts))
     number = {sum(bit << place for place, bit in enumerate(code)): at for at, code in enumerate(codes)}

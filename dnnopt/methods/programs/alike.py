@@ -15,7 +15,7 @@ import numpy as np
 from dnnopt.compiled.compiled import CompiledProblem
 from dnnopt.compiled.metrics import Index
 from dnnopt.compiled.symmetry import exchanged_links, identical_devices
-from dnnopt.methods.programs.rows import PlanSum
+from dnnopt.methods.programs.rows import PlanSum, memory_limits
 
 _Key = tuple[object, ...]
 
@@ -100,8 +100,18 @@ class RowExchanges:
 
 
 def alike_devices(c: CompiledProblem, rows: Sequence[PlanSum]) -> list[list[int]]:
-    """Return the classes of devices whose exchange changes neither the problem nor the rows but for their order."""
-    return RowExchanges.of(c, rows, identical_devices(c)).classes
+    """Return the classes of devices whose exchange changes neither the problem nor the rows but for their order.
+
+    The first limits on the memory of such devices are the same, too, where there are several.
+    """
+    limits = memory_limits(c)
+
+    def key(device: int) -> tuple[object, ...]:
+        one = limits.get(device)
+        return () if one is None else (one.limit, one.buffers, one.resident.tobytes(), one.peaks.tobytes())
+
+    classes = [[one for one in members if key(one) == key(members[0])] for members in identical_devices(c)]
+    return RowExchanges.of(c, rows, [members for members in classes if len(members) > 1]).classes
 
 
 def levelled(c: CompiledProblem, classes: Sequence[list[int]]) -> CompiledProblem:
@@ -147,4 +157,5 @@ def _key(row: PlanSum, device: Index | None = None, link: Index | None = None, p
     edges = row.per_edge if row.per_edge is None or pair is None else row.per_edge[:, pair]
     owner = row.device if device is None or row.device < 0 else int(device[row.device])
     parts = (alpha, beta, *(() if row.peaks is None else (row.peaks,)), *(() if edges is None else (edges,)))
-    return (row.copy, row.limit, owner, row.buffers, *(np.ascontiguousarray(part).tobytes() for part in parts))
+    kind = row.memory is None
+    return (kind, row.copy, row.limit, owner, row.buffers, *(np.ascontiguousarray(part).tobytes() for part in parts))

@@ -90,6 +90,15 @@ class PlanSums:
     limits: tuple[PlanSum, ...]
 
 
+def memory_limits(compiled: CompiledProblem) -> dict[int, MemoryLimit]:
+    """Return the first limit above 0 on the memory of each device that has one."""
+    found: dict[int, MemoryLimit] = {}
+    for one in compiled.constraints:
+        if isinstance(one, MemoryLimit) and one.limit > 0:
+            found.setdefault(one.device, one)
+    return found
+
+
 def refuses(compiled: CompiledProblem) -> str | None:
     """Return why the objective (of the first priority) is not the largest of some sums, or None."""
     return refuses_terms(compiled.objective[0])

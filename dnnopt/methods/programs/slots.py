@@ -46,9 +46,14 @@ class Slot:
         """The producer's device (codes,)."""
         return np.asarray((self.codes & 1).argmax(axis=1))
 
-    def had(self, tensor: int) -> Mask:
-        """Return which devices have a tensor already (codes, D)."""
-        return np.asarray(self.codes & self.bits.get(tensor, 0) > 0)
+    @property
+    def marks(self) -> list[int]:
+        """The marks of tensors, once each: those that the same nodes read share one."""
+        return list(dict.fromkeys(self.bits.values()))
+
+    def had(self, mark: int) -> Mask:
+        """Return which devices have the tensors of a mark already (codes, D)."""
+        return np.asarray(self.codes & mark > 0)
 
 
 @dataclass(frozen=True, eq=False)

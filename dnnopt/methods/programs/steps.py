@@ -31,7 +31,12 @@ class _Copies:
         tensors = c.edge_tensor[edges].tolist()
         self.uses_left = {tensor: tensors.count(tensor) for tensor in dict.fromkeys(tensors)}
         several = [tensor for tensor, uses in self.uses_left.items() if uses > 1] if builder.sets else []
-        self.bits = {tensor: 2 << place for place, tensor in enumerate(several)}
+        readers = {
+            tensor: tuple(c.edge_consumer[[edge for edge in edges if c.edge_tensor[edge] == tensor]].tolist())
+            for tensor in several
+        }
+        places = list(dict.fromkeys(readers.values()))  # what the same nodes read is in the same places
+        self.bits = {tensor: 2 << places.index(readers[tensor]) for tensor in several}
         self.left = len(set(c.edge_consumer[edges].tolist()))
 
     def use(self, axis: int, node: int, edges: list[int], codes: Index) -> tuple[SlotUse, Action]:
@@ -46,8 +51,8 @@ class _Copies:
         sent = tuple(builder.features(slot, tensor, builder.devices(node)) for tensor in tensors)
         passes = np.logical_and.reduce(builder.passes[edges])
         used = list(zip(tensors, over, strict=True))
-        adds = sum(self.bits.get(tensor, 0) for tensor, last in used if not last)
-        clears = sum(self.bits.get(tensor, 0) for tensor, last in used if last)
+        adds = sum({self.bits.get(tensor, 0) for tensor, last in used if not last})
+        clears = sum({self.bits.get(tensor, 0) for tensor, last in used if last})
         use = SlotUse(axis, slot, tensors, over, sent, tuple(edges))
         return use, Action(bool(self.left), passes.tobytes(), adds, clears)
 
@@ -58,7 +63,7 @@ class _Copies:
     @property
     def width(self) -> int:
         """Bits of marks."""
-        return 1 + len(self.bits)
+        return 1 + len(set(self.bits.values()))
 
 
 class _Group:
@@ -136,7 +141,7 @@ class StepBuilder:
         """Return the features (codes, D, F) of what is sent if a tensor is used on devices."""
         key = slot.codes.shape, slot.codes.tobytes(), slot.bits.get(tensor, 0), to
         if key not in self._features:
-            self._features[key] = self._features_of(slot.origins, slot.had(tensor), to)
+            self._features[key] = self._features_of(slot.origins, slot.had(slot.bits.get(tensor, 0)), to)
         return self._features[key]
 
     def _features_of(self, origins: Index, had: Mask, to: tuple[int, ...]) -> NDArray[np.float32]:
