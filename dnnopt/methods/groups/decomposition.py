@@ -34,7 +34,7 @@ from dnnopt.methods.groups.loops import loops, loops_for
 from dnnopt.methods.groups.steps import joint_of, sides_of
 from dnnopt.methods.programs.arrivals import Arrivals
 from dnnopt.methods.programs.frontier import Frontier
-from dnnopt.methods.programs.rows import PlanSum, memory_limits, rows_of
+from dnnopt.methods.programs.rows import PlanSum, first_memory_limits, rows_of
 
 UNITS = 256
 _FIRST, _SECOND, _SMALL = 0.95, 0.999, 1e-3  # of Adam; gradients are whole numbers
@@ -86,7 +86,7 @@ class Decomposition:
         # Rows with prices: the objective, and all limits but those of memory. A device's own row is that of its first
         # limit above 0.
         self.priced = np.array([number for number, row in enumerate(self.frontier.rows) if row.memory is None])
-        chosen = {id(limit) for limit in memory_limits(compiled).values()}
+        chosen = {id(limit) for limit in first_memory_limits(compiled).values()}
         self._memory = {row.device: number for number, row in enumerate(self.frontier.rows) if id(row.memory) in chosen}
         self.limits = np.array([0.0, *(row.limit for row in limits)])[self.priced]
         self.joint = joint_of(self.frontier, groups)

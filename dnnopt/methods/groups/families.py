@@ -11,7 +11,7 @@ import numpy as np
 
 from dnnopt.compiled.compiled import CompiledProblem
 from dnnopt.compiled.metrics import Array, Index, Mask
-from dnnopt.methods.programs.rows import linear_costs, memory_limits
+from dnnopt.methods.programs.rows import first_memory_limits, linear_costs
 
 _SLACK = 1e-8  # of memory: what the referee takes for a plan within the limit is one here
 
@@ -52,7 +52,7 @@ class DeviceGroups:
     @classmethod
     def of(cls, c: CompiledProblem, listed: list[tuple[int, ...]], classes: Sequence[list[int]] = ()) -> DeviceGroups:
         """Return them, given devices that are alike; every device must have a limit above 0."""
-        limits = memory_limits(c)
+        limits = first_memory_limits(c)
         members = np.zeros((len(listed), len(c.device_names)), dtype=bool)
         held = np.zeros((len(c.node_names), len(listed)))
         for number, devices in enumerate(listed):
@@ -107,7 +107,7 @@ def family(c: CompiledProblem, classes: Sequence[list[int]] = ()) -> list[tuple[
     there is one alone (pairs, or all of them, have better bounds at last, and multipliers that take three times as
     long to find), and clusters have all or none.
     """
-    limited = set(memory_limits(c))
+    limited = set(first_memory_limits(c))
     alike = [members for members in classes if limited.issuperset(members)]
     lone: list[tuple[int, ...]] = [(device,) for device in sorted(limited.difference(*alike))]
     listed = lone + [(members[0],) for members in alike]

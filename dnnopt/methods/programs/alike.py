@@ -15,7 +15,7 @@ import numpy as np
 from dnnopt.compiled.compiled import CompiledProblem
 from dnnopt.compiled.metrics import Index
 from dnnopt.compiled.symmetry import exchanged_links, identical_devices
-from dnnopt.methods.programs.rows import PlanSum, memory_limits
+from dnnopt.methods.programs.rows import PlanSum, first_memory_limits
 
 _Key = tuple[object, ...]
 
@@ -104,7 +104,7 @@ def alike_devices(c: CompiledProblem, rows: Sequence[PlanSum]) -> list[list[int]
 
     The first limits on the memory of such devices are the same, too, where there are several.
     """
-    limits = memory_limits(c)
+    limits = first_memory_limits(c)
 
     def key(device: int) -> tuple[object, ...]:
         one = limits.get(device)

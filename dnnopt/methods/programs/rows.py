@@ -90,7 +90,7 @@ class PlanSums:
     limits: tuple[PlanSum, ...]
 
 
-def memory_limits(compiled: CompiledProblem) -> dict[int, MemoryLimit]:
+def first_memory_limits(compiled: CompiledProblem) -> dict[int, MemoryLimit]:
     """Return the first limit above 0 on the memory of each device that has one."""
     found: dict[int, MemoryLimit] = {}
     for one in compiled.constraints:
