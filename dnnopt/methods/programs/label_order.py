@@ -61,13 +61,10 @@ class LabelOrder:
         """Return which devices (B, D) need not be tried, because the one before them in their class is the same."""
         found = np.zeros((len(state), len(self.frontier.c.device_names)), dtype=bool)
         absent = step.absent[state]
-        identity = np.arange(found.shape[1])
         for members in self.frontier.alike.classes:
             for one, other in pairwise(members):
                 both = absent[:, one] & absent[:, other]
                 if both.any():
-                    becomes = identity.copy()
-                    becomes[[one, other]] = other, one
                     swap = self.frontier.alike.swap(one, other)
                     same = (values == values[:, swap]).all(axis=1)
                     if peaks.shape[1]:

@@ -73,9 +73,7 @@ class _Group:
         self.constraint, self.left = constraint, len(nodes) - 1
         self.limit = 1
         match constraint:
-            case Separation(at_most=most):
-                self.limit = most
-            case DeviceCount(limit=most):
+            case Separation(at_most=most) | DeviceCount(limit=most):
                 self.limit = most
         self.width = self.limit.bit_length() if isinstance(constraint, Separation) else 1
 
