@@ -32,6 +32,7 @@ from dnnopt.compiled.metrics import Array, Index, Mask
 from dnnopt.methods.groups.families import DeviceGroups
 from dnnopt.methods.groups.loops import loops, loops_for
 from dnnopt.methods.groups.steps import joint_of, sides_of
+from dnnopt.methods.programs.alike import orbit_means
 from dnnopt.methods.programs.arrivals import Arrivals
 from dnnopt.methods.programs.frontier import Frontier
 from dnnopt.methods.programs.rows import PlanSum, first_memory_limits, rows_of
@@ -86,6 +87,7 @@ class Decomposition:
         # Rows with prices: the objective, and all limits but those of memory. A device's own row is that of its first
         # limit above 0.
         self.priced = np.array([number for number, row in enumerate(self.frontier.rows) if row.memory is None])
+        self._orbits = self.frontier.alike.orbits[self.priced[1:]]
         chosen = {id(limit) for limit in first_memory_limits(compiled).values()}
         self._memory = {row.device: number for number, row in enumerate(self.frontier.rows) if id(row.memory) in chosen}
         self.limits = np.array([0.0, *(row.limit for row in limits)])[self.priced]
@@ -127,19 +129,13 @@ class Decomposition:
         u, _, v, others = self.split(multipliers)
         known = self.priced[1:][self.priced[1:] < len(prices)]
         others[: len(known)] = prices[known]
-        others[:] = self._levelled(others)
+        others[:] = orbit_means(others, self._orbits)
         for number, members in enumerate(self.groups.members):
             if members.sum() == 1:
                 price = float(prices[self._memory[int(members.argmax())]])
                 v[number] = price
                 u[:, number] = -price * self.groups.held[:, number] / self.groups.memory[number]
         return multipliers
-
-    def _levelled(self, prices: Array) -> Array:
-        """Return means of prices over rows that exchanges of devices turn into each other."""
-        orbits = self.frontier.alike.orbits[self.priced[1:]]
-        counts = np.maximum(np.bincount(orbits), 1)
-        return np.asarray((np.bincount(orbits, prices, len(counts)) / counts)[orbits])
 
     def _joint_costs(self, multipliers: Array) -> tuple[Array, Array]:
         u, crossing, _, prices = self.split(multipliers)
@@ -186,7 +182,7 @@ class Decomposition:
         u[self.joint.nodes[chosen]] -= self.joint.inside[chosen]
         unused[:] = often * ((self._share * self._sides_chosen).sum(axis=1) - 1.0)
         prices[:] = (self._placed[chosen].sum(axis=0) + self._sent[self._used[0]].sum(axis=0) - self.limits)[1:]
-        prices[:] = self._levelled(prices)
+        prices[:] = orbit_means(prices, self._orbits)
         return total, gradient
 
     def ascend(

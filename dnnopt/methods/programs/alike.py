@@ -13,7 +13,7 @@ from itertools import combinations
 import numpy as np
 
 from dnnopt.compiled.compiled import CompiledProblem
-from dnnopt.compiled.metrics import Index
+from dnnopt.compiled.metrics import Array, Index
 from dnnopt.compiled.symmetry import exchanged_links, identical_devices
 from dnnopt.methods.programs.rows import PlanSum, first_memory_limits
 
@@ -97,6 +97,12 @@ class RowExchanges:
                     source[:] = source[self.swap(device, place)]
                     at[device], at[place] = at[place], at[device]
         return found
+
+
+def orbit_means(values: Array, orbits: Index) -> Array:
+    """Return the means of values (..., R) over rows with the same number."""
+    same = orbits[:, None] == orbits
+    return np.asarray(values @ (same / same.sum(axis=0)))
 
 
 def alike_devices(c: CompiledProblem, rows: Sequence[PlanSum]) -> list[list[int]]:

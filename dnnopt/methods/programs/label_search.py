@@ -24,6 +24,7 @@ from dnnopt.compiled.constraints import MemoryLimit
 from dnnopt.compiled.metrics import Array, Index, Mask
 from dnnopt.methods.groups.loops import loops_for
 from dnnopt.methods.programs import rows as sums
+from dnnopt.methods.programs.alike import orbit_means
 from dnnopt.methods.programs.arrivals import Arrivals, LabelTimes
 from dnnopt.methods.programs.frontier import Frontier
 from dnnopt.methods.programs.label_order import LabelOrder
@@ -172,14 +173,10 @@ class LabelSearch:
         self._order = LabelOrder.of(self.frontier, self.weighed + self._peaked) if self.frontier.alike.classes else None
 
     def _set_prices(self, prices: Array) -> None:
-        self.weights = self._levelled(prices[: max(1, _MOST_ENTRIES // self.frontier.states)])
+        most = max(1, _MOST_ENTRIES // self.frontier.states)
+        self.weights = orbit_means(prices[:most], self.frontier.alike.orbits)
         self.charged = self.weights[:, self.weighed :] @ self.limits
         self.tables = self.frontier.tables(self.weights)
-
-    def _levelled(self, prices: Array) -> Array:
-        """Return means of prices (M, R) over rows that exchanges of devices turn into each other."""
-        same = self.frontier.alike.orbits[:, None] == self.frontier.alike.orbits
-        return np.asarray(prices @ (same / same.sum(axis=0)))
 
     def choose_prices(self, candidates: Array, cap: float, most: int) -> None:
         """Take those prices that together bound the labels of the last run best (greedily), at most so many.
@@ -190,7 +187,7 @@ class LabelSearch:
         if not self._samples:
             return
         candidates = np.concatenate([self.weights, candidates])[: max(1, _MOST_ENTRIES // self.frontier.states)]
-        candidates = self._levelled(candidates)
+        candidates = orbit_means(candidates, self.frontier.alike.orbits)
         tables = self.frontier.tables(candidates)
         charged = candidates[:, self.weighed :] @ self.limits
         bounds = np.concatenate(

@@ -26,6 +26,7 @@ from dnnopt.compiled.metrics import Array, Index
 from dnnopt.compiled.scope import Scope
 from dnnopt.compiled.symmetry import identical_devices
 from dnnopt.methods.programs import rows as sums
+from dnnopt.methods.programs.alike import RowExchanges, orbit_means
 from dnnopt.methods.programs.rows import PlanSum, rows_of
 from dnnopt.methods.programs.tree_program import Marginals, TreeProgram
 from dnnopt.models.solvers.interface import Clock, Control, Limits
@@ -71,7 +72,7 @@ class Lagrangian:
         self._limit = np.array([0.0] * self._weighed + [row.limit for row in self.limits])
         self._free = np.array([row.limit == 0 or row.copy > 0 for row in self._rows])  # they have no price
         self._evaluator = evaluator_of(compiled)
-        self._alike = _alike_rows(self._rows, self._weighed, identical_devices(compiled))
+        self._orbits = RowExchanges.of(compiled, self._rows, identical_devices(compiled)).orbits
 
     @staticmethod
     def refuses(compiled: CompiledProblem) -> str | None:
@@ -106,7 +107,7 @@ class Lagrangian:
         if not breaks:
             return
         cuts = _Cuts(self._weighed, len(self.limits), _HIGHEST_PRICE * size)
-        cuts.add(values)
+        cuts.add(orbit_means(values, self._orbits))
         while cuts.count < _MOST_CUTS and not clock.expired() and not control.stop.is_set():
             found = cuts.best()
             if found is None:
@@ -114,19 +115,12 @@ class Lagrangian:
             master, outer = found
             if master - self.bound <= _CLOSE * abs(master) or self.bound > cap:
                 break
-            prices = self._levelled(0.5 * (outer + self.prices))
+            prices = orbit_means(0.5 * (outer + self.prices), self._orbits)
             value, placement = self.program.solve(*self._priced(prices))
             value -= float(prices @ self._limit)
-            cuts.add(self._values(placement))
+            cuts.add(orbit_means(self._values(placement), self._orbits))
             if value > self.bound:
                 self.bound, self.prices = value, prices
-
-    def _levelled(self, prices: Array) -> Array:
-        """Return the prices with those of identical devices levelled, which costs nothing and keeps them identical."""
-        level = prices.copy()
-        for alike in self._alike:
-            level[alike] = prices[alike].mean()
-        return level
 
     def around(self, tries: int, seed: int) -> Array:
         """Return prices (tries, rows): the best, then random ones around them."""
@@ -152,7 +146,7 @@ class Lagrangian:
 
     def _normal(self, many: Array) -> Array:
         """Return prices (B, rows) with the weights of the objective's rows summing to 1."""
-        many = np.array([self._levelled(prices) for prices in many])
+        many = orbit_means(many, self._orbits)
         total = many[:, : self._weighed].sum(axis=1, keepdims=True)
         weights = np.where(total > 0, many[:, : self._weighed], self.prices[: self._weighed])
         many[:, : self._weighed] = weights / weights.sum(axis=1, keepdims=True)
@@ -179,17 +173,6 @@ def _with_means(c: CompiledProblem, row: PlanSum) -> PlanSum:
         return row
     means = (row.peaks / np.maximum(np.count_nonzero(row.peaks, axis=1, keepdims=True), 1)).sum(axis=0)
     return replace(row, alpha=row.alpha + means[:, None] * (c.executor_device == row.device))
-
-
-def _alike_rows(rows: tuple[PlanSum, ...], weighed: int, classes: list[list[int]]) -> list[list[int]]:
-    """Return groups of rows of identical devices: of the objective's, and of the limits'."""
-    groups = []
-    for members in classes:
-        for part in (range(weighed), range(weighed, len(rows))):
-            alike = [number for number in part if rows[number].device in members]
-            if len(alike) > 1:
-                groups.append(alike)
-    return groups
 
 
 def below(compiled: CompiledProblem, marginals: Marginals, cap: float) -> CompiledProblem:
