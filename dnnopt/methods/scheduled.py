@@ -34,11 +34,11 @@ _CP, _MILP = "cp-schedule", "edgewise+disjunctive"
 _FIRST = 0.1, 10.0
 _EXACT = 0.25, 30.0
 _GLANCE = 0.15, 20.0
-_SUM_TIME = 0.2, 30.0
-_ANNEALING = 0.25, 30.0
+_SUM_TIME = 0.1, 30.0
+_ANNEALING = 0.15, 30.0
 _SEQUENCING = 0.05, 10.0
-_PATHS = 0.3, 150.0
-_SECOND = 0.6, 300.0
+_PATHS = 0.2, 150.0
+_SECOND = 0.35, 300.0
 _FAR = 0.1  # gap from which on paths are looked at
 # Up to so many layers CP-SAT is better at the whole than MILP; it proves some of the others at once.
 _MOST_FOR_CP = 150
@@ -81,9 +81,9 @@ class _Scheduled:
             return outcome
         place_by_sum(self.pool, self._limits(_SUM_TIME), self.control)
         self._anneal()
-        self._follow_paths()
         if not solved and not self._done():
             outcome = self._relax(_SECOND)
+        self._follow_paths()
         if self._done():
             return outcome
         return self._search(self.limits.within(self.clock.left()), (_CP, _MILP) if self._for_cp else (_MILP, _CP))
