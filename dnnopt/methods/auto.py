@@ -32,7 +32,7 @@ from dnnopt.compiled.presolve import presolve
 from dnnopt.compiled.scaling import total_load
 from dnnopt.formulations import registry
 from dnnopt.formulations.formulation import Formulation
-from dnnopt.methods.bounds import critical_paths, merged_devices
+from dnnopt.methods.bounds import capped_loads, critical_paths, merged_devices
 from dnnopt.methods.bounds.chains import add_chain_bound
 from dnnopt.methods.bounds.contiguous import bound_stages
 from dnnopt.methods.bounds.destructive import destructive_bound
@@ -66,6 +66,7 @@ _SEARCHES = (("local-search", (0.03, 3.0)), ("neighbourhood-search", (0.08, 10.0
 _LABELS = 0.3, 60.0
 _DECOMPOSITION = 0.3, 300.0
 _CLUSTERS = 0.3, 100.0
+_LOADS = 0.25, 100.0
 _PATHS, _MORE_PATHS = (0.2, 60.0), (0.3, 150.0)
 _FAR = 0.15  # gap from which on no formulation closes it
 _CLOSE = 0.05  # gap within which it is not left for searches
@@ -170,7 +171,7 @@ class _Auto:
                 yield from (self._decompose(_DECOMPOSITION), self._propagation)
             else:
                 yield from (self._propagation, self._sequential, self._follow_paths, self._improvement)
-                yield from (self._follow_paths_on, self._labels, self._clusters)
+                yield from (self._follow_paths_on, self._loads, self._labels, self._clusters)
             yield from (self._escapes, self._maximum)
             if not self.pool.is_closed(_FAR):
                 yield self._follow_paths_on
@@ -296,6 +297,12 @@ class _Auto:
             for source, placement in BASELINES[name].placements(c, effort):
                 pool.offer_placement(placement, source)
         return _NOTHING
+
+    def _loads(self) -> Outcome:
+        """Raise the bound of a period where devices are busy for most of it, below caps."""
+        if capped_loads.refuses(self.pool.compiled) is not None:
+            return _NOTHING
+        return capped_loads.bound_loads(self.pool, self.kept, self._part(_LOADS), self.control)
 
     def _labels(self) -> Outcome:
         """Search labels, and price out again with what they found."""

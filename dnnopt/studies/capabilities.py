@@ -13,7 +13,7 @@ from dnnopt.compiled.constraints import Escape, ObjectiveTerm
 from dnnopt.compiled.logical import KINDS
 from dnnopt.compiled.scope import Scope
 from dnnopt.formulations import registry
-from dnnopt.methods.bounds import chains, contiguous, critical_paths, escapes, loads, merged_devices
+from dnnopt.methods.bounds import capped_loads, chains, contiguous, critical_paths, escapes, loads, merged_devices
 from dnnopt.methods.exact import EXACT
 from dnnopt.methods.programs import lagrangian
 from dnnopt.problem import constraints as c
@@ -190,6 +190,7 @@ def parts() -> dict[str, Scope]:
         loads.SOURCE: loads.SCOPE,
         merged_devices.SOURCE: merged_devices.SCOPE,
         critical_paths.SOURCE: critical_paths.SCOPE,
+        capped_loads.SOURCE: capped_loads.SCOPE,
     }
     return found | {name: registry.find(name).scope for name in registry.names()}
 

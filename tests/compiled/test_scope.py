@@ -29,7 +29,7 @@ from dnnopt.formulations.cp import constraints as cp
 from dnnopt.formulations.milp import constraints as milp
 from dnnopt.formulations.milp.timing import TIMINGS, time_indexed
 from dnnopt.methods import bounds, exact
-from dnnopt.methods.bounds import chains, contiguous, critical_paths, merged_devices
+from dnnopt.methods.bounds import capped_loads, chains, contiguous, critical_paths, merged_devices
 from dnnopt.methods.bounds.escapes import escapes
 from dnnopt.methods.exact import EXACT
 from dnnopt.methods.formulated import default_solver, run_formulation
@@ -414,7 +414,7 @@ def test_only_what_yields_bounds_and_choices_that_go_may_leave_constraints_out()
         relaxing()
         <= {
             *("presolve", "Lagrangian", "chain bound", "load bound", "escapes"),
-            *(contiguous.SOURCE, merged_devices.SOURCE, critical_paths.SOURCE),
+            *(contiguous.SOURCE, merged_devices.SOURCE, critical_paths.SOURCE, capped_loads.SOURCE),
         }
         | bounds_alone
     )

@@ -37,6 +37,7 @@ from dnnopt.methods.bounds.light_tensors import with_edges
 from dnnopt.methods.bounds.merged_devices import (
     Clusters,
     MergedPool,
+    alone,
     fill_members,
     lightened,
     relaxed,
@@ -103,7 +104,7 @@ class PathSearch:
         if not _copies_matter(others):
             others = with_tensors_of_edges(others)
         by_time = _with_all_seconds(others)
-        clusters: Clusters = [(device,) for device in range(len(others.device_names))]
+        clusters = alone(others)
         keep, self._has_all_devices = lightened(others, clock)
         if not self._has_all_devices:
             found = relaxed(by_time, clock) if others.transport != "multicast" else None

@@ -60,24 +60,32 @@ def add_load_bound(pool: Pool) -> None:
 
 def load_bound(c: CompiledProblem, mine: Mask) -> float:
     """Return a lower bound on the largest load of a resource by these nodes (seconds)."""
+    return load_weights(c, mine)[0]
+
+
+def load_weights(c: CompiledProblem, mine: Mask) -> tuple[float, Array]:
+    """Return that bound, and the weights of resources that give it."""
+    of_all = np.zeros(len(c.resource_devices))
     seconds = np.where(c.allowed, c.seconds, np.inf)[mine & c.is_layer]
     held = c.resource_devices[:, c.executor_device].astype(float)
-    held = held[held.any(axis=1)]
+    busy = held.any(axis=1)
+    held = held[busy]
     if not len(seconds) or not len(held) or not np.isfinite(seconds).any(axis=1).all():
-        return 0.0
+        return 0.0, of_all
     barred = ~np.isfinite(seconds)
     seconds = np.where(barred, 0.0, seconds)
     weights = np.full(len(held), 1.0 / len(held))
     best = 0.0
     for k in range(_ROUNDS):
         value, loads = _spread(seconds, barred, held, weights)
-        best = max(best, value)
+        if value >= best:
+            best, of_all[busy] = value, weights
         largest = loads.max()
         if largest <= 0:
             break
         weights = weights * np.exp(loads / largest / np.sqrt(k + 1.0))
         weights /= weights.sum()
-    return best
+    return best, of_all
 
 
 def _spread(seconds: Array, barred: Mask, held: Array, weights: Array) -> tuple[float, Array]:

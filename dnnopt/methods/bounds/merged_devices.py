@@ -33,7 +33,7 @@ from dnnopt.methods.bounds.light_tensors import lighter, with_edges
 from dnnopt.methods.exact import groups
 from dnnopt.methods.groups.families import distances
 from dnnopt.methods.pool import Pool
-from dnnopt.methods.programs.rows import linear_costs
+from dnnopt.methods.programs.rows import first_memory_limits, linear_costs
 from dnnopt.methods.programs.steps import count_states
 from dnnopt.methods.result import OPTIMAL_GAP
 from dnnopt.models.solvers.interface import Clock, Control, Limits, Outcome
@@ -155,7 +155,7 @@ def relaxed(c: CompiledProblem, clock: Clock | None = None) -> Relaxed | None:
 
     None: there is none, or it was not found in time.
     """
-    clusters: Clusters = [(device,) for device in range(len(c.device_names))]
+    clusters = alone(c)
     merged = with_clusters(c, clusters)
     keep, fits = lightened(merged, clock)
     merged = with_edges(merged, keep)
@@ -170,6 +170,11 @@ def relaxed(c: CompiledProblem, clock: Clock | None = None) -> Relaxed | None:
         merged = with_clusters(with_edges(c, keep), clusters)
         fits = has_tables(merged)
     return Relaxed(merged, clusters, keep) if fits else None
+
+
+def alone(c: CompiledProblem) -> Clusters:
+    """Return each device as a cluster."""
+    return [(device,) for device in range(len(c.device_names))]
 
 
 def lightened(c: CompiledProblem, clock: Clock | None = None) -> tuple[Mask, bool]:
@@ -191,7 +196,7 @@ def has_tables(c: CompiledProblem) -> bool:
 def fill_members(c: CompiledProblem, clusters: Clusters, placement: Index) -> Index:
     """Return a placement with the nodes of each cluster on its members, which may be too small for them."""
     alpha = np.where(c.allowed, linear_costs(c)[0], np.inf)
-    cheapest = _least(c, alpha, [(device,) for device in range(len(c.device_names))])
+    cheapest = _least(c, alpha, alone(c))
     limits = {one.device: one for one in c.constraints if isinstance(one, MemoryLimit)}
     found = placement.copy()
     for cluster, members in enumerate(clusters):
@@ -214,7 +219,7 @@ def fill_members(c: CompiledProblem, clusters: Clusters, placement: Index) -> In
 def _losses(c: CompiledProblem) -> tuple[Array, Array]:
     """Return about what is lost if two devices are merged (D, D), and which share of all fits on each device (D,)."""
     count = len(c.device_names)
-    layers = _least(c, linear_costs(c)[0], [(device,) for device in range(count)]).T
+    layers = _least(c, linear_costs(c)[0], alone(c)).T
     largest = np.where(np.isfinite(layers), layers, 0.0).max()
     layers = np.where(np.isfinite(layers), layers, largest)
     share = np.ones(count)
@@ -296,7 +301,7 @@ def _linear(c: CompiledProblem) -> list[LinearTerm]:
 
 def _memory(c: CompiledProblem, clusters: Clusters, nothing: WeightGroups) -> list[MemoryLimit]:
     """Return the limits of clusters, all of whose members have one."""
-    limits = {one.device: one for one in c.constraints if isinstance(one, MemoryLimit)}
+    limits = first_memory_limits(c)
     nodes = len(c.node_names)
     found = []
     for number, members in enumerate(clusters):
