@@ -108,37 +108,39 @@ def joint_marginals(walk, choices, entries, table, out):
 
 
 @njit(cache=True)
-def _cheaper_side(leaves, enters, cost, other, shift, row, sides):
-    """Fill in the least cost by units left, being out at a cost or in at another one, and whether that is in."""
-    full = len(row) - 1
-    begin = min(max(shift, 0), full)
-    row[:begin] = leaves[:begin] + cost
-    sides[:begin] = 0
-    # Slices, and a loop without a branch, are what compilers turn into vector instructions.
-    out, into = leaves[begin:full], enters[begin - shift : full - shift]
-    least, inside = row[begin:full], sides[begin:full]
-    for left in range(full - begin):
-        first, second = out[left] + cost, into[left] + other
-        inside[left] = second < first
-        least[left] = second if second < first else first
-    first = leaves[full - 1] + cost
-    second = enters[min(full - shift, full)] + other if shift <= full else np.inf
-    sides[full] = second < first
-    row[full] = min(first, second)
-
-
-@njit(cache=True)
 def _side_step(walk, goes_on, choices, entries, shifts, step, following, now, sides):
-    """Fill in the rows of the states before a step, and their sides, from those after it."""
-    here = walk.states_at[step]
-    move = walk.moves_at[step]
+    """Fill in the rows of the states before a step, the least costs by units left, and sides, from those after it.
+
+    A row is the least of being out at a cost and in at another one; a side says whether that is in.
+    """
+    here, first, move = walk.states_at[step], walk.choices_at[step], walk.moves_at[step]
+    full = now.shape[1] - 1
     for state in range(walk.states_at[step + 1] - here):
-        cost = _cost(walk, step, state, 0, choices, entries)
-        other = _cost(walk, step, state, 1, choices, entries)
+        cost, other = choices[first], choices[first + 1]
+        for use in range(walk.uses_at[step], walk.uses_at[step + 1]):
+            entry = walk.entries_at[use] + 2 * walk.digits[walk.digits_at[use] + state]
+            cost += entries[entry]
+            other += entries[entry + 1]
         shift = shifts[step, 1 if goes_on[here + state] else 0]
         leaves, enters = following[walk.to[move]], following[walk.to[move + 1]]
-        _cheaper_side(leaves, enters, cost, other, shift, now[state], sides[state])
+        row, side = now[state], sides[state]
         move += 2
+        begin = min(max(shift, 0), full)
+        for left in range(begin):
+            row[left] = leaves[left] + cost
+            side[left] = 0
+        # Slices, and a loop without a branch, are what compilers turn into vector instructions.
+        out, into = leaves[begin:full], enters[begin - shift : full - shift]
+        least, inside = row[begin:full], side[begin:full]
+        for left in range(full - begin):
+            by_leaving, by_entering = out[left] + cost, into[left] + other
+            enter = by_entering < by_leaving
+            inside[left] = enter
+            least[left] = by_entering if enter else by_leaving
+        by_leaving = leaves[full - 1] + cost
+        by_entering = enters[min(full - shift, full)] + other if shift <= full else np.inf
+        side[full] = by_entering < by_leaving
+        row[full] = min(by_leaving, by_entering)
 
 
 @njit(cache=True)
