@@ -136,15 +136,21 @@ def test_loops_of_numpy_and_of_numba_give_the_same_tables():
         if decomposition is None:
             return
         multipliers = random_multipliers(decomposition, draw, 1.0)
+        after = int(draw.integers(0, len(decomposition.frontier.steps) + 1))
+        count = int(np.diff(decomposition.joint.walk.states_at)[after])
+        state = draw.integers(0, count, int(draw.choice([1, 40])))
+        values = draw.uniform(0.0, 1.1, (len(state), len(decomposition.frontier.rows)))
+        device = draw.integers(0, len(decomposition.c.device_names), len(state))
         found = []
         for way in (loops(), batched_loops):
             with pytest.MonkeyPatch.context() as patched:
                 patched.setattr(decomposition, "_loops", way)
+                patched.setattr("dnnopt.methods.groups.decomposition.loops_for", lambda count, way=way: way)
                 value, gradient = decomposition.value(multipliers)
                 tables = decomposition.completions(multipliers)
-                found.append(
-                    (value, gradient, *tables.tables, tables.side_tables, decomposition.marginals(multipliers))
-                )
+                beside = tables.beside(after, state, values, device)
+                marginals = decomposition.marginals(multipliers)
+                found.append((value, gradient, *tables.tables, tables.rests.tables, beside, marginals))
         for one_way, other_way in zip(*found, strict=True):
             np.testing.assert_allclose(one_way, other_way, rtol=1e-9, atol=1e-9)
         seen["compared"] += 1

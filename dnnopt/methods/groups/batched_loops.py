@@ -8,7 +8,9 @@ from itertools import pairwise
 import numpy as np
 
 from dnnopt.compiled.metrics import Array, Index, Mask
-from dnnopt.methods.groups.steps import Crossings, Incoming, Walk
+from dnnopt.methods.groups.steps import Crossings, Incoming, Rests, Walk
+
+ROOM = 1e-6  # units
 
 
 def charge_crossings(events: Crossings, prices: Array, out: Array) -> None:
@@ -191,6 +193,15 @@ def undominated(state: Index, values: Array, leaders: int) -> Mask:
         leader = np.minimum(np.append(following, len(state))[np.minimum(leader + 1, len(state))], ends)
         leader = np.where(leader >= ends, len(state), leader)
     return alive
+
+
+def add_rests(rests: Rests, sides: Index, state: Index, runs: Array, device: Index, used: Array, out: Array) -> None:
+    """Add to `out` (B,) what the rest of a plan costs at least in all groups."""
+    most = rests.tables.shape[2] - 1
+    left = np.floor((most - 1) * (1.0 - used) + runs[:, device] + ROOM)
+    place = np.clip(left, 0, most).astype(np.int64)
+    part = rests.tables[rests.stands[:, None], sides[:, state], place] + rests.unused[rests.stands, None] * (used - 1.0)
+    out += rests.often @ np.where(left < 0, np.inf, part)
 
 
 def sum_paths(into: Incoming, nodes: Array, edges: Array, out: Array) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from dnnopt.methods.groups.batched_loops import ROOM
+
 
 @njit(cache=True)
 def charge_crossings(events, prices, out):
@@ -251,6 +253,21 @@ def undominated(state, values, leaders):
             first[known] = label
             known += 1
     return alive
+
+
+@njit(cache=True)
+def add_rests(rests, sides, state, runs, device, used, out):
+    tables, unused, stands, often = rests
+    most = tables.shape[2] - 1
+    for group in range(len(stands)):
+        mine, each, price = tables[stands[group]], often[group], unused[stands[group]]
+        for label in range(len(out)):
+            left = np.floor((most - 1) * (1.0 - used[group, label]) + runs[group, device[label]] + ROOM)
+            if left < 0:
+                out[label] = np.inf
+            else:
+                part = mine[sides[group, state[label]], min(np.int64(left), most)]
+                out[label] += each * (part + price * (used[group, label] - 1.0))
 
 
 @njit(cache=True)

@@ -31,7 +31,7 @@ from dnnopt.compiled.compiled import CompiledProblem
 from dnnopt.compiled.metrics import Array, Index, Mask
 from dnnopt.methods.groups.families import DeviceGroups
 from dnnopt.methods.groups.loops import loops, loops_for
-from dnnopt.methods.groups.steps import joint_of, sides_of
+from dnnopt.methods.groups.steps import Rests, joint_of, sides_of
 from dnnopt.methods.programs.alike import orbit_means
 from dnnopt.methods.programs.arrivals import Arrivals
 from dnnopt.methods.programs.frontier import Frontier
@@ -297,8 +297,12 @@ class Decomposition:
             weights,
             np.array([prices @ self.limits[1:]]),
             tables,
-            unused.copy(),
-            self._side_tables(self._side_costs(multipliers)),
+            Rests(
+                self._side_tables(self._side_costs(multipliers)),
+                unused.copy(),
+                self.groups.stands,
+                self.groups.share_of_each.sum(axis=1),
+            ),
             rows,
             share,
             self.arrivals(multipliers),
@@ -314,9 +318,7 @@ class GroupCompletions:
     of : Decomposition
     frontier, weights, charged, tables
         Of `Completions`: the joint program.
-    unused : array (G,)
-        ν.
-    side_tables : array (G, side states, units + 2)
+    rests : Rests
     memory : array (limits of memory,)
         Numbers of their rows.
     share : array (A, limits of memory)
@@ -329,8 +331,7 @@ class GroupCompletions:
     weights: Array
     charged: Array
     tables: list[Array]
-    unused: Array
-    side_tables: Array
+    rests: Rests
     memory: Index
     share: Array
     arrivals: Arrivals | None
@@ -338,13 +339,15 @@ class GroupCompletions:
     def beside(self, after: int, state: Index, values: Array, device: Index) -> Array:
         """Return what groups add (B,) after so many steps, for states and sums of rows (B, R)."""
         of, sides, groups = self.of, self.of.sides, self.of.groups
-        mine = np.zeros((len(groups.every), len(state)), dtype=np.int64)
+        # Rows of the tables for all states, or for those of the labels, if these are fewer.
+        count = int(np.diff(of.joint.walk.states_at[after : after + 2])[0])
+        listed, at = (np.arange(count), state) if count < len(state) else (state, np.arange(len(state)))
+        mine = np.zeros((len(groups.every), len(listed)), dtype=np.int64)
         for axis, codes, image in sides.images[after]:
-            mine = mine * codes + image[:, self.frontier.steps[after].digits[axis, state]]
+            mine = mine * codes + image[:, self.frontier.steps[after].digits[axis, listed]]
+        mine += sides.walk.states_at[after]
+        runs = groups.every * of.fractions[groups.stands, after, None]
         used = self.share @ values[:, self.memory].T
-        in_run = groups.every[:, device] * of.fractions[groups.stands, after, None]
-        left = np.floor(of.units * (1.0 - used) + in_run + _ROOM)
-        units = np.clip(left, 0, of.units + 1).astype(np.int64)
-        part = self.side_tables[groups.stands[:, None], mine + sides.walk.states_at[after], units]
-        part = part + self.unused[groups.stands, None] * (used - 1.0)
-        return np.asarray(groups.share_of_each.sum(axis=1) @ np.where(left < 0, np.inf, part))
+        found = np.zeros(len(state))
+        loops_for(len(state)).add_rests(self.rests, mine, at, runs, device, used, found)
+        return found

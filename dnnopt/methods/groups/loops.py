@@ -12,7 +12,7 @@ from typing import Protocol
 
 from dnnopt.compiled.metrics import Array, Index, Mask
 from dnnopt.methods.groups import batched_loops
-from dnnopt.methods.groups.steps import Crossings, Incoming, Walk
+from dnnopt.methods.groups.steps import Crossings, Incoming, Rests, Walk
 
 _MANY = 5000
 
@@ -60,6 +60,15 @@ class Loops(Protocol):
         self, walk: Walk, goes_on: Mask, choices: Array, entries: Array, shifts: Index, tables: Array, out: Array
     ) -> None:
         """Fill in the least cost with each node on each side (G, 2N)."""
+
+    def add_rests(
+        self, rests: Rests, sides: Index, state: Index, runs: Array, device: Index, used: Array, out: Array
+    ) -> None:
+        """Add to `out` (B,) what the rest of a plan costs at least in all groups.
+
+        A label has a state (B,), for which `sides` (A, states) are rows of the tables, a device (B,) of the last node,
+        for which `runs` (A, D) are units that a run has counted already, and what is `used` (A, B) of all memory.
+        """
 
     def sum_paths(self, into: Incoming, nodes: Array, edges: Array, out: Array) -> None:
         """Fill in the logarithm of the sum, over all paths to each node, of what they weigh (N,).

@@ -92,6 +92,27 @@ class _Flat:
         )
 
 
+class Rests(NamedTuple):
+    """What groups add to the cost of the rest of a plan.
+
+    Attributes
+    ----------
+    tables : array (G, side states, units + 2)
+        The least cost from each state to the end, by units of memory left.
+    unused : array (G,)
+        What is paid for memory that is used, less that for all of it.
+    stands : array (A,)
+        Which group stands for each.
+    often : array (A,)
+        How often each counts.
+    """
+
+    tables: Array
+    unused: Array
+    stands: Index
+    often: Array
+
+
 class Incoming(NamedTuple):
     """The edges into each node, whose producers come before it: compressed rows.
 
