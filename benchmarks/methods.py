@@ -41,6 +41,7 @@ PROTOTYPES = {
         "densenet121 P6": "optimal 3.2 s",
         "shufflenet P6": "optimal 0.2 s",
         "vgg19 P6": "optimal 0.2 s",
+        "squeezenet P6t": "-",
         "inception_v1 P6t": "plan .320, gap 34 %",
         "resnet50 P6t": "plan .672, gap 48 %",
         "densenet121 P6t": "plan .687, gap 99 %",

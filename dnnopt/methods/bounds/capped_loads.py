@@ -35,7 +35,7 @@ from dnnopt.compiled.metrics import Array, Index
 from dnnopt.compiled.presolve import presolve
 from dnnopt.compiled.scope import Scope
 from dnnopt.methods.bounds import merged_devices
-from dnnopt.methods.bounds.loads import load_weights
+from dnnopt.methods.bounds.loads import least_costs, load_weights
 from dnnopt.methods.bounds.merged_devices import MergedPool, alone, fill_members, has_tables, relaxed, unmergeable
 from dnnopt.methods.exact import groups
 from dnnopt.methods.pool import Pool
@@ -50,6 +50,7 @@ _PRICES = 0.1
 _FIRST, _EACH = 0.15, 0.3  # of the time, for the first cap, and of what is left, for each of the others
 _SHORT = 0.05  # what is left of the time is not enough for one more cap
 _CLOSE = 3e-4
+_ROOM = 1e-9
 
 
 def refuses(compiled: CompiledProblem) -> str | None:
@@ -57,7 +58,8 @@ def refuses(compiled: CompiledProblem) -> str | None:
     reason = SCOPE.refuses(compiled)
     if reason is not None:
         return reason
-    if sum(isinstance(term, PeriodTerm) for term in compiled.objective[0]) != 1:
+    periods = [term for term in compiled.objective[0] if isinstance(term, PeriodTerm)]
+    if len(periods) != 1 or periods[0].weight <= 0:
         return "an objective without a period, or with several"
     if (compiled.executor_device != np.arange(len(compiled.device_names))).any():
         return "executors that are no devices"
@@ -119,6 +121,8 @@ def _period(c: CompiledProblem) -> PeriodTerm:
 def capped(c: CompiledProblem, cap: float, weights: Array) -> CompiledProblem:
     """Return the problem of the least weighted mean of loads, and what else costs, in plans that cost at most `cap`.
 
+    Every node must be allowed somewhere.
+
     The first limit of each device is one of load. Constraints that a walk along the network does not keep track of are
     left out.
     """
@@ -133,7 +137,10 @@ def capped(c: CompiledProblem, cap: float, weights: Array) -> CompiledProblem:
 
     limit = ObjectiveLimit("cap", c.objective[0], cap)
     kept = [one for one in (*c.constraints, limit) if is_followed(one)]
-    return replace(plain, constraints=(*_load_limits(c, cap / period.weight), *kept))
+    costs = least_costs(c)
+    room = _ROOM * (abs(cap) + float(np.abs(costs).sum()))
+    seconds = max(cap - float(costs.sum()) + room, room) / period.weight
+    return replace(plain, constraints=(*_load_limits(c, seconds), *kept))
 
 
 def _load_limits(c: CompiledProblem, seconds: float) -> list[MemoryLimit]:
@@ -165,7 +172,7 @@ def _try(pool: Pool, compiled: CompiledProblem, cap: float, weights: Array, limi
     """Show that no plan costs less than a cap, or offer one that does."""
     clock = Clock(limits.time_limit)
     reduced = presolve(compiled, cap)
-    if reduced.infeasible:
+    if reduced.infeasible or not reduced.compiled.allowed.any(axis=1).all():
         pool.add_bound(cap, SOURCE)
         return
     below = capped(reduced.compiled, cap, weights)

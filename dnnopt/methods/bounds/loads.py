@@ -37,9 +37,7 @@ def add_load_bound(pool: Pool) -> None:
     c = pool.compiled
     if SCOPE.refuses(c):
         return
-    linear = [term for term in c.objective[0] if isinstance(term, LinearTerm)]
-    alpha = sum((term.weight * term.metric.alpha for term in linear), np.zeros(c.allowed.shape))
-    least = np.where(c.allowed, alpha, np.inf).min(axis=1)
+    least = least_costs(c)
     if not np.isfinite(least).all():  # a node that may be nowhere
         return
     bound = float(least.sum())
@@ -56,6 +54,13 @@ def add_load_bound(pool: Pool) -> None:
     bound -= _ROOM * noise
     if bound > 0:
         pool.add_bound(min(bound, pool.cap), SOURCE)
+
+
+def least_costs(c: CompiledProblem) -> Array:
+    """Return what each node costs at least in the linear terms of the objective (N,); infinite: it may be nowhere."""
+    linear = [term for term in c.objective[0] if isinstance(term, LinearTerm)]
+    alpha = sum((term.weight * term.metric.alpha for term in linear), np.zeros(c.allowed.shape))
+    return np.asarray(np.where(c.allowed, alpha, np.inf).min(axis=1))
 
 
 def load_bound(c: CompiledProblem, mine: Mask) -> float:
