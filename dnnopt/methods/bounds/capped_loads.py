@@ -9,7 +9,8 @@ memory, bounds
 
 and where that is more than T there is no such plan: T is a bound of the period. Layers v in a group g of devices count
 Σ_v min_i a_i t_vi of Σ_i a_i T, where a_i makes devices alike that differ in speed. Caps are tried by bisection (see
-`destructive.py`), the first one just below the best plan; plans within a cap are offered.
+`destructive.py`), each with the multipliers of the last one, which is worth more than the time it saves: high caps are
+hardly refuted from scratch. Plans within a cap are offered.
 
 It is for devices that have much to do: where two of four could do all the work within the best period, and links or
 memory decide, a mean over all four says little.
@@ -41,13 +42,16 @@ from dnnopt.methods.exact import groups
 from dnnopt.methods.pool import Pool
 from dnnopt.methods.programs.frontier import Frontier
 from dnnopt.methods.programs.lagrangian import Lagrangian
+from dnnopt.methods.result import OPTIMAL_GAP
 from dnnopt.models.solvers.interface import Clock, Control, Limits, Outcome
 
 SCOPE = Scope(relaxes=True, terms=frozenset({LinearTerm, PeriodTerm}))
 SOURCE = "capped loads"
 _FULL = 0.75  # of the best period, for which devices are busy in the mean: with less, the bound would not be above it
 _PRICES = 0.1
-_FIRST, _EACH = 0.15, 0.3  # of the time, for the first cap, and of what is left, for each of the others
+_EACH = 0.3  # of the time that is left, for each cap
+_STRIDE = 0.125  # of what is missing, from where it begins to the first cap; each one after it is twice as long
+_NEAR = 2e-3  # of the best plan, where its own period, or hardly less, is the next cap
 _SHORT = 0.05  # what is left of the time is not enough for one more cap
 _CLOSE = 3e-4
 _ROOM = 1e-9
@@ -80,16 +84,23 @@ def bound_loads(pool: Pool, compiled: CompiledProblem, limits: Limits, control: 
     """
     clock = Clock(limits.time_limit)
     mean, weights = _mean_load(pool, compiled, _part(limits, clock, _PRICES), control)
-    failed, part = math.inf, _FIRST
+    refuted, failed, multipliers = mean, math.inf, None
+    stride = _STRIDE * (pool.cap - refuted)
     while pool.cap < math.inf and not control.stop.is_set() and not _is_short(limits, clock):
-        lower, upper = pool.bound or 0.0, min(pool.cap, failed)
-        if upper - lower <= _CLOSE * upper or mean < _FULL * upper:
+        upper = min(pool.cap, failed)
+        missing = upper - max(refuted, pool.bound or 0.0)
+        if missing <= (OPTIMAL_GAP if math.isinf(failed) else _CLOSE) * upper or mean < _FULL * upper:
             break
-        cap = upper if math.isinf(failed) else (lower + upper) / 2
-        _try(pool, compiled, cap, weights, _part(limits, clock, part), control)
-        part = _EACH
-        if (pool.bound or 0.0) < (1.0 - _CLOSE) * cap:
-            failed = cap
+        cap = min(refuted + stride, (refuted + upper) / 2)
+        if math.isinf(failed) and missing <= _NEAR * upper:
+            cap = (1.0 - 0.5 * OPTIMAL_GAP) * upper
+        multipliers = _try(pool, compiled, cap, weights, _part(limits, clock, _EACH), control, multipliers)
+        if (pool.bound or 0.0) >= (1.0 - OPTIMAL_GAP) * cap:
+            refuted, stride = cap, 2.0 * stride
+        elif refuted == mean and not math.isinf(failed):  # the second one, and the lowest: it is no use
+            break
+        else:
+            failed, stride = cap, math.inf
     return Outcome("no_solution")
 
 
@@ -168,22 +179,32 @@ def _load_limits(c: CompiledProblem, seconds: float) -> list[MemoryLimit]:
     return found
 
 
-def _try(pool: Pool, compiled: CompiledProblem, cap: float, weights: Array, limits: Limits, control: Control) -> None:
-    """Show that no plan costs less than a cap, or offer one that does."""
+def _try(
+    pool: Pool,
+    compiled: CompiledProblem,
+    cap: float,
+    weights: Array,
+    limits: Limits,
+    control: Control,
+    multipliers: Array | None,
+) -> Array | None:
+    """Show that no plan costs less than a cap, or offer one that does; return multipliers for the next cap."""
     clock = Clock(limits.time_limit)
     reduced = presolve(compiled, cap)
     if reduced.infeasible or not reduced.compiled.allowed.any(axis=1).all():
         pool.add_bound(cap, SOURCE)
-        return
+        return multipliers
     below = capped(reduced.compiled, cap, weights)
     searched, clusters = below, alone(below)
     if not has_tables(below):
         found = relaxed(below, clock) if merged_devices.refuses(below) is None else None
         if found is None:
-            return
+            return multipliers
         searched, clusters = found.compiled, found.clusters
     relay = _CapPool(pool, clusters, searched, SOURCE, below=below, limit=cap)
-    groups.GroupSearch(relay, searched, control).run(limits.within(clock.left()))
+    search = groups.GroupSearch(relay, searched, control, multipliers=multipliers)
+    search.run(limits.within(clock.left()))
+    return search.multipliers
 
 
 @dataclass(eq=False)

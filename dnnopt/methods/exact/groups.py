@@ -117,11 +117,15 @@ class GroupSearch:
         A problem with the same limits and about the same objective, for the first prices.
     classes : list of lists of int, optional
         Devices that are alike; by default found in the problem.
+    multipliers : array, optional
+        Those of a similar problem, to begin with.
 
     Attributes
     ----------
     kept : CompiledProblem
         What is left of the problem.
+    multipliers : array, optional
+        Those found so far.
     """
 
     def __init__(
@@ -132,6 +136,7 @@ class GroupSearch:
         decomposition: Callable[[CompiledProblem, DeviceGroups, int], Decomposition] = Decomposition,
         like: CompiledProblem | None = None,
         classes: list[list[int]] | None = None,
+        multipliers: Array | None = None,
     ) -> None:
         rows = rows_of(compiled)
         self._classes = alike_devices(pool.compiled, (*rows.objective, *rows.limits)) if classes is None else classes
@@ -139,8 +144,8 @@ class GroupSearch:
         self._decomposition, self._like = decomposition, like
         self._infeasible = self._ended = False
         self._prices: Array | None = None
-        self._multipliers: Array | None = None
-        self._turn, self._width, self._finer, self._length = 0, 0, 0, 1.0
+        self.multipliers = multipliers
+        self._turn, self._width, self._finer, self._length = int(multipliers is not None), 0, 0, 1.0
         self._settled = False  # whether ascents do not help any more
         self._changed = True  # multipliers, or what is left, since the last beam
         self._took = self._building = 0.0  # seconds, of the last beam, and of the tables before it
@@ -165,7 +170,7 @@ class GroupSearch:
         return Outcome("no_solution" if self.pool.objective is None else "feasible")
 
     def _search(self, gap: float) -> None:
-        if self._prices is None:
+        if self.multipliers is None and self._prices is None:
             self._prices = self._first_prices()
         listed = family(self.pool.compiled, self._classes)
         while not self._done() and not self._is_short():
@@ -174,8 +179,9 @@ class GroupSearch:
             decomposition = self._decomposition(self.kept, groups, UNITS << self._finer)
             start = time.perf_counter()
             self._building = start - begin
-            if self._multipliers is None:  # easy problems end here
-                self._multipliers = decomposition.start(self._prices)
+            if self.multipliers is None:  # easy problems end here
+                assert self._prices is not None
+                self.multipliers = decomposition.start(self._prices)
                 self._beams(decomposition, _EASY)
                 if self._done():
                     break
@@ -185,7 +191,7 @@ class GroupSearch:
             self._beams(decomposition, seconds)
             if self._done() or self._is_short():
                 break
-            self._forbid(decomposition.marginals(self._multipliers))
+            self._forbid(decomposition.marginals(self.multipliers))
             self._ended = not self._changed and self._settled and self._width == _WIDTHS[-1]
             if self._ended:
                 break
@@ -208,10 +214,10 @@ class GroupSearch:
 
     def _ascend(self, decomposition: Decomposition) -> None:
         """Improve the multipliers, for a while."""
-        assert self._multipliers is not None
-        decomposition.ascend(self._multipliers, 1, 0.0, 1.0, lambda bound: False)  # which compiles the loops
+        assert self.multipliers is not None
+        decomposition.ascend(self.multipliers, 1, 0.0, 1.0, lambda bound: False)  # which compiles the loops
         start = time.perf_counter()
-        value, _ = decomposition.value(self._multipliers)
+        value, _ = decomposition.value(self.multipliers)
         each = max(time.perf_counter() - start, 1e-4)
         left = self.clock.left()
         wanted, step, fall = _LATER if self._turn else _FIRST
@@ -221,8 +227,8 @@ class GroupSearch:
         steps = wanted if left is None else min(wanted, 1 + int(_SHARE * left / each))
         cap = self._cap()
         size = max(abs(value), 0.0 if math.isinf(cap) else _LEAST_SIZE * abs(cap))
-        bound, self._multipliers = decomposition.ascend(
-            self._multipliers,
+        bound, self.multipliers = decomposition.ascend(
+            self.multipliers,
             steps,
             self._length * step * size / len(self.kept.node_names),
             fall,
@@ -243,8 +249,8 @@ class GroupSearch:
 
         Where nothing has changed since, they are wider than the last ones.
         """
-        assert self._multipliers is not None
-        search = LabelSearch(self.kept, decomposition.completions(self._multipliers))
+        assert self.multipliers is not None
+        search = LabelSearch(self.kept, decomposition.completions(self.multipliers))
         begin = self._width / _WIDTHS_BACK if self._changed else self._width + 1
         for width in (width for width in _WIDTHS if width >= begin):
             near = self.pool.is_closed(_NEAR)
