@@ -124,3 +124,29 @@ def test_a_balanced_pipeline_is_bounded_where_the_mean_of_loads_is_below_it():
     assert prices.bound < 0.95 * best
     bound_loads(pool, c, Limits(30.0), Control())
     assert pool.bound == pytest.approx(best, rel=1e-3)
+
+
+def test_what_idle_devices_save_leaves_more_time_within_a_cap():
+    devices = [
+        dp.Device(name=name, flops_per_s=1.0, bytes_per_s=1e12, power=0.0, idle_power=idle)
+        for name, idle in (("p", 0.0), ("q", 0.9))
+    ]
+    links = [dp.Link(f"{i}{j}", bandwidth=1e9, latency=0.0, sender=i, receiver=j) for i, j in ("pq", "qp")]
+    routes = [dp.Route(origin=one.sender, destination=one.receiver, links=(one.name,)) for one in links]
+    layers = [dp.Layer(word, flops=1.0, bytes=0.0) for word in "abcd"]
+    tensors = [dp.Tensor(f"{i}{j}", producer=i, consumers=(j,), bytes=1.0) for i, j in pairwise("abcd")]
+    net = dp.Network("net", layers=layers, tensors=tensors, weight=0.0)
+    platform = dp.Platform(devices=devices, links=links, routes=routes)
+    one = dp.Problem(net, platform, "pipelined", period() + 0.5 * energy(idle=True))
+    c = compile_problem(one)
+    pool = Pool(one, c)
+    pool.cutoff = 1.3
+    bound_loads(pool, c, Limits(5.0), Control())
+    best = brute_force(one).objective
+    assert best == pytest.approx(1.1)
+    assert pool.bound is None or pool.bound <= best * (1.0 + ROUNDING)
+
+
+def test_a_period_that_weighs_nothing_is_refused():
+    c = compile_problem(balanced(2, layers=3).replace(minimize=0.0 * period() + energy()))
+    assert refuses(c) == "an objective without a period, or with several"

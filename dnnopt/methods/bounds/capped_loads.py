@@ -196,6 +196,8 @@ def _try(
         return multipliers
     below = capped(reduced.compiled, cap, weights)
     searched, clusters = below, alone(below)
+    if clock.expired() or control.stop.is_set():
+        return multipliers
     if not has_tables(below):
         found = relaxed(below, clock) if merged_devices.refuses(below) is None else None
         if found is None:

@@ -197,7 +197,7 @@ def fill_members(c: CompiledProblem, clusters: Clusters, placement: Index) -> In
     """Return a placement with the nodes of each cluster on its members, which may be too small for them."""
     alpha = np.where(c.allowed, linear_costs(c)[0], np.inf)
     cheapest = _least(c, alpha, alone(c))
-    limits = {one.device: one for one in c.constraints if isinstance(one, MemoryLimit)}
+    limits = first_memory_limits(c)
     found = placement.copy()
     for cluster, members in enumerate(clusters):
         nodes = np.flatnonzero(placement == cluster)
@@ -223,9 +223,8 @@ def _losses(c: CompiledProblem) -> tuple[Array, Array]:
     largest = np.where(np.isfinite(layers), layers, 0.0).max()
     layers = np.where(np.isfinite(layers), layers, largest)
     share = np.ones(count)
-    for limit in c.constraints:
-        if isinstance(limit, MemoryLimit):
-            share[limit.device] = min(1.0, limit.limit / max(float(limit.resident.sum()), 1e-300))
+    for device, limit in first_memory_limits(c).items():
+        share[device] = min(1.0, limit.limit / max(float(limit.resident.sum()), 1e-300))
     difference = np.abs(layers[:, None] - layers[None]).sum(axis=2) * np.minimum(share[:, None], share[None])
     return difference + _MOVES * distances(c), share
 

@@ -20,6 +20,31 @@ from dnnopt.methods.programs.rows import PlanSum, first_memory_limits
 _Key = tuple[object, ...]
 
 
+class _Columns:
+    """The columns of a row's arrays as numbers, the same for equal columns of all rows."""
+
+    def __init__(self, row: PlanSum, known: dict[bytes, int]) -> None:
+        def numbered(values: Array) -> Index:
+            columns = np.ascontiguousarray(values.T)
+            return np.array([known.setdefault(column.tobytes(), len(known)) for column in columns], dtype=np.int64)
+
+        self.row = row
+        self.alpha, self.beta = numbered(row.alpha), numbered(row.beta)
+        self.edges = None if row.per_edge is None else numbered(row.per_edge)
+        self.peaks = () if row.peaks is None else tuple(numbered(row.peaks.T).tolist())
+
+    def key(self, device: Index | None = None, link: Index | None = None, pair: Index | None = None) -> _Key:
+        """Return what tells the row from others, with devices, links and pairs exchanged."""
+        row = self.row
+        alpha = self.alpha if device is None else self.alpha[device]
+        beta = self.beta if link is None else self.beta[link]
+        edges = self.edges if self.edges is None or pair is None else self.edges[pair]
+        owner = row.device if device is None or row.device < 0 else int(device[row.device])
+        parts = (alpha, beta, *(() if edges is None else (edges,)))
+        kind = row.memory is None
+        return (kind, row.copy, row.limit, owner, row.buffers, self.peaks, *(part.tobytes() for part in parts))
+
+
 @dataclass(frozen=True, eq=False)
 class RowExchanges:
     """What exchanges of devices do to rows.
@@ -44,11 +69,13 @@ class RowExchanges:
         swaps: dict[tuple[int, int], Index] = {}
         orbits = np.arange(len(rows))
         found = []
-        keys = [_key(row) for row in rows] if classes else []
+        known: dict[bytes, int] = {}
+        columns = [_Columns(row, known) for row in rows] if classes else []
+        keys = [each.key() for each in columns]
         for members in classes:
             alike = [members[0]]
             for other in members[1:]:
-                swap = _swap(c, rows, keys, members[0], other)
+                swap = _swap(c, columns, keys, members[0], other)
                 if swap is not None:
                     swaps[members[0], other] = swap
                     alike.append(other)
@@ -136,7 +163,7 @@ def levelled(c: CompiledProblem, classes: Sequence[list[int]]) -> CompiledProble
     return replace(c, allowed=allowed, forbidden_moves=moves)
 
 
-def _swap(c: CompiledProblem, rows: Sequence[PlanSum], keys: list[_Key], i: int, j: int) -> Index | None:
+def _swap(c: CompiledProblem, columns: list[_Columns], keys: list[_Key], i: int, j: int) -> Index | None:
     """Return the row that each row becomes where devices are exchanged; None: there is none for some."""
     device = np.arange(len(c.device_names))
     device[[i, j]] = j, i
@@ -147,21 +174,10 @@ def _swap(c: CompiledProblem, rows: Sequence[PlanSum], keys: list[_Key], i: int,
     same: dict[_Key, list[int]] = {}
     for number, key in enumerate(keys):
         same.setdefault(key, []).append(number)
-    found = np.zeros(len(rows), dtype=np.int64)
-    for number, (row, mine) in enumerate(zip(rows, keys, strict=True)):
-        key = _key(row, device, link, pair)
+    found = np.zeros(len(columns), dtype=np.int64)
+    for number, (each, mine) in enumerate(zip(columns, keys, strict=True)):
+        key = each.key(device, link, pair)
         if len(same.get(key, ())) != len(same[mine]):
             return None
         found[number] = same[key][same[mine].index(number)]
     return found
-
-
-def _key(row: PlanSum, device: Index | None = None, link: Index | None = None, pair: Index | None = None) -> _Key:
-    """Return what tells a row from others, with devices, links and pairs exchanged."""
-    alpha = row.alpha if device is None else row.alpha[:, device]
-    beta = row.beta if link is None else row.beta[:, link]
-    edges = row.per_edge if row.per_edge is None or pair is None else row.per_edge[:, pair]
-    owner = row.device if device is None or row.device < 0 else int(device[row.device])
-    parts = (alpha, beta, *(() if row.peaks is None else (row.peaks,)), *(() if edges is None else (edges,)))
-    kind = row.memory is None
-    return (kind, row.copy, row.limit, owner, row.buffers, *(np.ascontiguousarray(part).tobytes() for part in parts))
