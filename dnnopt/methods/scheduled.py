@@ -33,12 +33,12 @@ _CP, _MILP = "cp-schedule", "edgewise+disjunctive"
 # Shares of the time, and seconds where there is no limit.
 _FIRST = 0.1, 10.0
 _EXACT = 0.25, 30.0
-_GLANCE = 0.15, 20.0
+_GLANCE = 0.1, 20.0
 _SUM_TIME = 0.1, 30.0
 _ANNEALING = 0.15, 30.0
 _SEQUENCING = 0.05, 10.0
-_PATHS, _MORE_PATHS = (0.15, 100.0), (0.2, 150.0)
-_SECOND = 0.3, 300.0
+_PATHS = 0.12, 100.0
+_SECOND = 0.6, 300.0
 _FAR = 0.1  # gap from which on paths are looked at
 # Up to so many layers CP-SAT is better at the whole than MILP; it proves some of the others at once.
 _MOST_FOR_CP = 150
@@ -66,7 +66,6 @@ class _Scheduled:
         self.pool, self.compiled = pool, pool.compiled
         self.limits, self.control = limits, control
         self.clock = Clock(limits.time_limit)
-        self.paths: PathSearch | None = None
 
     def run(self) -> Outcome:
         add_chain_bound(self.pool)
@@ -82,10 +81,9 @@ class _Scheduled:
             return outcome
         place_by_sum(self.pool, self._limits(_SUM_TIME), self.control)
         self._anneal()
-        self._follow_paths(_PATHS)
+        self._follow_paths()
         if not solved and not self._done():
             outcome = self._relax(_SECOND)
-        self._follow_paths(_MORE_PATHS)
         if self._done():
             return outcome
         return self._search(self.limits.within(self.clock.left()), (_CP, _MILP) if self._for_cp else (_MILP, _CP))
@@ -146,18 +144,16 @@ class _Scheduled:
             self.pool.offer_placement(placement, name)
         self._sequence()
 
-    def _follow_paths(self, share: tuple[float, float]) -> None:
+    def _follow_paths(self) -> None:
         """Raise the bound by that of paths, for which nothing is ever busy, where much is missing."""
         if self.pool.is_closed(_FAR) or self._done() or not is_tight(self.compiled):
             return
-        limits = self._limits(share)
-        clock = Clock(limits.time_limit)
-        if self.paths is None:
-            reduced = presolve(self.compiled, self.pool.cap)
-            if reduced.infeasible:
-                return
-            self.paths = PathSearch(self.pool, reduced.compiled, self.control, clock)
-        self.paths.run(limits.within(clock.left()))
+        reduced = presolve(self.compiled, self.pool.cap)
+        if not reduced.infeasible:
+            limits = self._limits(_PATHS)
+            clock = Clock(limits.time_limit)
+            search = PathSearch(self.pool, reduced.compiled, self.control, clock)
+            search.run(limits.within(clock.left()))
 
     def _search(self, limits: Limits, names: tuple[str, ...]) -> Outcome:
         """Search by the first of some formulations that takes it for what is left between plan and bound."""
