@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from brute_force import ROUNDING, brute_force
 from builders import layer, link, network, platform, problem, tensor
+from examples import check_until
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from special import in_memory
@@ -14,13 +15,15 @@ from special import in_memory
 from dnnopt.compiled.compiler import compile_problem
 from dnnopt.compiled.constraints import MemoryLimit
 from dnnopt.methods.exact import groups
+from dnnopt.methods.exact.groups import GroupSearch
 from dnnopt.methods.groups import batched_loops
 from dnnopt.methods.groups.decomposition import UNITS, Decomposition
 from dnnopt.methods.groups.families import DeviceGroups, family
 from dnnopt.methods.groups.loops import loops
+from dnnopt.methods.pool import Pool
 from dnnopt.methods.programs.label_search import LabelSearch
 from dnnopt.methods.solving import solve
-from dnnopt.models.solvers.interface import Clock, Control
+from dnnopt.models.solvers.interface import Clock, Control, Limits
 from dnnopt.problem.constraints import memory
 from dnnopt.referee import evaluate
 
@@ -121,6 +124,33 @@ def test_the_method_proves_the_optimum(one):
     assert result.status == ("infeasible" if best is None else "optimal")
     if best is not None:
         assert result.objective == pytest.approx(best, rel=1e-6)
+
+
+def test_a_search_that_begins_with_any_multipliers_proves_the_optimum():
+    seen = Counter()
+
+    @settings(max_examples=40, deadline=None)
+    @given(DRAWN, st.integers(0, 2**32))
+    def check(one, seed):
+        draw = np.random.default_rng(seed)
+        c, decomposition = decompositions(one, draw)
+        if decomposition is None:
+            return
+        best = brute_force(one).objective
+        listed = family(c)
+        size = Decomposition(c, DeviceGroups.of(c, listed), UNITS).size
+        begun = draw.normal(size=int(draw.choice([size, size + 1]))) * (best or 1.0)
+        pool = Pool(one, c)
+        search = GroupSearch(pool, c, Control(), classes=[], multipliers=np.maximum(begun, 0.0))
+        outcome = search.run(Limits(60.0))
+        if best is None:
+            assert outcome.status == "infeasible"
+        else:
+            assert pool.objective == pytest.approx(best, rel=1e-6, abs=1e-300)
+            assert pool.is_closed(0.0)
+        seen["as many" if len(begun) == size else "others"] += 1
+
+    check_until(check, lambda: min(seen["as many"], seen["others"]) >= 5)
 
 
 def test_loops_of_numpy_and_of_numba_give_the_same_tables():

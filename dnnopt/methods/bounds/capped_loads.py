@@ -8,9 +8,9 @@ memory, bounds
     min Σ_q λ_q load_q   over plans with load_q <= T for all q
 
 and where that is more than T there is no such plan: T is a bound of the period. Layers v in a group g of devices count
-Σ_v min_i a_i t_vi of Σ_i a_i T, where a_i makes devices alike that differ in speed. Caps are tried by bisection (see
-`destructive.py`), each with the multipliers of the last one, which is worth more than the time it saves: high caps are
-hardly refuted from scratch. Plans within a cap are offered.
+Σ_v min_i a_i t_vi of Σ_i a_i T, where a_i makes devices alike that differ in speed. Caps climb from the mean of loads,
+each with the multipliers of the last one, which is worth more than the time it saves: high caps are hardly refuted from
+scratch. Plans within a cap are offered.
 
 It is for devices that have much to do: where two of four could do all the work within the best period, and links or
 memory decide, a mean over all four says little.
@@ -71,7 +71,7 @@ def refuses(compiled: CompiledProblem) -> str | None:
 
 
 def bound_loads(pool: Pool, compiled: CompiledProblem, limits: Limits, control: Control) -> Outcome:
-    """Raise the pool's bound by bisection between it and the pool's cap; offer plans that are found on the way.
+    """Raise the pool's bound by caps between it and the pool's own one; offer plans that are found on the way.
 
     Parameters
     ----------
@@ -132,10 +132,8 @@ def _period(c: CompiledProblem) -> PeriodTerm:
 def capped(c: CompiledProblem, cap: float, weights: Array) -> CompiledProblem:
     """Return the problem of the least weighted mean of loads, and what else costs, in plans that cost at most `cap`.
 
-    Every node must be allowed somewhere.
-
     The first limit of each device is one of load. Constraints that a walk along the network does not keep track of are
-    left out.
+    left out. Every node must be allowed somewhere.
     """
     devices, links = weights @ c.resource_devices, weights @ c.resource_links
     period = _period(c)

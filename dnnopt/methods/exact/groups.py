@@ -118,7 +118,7 @@ class GroupSearch:
     classes : list of lists of int, optional
         Devices that are alike; by default found in the problem.
     multipliers : array, optional
-        Those of a similar problem, to begin with.
+        Those of a similar problem, to begin with, if there are as many.
 
     Attributes
     ----------
@@ -179,8 +179,9 @@ class GroupSearch:
             decomposition = self._decomposition(self.kept, groups, UNITS << self._finer)
             start = time.perf_counter()
             self._building = start - begin
-            if self.multipliers is None:  # easy problems end here
-                assert self._prices is not None
+            if self.multipliers is None or len(self.multipliers) != decomposition.size:  # easy problems end here
+                self._turn = 0
+                self._prices = self._first_prices() if self._prices is None else self._prices
                 self.multipliers = decomposition.start(self._prices)
                 self._beams(decomposition, _EASY)
                 if self._done():
