@@ -64,7 +64,7 @@ _SUM = 0.1, 10.0
 _GROUPS, _GROUPS_ON_PATHS = (0.06, 8.0), (0.15, 20.0)  # searches for critical paths need longer
 _SEARCHES = (("local-search", (0.03, 3.0)), ("neighbourhood-search", (0.08, 10.0)))
 _LABELS = 0.3, 60.0
-_DECOMPOSITION = 0.3, 300.0
+_DECOMPOSITION, _DECOMPOSITION_ON = (0.4, 400.0), (0.3, 300.0)
 _CLUSTERS = 0.3, 100.0
 _LOADS = 0.25, 100.0
 _PATHS, _MORE_PATHS = (0.2, 60.0), (0.3, 150.0)
@@ -168,7 +168,7 @@ class _Auto:
             if not self.pool.is_closed(_CLOSE) and groups.suits(self.pool.compiled):
                 yield from (self._decompose(_DECOMPOSITION, _CLOSE), self._improvement)
                 yield from (self._decompose(_DECOMPOSITION), self._propagation_if_close)
-                yield from (self._decompose(_DECOMPOSITION), self._propagation)
+                yield from (self._decompose(_DECOMPOSITION_ON), self._propagation)
             else:
                 yield from (self._propagation, self._sequential, self._follow_paths, self._improvement)
                 yield from (self._follow_paths_on, self._loads, self._labels, self._clusters)
