@@ -113,6 +113,13 @@ class MemoryLimit:
     factors: Array
     buffers: int
 
+    @classmethod
+    def plain(cls, label: str, device: int, limit: float, resident: Array) -> MemoryLimit:
+        """Return a limit on what nodes hold (N,), and nothing else, on a device that is the executor of its number."""
+        nodes, one = len(resident), np.array([device])
+        nothing = WeightGroups((), np.zeros(0), np.zeros((0, nodes), dtype=bool))
+        return cls(label, device, limit, one, resident[:, None], np.zeros((nodes, 1)), nothing, one, np.ones(1), 0)
+
     def named(self, what: str) -> str:
         """Return a name for something that belongs to the limit: ``peak(pi)`` for ``memory(pi)``."""
         return self.label.replace("memory", what, 1)

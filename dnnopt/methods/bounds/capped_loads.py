@@ -30,7 +30,6 @@ from dnnopt.compiled.constraints import (
     MemoryLimit,
     ObjectiveLimit,
     PeriodTerm,
-    WeightGroups,
 )
 from dnnopt.compiled.metrics import Array, Index
 from dnnopt.compiled.presolve import presolve
@@ -154,27 +153,14 @@ def capped(c: CompiledProblem, cap: float, weights: Array) -> CompiledProblem:
 
 def _load_limits(c: CompiledProblem, seconds: float) -> list[MemoryLimit]:
     """Return a limit on the seconds for which each device is busy, in units that make devices alike."""
-    nodes = len(c.node_names)
-    nothing = WeightGroups((), np.zeros(0), np.zeros((0, nodes), dtype=bool))
     busy = np.where(c.allowed & np.isfinite(c.seconds), c.seconds, 0.0)
-    found = []
-    for device in np.flatnonzero(c.resource_devices.any(axis=0)).tolist():
-        pace = 1.0 / (float(busy[:, device].sum()) or 1.0)
-        found.append(
-            MemoryLimit(
-                label=f"busy({c.device_names[device]})",
-                device=device,
-                limit=pace * seconds,
-                executors=np.array([device]),
-                resident_in=pace * busy[:, [device]],
-                peak_in=np.zeros((nodes, 1)),
-                shared=nothing,
-                hosts=np.array([device]),
-                factors=np.ones(1),
-                buffers=0,
-            )
+    pace = 1.0 / np.where(busy.any(axis=0), busy.sum(axis=0), 1.0)
+    return [
+        MemoryLimit.plain(
+            f"busy({c.device_names[device]})", device, pace[device] * seconds, pace[device] * busy[:, device]
         )
-    return found
+        for device in np.flatnonzero(c.resource_devices.any(axis=0)).tolist()
+    ]
 
 
 def _try(

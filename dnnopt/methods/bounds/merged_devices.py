@@ -284,7 +284,7 @@ def with_clusters(c: CompiledProblem, clusters: Clusters) -> CompiledProblem:
         constraints=(
             *(one for one in c.constraints if isinstance(one, Colocation)),
             *(one for one in limits if one.metric.alpha.any()),
-            *_memory(c, clusters, nothing),
+            *_memory(c, clusters),
         ),
         shared_weights=nothing,
         forbidden_moves=None,
@@ -298,10 +298,9 @@ def _linear(c: CompiledProblem) -> list[LinearTerm]:
     return [term for term in c.objective[0] if isinstance(term, LinearTerm)]
 
 
-def _memory(c: CompiledProblem, clusters: Clusters, nothing: WeightGroups) -> list[MemoryLimit]:
+def _memory(c: CompiledProblem, clusters: Clusters) -> list[MemoryLimit]:
     """Return the limits of clusters, all of whose members have one."""
     limits = first_memory_limits(c)
-    nodes = len(c.node_names)
     found = []
     for number, members in enumerate(clusters):
         mine = [limits[device] for device in members if device in limits]
@@ -310,19 +309,9 @@ def _memory(c: CompiledProblem, clusters: Clusters, nothing: WeightGroups) -> li
         if len(mine) == 1 and len(mine[0].executors) == 1:
             found.append(replace(mine[0], device=number, executors=np.array([number]), hosts=np.array([number])))
         else:
+            held = np.min([one.resident for one in mine], axis=0)
             found.append(
-                MemoryLimit(
-                    label=f"memory({_name(c, members)})",
-                    device=number,
-                    limit=sum(one.limit for one in mine),
-                    executors=np.array([number]),
-                    resident_in=np.min([one.resident for one in mine], axis=0)[:, None],
-                    peak_in=np.zeros((nodes, 1)),
-                    shared=nothing,
-                    hosts=np.array([number]),
-                    factors=np.ones(1),
-                    buffers=0,
-                )
+                MemoryLimit.plain(f"memory({_name(c, members)})", number, sum(one.limit for one in mine), held)
             )
     return found
 
