@@ -2,6 +2,7 @@
 
 from itertools import pairwise, permutations
 
+import numpy as np
 from builders import link, platform
 from choice_problems import problems_with_choices
 from hypothesis import strategies as st
@@ -10,10 +11,11 @@ from limits import CONSTRAINTS, memories
 from strategies import problems, tied, tied_problems
 
 from dnnopt.compiled.compiler import compile_problem
+from dnnopt.compiled.evaluator import evaluator_of
 from dnnopt.methods.exact import labels
 from dnnopt.problem import constraints
 from dnnopt.problem.networks import Tensor
-from dnnopt.problem.objectives import cost, energy, latency, period, traffic
+from dnnopt.problem.objectives import cost, energy, largest, latency, period, traffic
 from dnnopt.problem.platforms import Route
 
 LINEAR = sampled_from((latency(), energy(), energy(idle=True), cost(), traffic(), latency() + 0.5 * energy()))
@@ -239,6 +241,27 @@ def alike_in_memory(draw, minimise=LINEAR, follows=labels.refuses, **options):
     )
     limits = [limit for limit in others if follows(compile_problem(one.replace(subject_to=[limit]))) is None]
     return one.replace(subject_to=[memory, *limits])
+
+
+@st.composite
+def in_tight_memory(draw, most_placements=120):
+    """Draw problems whose latency is the longest path, on devices that all have a limit on memory."""
+    one = draw(problems(("parallel",), most_placements=most_placements, largest_spread=2))
+    kept = [limit for limit in one.subject_to if not isinstance(limit, constraints.Memory | constraints.Deadline)]
+    total = sum(layer.weights or 0.0 for net in one.networks for layer in net.layers) or 1.0
+    share = st.sampled_from((0.4, 0.7, 1.0, 2.0))
+    limits = {device: total * draw(share) + 1.0 for device in one.platform.device_names()}
+    one = one.replace(subject_to=[*kept, constraints.Memory(limits=limits)])
+    goals = [latency(), latency() + 0.25 * energy(), 2.0 * largest(latency()), traffic() + 0.01 * latency(), traffic()]
+    one = one.replace(minimize=draw(st.sampled_from(goals)))
+    c = compile_problem(one.replace(subject_to=[]))
+    if c.allowed.any(axis=1).all() and draw(st.booleans()):
+        placements = np.array([[draw(st.sampled_from(np.flatnonzero(row).tolist())) for row in c.allowed]])
+        latencies = evaluator_of(c).latencies(placements)[0]
+        times = [max(float(value), 1e-9) * draw(st.sampled_from((0.9, 1.0, 1.3))) for value in latencies]
+        networks = [net.replace(deadline=time) for net, time in zip(one.networks, times, strict=True)]
+        one = one.replace(networks=networks, subject_to=[*one.subject_to, constraints.Deadline()])
+    return one
 
 
 @st.composite

@@ -10,7 +10,7 @@ from builders import link, network, platform, problem, tensor
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scheduled_optimum import scheduled_optimum
-from strategies import problems
+from special import in_tight_memory
 
 import dnnopt as dp
 from dnnopt.compiled.compiler import compile_problem
@@ -38,27 +38,6 @@ from dnnopt.problem.objectives import energy, in_order, largest, latency, traffi
 
 MANY = 10**6
 PAIR = platform("p q", [link("w")], {"p>q": "w", "q>p": "w"})
-
-
-@st.composite
-def in_tight_memory(draw, most_placements=120):
-    """Draw problems whose latency is the longest path, on devices that all have a limit on memory."""
-    one = draw(problems(("parallel",), most_placements=most_placements, largest_spread=2))
-    kept = [limit for limit in one.subject_to if not isinstance(limit, Memory | Deadline)]
-    total = sum(layer.weights or 0.0 for net in one.networks for layer in net.layers) or 1.0
-    share = st.sampled_from((0.4, 0.7, 1.0, 2.0))
-    limits = {device: total * draw(share) + 1.0 for device in one.platform.device_names()}
-    one = one.replace(subject_to=[*kept, Memory(limits=limits)])
-    goals = [latency(), latency() + 0.25 * energy(), 2.0 * largest(latency()), traffic() + 0.01 * latency(), traffic()]
-    one = one.replace(minimize=draw(st.sampled_from(goals)))
-    c = compile_problem(one.replace(subject_to=[]))
-    if c.allowed.any(axis=1).all() and draw(st.booleans()):
-        placements = np.array([[draw(st.sampled_from(np.flatnonzero(row).tolist())) for row in c.allowed]])
-        latencies = evaluator_of(c).latencies(placements)[0]
-        times = [max(float(value), 1e-9) * draw(st.sampled_from((0.9, 1.0, 1.3))) for value in latencies]
-        networks = [net.replace(deadline=time) for net, time in zip(one.networks, times, strict=True)]
-        one = one.replace(networks=networks, subject_to=[*one.subject_to, Deadline()])
-    return one
 
 
 DRAWN = in_tight_memory()

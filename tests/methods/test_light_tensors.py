@@ -9,7 +9,7 @@ from builders import layer, link, network, platform, problem, tensor
 from examples import check_until
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from special import in_memory
+from special import in_memory, in_tight_memory
 from strategies import problems
 
 from dnnopt.compiled.compiler import compile_problem
@@ -104,7 +104,7 @@ def test_paths_without_light_tensors_are_not_above_the_optimum(monkeypatch):
     seen = Counter()
 
     @settings(max_examples=80, deadline=None)
-    @given(problems(("parallel",), most_placements=250, largest_spread=2), st.sampled_from((20, 60, 150)))
+    @given(in_tight_memory(most_placements=250), st.sampled_from((20, 60, 150)))
     def check(one, moves):
         monkeypatch.setattr(merged_devices, "_MOST_MOVES", moves)
         c = compile_problem(one).at_stage(0, {})
