@@ -38,9 +38,9 @@ PUBLISHED = {
     ("throughput/bert_l-3_training", "throughput", True): 65.3031491221,
     ("throughput/bert_l-3_training", "throughput", False): 54.207399,
 }
-_AS_GOOD = 2e-5  # references have five digits
-# Boards of the two kinds of PipeEdge's profile of ViT-Base, and the period of a dynamic program over its cost model.
-BOARDS = {(4, 0): 3354.3, (0, 4): 2666.3, (4, 4): 1548.76}
+# Boards of the two kinds of PipeEdge's profile of ViT-Base, and the period of a dynamic program over its cost model; at
+# most, where it is given to a tenth.
+BOARDS = {(4, 0): 3354.35, (0, 4): 2666.35, (4, 4): 1548.76}
 KINDS = "Minnowboard-E3845", "RCC-VE-C2000"
 VIT = "google/vit-base-patch16-224"
 # Size, accelerators, room, and whether it is contiguous training.
@@ -141,7 +141,7 @@ def main() -> None:
         seconds = time.process_time() - start
         value, bound = (None if one is None else 1e3 * one for one in (found.objective, found.bounds[0]))
         others = [one for one in (peer, reference) if one is not None]
-        lost = value is None or any(value > one * (1 + _AS_GOOD) for one in others)
+        lost = value is None or any(value > one * (1 + 1e-6) for one in others)
         gap = None if value is None or bound is None else 1 - bound / value
         results.append(
             {"problem": name, "status": found.status, "value": value, "bound": bound, "gap": gap, "greedy": peer,

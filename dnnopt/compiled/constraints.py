@@ -80,6 +80,11 @@ class WeightGroups:
     bytes: Array
     readers: Mask
 
+    @classmethod
+    def none(cls, nodes: int) -> WeightGroups:
+        """Return no groups of so many nodes."""
+        return cls((), np.zeros(0), np.zeros((0, nodes), dtype=bool))
+
 
 @dataclass(frozen=True, eq=False)
 class MemoryLimit:
@@ -116,9 +121,9 @@ class MemoryLimit:
     @classmethod
     def plain(cls, label: str, device: int, limit: float, resident: Array) -> MemoryLimit:
         """Return a limit on what nodes hold (N,), and nothing else, on a device that is the executor of its number."""
-        nodes, one = len(resident), np.array([device])
-        nothing = WeightGroups((), np.zeros(0), np.zeros((0, nodes), dtype=bool))
-        return cls(label, device, limit, one, resident[:, None], np.zeros((nodes, 1)), nothing, one, np.ones(1), 0)
+        held, one = resident[:, None], np.array([device])
+        shared = WeightGroups.none(len(resident))
+        return cls(label, device, limit, one, held, np.zeros(held.shape), shared, one, np.ones(1), 0)
 
     def named(self, what: str) -> str:
         """Return a name for something that belongs to the limit: ``peak(pi)`` for ``memory(pi)``."""

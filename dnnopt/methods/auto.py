@@ -300,9 +300,9 @@ class _Auto:
 
     def _loads(self) -> Outcome:
         """Raise the bound of a period where devices are busy for most of it, below caps."""
-        if capped_loads.refuses(self.pool.compiled) is not None:
-            return _NOTHING
-        return capped_loads.bound_loads(self.pool, self.kept, self._part(_LOADS), self.control)
+        if capped_loads.refuses(self.pool.compiled) is None:
+            capped_loads.bound_loads(self.pool, self.kept, self._part(_LOADS), self.control)
+        return _NOTHING
 
     def _labels(self) -> Outcome:
         """Search labels, and price out again with what they found."""

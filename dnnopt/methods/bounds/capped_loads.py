@@ -24,13 +24,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from dnnopt.compiled.compiled import CompiledProblem
-from dnnopt.compiled.constraints import (
-    CompiledConstraint,
-    LinearTerm,
-    MemoryLimit,
-    ObjectiveLimit,
-    PeriodTerm,
-)
+from dnnopt.compiled.constraints import LinearTerm, MemoryLimit, ObjectiveLimit, PeriodTerm
 from dnnopt.compiled.metrics import Array, Index
 from dnnopt.compiled.presolve import presolve
 from dnnopt.compiled.scope import Scope
@@ -42,7 +36,7 @@ from dnnopt.methods.pool import Pool
 from dnnopt.methods.programs.frontier import Frontier
 from dnnopt.methods.programs.lagrangian import Lagrangian
 from dnnopt.methods.result import OPTIMAL_GAP
-from dnnopt.models.solvers.interface import Clock, Control, Limits, Outcome
+from dnnopt.models.solvers.interface import Clock, Control, Limits
 
 SCOPE = Scope(relaxes=True, terms=frozenset({LinearTerm, PeriodTerm}))
 SOURCE = "capped loads"
@@ -69,7 +63,7 @@ def refuses(compiled: CompiledProblem) -> str | None:
     return unmergeable(compiled)
 
 
-def bound_loads(pool: Pool, compiled: CompiledProblem, limits: Limits, control: Control) -> Outcome:
+def bound_loads(pool: Pool, compiled: CompiledProblem, limits: Limits, control: Control) -> None:
     """Raise the pool's bound by caps between it and the pool's own one; offer plans that are found on the way.
 
     Parameters
@@ -100,7 +94,6 @@ def bound_loads(pool: Pool, compiled: CompiledProblem, limits: Limits, control: 
             break
         else:
             failed, stride = cap, math.inf
-    return Outcome("no_solution")
 
 
 def _is_short(limits: Limits, clock: Clock) -> bool:
@@ -139,12 +132,7 @@ def capped(c: CompiledProblem, cap: float, weights: Array) -> CompiledProblem:
     others = [term for term in c.objective[0] if isinstance(term, LinearTerm)]
     mean = LinearTerm(period.weight, c.busy("weighted loads", devices, links))
     plain = replace(c, objective=((mean, *others),), constraints=(), cap=np.inf, floor=-np.inf)
-
-    def is_followed(constraint: CompiledConstraint) -> bool:
-        return Frontier.refuses(replace(plain, constraints=(constraint,))) is None
-
-    limit = ObjectiveLimit("cap", c.objective[0], cap)
-    kept = [one for one in (*c.constraints, limit) if is_followed(one)]
+    kept = Frontier.followed(plain, (*c.constraints, ObjectiveLimit("cap", c.objective[0], cap)))
     costs = least_costs(c)
     room = _ROOM * (abs(cap) + float(np.abs(costs).sum()))
     seconds = max(cap - float(costs.sum()) + room, room) / period.weight

@@ -190,11 +190,7 @@ def without_latencies(c: CompiledProblem) -> CompiledProblem:
     ]
     nothing = LinearTerm(1.0, c.zero_metric("nothing", ""))
     others = replace(c, objective=((nothing, *terms),), constraints=(), cap=np.inf, floor=-np.inf)
-
-    def is_followed(constraint: CompiledConstraint) -> bool:
-        return Frontier.refuses(replace(others, constraints=(constraint,))) is None
-
-    return replace(others, constraints=tuple(one for one in c.constraints if is_followed(one)))
+    return replace(others, constraints=Frontier.followed(others, c.constraints))
 
 
 def _copies_matter(c: CompiledProblem) -> bool:

@@ -237,7 +237,6 @@ def with_clusters(c: CompiledProblem, clusters: Clusters) -> CompiledProblem:
     number = {(i, j): position for position, (i, j) in enumerate(pairs.tolist())}
     numbers = np.arange(count)
     names = tuple(_name(c, one) for one in clusters)
-    nothing = WeightGroups((), np.zeros(0), np.zeros((0, nodes), dtype=bool))
 
     def merged(metric: LinearMetric) -> LinearMetric:
         alpha = _least(c, metric.alpha, clusters)
@@ -286,7 +285,7 @@ def with_clusters(c: CompiledProblem, clusters: Clusters) -> CompiledProblem:
             *(one for one in limits if one.metric.alpha.any()),
             *_memory(c, clusters),
         ),
-        shared_weights=nothing,
+        shared_weights=WeightGroups.none(nodes),
         forbidden_moves=None,
         call_links=None,
         pools=None,

@@ -42,7 +42,7 @@ _FIRST, _SECOND, _SMALL = 0.95, 0.999, 1e-3  # of Adam; gradients are whole numb
 _MEAN = 0.98
 _LOOKS = 6  # at the mean of the iterates
 _ROUNDING = 1e-9
-_ROOM = 1e-6  # units
+_ROOM = 1e-6  # of how often a group counts
 _MOST_CELLS = 30_000_000  # of grids, in all states of all groups
 
 

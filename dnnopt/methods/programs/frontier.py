@@ -14,14 +14,16 @@ device, or one for all that are alike.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from copy import copy
+from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
 
 from dnnopt.compiled.compiled import CompiledProblem
 from dnnopt.compiled.constraints import (
+    CompiledConstraint,
     LinearLimit,
     LinearTerm,
     MaxTerm,
@@ -104,6 +106,11 @@ class Frontier:
                 several = sums.refuses_terms(constraint.terms)
                 reason = reason or (several and f"{several}, in the constraint {constraint.label}")
         return reason
+
+    @staticmethod
+    def followed(compiled: CompiledProblem, listed: Iterable[CompiledConstraint]) -> tuple[CompiledConstraint, ...]:
+        """Return those of some constraints that it keeps track of, each as the only one of the problem."""
+        return tuple(one for one in listed if Frontier.refuses(replace(compiled, constraints=(one,))) is None)
 
     @staticmethod
     def too_wide(compiled: CompiledProblem) -> str | None:
